@@ -1,0 +1,72 @@
+# Each target makes the virtual environment and installs what it needs, once.
+#
+#   make demo                      the first run
+#   make test                      all tests
+#   make test ARGS="-m 'not slow'"    the fast lane
+#   make test PYTHON=python3.12    another interpreter, in an environment of its own
+
+PYTHON ?= python3
+ifeq ($(PYTHON),python3)
+VENV ?= .venv
+else
+VENV ?= .venv-$(notdir $(PYTHON))
+endif
+ARGS ?=
+
+python := $(VENV)/bin/python
+pip := $(python) -m pip --disable-pip-version-check --quiet install
+
+.PHONY: help demo test check bench docs clean
+
+help:
+	@echo "make demo    run examples/pipeline.py over the standard library"
+	@echo "make test    run all tests (ARGS=... goes to pytest)"
+	@echo "make check   ruff, mypy --strict, the layers and the public names"
+	@echo "make bench   measure"
+	@echo "make docs    build the manual into doc/_build/html"
+	@echo "make clean   remove whatever can be made again"
+
+demo: $(VENV)/ready
+	$(python) examples/pipeline.py $(ARGS)
+
+test: $(VENV)/ready-test
+	$(python) -m pytest $(ARGS)
+
+check: $(VENV)/ready-check
+	$(python) -m ruff check .
+	$(python) -m mypy --strict numap papy
+	$(python) -m pytest --quiet tests/test_layers.py tests/test_exports.py
+
+bench: $(VENV)/ready
+	$(python) benchmarks/bench_numap.py $(ARGS)
+
+docs: $(VENV)/ready-doc
+	$(python) -m sphinx -W --keep-going -b html doc doc/_build/html
+
+clean:
+	rm -rf .venv .venv-* build dist doc/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps: "made" is the bare environment, "ready" has the project in it, "ready-x" its extra x, too.
+
+$(VENV)/made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=...")'
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/ready: setup.cfg pyproject.toml | $(VENV)/made
+	$(pip) --editable .
+	touch $@
+
+$(VENV)/ready-test: $(VENV)/ready
+	$(pip) --editable '.[test]'
+	touch $@
+
+$(VENV)/ready-check: $(VENV)/ready
+	$(pip) --editable '.[test,check]'
+	touch $@
+
+$(VENV)/ready-doc: $(VENV)/ready
+	$(pip) --editable '.[doc]'
+	touch $@

@@ -1,0 +1,67 @@
+"""From the description of a map to its parts, made but not started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ._manager import Manager
+from ._options import Options, TaskSpec
+from ._source import Bell, Encode, Feeder, InlineSource, SequenceSource, Source
+from .engines import Engine, Program
+
+
+def build(
+    options: Options, specs: Sequence[TaskSpec], inputs: Sequence[Sequence[int]], ordered: Sequence[bool]
+) -> tuple[Manager, dict[int, Source]]:
+    """The manager of a run with its engine, and the sources of its roots.
+
+    Raises:
+        SerializationError: a function can't be sent to a worker.
+        ValueError: the buffer is too small.
+    """
+    programs = [Program(spec.func, spec.args, spec.kwargs, spec.label) for spec in specs]
+    engine, encode = _engine(options, programs)
+    manager = Manager(options, [spec.label for spec in specs], inputs, ordered, engine)
+    feeders: dict[int, Feeder] = {}
+    sources = {
+        task: _source(spec.iterable, engine, encode, manager.bell, feeders)
+        for task, spec in enumerate(specs)
+        if not inputs[task]
+    }
+    return manager, sources
+
+
+def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Encode | None]:
+    if options.worker_type == "serial":
+        from .engines.serial import SerialEngine
+
+        return SerialEngine(programs, options.initializer, options.initargs), None
+    if options.worker_type == "thread":
+        from .engines.threads import ThreadEngine
+
+        return ThreadEngine(programs, options.workers, options.initializer, options.initargs), None
+    from ._mirror import Mirror
+    from .engines.processes import ProcessEngine
+
+    mirror = Mirror()
+    method = options.start_method or "forkserver"
+    engine = ProcessEngine(programs, options.workers, method, mirror, options.initializer, options.initargs)
+    return engine, mirror.encode
+
+
+def _source(iterable: Any, engine: Engine, encode: Encode | None, bell: Bell, feeders: dict[int, Feeder]) -> Source:
+    if engine.capabilities.inline:
+        return InlineSource(iter(iterable))
+
+    def feed(items: Iterator[Any]) -> Source:
+        return Feeder(items, encode, bell).port()
+
+    if type(iterable) in (list, tuple, range):
+        return SequenceSource(iterable, feed if encode is not None else None)
+    iterator = iter(iterable)
+    # Tasks that were given the same iterator share it: one thread, and what it yields goes to whoever asks first.
+    feeder = feeders.get(id(iterator))
+    if feeder is None:
+        feeder = feeders[id(iterator)] = Feeder(iterator, encode, bell)
+    return feeder.port()

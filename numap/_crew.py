@@ -1,0 +1,217 @@
+"""The caller's side of worker processes: start, hear of deaths, kill. It knows no job, no item and no task."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import threading
+from typing import Any
+
+from ._channel import Channel
+from ._page import Page
+
+_BOOT = "import sys; sys.path[:] = {path!r}; from numap._starter import main; main({control}, {life})"
+#: Seconds that the end of the starter is waited for: it kills at once, so this is for a machine that swaps.
+_GOODBYE = 2.0
+
+
+class StarterClient:
+    """The starter process of this process, and the pipe that lives as long as we do."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        life, self._life = os.pipe()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        path = [entry or os.getcwd() for entry in sys.path]
+        code = _BOOT.format(path=path, control=theirs.fileno(), life=life)
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, *flags, "-c", code], pass_fds=(theirs.fileno(), life), start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=os.sep,
+            )  # fmt: skip
+        finally:
+            theirs.close()
+            os.close(life)
+        self._control = ours
+
+    def alive(self) -> bool:
+        """Whether the starter runs."""
+        return self._process.poll() is None
+
+    def connect(self) -> socket.socket:
+        """A new connection for one map."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            socket.send_fds(self._control, [b"+"], [theirs.fileno()])
+        return ours
+
+    def close(self) -> None:
+        """Ends the starter and with it every worker."""
+        self._control.close()
+        try:
+            self._process.wait(_GOODBYE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._life)
+
+    def forget(self) -> None:
+        """In a forked child: closes what belongs to the parent, and touches nothing else of it."""
+        self._control.close()
+        os.close(self._life)
+        self._process.returncode = 0
+
+
+_client: StarterClient | None = None
+_client_lock = threading.Lock()
+
+
+def connect() -> socket.socket:
+    """A connection to the starter, which is started if there is none.
+
+    Raises:
+        OSError: no process can be started.
+    """
+    global _client
+    with _client_lock:
+        if _client is not None and not _client.alive():
+            _client.close()
+            _client = None
+        if _client is None:
+            _client = StarterClient()
+        try:
+            return _client.connect()
+        except (BrokenPipeError, ConnectionResetError):
+            # It died between the look and the call.
+            _client.close()
+            _client = StarterClient()
+            return _client.connect()
+
+
+def shutdown_starter() -> None:
+    """Ends the starter, if there is one."""
+    global _client
+    with _client_lock:
+        client, _client = _client, None
+        if client is not None:
+            client.close()
+
+
+def _after_fork() -> None:
+    global _client, _client_lock
+    _client_lock = threading.Lock()
+    client, _client = _client, None
+    if client is not None:
+        client.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class WorkerHandle:
+    """One worker process as its caller sees it."""
+
+    def __init__(self, number: int, channel: Channel, page: Page) -> None:
+        self.number = number
+        self.channel = channel
+        self.page = page
+        self.pid: int | None = None
+
+    def close(self) -> None:
+        """Gives back the socket and the page."""
+        self.channel.close()
+        self.page.close()
+
+
+class Crew:
+    """The workers of one map, by way of the starter.
+
+    Args:
+        method: "forkserver" (forks of the starter) or "spawn" (fresh interpreters).
+
+    After the loss of the starter the connection is a new one, and all workers before it are dead.
+    """
+
+    def __init__(self, method: str) -> None:
+        self._method = method
+        self._numbers = 0
+        self.workers: dict[int, WorkerHandle] = {}
+        self._connect()
+
+    def _connect(self) -> None:
+        self.connection = connect()
+        self.connection.setblocking(False)
+
+    def spawn(self) -> WorkerHandle:
+        """A new worker; it is not yet known whether it starts."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        page = Page()
+        ours.setblocking(False)
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            ours.setsockopt(socket.SOL_SOCKET, option, 1 << 20)
+        self._numbers += 1
+        handle = WorkerHandle(self._numbers, Channel(ours), page)
+        self.workers[handle.number] = handle
+        out, err = _standard(1), _standard(2)
+        try:
+            message = pickle.dumps(("spawn", handle.number, self._method))
+            # A starter that is gone will be noticed as the end of the connection, and the worker be reported dead.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                socket.send_fds(self.connection, [message], [theirs.fileno(), page.fd, out, err])
+        finally:
+            theirs.close()
+            page.close_fd()
+            os.close(out)
+            os.close(err)
+        return handle
+
+    def kill(self, handle: WorkerHandle) -> None:
+        """Kills a worker and all that it started; its exit is reported by `reports`."""
+        with contextlib.suppress(OSError):
+            self.connection.send(pickle.dumps(("kill", handle.number)))
+
+    def reports(self) -> list[tuple[WorkerHandle, int | None]]:
+        """Workers that have exited since the last call, with their exit codes."""
+        exits: list[tuple[WorkerHandle, int | None]] = []
+        while True:
+            try:
+                data = self.connection.recv(1 << 12)
+            except BlockingIOError:
+                return exits
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                exits.extend((handle, None) for handle in self.workers.values())
+                self.workers.clear()
+                self.connection.close()
+                self._connect()
+                return exits
+            message: tuple[Any, ...] = pickle.loads(data)
+            if message[0] == "born":
+                if message[1] in self.workers:
+                    self.workers[message[1]].pid = message[2]
+            else:
+                handle = self.workers.pop(message[1], None)
+                if handle is not None:
+                    exits.append((handle, message[2]))
+
+    def close(self) -> None:
+        """Kills all workers and what they started; returns at once."""
+        self.connection.close()
+        for handle in self.workers.values():
+            handle.close()
+        self.workers.clear()
+
+
+def _standard(fd: int) -> int:
+    """A duplicate of a standard stream, or of the null device where it is closed."""
+    try:
+        return os.dup(fd)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)

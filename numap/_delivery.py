@@ -1,0 +1,96 @@
+"""In which order the outcomes of one task are handed over: decisions only, no item is looked at."""
+
+from __future__ import annotations
+
+from ._outcome import Segment
+
+
+class Delivery:
+    """Puts the segments of one task in order.
+
+    Args:
+        ordered: the n-th outcome is that of the n-th item; else as they come.
+
+    >>> delivery = Delivery(ordered=True)
+    >>> delivery.add(2, (0, 2, ["c", "d"]))
+    []
+    >>> delivery.add(0, (0, 2, ["a", "b"]))
+    [(0, (0, 2, ['a', 'b'])), (2, (0, 2, ['c', 'd']))]
+    """
+
+    def __init__(self, ordered: bool) -> None:
+        self.ordered = ordered
+        self.next = 0
+        self._early: dict[int, Segment] = {}
+
+    def add(self, first: int, segment: Segment) -> list[tuple[int, Segment]]:
+        """A segment that begins at place ``first`` is known; returns what can be handed over now, with its places."""
+        if not self.ordered:
+            return [(first, segment)]
+        if first != self.next:
+            self._early[first] = segment
+            return []
+        ready = [(first, segment)]
+        self.next = first + segment[1]
+        while self._early:
+            follower = self._early.pop(self.next, None)
+            if follower is None:
+                break
+            ready.append((self.next, follower))
+            self.next += follower[1]
+        return ready
+
+    def held(self) -> int:
+        """Outcomes that wait for earlier ones."""
+        return sum(segment[1] for segment in self._early.values())
+
+
+class Pairing:
+    """Brings the members of joined tasks together by their place.
+
+    A place with a failed member fails as a whole, once; its other members are absorbed when they come.
+
+    >>> pairing = Pairing([0, 1])
+    >>> pairing.add(0, 0, "a0")
+    >>> pairing.add(1, 0, "b0")
+    ('a0', 'b0')
+    """
+
+    def __init__(self, members: list[int]) -> None:
+        self._members = members
+        self._open: dict[int, dict[int, object]] = {}
+        self._failed: dict[int, int] = {}
+
+    def add(self, member: int, index: int, part: object) -> tuple[object, ...] | None:
+        """A member's part for a place is known; returns all parts in the members' order once they are complete."""
+        if self._absorbed(index):
+            return None
+        parts = self._open.setdefault(index, {})
+        parts[member] = part
+        if len(parts) < len(self._members):
+            return None
+        del self._open[index]
+        return tuple(parts[place] for place in self._members)
+
+    def fail(self, index: int) -> bool:
+        """A member of a place failed; returns whether it is the first to."""
+        if self._absorbed(index):
+            return False
+        missing = len(self._members) - len(self._open.pop(index, ())) - 1
+        if missing:
+            self._failed[index] = missing
+        return True
+
+    def _absorbed(self, index: int) -> bool:
+        missing = self._failed.get(index)
+        if missing is None:
+            return False
+        if missing == 1:
+            del self._failed[index]
+        else:
+            self._failed[index] = missing - 1
+        return True
+
+    def reaches(self, limit: int) -> bool:
+        """Whether a place of ``limit`` or behind waits for a member."""
+        return any(index >= limit for index in self._open) or any(index >= limit for index in self._failed)

@@ -1,0 +1,399 @@
+"""IMap, the parallel map: the one file that knows both the pure decisions and the engines."""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from ._errors import StateError, WorkerStartError
+from ._lifecycle import IDLE, STOPPED, move
+from ._options import Options, TaskSpec, flag, task_spec, timeout_seconds
+from ._outlet import Outlet, Reader
+from ._statistics import Statistics, TaskStatistics
+from ._streams import Join
+
+T = TypeVar("T")
+
+
+class TaskIterator(Reader[T]):
+    """The results of one task, from `IMap.add_task` or `IMap.get_task`.
+
+    It may be iterated, be the input of another task, or be split by `tee` and paired by `join`. It keeps its map alive.
+
+    Attributes:
+        task: index of the task in its map.
+    """
+
+    def __init__(self, imap: IMap[Any], task: int) -> None:
+        self.task = task
+        self._imap = imap
+
+    def _find_outlet(self) -> Outlet:
+        outlet = self._outlet
+        if outlet is None:
+            outlet = self._outlet = self._imap._outlet_of(self.task)
+        return outlet
+
+    def _claim_order(self) -> None:
+        """Its results will be paired with others by their place."""
+        self._imap._deliver_in_order(self.task)
+
+    def __repr__(self) -> str:
+        return f"<task {self.task} of {self._imap.name}>"
+
+
+class ImpatientIterator(TaskIterator[T]):
+    """A TaskIterator whose ``next`` waits for a limited time, or not at all."""
+
+    def __init__(self, imap: IMap[Any], task: int, timeout: float | None, block: bool) -> None:
+        super().__init__(imap, task)
+        self._timeout = timeout
+        self._block = block
+
+    def __next__(self) -> T:
+        return self._find_outlet().take(self._timeout, self._block)  # type: ignore[no-any-return]
+
+
+def _iterator(imap: IMap[Any], task: int, timeout: float | None, block: bool) -> TaskIterator[Any]:
+    return TaskIterator(imap, task) if timeout is None and block else ImpatientIterator(imap, task, timeout, block)
+
+
+class IMap(Reader[T]):
+    """A lazy map over worker processes or threads: bounded, ordered or not, one or several tasks on one pool.
+
+    Every item that is taken from an input gives exactly one result or one error at its place. Nothing is taken before
+    the start, and afterwards never more than the bound ahead of what was handed over. With ``func`` and ``iterable``
+    the map has one task and starts at once; without, add tasks and `start` it. It stops when it is dropped, at the end of
+    ``with``, by `stop`, and at the end of the interpreter.
+
+    Args:
+        func: the function of one item of the first task.
+        iterable: its input; may be infinite, may block.
+        args: constant positional arguments after the item.
+        kwargs: constant keyword arguments.
+        worker_type: ``"process"``, ``"thread"`` or ``"serial"`` (in the caller's thread).
+        worker_num: number of workers; None: the CPUs that this process may use (threads: 4 more, 32 at most).
+        stride: items of one task inside the workers at most, and per turn; None: automatic.
+        buffer: items taken from the inputs and not yet handed over at most, all tasks together; None: automatic.
+        ordered: the n-th result is that of the n-th item; else results come as they are ready.
+        name: shown in messages.
+        start_method: ``"forkserver"`` (forks of a clean process of ours), ``"spawn"`` (fresh interpreters) or None.
+        initializer: called once in each worker, with ``initargs``.
+        initargs: arguments of the initializer.
+        on_error: ``"raise"`` a failed item's error at its place (iteration can go on), ``"return"`` it as the result, or
+            ``"skip"`` the item.
+
+    Raises:
+        TypeError, ValueError: an argument is not allowed; the message names it.
+        SerializationError: the function can't be sent to a worker.
+        WorkerStartError: no worker can be started.
+
+    >>> list(IMap(abs, [-1, 2, -3], worker_type="serial"))
+    [1, 2, 3]
+
+    Two tasks that share the workers, the second one chained to the first:
+
+    >>> imap = IMap(worker_type="serial")
+    >>> lengths = imap.add_task(len, ["a", "bcd"])
+    >>> texts = imap.add_task(str, lengths)
+    >>> with imap:
+    ...     print(list(texts))
+    ['1', '3']
+    """
+
+    def __init__(
+        self,
+        func: Callable[..., T] | None = None,
+        iterable: Iterable[Any] | None = None,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        worker_type: str = "process",
+        worker_num: int | None = None,
+        stride: int | None = None,
+        buffer: int | None = None,
+        ordered: bool = True,
+        name: str | None = None,
+        *,
+        start_method: str | None = None,
+        initializer: Callable[..., Any] | None = None,
+        initargs: Iterable[Any] = (),
+        on_error: str = "raise",
+    ) -> None:
+        if (func is None) != (iterable is None):
+            missing, given = ("func", "iterable") if func is None else ("iterable", "func")
+            raise ValueError(f"{missing}: missing; {given} was given, and they go together")
+        if worker_num is None and worker_type == "process" and "numap._worker" in sys.modules and _inside_worker():
+            worker_num = 1
+        self._options = Options(
+            worker_type, worker_num, stride, buffer, ordered, name, start_method, initializer, tuple(initargs), on_error
+        )
+        self.name = name if name is not None else f"imap_{id(self):x}"
+        self._state = IDLE
+        self._specs: list[TaskSpec] = []
+        #: Tasks whose results come in order though the map is unordered, as they are joined by place.
+        self._in_order: set[int] = set()
+        self._manager: Any = None
+        self._finalizer: Any = None
+        if func is not None and iterable is not None:
+            self.add_task(func, iterable, args, kwargs)
+            self.start()
+        elif args is not None or kwargs is not None:
+            raise ValueError("args, kwargs: given without func and iterable; give them to add_task")
+
+    # ------------------------------------------------------------------ tasks
+
+    def add_task(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        block: bool = True,
+    ) -> TaskIterator[Any]:
+        """Adds a task and returns the iterator of its results.
+
+        Args:
+            func: the function of one item.
+            iterable: the input; another task of this map makes a chain: ``func`` gets the results of that task, and a
+                failed item is not given to it.
+            args: constant positional arguments after the item.
+            kwargs: constant keyword arguments.
+            timeout: seconds that a ``next`` on the iterator waits at most; None: without limit.
+            block: False: ``next`` on the iterator never waits.
+
+        Raises:
+            StateError: the map is started.
+            TypeError, ValueError: an argument is not allowed.
+        """
+        move(self._state, "add_task")
+        spec = task_spec(func, iterable, args, kwargs, timeout, block)
+        members = self._members(iterable)
+        if members is None and not isinstance(iterable, (list, tuple, range)):
+            # Who is no iterable learns it here; an iterator gives itself, so nothing is pulled.
+            spec = spec._replace(iterable=iter(iterable))
+        for member in members or ():
+            for number, other in enumerate(self._specs):
+                if member in (self._members(other.iterable) or ()):
+                    raise ValueError(f"iterable: task {member} is read by task {number} already; split it with numap.tee")
+        if len(members or ()) != len(set(members or ())):
+            raise ValueError("iterable: a task is joined with itself; split it with numap.tee first")
+        self._state = IDLE
+        self._specs.append(spec)
+        return _iterator(self, len(self._specs) - 1, timeout, block)
+
+    __call__ = add_task
+
+    def _members(self, iterable: object) -> list[int] | None:
+        """The tasks of this map that an input consists of; None: it is something else."""
+        if isinstance(iterable, Join):
+            tasks = [self._members(member) for member in iterable.members]
+            if all(task is not None and len(task) == 1 for task in tasks) and len(tasks) > 1:
+                return [task[0] for task in tasks if task is not None]
+            return None
+        if isinstance(iterable, TaskIterator) and iterable._imap is self:
+            return [iterable.task]
+        return [0] if iterable is self else None
+
+    def pop_task(self, number: int | bool = 1) -> None:
+        """Removes the last ``number`` tasks; True: all of them.
+
+        Raises:
+            StateError: the map is started.
+        """
+        move(self._state, "pop_task")
+        count = len(self._specs) if number is True else int(number)
+        if count > 0:
+            del self._specs[-count:]
+
+    def get_task(self, task: int = 0, timeout: float | None = None, block: bool = True) -> TaskIterator[Any]:
+        """A further iterator over the results of a task, which it shares with the others.
+
+        Raises:
+            ValueError: there is no such task.
+        """
+        timeout_seconds("timeout", timeout)
+        flag("block", block)
+        self._check_task(task)
+        return _iterator(self, task, timeout, block)
+
+    def _check_task(self, task: int) -> None:
+        if isinstance(task, bool) or not isinstance(task, int):
+            raise TypeError(f"task: must be the index of a task, not {type(task).__name__}")
+        if not 0 <= task < len(self._specs):
+            raise ValueError(f"task: there is no task {task}; the map has {len(self._specs)}")
+
+    # ------------------------------------------------------------------ life
+
+    def start(self) -> None:
+        """Starts the workers; without effect on a map that runs.
+
+        Raises:
+            StateError: there is no task, or the map has ended and was not stopped.
+            ValueError: the buffer is too small for these tasks.
+            SerializationError: a function can't be sent to a worker.
+            WorkerStartError: no worker can be started.
+        """
+        state = move(self._current(), "start")
+        if self._manager is not None:
+            return
+        if not self._specs:
+            raise StateError("start: the map has no task; call add_task() first")
+        if _inside_worker(loading=True):
+            raise StateError("start: not allowed while a worker imports or unpickles code; start the map in a function")
+        from ._build import build
+
+        inputs = [self._members(spec.iterable) or [] for spec in self._specs]
+        in_order = [self._options.ordered or task in self._in_order for task in range(len(self._specs))]
+        manager, sources = build(self._options, self._specs, inputs, in_order)
+        try:
+            manager.start(sources)
+        except WorkerStartError:
+            self._state = STOPPED
+            self._specs = []
+            raise
+        self._manager = manager
+        self._state = state
+        self._outlet = manager.outlets.get(0)
+        finalizer = self._finalizer = weakref.finalize(self, manager.abandon)
+        finalizer.atexit = False
+
+    def _current(self) -> str:
+        """The state, with what the manager knows."""
+        if self._manager is not None:
+            self._state = self._manager.state
+        return self._state
+
+    def stop(self, ends: Iterable[int] | None = None) -> None:
+        """Ends the workers and forgets what was not taken; in any state, from any thread, any number of times.
+
+        Args:
+            ends: tasks whose items that were taken from the inputs are finished first, and their results discarded.
+        """
+        manager = self._manager
+        if manager is not None:
+            if ends is not None:
+                self._drain(ends)
+            manager.stop()
+            self._finalizer.detach()
+            self._state = STOPPED
+            self._specs = []
+            self._in_order = set()
+            self._manager = None
+
+    def close(self) -> None:
+        """`stop`."""
+        self.stop()
+
+    def _drain(self, ends: Iterable[int]) -> None:
+        self._manager.drain()
+        for task in ends:
+            outlet = self._outlet_of(task)
+            while True:
+                try:
+                    outlet.outcome()
+                except StopIteration:
+                    break
+
+    def __enter__(self) -> IMap[T]:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    # ------------------------------------------------------------------ results
+
+    def next(self, timeout: float | None = None, task: int = 0, block: bool = True) -> Any:
+        """The next result of a task.
+
+        Args:
+            timeout: seconds to wait at most; None: without limit.
+            task: index of the task.
+            block: False: do not wait at all.
+
+        Raises:
+            StopIteration: the task has ended.
+            NextTimeout: no result in time; it can still be had.
+            StateError: the map is not started, or was stopped.
+        """
+        timeout_seconds("timeout", timeout)
+        flag("block", block)
+        return self._outlet_of(task).take(timeout, block)
+
+    def _find_outlet(self) -> Outlet:
+        return self._outlet_of(0)
+
+    def _claim_order(self) -> None:
+        self._deliver_in_order(0)
+
+    def _deliver_in_order(self, task: int) -> None:
+        if not self._options.ordered:
+            if self._manager is not None:
+                raise StateError("join: results of a started, unordered map have lost their places; join before start()")
+            self._in_order.add(task)
+
+    def _outlet_of(self, task: int) -> Outlet:
+        move(self._current(), "next")
+        self._check_task(task)
+        try:
+            outlet: Outlet = self._manager.outlets[task]
+        except KeyError:
+            raise StateError(
+                f"next: task {task} ({self._specs[task].label}) is read by another task; read the end of the chain"
+            ) from None
+        return outlet
+
+    def __length_hint__(self) -> int:
+        """How many results of task 0 are ready at least."""
+        outlet = self._outlet
+        return 0 if outlet is None else int(outlet.ready())
+
+    # ------------------------------------------------------------------ looks
+
+    def statistics(self) -> Statistics:
+        """The map's figures at this moment."""
+        manager, state = self._manager, self._current()
+        workers = self._options.workers
+        if manager is None:
+            tasks = tuple(TaskStatistics(spec.label, 0, 0, 0, 0, 0, 0) for spec in self._specs)
+            return Statistics(state, workers, self._options.buffer or 0, 0, 0, 0, 0, 0, tasks)
+        get = manager.figures()
+        tasks = tuple(
+            TaskStatistics(
+                spec.label, get("pulled")[n], get("done")[n], get("failed")[n], get("yielded").get(n, 0),
+                get("waiting")[n], get("inside")[n],
+            )
+            for n, spec in enumerate(self._specs)
+        )  # fmt: skip
+        return Statistics(
+            state, workers, get("bound"), sum(get("pulled")), sum(get("yielded").values()), sum(get("failed")), 0,
+            get("replaced"), tasks,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        figures = self.statistics()
+        options = self._options
+        pending = figures.pulled - figures.yielded
+        tail = f", {pending} pending" if self._manager is not None else ""
+        return (
+            f"<IMap {self.name}: {figures.state}, {options.workers} {options.worker_type} "
+            f"worker{'s' * (options.workers != 1)}, {len(self._specs)} task{'s' * (len(self._specs) != 1)}{tail}>"
+        )
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an IMap can't be pickled: it belongs to the process that made it")
+
+
+def _inside_worker(loading: bool = False) -> bool:
+    """Whether this process is a worker of ours (with ``loading``: one that imports or unpickles its caller's code)."""
+    worker = sys.modules.get("numap._worker")
+    if worker is None:
+        return False
+    return bool(worker.loading if loading else worker.serving == os.getpid())
+
+
+NuMap = IMap

@@ -1,0 +1,52 @@
+"""The items of one task that are ready to run, by place."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ._outcome import Segment
+from ._serialize import part
+
+
+class Lane:
+    """A queue of segments with their places; what was given back goes first."""
+
+    def __init__(self) -> None:
+        self._entries: deque[tuple[int, Segment]] = deque()
+
+    def append(self, first: int, segment: Segment) -> None:
+        """Items that are ready, the first of them of place ``first``."""
+        self._entries.append((first, segment))
+
+    def put_back(self, first: int, segments: list[Segment]) -> None:
+        """Items that were taken and go first again."""
+        places = []
+        for segment in segments:
+            places.append((first, segment))
+            first += segment[1]
+        self._entries.extendleft(reversed(places))
+
+    def take(self, most: int) -> tuple[int, int, list[Segment]]:
+        """Up to ``most`` items with neighbouring places: the first place, their number, the segments."""
+        entries = self._entries
+        first = entries[0][0]
+        count = 0
+        segments: list[Segment] = []
+        while entries and count < most and entries[0][0] == first + count:
+            place, segment = entries.popleft()
+            size = segment[1]
+            if size > most - count:
+                keep = most - count
+                entries.appendleft((place + keep, part(segment, keep, size)))
+                segment = part(segment, 0, keep)
+                size = keep
+            segments.append(segment)
+            count += size
+        return first, count, segments
+
+    def drop_from(self, limit: int) -> int:
+        """Forgets items of place ``limit`` and behind; returns how many."""
+        kept = [entry for entry in self._entries if entry[0] < limit]
+        dropped = sum(segment[1] for _, segment in self._entries) - sum(segment[1] for _, segment in kept)
+        self._entries = deque(kept)
+        return dropped

@@ -1,0 +1,217 @@
+"""The mirror: what workers must know of modules that they can't import, above all of ``__main__``.
+
+A worker never runs the user's main module again. Instead each name of it that a shipped function, class or method
+refers to is set once in the worker's own ``__main__``; from then on functions and classes of ``__main__`` travel by
+that name in both directions, functions share their globals, and ``isinstance`` holds.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib.machinery
+import pickle
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
+from typing import Any
+
+from ._code import CodePickler, Scope, find, global_names
+from ._errors import SerializationError
+from ._outcome import safe_text
+
+#: One definition: module, name, pickle of the object.
+Definition = tuple[str, str, bytes]
+
+
+#: What a module says of itself; never a definition.
+_IDENTITY = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__"))
+
+
+class Mirror(Scope):
+    """The caller's side: collects the definitions that go to the workers.
+
+    One mirror serves a run; its log only grows. `encode` may be called by several threads.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: What workers have to define, in order of discovery. A worker that knows the first n needs the rest.
+        self.log: list[Definition] = []
+        self._known: dict[tuple[str, str], str] = {}
+        self._todo: list[tuple[types.ModuleType, str]] = []
+        self._importable: dict[str, bool] = {}
+        self._exempt: set[str] = set()
+        self._lock = threading.RLock()
+        self._pickler = CodePickler(self)
+
+    def exempt(self, func: Callable[..., Any] | None) -> None:
+        """The globals that an initializer assigns are its to make: they need not be sent."""
+        code = getattr(func, "__code__", None)
+        if code is not None:
+            self._exempt.update(global_names(code, stores=True))
+
+    def encode(self, obj: object) -> bytes:
+        """The pickle of an object for the workers; what they need for it is in the log when this returns.
+
+        Raises:
+            SerializationError: a global that it refers to can't be pickled.
+            Exception: whatever pickling this object raises.
+        """
+        with self._lock:
+            raw = self._pickler.encode(obj)
+            while self._todo:
+                self._define(*self._todo.pop())
+            return raw
+
+    def _define(self, module: types.ModuleType, name: str) -> None:
+        value = vars(module)[name]
+        self.defining = value
+        try:
+            blob = CodePickler(self).encode(value)
+        except Exception as error:
+            blob = self._by_dill(module, name, error)
+        finally:
+            self.defining = None
+        self.log.append((module.__name__, name, blob))
+
+    def _by_dill(self, module: types.ModuleType, name: str, error: Exception) -> bytes:
+        """Second try for code that holds what only dill can pickle; plain values get no second try."""
+        value = vars(module)[name]
+        if isinstance(value, (type, types.FunctionType)):
+            try:
+                return _dill_dumps(value, self)
+            except Exception as second:
+                error = second
+        user = self._known.pop((module.__name__, name))
+        raise SerializationError(
+            f"the global {name!r} of {module.__name__!r}, which {user} refers to, can't be sent to a worker "
+            f"({type(error).__name__}: {safe_text(error)}); make it inside the function, or in an initializer that "
+            f"assigns the global"
+        ) from error
+
+    # ------------------------------------------------------------------ the scope of the picklers
+
+    def offers(self, module: types.ModuleType, qualname: str) -> bool:
+        if not self.is_importable(module):
+            self._need(module, qualname.partition(".")[0], qualname)
+        return True
+
+    def require(self, module: types.ModuleType, names: Iterable[str], by: str) -> None:
+        if self.is_importable(module):
+            return
+        for name in names:
+            if name in vars(module) and name not in self._exempt and name not in _IDENTITY:
+                self._need(module, name, by)
+
+    def _need(self, module: types.ModuleType, name: str, by: str) -> None:
+        key = (module.__name__, name)
+        if key not in self._known:
+            self._known[key] = by
+            self._todo.append((module, name))
+
+    def is_importable(self, module: types.ModuleType) -> bool:
+        """Whether a worker that imports this module's name gets the same module."""
+        name = module.__name__
+        known = self._importable.get(name)
+        if known is None:
+            known = self._importable[name] = name != "__main__" and _same_origin(name, module)
+        return known
+
+
+def _same_origin(name: str, module: types.ModuleType) -> bool:
+    spec = getattr(module, "__spec__", None)
+    if spec is None or sys.modules.get(name) is not module:
+        return name in sys.builtin_module_names
+    if getattr(spec, "_initializing", False):
+        return False
+    if spec.origin in ("built-in", "frozen") or name.partition(".")[0] in sys.stdlib_module_names:
+        return True
+    parent = name.rpartition(".")[0]
+    if parent and parent not in sys.modules:
+        return False
+    path = getattr(sys.modules[parent], "__path__", None) if parent else None
+    for finder in sys.meta_path:
+        found = finder.find_spec(name, path) if hasattr(finder, "find_spec") else None
+        if found is not None:
+            return bool(found.origin == spec.origin)
+    return False
+
+
+_NEVER_BY_DILL = ("_thread", "_io", "socket", "_socket", "threading", "subprocess", "sqlite3")
+
+
+def _dill_dumps(obj: Any, scope: Scope) -> bytes:
+    import dill
+
+    class DillPickler(dill.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            if type(obj).__module__ in _NEVER_BY_DILL or isinstance(obj, types.GeneratorType):
+                raise pickle.PicklingError(f"a {type(obj).__name__} belongs to the process that made it")
+            return scope.reduce(obj)
+
+    buffer = BytesIO()
+    DillPickler(buffer, protocol=pickle.HIGHEST_PROTOCOL, byref=False, recurse=True).dump(obj)
+    return buffer.getvalue()
+
+
+class Image:
+    """The worker's side: modules that are filled with the caller's definitions, each when it is first needed."""
+
+    def __init__(self, main: dict[str, Any]) -> None:
+        """``main``: the attributes of the caller's ``__main__`` that say what it is (``__file__``, ``__doc__``)."""
+        self._pending: dict[tuple[str, str], bytes] = {}
+        module = types.ModuleType("__main__")
+        vars(module).update(main, __builtins__=builtins)
+        sys.modules["__main__"] = module
+
+    def update(self, definitions: Iterable[Definition]) -> None:
+        """Sets names; those that refer to one another find each other."""
+        keys = []
+        for module, name, blob in definitions:
+            self._pending[module, name] = blob
+            keys.append((module, name))
+            if module not in sys.modules:
+                fresh = sys.modules[module] = types.ModuleType(module)
+                fresh.__spec__ = importlib.machinery.ModuleSpec(module, None)
+                vars(fresh)["__builtins__"] = builtins
+        for module, name in keys:
+            self.define(module, name)
+
+    def define(self, module: str, name: str) -> None:
+        """Makes sure that a mirrored name is set."""
+        blob = self._pending.pop((module, name), None)
+        if blob is not None:
+            value = self.load(blob)
+            setattr(sys.modules[module], name, value)
+
+    def load(self, blob: bytes) -> Any:
+        """Unpickles what may refer to names that are not set yet."""
+        return _Unpickler(BytesIO(blob), self).load()
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: BytesIO, image: Image) -> None:
+        super().__init__(file)
+        self._image = image
+
+    def find_class(self, module: str, name: str) -> Any:
+        self._image.define(module, name.partition(".")[0])
+        return super().find_class(module, name)
+
+
+def main_identity() -> dict[str, Any]:
+    """What the caller's ``__main__`` says of itself, as far as it can be told to a worker."""
+    main = sys.modules.get("__main__")
+    own = vars(main) if main is not None else {}
+    kept = ("__file__", "__doc__", "__package__")
+    return {name: own[name] for name in kept if isinstance(own.get(name), (str, type(None)))}
+
+
+def walk(definitions: Iterable[Definition]) -> Iterator[str]:
+    """The qualified names in a log, for messages and tests."""
+    return (f"{module}.{name}" for module, name, _ in definitions)
+
+
+__all__ = ["Definition", "Image", "Mirror", "find", "main_identity", "walk"]

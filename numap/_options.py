@@ -1,0 +1,155 @@
+"""What a map was told, in a frozen record that checks itself."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ._platform import cpu_count
+
+WORKER_TYPES = ("process", "thread", "serial")
+START_METHODS = ("forkserver", "spawn", "fork")
+ON_ERROR = ("raise", "return", "skip")
+
+
+class TaskSpec(NamedTuple):
+    """One function over one input, as it was added."""
+
+    func: Callable[..., Any]
+    iterable: Iterable[Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    timeout: float | None = None
+    block: bool = True
+
+    @property
+    def label(self) -> str:
+        """The name of the function, for messages."""
+        func = self.func
+        name = getattr(func, "__qualname__", None) or getattr(func, "__name__", None)
+        return name if isinstance(name, str) else type(func).__qualname__
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a map after checking; ``worker_num`` is always a number here."""
+
+    worker_type: str = "process"
+    worker_num: int | None = None
+    stride: int | None = None
+    buffer: int | None = None
+    ordered: bool = True
+    name: str | None = None
+    start_method: str | None = None
+    initializer: Callable[..., Any] | None = None
+    initargs: tuple[Any, ...] = ()
+    on_error: str = "raise"
+    workers: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        one_of("worker_type", self.worker_type, WORKER_TYPES)
+        one_of("on_error", self.on_error, ON_ERROR)
+        if self.start_method is not None:
+            one_of("start_method", self.start_method, START_METHODS)
+            if self.worker_type != "process":
+                raise ValueError(f"start_method: only processes are started; worker_type is {self.worker_type!r}")
+            if self.start_method == "fork" and sys.platform == "win32":
+                raise ValueError("start_method: this platform can't fork; allowed: 'forkserver', 'spawn', None")
+        for name in ("worker_num", "stride", "buffer"):
+            positive(name, getattr(self, name))
+        if self.stride is not None and self.buffer is not None and self.buffer < self.stride:
+            raise ValueError(f"buffer: {self.buffer} is smaller than stride={self.stride}; give at least the stride, or None")
+        if self.initializer is not None and not callable(self.initializer):
+            raise TypeError(f"initializer: must be callable or None, not {type(self.initializer).__name__}")
+        if self.initargs and self.initializer is None:
+            raise ValueError("initargs: given without an initializer")
+        flag("ordered", self.ordered)
+        text("name", self.name)
+        object.__setattr__(self, "workers", self._default_workers())
+
+    def _default_workers(self) -> int:
+        if self.worker_type == "serial":
+            return 1
+        if self.worker_num is not None:
+            return self.worker_num
+        cpus = cpu_count()
+        return min(32, cpus + 4) if self.worker_type == "thread" else cpus
+
+
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """ValueError unless ``value`` is one of the allowed words."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name}: {value!r} is unknown; allowed: {', '.join(map(repr, allowed))}")
+
+
+def positive(name: str, value: object) -> None:
+    """TypeError or ValueError unless ``value`` is None or a whole number of at least 1."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+        raise TypeError(f"{name}: must be a whole number of at least 1 or None, not {type(value).__name__}")
+    if value < 1:  # type: ignore[operator]
+        raise ValueError(f"{name}: {value!r} given; must be at least 1, or None for the default")
+
+
+def flag(name: str, value: object) -> None:
+    """TypeError unless ``value`` is True or False."""
+    if value is not True and value is not False:
+        raise TypeError(f"{name}: must be True or False, not {value!r}")
+
+
+def text(name: str, value: object) -> None:
+    """TypeError unless ``value`` is a str or None."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name}: must be a str or None, not {type(value).__name__}")
+
+
+def timeout_seconds(name: str, value: object) -> None:
+    """TypeError or ValueError unless ``value`` is None or a number of seconds of at least 0."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: must be a number of seconds or None, not {type(value).__name__}")
+    if not value >= 0:
+        raise ValueError(f"{name}: {value!r} given; must be at least 0 seconds, or None to wait without limit")
+
+
+def function(func: object) -> None:
+    """TypeError unless ``func`` can be mapped: callable, and no coroutine function."""
+    if not callable(func):
+        raise TypeError(f"func: must be callable, not {type(func).__name__}")
+    call = func if inspect.isroutine(func) else getattr(type(func), "__call__", func)  # noqa: B004
+    for f in (_unwrapped(func), call):
+        if inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f):
+            raise TypeError(f"func: {getattr(f, '__qualname__', f)!s} is a coroutine function; give an ordinary function")
+
+
+def _unwrapped(func: Any) -> Any:
+    """The function inside partials and bound methods."""
+    import functools
+
+    while isinstance(func, functools.partial):
+        func = func.func
+    return func
+
+
+def task_spec(
+    func: Callable[..., Any], iterable: Iterable[Any], args: Iterable[Any] | None, kwargs: Mapping[str, Any] | None,
+    timeout: float | None = None, block: bool = True,
+) -> TaskSpec:
+    """A checked TaskSpec."""
+    function(func)
+    if isinstance(iterable, type) or not (hasattr(type(iterable), "__iter__") or hasattr(type(iterable), "__getitem__")):
+        raise TypeError(f"iterable: must be iterable, not {iterable!r:.100}")
+    if args is not None and (isinstance(args, (str, bytes)) or not hasattr(type(args), "__iter__")):
+        raise TypeError(f"args: must be a sequence of extra arguments or None, not {type(args).__name__}")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise TypeError(f"kwargs: must be a mapping of extra arguments or None, not {type(kwargs).__name__}")
+    for key in kwargs or ():
+        text("kwargs: a name", key)
+    timeout_seconds("timeout", timeout)
+    flag("block", block)
+    return TaskSpec(func, iterable, tuple(args or ()), dict(kwargs or {}), timeout, block)

@@ -1,0 +1,161 @@
+"""What flows: runs of items, results and failures, in the form that crosses threads and processes.
+
+A *segment* is a plain tuple ``(kind, count, data)`` that stands for ``count`` neighbouring items. Results of one
+task are segments again and may be the input of the next, so a chain never opens what only passes through.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ._errors import ItemError, RemoteTraceback, SerializationError
+
+Segment = tuple[int, int, Any]
+
+#: ``data`` is a list of ``count`` live objects.
+RAW = 0
+#: ``data`` is the pickle of a list of ``count`` atoms.
+PACKED = 1
+#: ``data`` is the pickle of one item.
+PICKLED = 2
+#: ``data`` is one Failure.
+FAILED = 3
+#: ``data`` is a tuple of segments of one item each, the members of a join.
+JOINED = 4
+
+#: No data: the items were dropped by ``on_error="skip"``.
+SKIPPED = 5
+#: ``data`` is the exception that ends a task, to be raised once; no items.
+ENDING = 6
+#: The end of a task; no items.
+END = 7
+
+#: Types whose values are immutable, hold no other object and run no code when pickled: many of them may share
+#: one pickle, and nobody can tell.
+ATOMS: frozenset[type] = frozenset((int, float, bool, type(None), str, bytes))
+#: Longer texts and bytes go alone: a batch is there to save the price of a message, which they do not notice.
+LONG = 4096
+
+
+class Trace(NamedTuple):
+    """One exception of a remote chain: enough to print its traceback where the sources are."""
+
+    name: str
+    text: str
+    frames: tuple[tuple[str, int, str], ...]
+    cause: Trace | None
+    context: Trace | None
+
+
+class Failure(NamedTuple):
+    """Why an item has no result, in a form that any process can hold.
+
+    ``error`` is the exception, or its pickle where it has crossed a process border; None: it could not travel,
+    and ``trace`` holds its name and text.
+    """
+
+    error: BaseException | bytes | None
+    trace: Trace | None = None
+    pid: int | None = None
+    task: int = -1
+    index: int = -1
+    label: str = ""
+
+
+def trace_of(error: BaseException, skip: int = 1, depth: int = 20) -> Trace:
+    """The printable part of an exception and of those it came from, without touching any source file."""
+    frames: list[tuple[str, int, str]] = []
+    tb = error.__traceback__
+    for _ in range(skip):
+        tb = tb.tb_next if tb is not None else None
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        frames.append((code.co_filename, tb.tb_lineno, code.co_name))
+        tb = tb.tb_next
+    if len(frames) > 60:
+        frames[30:-30] = [("...", 0, f"{len(frames) - 60} more frames")]
+    cause, context = error.__cause__, error.__context__
+    if depth == 0 or cause is error or context is error:
+        cause = context = None
+    return Trace(
+        type(error).__qualname__, safe_text(error), tuple(frames),
+        trace_of(cause, 0, depth - 1) if cause is not None else None,
+        trace_of(context, 0, depth - 1)
+        if context is not None and cause is None and not error.__suppress_context__ else None,
+    )  # fmt: skip
+
+
+def safe_text(error: BaseException) -> str:
+    """``str(error)``, also where its own ``__str__`` raises."""
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"<its __str__ raised {type(broken).__name__}>"
+
+
+def render(trace: Trace) -> str:
+    """The text of a remote traceback, with source lines as far as this process knows the sources."""
+    parts = []
+    if trace.cause is not None:
+        parts.append(render(trace.cause) + "\n\nThe above exception was the direct cause of the following exception:\n\n")
+    elif trace.context is not None:
+        parts.append(render(trace.context) + "\n\nDuring handling of the above exception, another exception occurred:\n\n")
+    import linecache
+
+    parts.append("Traceback (most recent call last):\n")
+    for filename, lineno, name in trace.frames:
+        parts.append(f'  File "{filename}", line {lineno}, in {name}\n')
+        line = linecache.getline(filename, lineno).strip()
+        if line:
+            parts.append(f"    {line}\n")
+    parts.append(f"{trace.name}: {trace.text}" if trace.text else trace.name)
+    return "".join(parts)
+
+
+def place(failure: Failure) -> str:
+    """Where it happened, for a note: task, item and process."""
+    where = f"in task {failure.task} ({failure.label}), item {failure.index}"
+    return where if failure.pid is None else f"{where}, worker process {failure.pid}"
+
+
+def exception_of(failure: Failure) -> BaseException:
+    """The exception to raise, or to return, for a failure: of the original type, with its place and its remote cause."""
+    error = failure.error
+    if isinstance(error, bytes):
+        import pickle
+
+        try:
+            error = pickle.loads(error)
+        except Exception:
+            error = None
+        if not isinstance(error, BaseException):
+            error = None
+    where = place(failure)
+    if error is None:
+        trace = failure.trace
+        what = "an exception" if trace is None else f"{trace.name}: {trace.text}"
+        error = ItemError(f"{what} ({where}; this exception can't be rebuilt here, so its text stands for it)")
+    elif not isinstance(error, Exception) or isinstance(error, (StopIteration, StopAsyncIteration)):
+        error = ItemError(f"{type(error).__name__} raised {where}: {safe_text(error)}", error)
+    else:
+        add_note(error, where)
+    if failure.trace is not None and error.__cause__ is None:
+        error.__cause__ = RemoteTraceback("\n" + render(failure.trace))
+    return error
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """``error.add_note`` that also works before Python 3.11, and never twice with the same text."""
+    try:
+        notes = error.__dict__.setdefault("__notes__", [])
+        if note not in notes:
+            notes.append(note)
+    except (AttributeError, TypeError):
+        return
+
+
+def unpickle_failure(error: BaseException) -> Failure:
+    """The failure of an item whose bytes did not turn into an object again."""
+    wrapped = SerializationError(f"can't be unpickled: {type(error).__name__}: {safe_text(error)}")
+    wrapped.__cause__ = error
+    return Failure(wrapped)

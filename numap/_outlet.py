@@ -1,0 +1,280 @@
+"""Where results leave: the hand-over from the manager to whoever iterates, on any thread, through any interrupt.
+
+The quick way out of `Outlet` (see `Reader`) calls nothing and jumps nowhere. CPython looks for signals and gives the
+interpreter lock away only after calls and at backward jumps, so between the look at a value and the note that it was
+taken nothing can come: no Ctrl-C loses a result and no two threads get the same one. All else is done under a lock that
+consumers share among themselves, never with the manager.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections import deque
+from collections.abc import Iterator
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any, Generic, Protocol, TypeVar
+
+from ._errors import StateError, next_timeout
+from ._outcome import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Failure, Segment, exception_of, unpickle_failure
+from ._serialize import item_of
+
+
+T = TypeVar("T")
+
+
+class Hooks(Protocol):
+    """What an outlet needs of the manager."""
+
+    paused: bool
+    inline: bool
+
+    def on_release(self) -> None:
+        """Places were handed over, or somebody found nothing to take."""
+
+    def on_interrupt(self) -> None:
+        """A KeyboardInterrupt leaves `next`: nothing new may begin."""
+
+    def resume(self) -> None:
+        """Somebody asks for results again."""
+
+    def step(self) -> bool:
+        """Without a thread of its own: does a piece of work; False: there is none any more."""
+        ...
+
+
+class Outlet:
+    """The results of one task on their way to its consumers.
+
+    Args:
+        task: index of the task.
+        label: name of its function.
+        on_error: what becomes of failures.
+        hooks: the manager.
+    """
+
+    def __init__(self, task: int, label: str, on_error: str, hooks: Hooks) -> None:
+        self.task = task
+        self._label = label
+        #: Opened results, and how many of them were taken. Stored together, without a call in between.
+        self.values: list[Any] = []
+        self.at = 0
+        #: Places that are handed over for good. The places of ``values`` follow when the next parcel is opened.
+        self.released = 0
+        #: Times that somebody had to wait.
+        self.starved = 0
+        self._on_error = on_error
+        self._hooks = hooks
+        self._lock = threading.Lock()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._waiting = False
+        #: Parcels by number. The manager appends; a consumer removes one only after the next was opened.
+        self._parcels: deque[tuple[int, int, Segment]] = deque()
+        self._sent = 0
+        self._opened = 0
+        self._places = 0
+        self._failure: Failure | None = None
+        self._ending: BaseException | None = None
+        self._closed: str | None = None
+
+    # ------------------------------------------------------------------ the manager's side
+
+    def put(self, first: int, segment: Segment) -> None:
+        """Hands over a parcel whose first place is ``first``."""
+        self._parcels.append((self._sent, first, segment))
+        self._sent += 1
+        if self._waiting:
+            self._waiting = False
+            self._bell.put(None)
+
+    def close(self, why: str) -> None:
+        """From now on `take` is a StateError; what was not taken is gone."""
+        self._closed = why
+        self.values = []
+        self._parcels.clear()
+        self._bell.put(None)
+
+    def after_fork(self) -> None:
+        """In a child of the user's: the map belongs to the parent, and so may the locks."""
+        self._lock = threading.Lock()
+        self._bell = SimpleQueue()
+        self.close("next: this map belongs to the process that started it; make a new one in the child")
+
+    # ------------------------------------------------------------------ the consumers' side
+
+    @property
+    def handed_over(self) -> int:
+        """Places that were handed over so far, the last of them perhaps still in the caller's hands."""
+        return self.released + min(self.at, len(self.values))
+
+    def ready(self) -> int:
+        """Results that can be taken without waiting, at least."""
+        return len(self.values) - self.at + sum(s[1] for n, _, s in list(self._parcels) if n >= self._opened)
+
+    def take(self, timeout: float | None = None, block: bool = True) -> Any:
+        """The next result.
+
+        Raises:
+            StopIteration: there is none any more.
+            NextTimeout: there is none in time.
+            StateError: the map was stopped.
+            Exception: the item failed.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        try:
+            while True:
+                self._advance(deadline, block)
+                failure, ending = self._failure, self._ending
+                if failure is not None:
+                    error = exception_of(failure)
+                    if self._on_error == "raise":
+                        self._failure = None
+                        raise error
+                    self._failure, self.values, self.at = None, [error], 0
+                if ending is not None:
+                    self._ending = None
+                    raise ending
+                at = self.at
+                try:
+                    value = self.values[at]
+                except IndexError:
+                    continue
+                self.values[at] = None
+                self.at = at + 1
+                return value
+        except KeyboardInterrupt:
+            self._hooks.on_interrupt()
+            raise
+        finally:
+            error = ending = None  # type: ignore[assignment]
+
+    def outcome(self) -> Segment:
+        """The next outcome as a segment of one item, failures and skipped places included; for streams of ours."""
+        while True:
+            if self._advance(None, True, skipped=True):
+                return SKIPPED, 1, None
+            failure, ending = self._failure, self._ending
+            if failure is not None:
+                self._failure = None
+                if self._on_error == "return":
+                    return RAW, 1, [exception_of(failure)]
+                return FAILED, 1, failure
+            if ending is not None:
+                self._ending = None
+                raise ending
+            at = self.at
+            try:
+                value = self.values[at]
+            except IndexError:
+                continue
+            self.values[at] = None
+            self.at = at + 1
+            return RAW, 1, [value]
+
+    def _advance(self, deadline: float | None, block: bool, skipped: bool = False) -> bool:
+        """Opens the next parcel unless something is open; returns True for a skipped place where these are asked for."""
+        remaining = -1.0 if deadline is None else max(0.0, deadline - monotonic())
+        if not self._lock.acquire(timeout=remaining):
+            raise next_timeout("next: other threads were waiting for results all the time that was given")
+        try:
+            while self.at >= len(self.values) and self._failure is None and self._ending is None:
+                if self._closed is not None:
+                    raise StateError(self._closed)
+                if self._hooks.paused:
+                    self._hooks.resume()
+                if self._places:
+                    # One statement without a call: an interrupt comes before it or after it.
+                    self.released, self._places, self.values, self.at = self.released + self._places, 0, _NOTHING, 0
+                    self._hooks.on_release()
+                parcels = self._parcels
+                while parcels and parcels[0][0] < self._opened:
+                    parcels.popleft()
+                if parcels:
+                    if self._open(*parcels[0]) and skipped:
+                        return True
+                else:
+                    self._wait(deadline, block)
+        finally:
+            self._lock.release()
+        return False
+
+    def _open(self, number: int, first: int, segment: Segment) -> bool:
+        """Opens a parcel; an interrupt before the last statement leaves it to be opened again."""
+        kind, count, data = segment
+        values: list[Any] = _NOTHING
+        failure = ending = None
+        if kind == END:
+            raise StopIteration
+        if kind == RAW:
+            values = data
+        elif kind == PACKED:
+            values = pickle.loads(data)
+        elif kind == FAILED:
+            failure = data
+        elif kind == ENDING:
+            ending = data
+        elif kind != SKIPPED:
+            try:
+                values = [item_of(segment)]
+            except Exception as error:
+                failure = unpickle_failure(error)._replace(task=self.task, index=first, label=self._label)
+        self._opened, self._places, self._failure, self._ending, self.values, self.at = (
+            number + 1, count, failure, ending, values, 0,
+        )  # fmt: skip
+        return kind == SKIPPED
+
+    def _wait(self, deadline: float | None, block: bool) -> None:
+        """Waits for a parcel; somebody else may have taken it when this returns."""
+        if self._hooks.inline:
+            if not self._hooks.step() and not self._parcels:
+                raise StateError("next: the map has no more work, and this task did not end")
+            return
+        remaining = None if deadline is None else deadline - monotonic()
+        if not block or (remaining is not None and remaining <= 0):
+            raise next_timeout(f"next: no result of task {self.task} was ready" + ("" if not block else " in time"))
+        self.starved += 1
+        self._hooks.on_release()
+        self._waiting = True
+        if self._parcels or self._closed is not None:
+            return
+        try:
+            self._bell.get(True, remaining)
+        except Empty:
+            return
+
+
+#: An empty list that is never written to.
+_NOTHING: list[Any] = []
+
+
+class Reader(Generic[T]):
+    """An iterator over the results of one task. Several readers of a task share its results."""
+
+    #: Where the results come from; None before the start, and again after the end of the run.
+    _outlet: Outlet | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        outlet = self._outlet
+        if outlet is None:
+            return self._find_outlet().take()  # type: ignore[no-any-return]
+        at = outlet.at
+        try:
+            value = outlet.values[at]
+        except IndexError:
+            return outlet.take()  # type: ignore[no-any-return]
+        outlet.values[at] = None
+        outlet.at = at + 1
+        return value  # type: ignore[no-any-return]
+
+    def _find_outlet(self) -> Outlet:
+        """The outlet of the running map; raises StateError where there is none."""
+        raise NotImplementedError
+
+    def _next_outcome(self) -> Segment:
+        """The next outcome, failures and skipped places included; how `join`, `tee` and inputs read."""
+        return self._find_outlet().outcome()
+

@@ -1,0 +1,80 @@
+"""How many items go together: decisions from measured costs, no clock here.
+
+An item that is sent alone costs some 30 microseconds of pipe and wake-ups. So a worker gets as many as make about
+TARGET seconds of work, once it is known what an item costs; until then one at a time.
+"""
+
+from __future__ import annotations
+
+#: Seconds of work in a batch: large against the price of a message, small against what a person notices.
+TARGET = 0.010
+#: Items in a batch at most: at this size the price of a message has vanished for the smallest items.
+BATCH_CAP = 2048
+#: Bytes in a batch at most.
+BATCH_BYTES = 1 << 20
+#: Items longer than this (seconds) never wait in a worker behind another one.
+ALONE = 0.004
+#: Automatic bounds: items in flight at most, and bytes.
+BOUND_CAP = 1 << 14
+BOUND_BYTES = 64 << 20
+
+
+class Pacing:
+    """Costs of the tasks of one run, and what follows from them.
+
+    Args:
+        tasks: number of tasks.
+        workers: number of workers.
+    """
+
+    def __init__(self, tasks: int, workers: int) -> None:
+        self._workers = workers
+        self._cost: list[float | None] = [None] * tasks
+        self._bytes: list[float] = [0.0] * tasks
+        self._batch = [1] * tasks
+
+    def observe(self, task: int, count: int, seconds: float, nbytes: int) -> None:
+        """``count`` items of ``task`` ran for ``seconds`` in all; their results have ``nbytes`` bytes."""
+        cost = seconds / count
+        known = self._cost[task]
+        self._cost[task] = cost if known is None or cost > known else known + 0.5 * (cost - known)
+        size = nbytes / count
+        self._bytes[task] = max(size, self._bytes[task] * 0.9)
+        self._batch[task] = self._size(task)
+
+    def observe_bytes(self, task: int, count: int, nbytes: int) -> None:
+        """``count`` items of ``task`` with ``nbytes`` bytes in all were sent to it."""
+        self._bytes[task] = max(nbytes / count, self._bytes[task])
+
+    def _size(self, task: int) -> int:
+        cost = self._cost[task]
+        if cost is None:
+            return 1
+        size = min(BATCH_CAP, int(TARGET / cost) if cost > 0 else BATCH_CAP, 4 * self._batch[task])
+        if self._bytes[task]:
+            size = min(size, int(BATCH_BYTES / self._bytes[task]))
+        return max(1, size)
+
+    def batch(self, task: int, bound: int) -> int:
+        """Items of ``task`` for one message, with ``bound`` items in flight at most."""
+        return max(1, min(self._batch[task], bound // (4 * self._workers)))
+
+    def ahead(self, task: int) -> bool:
+        """Whether a worker that is busy with this task may be given a second batch."""
+        cost = self._cost[task]
+        return cost is not None and cost < ALONE
+
+    def initial_bound(self) -> int:
+        """The automatic bound before anything is known."""
+        return max(4, 2 * self._workers)
+
+    def grown_bound(self, bound: int, tasks: list[int]) -> int:
+        """The bound after a consumer found nothing to take while ``bound`` items of ``tasks`` were in flight."""
+        cap = BOUND_CAP
+        for task in tasks:
+            if self._cost[task] is None:
+                return bound
+            cap = min(cap, max(self.initial_bound(), 8 * self._workers * self._batch[task]))
+            if self._bytes[task]:
+                cap = min(cap, max(self._workers + 1, int(BOUND_BYTES / self._bytes[task])))
+        return max(bound, min(2 * bound, cap))

@@ -1,0 +1,45 @@
+"""The progress page: three words of memory that a worker and its caller share.
+
+Writing a word costs a worker some 60 nanoseconds; a message would cost 30 microseconds. The caller reads the page when
+a worker died or seems stuck, so blame is exact without a message per item.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+from ._platform import memory_file
+
+SIZE = mmap.PAGESIZE
+
+#: Items that the worker has begun since it was born, by the worker.
+STARTED = 0
+#: The caller's count of recalls: a worker begins no item of a job with an older one.
+EPOCH = 1
+
+
+class Page:
+    """One mapping of a progress page.
+
+    Args:
+        fd: descriptor of the memory; None: make it. The page keeps it open for handing on until `close_fd`.
+    """
+
+    def __init__(self, fd: int | None = None) -> None:
+        self.fd = memory_file(SIZE) if fd is None else fd
+        self._map = mmap.mmap(self.fd, SIZE)
+        #: The words, to be read and written by place.
+        self.words = memoryview(self._map).cast("Q")
+
+    def close_fd(self) -> None:
+        """Closes the descriptor; the mapping stays."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def close(self) -> None:
+        """Gives everything back."""
+        self.close_fd()
+        self.words.release()
+        self._map.close()

@@ -1,0 +1,148 @@
+"""The calls that only some systems have, each with what stands in for it elsewhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+LINUX = sys.platform.startswith("linux")
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_F_SETSIG = 10
+
+
+def _prctl(option: int, value: int) -> bool:
+    if not LINUX:
+        return False
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) == 0
+
+
+def become_subreaper() -> bool:
+    """Let orphaned descendants become children of this process instead of init's."""
+    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> bool:
+    """Ask for SIGKILL when the thread that started this process ends; only right where that parent has one thread."""
+    return _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def die_with_pipe(fd: int) -> None:
+    """Ask for SIGKILL at the moment the last write end of the pipe ``fd`` is closed, whatever this process does then.
+
+    The signal comes from the kernel, so a process stuck in C code dies, too. The pipe is opened anew through
+    /proc, as a shared open description signals only the last process that armed it. Where that is not to be had,
+    a thread waits for the end of the pipe instead.
+    """
+    if LINUX and os.path.exists(f"/proc/self/fd/{fd}"):
+        import fcntl
+
+        own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(own, _F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
+        try:
+            ended = os.read(own, 1) == b""
+        except BlockingIOError:
+            ended = False
+        if ended:
+            os._exit(1)
+        os.close(fd)
+        return
+    import threading
+
+    def watch() -> None:
+        os.read(fd, 1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="numap-life").start()
+
+
+def memory_file(size: int) -> int:
+    """A descriptor of ``size`` bytes of shared memory that has no name and so can't be left behind."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("numap", os.MFD_CLOEXEC)
+    else:
+        import tempfile
+
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.ftruncate(fd, size)
+    return fd
+
+
+def cpu_count() -> int:
+    """The CPUs this process may use: affinity and container quota included, at least 1."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cpus = len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)
+    quota = _cpu_quota()
+    return max(1, cpus if quota is None else min(cpus, quota))
+
+
+def _cpu_quota() -> int | None:
+    """CPUs that the container's quota allows, rounded up; None: no quota."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            limit, period = file.read().split()
+    except (OSError, ValueError):
+        try:
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", encoding="ascii") as file:
+                limit = file.read().strip()
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us", encoding="ascii") as file:
+                period = file.read().strip()
+        except OSError:
+            return None
+    if limit in ("max", "-1"):
+        return None
+    return max(1, -(-int(limit) // int(period)))
+
+
+def umask() -> int | None:
+    """The umask, read without changing it for a moment under the feet of other threads; None: not to be had."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("Umask:"):
+                    return int(line.split()[1], 8)
+    except OSError:
+        return None
+    return None
+
+
+def process_tree(root: int) -> list[int]:
+    """The descendants of ``root`` that /proc shows now, parents first; empty where there is no /proc."""
+    children: dict[int, list[int]] = {}
+    try:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(pid)
+    tree: list[int] = []
+    queue = [root]
+    while queue:
+        for child in children.get(queue.pop(), ()):
+            tree.append(child)
+            queue.append(child)
+    return tree
+
+
+def exit_text(exitcode: int | None) -> str:
+    """How a process ended, in words."""
+    if exitcode is None:
+        return "exit status unknown"
+    if exitcode < 0:
+        try:
+            return f"killed by {signal.Signals(-exitcode).name}"
+        except ValueError:
+            return f"killed by signal {-exitcode}"
+    return f"exit code {exitcode}"

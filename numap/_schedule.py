@@ -1,0 +1,196 @@
+"""Whose items go next, and how many may be pulled: decisions only.
+
+This module knows counts of items. It knows no item, worker, thread, process or clock; it is told what happened
+and answers what to do.
+
+A *root* is a task that reads an outer input, an *end* one whose results leave the map. Each root leads to exactly
+one end (through chained and joined tasks), so an item that was pulled at a root is in flight until its place has
+been handed over at that end. The buffer is shared among the roots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class Schedule:
+    """The schedule of one run.
+
+    Args:
+        inputs: for each task the tasks it reads, in order; none: it is a root.
+        stride: items of one task inside the workers at once, and per turn; None: no limit.
+        buffer: items in flight, all roots together; None: each root has a bound of its own, see `set_bound`.
+        initial: the bound of a root at the start where ``buffer`` is None.
+
+    Raises:
+        ValueError: the buffer is smaller than the number of roots.
+    """
+
+    def __init__(self, inputs: Sequence[Sequence[int]], stride: int | None, buffer: int | None, initial: int) -> None:
+        self.inputs = inputs
+        self.stride = stride
+        self.buffer = buffer
+        count = len(inputs)
+        self.reader = [-1] * count
+        self.depth = [0] * count
+        for task, sources in enumerate(inputs):
+            for source in sources:
+                self.reader[source] = task
+                self.depth[task] = max(self.depth[task], self.depth[source] + 1)
+        self.roots = [task for task in range(count) if not inputs[task]]
+        self.ends = [task for task in range(count) if self.reader[task] < 0]
+        self.end_of = [self._follow(task) for task in range(count)]
+        self.roots_of = {end: [r for r in self.roots if self.end_of[r] == end] for end in self.ends}
+        self._members = {
+            end: sorted((t for t in range(count) if self.end_of[t] == end), key=lambda t: -self.depth[t])
+            for end in self.ends
+        }
+        if buffer is not None and buffer < len(self.roots):
+            raise ValueError(
+                f"buffer: {buffer} is too small for {len(self.roots)} independent inputs; give at least {len(self.roots)}"
+            )
+        self.waiting = [0] * count
+        self.inside = [0] * count
+        self.pulled = [0] * count
+        self.released = [0] * count
+        self._open = dict.fromkeys(self.roots, True)
+        self._bound = dict.fromkeys(self.roots, initial)
+        self._share()
+        self._turn = 0
+        self._left = stride or 0
+
+    def _follow(self, task: int) -> int:
+        while self.reader[task] >= 0:
+            task = self.reader[task]
+        return task
+
+    def _share(self) -> None:
+        """Shares the buffer evenly among the roots that still have something in flight or to pull."""
+        if self.buffer is None:
+            return
+        sharing = [root for root in self.roots if self._open[root]]
+        if not sharing:
+            return
+        each, rest = divmod(self.buffer - self._held_by_ended(), len(sharing))
+        for place, root in enumerate(sharing):
+            self._bound[root] = each + (place < rest)
+
+    def _held_by_ended(self) -> int:
+        return sum(self.in_flight(root) for root in self.roots if not self._open[root])
+
+    # ------------------------------------------------------------------ inputs
+
+    def bound(self, root: int) -> int:
+        """The bound in force for one root."""
+        return self._bound[root]
+
+    def set_bound(self, root: int, bound: int) -> None:
+        """Sets the bound of a root; without effect where the buffer was given."""
+        if self.buffer is None:
+            self._bound[root] = max(bound, self.stride or 1)
+
+    def total_bound(self) -> int:
+        """Items that may be in flight now, all roots together."""
+        return self.buffer if self.buffer is not None else sum(self._bound.values())
+
+    def in_flight(self, root: int) -> int:
+        """Items pulled at ``root`` whose place has not been handed over."""
+        return self.pulled[root] - self.released[root]
+
+    def allowance(self, root: int) -> int:
+        """How many items may be pulled now."""
+        return self._bound[root] - self.in_flight(root) if self._open[root] else 0
+
+    def pull(self, root: int, count: int) -> None:
+        """``count`` items were pulled, or promised to a reader that will pull them."""
+        self.pulled[root] += count
+
+    def unpull(self, root: int, count: int) -> None:
+        """A promise was not used: the input ended first."""
+        self.pulled[root] -= count
+
+    def close(self, root: int) -> None:
+        """The input ended: nothing will be pulled any more, and what it holds of the buffer shrinks as it is released."""
+        self._open[root] = False
+        self._share()
+
+    def release(self, end: int, places: int) -> None:
+        """``places`` more places of ``end`` were handed over, in whatever order."""
+        for root in self.roots_of[end]:
+            self.released[root] += places
+        if not all(self._open[root] for root in self.roots_of[end]):
+            self._share()
+
+    def abandon(self, end: int) -> None:
+        """Nothing more will be handed over at ``end``: its roots are closed and hold nothing."""
+        for root in self.roots_of[end]:
+            self._open[root] = False
+            self.released[root] = self.pulled[root]
+        self._share()
+
+    # ------------------------------------------------------------------ turns
+
+    def arrive(self, task: int, count: int) -> None:
+        """``count`` items of ``task`` are ready to run."""
+        self.waiting[task] += count
+
+    def submit(self, task: int, count: int) -> None:
+        """``count`` items were given to the workers."""
+        self.waiting[task] -= count
+        self.inside[task] += count
+        if self.stride is not None:
+            self._left -= count
+
+    def leave(self, task: int, count: int) -> None:
+        """``count`` items left the workers: done, failed, or to `arrive` again."""
+        self.inside[task] -= count
+
+    def next_turn(self) -> tuple[int, int] | None:
+        """The task whose items go next and how many at most, or None: nobody can go.
+
+        Groups (all that leads to one end) take turns; in a group, what is further down goes first.
+        """
+        count = len(self.ends)
+        if self.stride is not None and self._left <= 0:
+            self._pass_turn()
+        for step in range(count):
+            place = (self._turn + step) % count
+            task = self._ready(self.ends[place])
+            if task is None:
+                continue
+            if step or self.stride is None:
+                self._turn = place
+                self._pass_turn_after()
+            room = self.waiting[task]
+            if self.stride is not None:
+                room = min(room, self.stride - self.inside[task], self._left)
+            return task, room
+        return None
+
+    def _pass_turn(self) -> None:
+        self._turn = (self._turn + 1) % len(self.ends)
+        self._left = self.stride or 0
+
+    def _pass_turn_after(self) -> None:
+        """Without a stride every submission is a turn; with one, a group that comes out of turn starts its own."""
+        if self.stride is None:
+            self._turn = (self._turn + 1) % len(self.ends)
+        else:
+            self._left = self.stride
+
+    def _ready(self, end: int) -> int | None:
+        best = None
+        for task in self._members[end]:
+            if best is not None and self.depth[task] < self.depth[best]:
+                break
+            if not self.waiting[task] or (self.stride is not None and self.inside[task] >= self.stride):
+                continue
+            if best is None or self.inside[task] < self.inside[best]:
+                best = task
+        return best
+
+    # ------------------------------------------------------------------ ends
+
+    def drained(self, task: int) -> bool:
+        """No item of ``task`` is waiting or running."""
+        return not self.waiting[task] and not self.inside[task]

@@ -1,0 +1,124 @@
+"""Between live objects and segments."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ._errors import SerializationError
+from ._outcome import ATOMS, FAILED, JOINED, LONG, PACKED, PICKLED, RAW, Failure, Segment, safe_text
+
+
+def is_atom(value: object) -> bool:
+    """Whether a value may share a pickle with others: immutable, plain and short."""
+    kind = type(value)
+    if kind not in ATOMS:
+        return False
+    return (kind is not str and kind is not bytes) or len(value) < LONG  # type: ignore[arg-type]
+
+
+def pack(values: list[Any]) -> Segment:
+    """One segment for a list of atoms."""
+    return PACKED, len(values), pickle.dumps(values, 5)
+
+
+def encode_item(value: object, encode: Callable[[object], bytes], what: str) -> Segment:
+    """The segment of one item that is no atom, or of the failure to pickle it; ``what`` is "item" or "result"."""
+    try:
+        return PICKLED, 1, encode(value)
+    except Exception as error:
+        return FAILED, 1, Failure(serialization_error(what, value, error))
+
+
+def serialization_error(what: str, value: object, error: Exception) -> SerializationError:
+    """The error for an object that can't be pickled; it shows the type, never the value."""
+    if isinstance(error, SerializationError):
+        return error
+    wrapped = SerializationError(
+        f"the {what} (a {type(value).__qualname__}) can't be pickled: {type(error).__name__}: {safe_text(error)}; "
+        f"send plain data, and make locks, connections and generators inside the function or an initializer"
+    )
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def segments_of(entries: Iterable[Any]) -> list[Segment]:
+    """Segments for entries that are atoms or (tuples) segments already, neighbours joined."""
+    segments: list[Segment] = []
+    atoms: list[Any] = []
+    for entry in entries:
+        if type(entry) is tuple:
+            if atoms:
+                segments.append((RAW, len(atoms), atoms))
+                atoms = []
+            segments.append(entry)
+        else:
+            atoms.append(entry)
+    if atoms:
+        segments.append((RAW, len(atoms), atoms))
+    return segments
+
+
+def part(segment: Segment, start: int, stop: int) -> Segment:
+    """The items ``start`` to ``stop`` of a segment."""
+    kind, count, data = segment
+    if start == 0 and stop == count:
+        return segment
+    values = pickle.loads(data) if kind == PACKED else data
+    return RAW, stop - start, values[start:stop]
+
+
+def parts(segments: Sequence[Segment], start: int, stop: int) -> list[Segment]:
+    """The items ``start`` to ``stop`` of neighbouring segments."""
+    found = []
+    place = 0
+    for segment in segments:
+        begin, end = max(start - place, 0), min(stop - place, segment[1])
+        if begin < end:
+            found.append(part(segment, begin, end))
+        place += segment[1]
+    return found
+
+
+def singles(segment: Segment, pickled: bool) -> list[Segment]:
+    """A segment as segments of one item each; ``pickled``: they cross processes."""
+    kind, _, data = segment
+    if kind not in (RAW, PACKED):
+        return [segment]
+    values = pickle.loads(data) if kind == PACKED else data
+    if pickled:
+        return [(PICKLED, 1, pickle.dumps(value, 5)) for value in values]
+    return [(RAW, 1, [value]) for value in values]
+
+
+def item_of(segment: Segment) -> Any:
+    """The object of a segment of one item; raises what unpickling raises."""
+    kind, _, data = segment
+    if kind == PICKLED:
+        return pickle.loads(data)
+    if kind == JOINED:
+        return tuple(item_of(member) for member in data)
+    return (pickle.loads(data) if kind == PACKED else data)[0]
+
+
+def size_of(segment: Segment) -> int:
+    """Bytes of the pickles in a segment; live objects count as nothing."""
+    kind, _, data = segment
+    if kind in (PACKED, PICKLED):
+        return len(data)
+    return sum(map(size_of, data)) if kind == JOINED else 0
+
+
+__all__ = [
+    "encode_item",
+    "is_atom",
+    "item_of",
+    "pack",
+    "part",
+    "parts",
+    "segments_of",
+    "serialization_error",
+    "singles",
+    "size_of",
+]

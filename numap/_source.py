@@ -1,0 +1,342 @@
+"""Where items come from: inputs that can't block are read by the manager, all others in a thread of their own."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from queue import SimpleQueue
+from typing import Any, Protocol
+
+from ._errors import SourceError, StateError
+from ._outcome import ATOMS, RAW, SKIPPED, Segment, safe_text
+from ._serialize import encode_item, is_atom, segments_of
+
+#: Items of a sequence in one piece at most.
+_PIECE = 2048
+_ALIKE = frozenset(ATOMS - {str, bytes})
+
+Encode = Callable[[object], bytes]
+
+
+class Bell:
+    """Wakes the manager, but only if it is about to sleep or sleeping: a wake-up costs more than most news."""
+
+    __slots__ = ("_wake", "hungry")
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        #: The manager has nothing to do; set by it alone.
+        self.hungry = False
+
+    def ring(self) -> None:
+        """There is something new."""
+        if self.hungry:
+            self.hungry = False
+            self._wake()
+
+
+class Source(Protocol):
+    """One input of a run. All methods are called by the manager."""
+
+    #: No item will come any more; valid once `collect` has returned nothing.
+    ended: bool
+    #: Why it ended, if not by its own end.
+    error: BaseException | None
+
+    def start(self) -> None:
+        """Gets ready; pulls nothing."""
+
+    def grant(self, count: int) -> None:
+        """``count`` more items may be pulled."""
+
+    def collect(self) -> list[Segment]:
+        """What has been pulled since the last call."""
+        ...
+
+    def stop(self) -> int:
+        """Pulls nothing any more and lets the input go; returns how many granted items were not pulled."""
+        ...
+
+
+class SequenceSource:
+    """A list, tuple or range: reading it blocks nobody and runs no code, unless its items must be pickled.
+
+    Args:
+        items: the sequence.
+        feed: makes a source with a thread for an iterator; for items that are no atoms. None: never needed.
+    """
+
+    def __init__(self, items: Sequence[Any], feed: Callable[[Iterator[Any]], Source] | None) -> None:
+        self._items: Sequence[Any] | None = items
+        self._feed = feed
+        self._feeder: Source | None = None
+        self._place = 0
+        self._granted = 0
+        self.ended = False
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        """Nothing to do."""
+
+    def grant(self, count: int) -> None:
+        """See `Source.grant`."""
+        if self._feeder is not None:
+            self._feeder.grant(count)
+        self._granted += count
+
+    def collect(self) -> list[Segment]:
+        """See `Source.collect`."""
+        if self._feeder is not None:
+            return self._from_feeder(self._feeder)
+        found: list[Segment] = []
+        items = self._items
+        while items is not None and self._granted and not self.ended:
+            piece = list(items[self._place : self._place + min(self._granted, _PIECE)])
+            if not piece:
+                self.ended = True
+            elif self._feed is not None and type(items) is not range and not _all_atoms(piece):
+                self._feeder = self._feed(islice(items, self._place, None))
+                self._feeder.start()
+                self._feeder.grant(self._granted)
+                break
+            else:
+                found.append((RAW, len(piece), piece))
+                self._place += len(piece)
+                self._granted -= len(piece)
+        if items is not None and self._place >= len(items):
+            self.ended = True
+        return found
+
+    def _from_feeder(self, feeder: Source) -> list[Segment]:
+        found = feeder.collect()
+        self._granted -= sum(segment[1] for segment in found)
+        self.ended, self.error = feeder.ended, feeder.error
+        return found
+
+    def stop(self) -> int:
+        """See `Source.stop`."""
+        self._items = None
+        if self._feeder is not None:
+            self._feeder.stop()
+        self.ended = True
+        unused, self._granted = self._granted, 0
+        return unused
+
+
+def _all_atoms(items: list[Any]) -> bool:
+    kinds = set(map(type, items))
+    return kinds <= _ALIKE or (kinds <= ATOMS and all(map(is_atom, items)))
+
+
+class InlineSource:
+    """An iterator that is read by the thread that asks for results."""
+
+    def __init__(self, items: Iterator[Any]) -> None:
+        self._items: Iterator[Any] | None = items
+        self._next = outcome_reader(items)
+        self._granted = 0
+        self.ended = False
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        """Nothing to do."""
+
+    def grant(self, count: int) -> None:
+        """See `Source.grant`."""
+        self._granted += count
+
+    def collect(self) -> list[Segment]:
+        """Pulls one item; more would only wait."""
+        if self._items is None or not self._granted or self.ended:
+            return []
+        try:
+            segment = self._next()
+        except StopIteration:
+            self.ended = True
+            self._items = None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.ended, self.error = True, source_error(error)
+            self._items = None
+        else:
+            self._granted -= 1
+            return [segment]
+        return []
+
+    def stop(self) -> int:
+        """See `Source.stop`."""
+        self._items = None
+        self._next = _nothing
+        self.ended = True
+        unused, self._granted = self._granted, 0
+        return unused
+
+
+def _nothing() -> Segment:
+    raise StopIteration
+
+
+class Port:
+    """What one task gets from a feeder.
+
+    ``entries`` is filled by the feeder's thread and emptied by the manager; a deque needs no lock for that.
+    """
+
+    def __init__(self, feeder: Feeder) -> None:
+        self._feeder = feeder
+        self.entries: deque[Any] = deque()
+        self._granted = 0
+        self._over = False
+        self.ended = False
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        """Starts the feeder's thread, if no other port has."""
+        self._feeder.start()
+
+    def grant(self, count: int) -> None:
+        """See `Source.grant`."""
+        self._granted += count
+        self._feeder.credits.put((self, count))
+
+    def collect(self) -> list[Segment]:
+        """See `Source.collect`."""
+        over = self._over
+        entries = self.entries
+        # Only as many as there are now: the feeder may add while we take.
+        taken = [entries.popleft() for _ in range(len(entries))]
+        self._granted -= len(taken)
+        if over and not entries:
+            self.ended = True
+        return segments_of(taken) if taken else []
+
+    def finish(self, error: BaseException | None) -> None:
+        """The input ended; by the feeder's thread, after its last entry."""
+        self.error = error
+        self._over = True
+
+    def stop(self) -> int:
+        """See `Source.stop`."""
+        self.ended = self._over = True
+        self._feeder.credits.put(None)
+        unused, self._granted = self._granted - len(self.entries), 0
+        self.entries.clear()
+        return unused
+
+
+class Feeder:
+    """A thread that pulls one iterator and pickles what it pulled before it pulls on.
+
+    Args:
+        items: the iterator; the only reference that is kept to it.
+        encode: pickles an item for another process; None: items stay as they are.
+        bell: rung when something was pulled.
+    """
+
+    def __init__(self, items: Iterator[Any], encode: Encode | None, bell: Bell) -> None:
+        self.credits: SimpleQueue[tuple[Port, int] | None] = SimpleQueue()
+        self._ports: list[Port] = []
+        args = (items, encode, bell, self.credits, self._ports)
+        self._thread = threading.Thread(target=_feed, args=args, daemon=True, name="numap-input")
+
+    def port(self) -> Port:
+        """A port for one more task; several tasks that were given the same iterator share what it yields."""
+        port = Port(self)
+        self._ports.append(port)
+        return port
+
+    def start(self) -> None:
+        """Starts the thread once."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+
+def _feed(
+    items: Iterator[Any], encode: Encode | None, bell: Bell, credits: SimpleQueue[tuple[Port, int] | None], ports: list[Port]
+) -> None:
+    """The life of a feeder's thread."""
+    error: BaseException | None = None
+    pull = outcome_reader(items) if hasattr(items, "_next_outcome") else None
+    try:
+        while True:
+            credit = credits.get()
+            if credit is None:
+                if all(port.ended for port in ports):
+                    return
+                continue
+            port, count = credit
+            if port.ended:
+                continue
+            if not _serve(items, pull, encode, bell, port, count):
+                break
+    except BaseException as caught:
+        error = source_error(caught)
+        del caught
+    finally:
+        # The input goes here, in its own thread, whatever becomes of the map.
+        del items, pull
+        for port in ports:
+            port.finish(error)
+        error = None
+        bell.ring()
+
+
+def _serve(
+    items: Iterator[Any], pull: Callable[[], Segment] | None, encode: Encode | None, bell: Bell, port: Port, count: int
+) -> bool:
+    """Pulls ``count`` items for a port; False: the input has ended."""
+    append = port.entries.append
+    if pull is not None:
+        while count and not port.ended:
+            try:
+                segment = pull()
+            except StopIteration:
+                return False
+            if segment[0] == RAW and encode is not None:
+                value = segment[2][0]
+                append(value if is_atom(value) else encode_item(value, encode, "item"))
+            else:
+                append(segment)
+            count -= 1
+            if bell.hungry:
+                bell.ring()
+        return True
+    for value in items:
+        if encode is None:
+            append((RAW, 1, [value]))
+        else:
+            append(value if is_atom(value) else encode_item(value, encode, "item"))
+        del value
+        if bell.hungry:
+            bell.ring()
+        count -= 1
+        if not count or port.ended:
+            return True
+    return False
+
+
+def outcome_reader(items: Iterator[Any]) -> Callable[[], Segment]:
+    """A function that gives the next item as a segment; streams of ours give their failures, too."""
+    reader = getattr(items, "_next_outcome", None)
+    if reader is None:
+        return lambda: (RAW, 1, [next(items)])
+
+    def pull() -> Segment:
+        while True:
+            segment: Segment = reader()
+            if segment[0] != SKIPPED:
+                return segment
+
+    return pull
+
+
+def source_error(error: BaseException) -> BaseException:
+    """What the caller gets for an exception of an input: a SourceError; what is no Exception passes as it is."""
+    if isinstance(error, (SourceError, StateError)) or not isinstance(error, Exception):
+        return error
+    wrapped = SourceError(f"the input iterable raised {type(error).__name__}: {safe_text(error)}")
+    wrapped.__cause__ = error
+    return wrapped

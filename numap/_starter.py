@@ -1,0 +1,235 @@
+"""The starter: a small clean process that forks workers, and the ancestor that none of their programs escapes.
+
+It runs no user code and has one thread, so its forks are safe; it is a subreaper, so whatever workers leave behind
+becomes its child; and it ends, with all its descendants, when its caller ends for whatever reason.
+
+Protocol: on the control socket the caller hands over one connection per map. On such a connection (one pickled tuple
+a packet) the caller sends ``("spawn", number, method)`` with descriptors, and ``("kill", number)``; the starter sends
+``("born", number, pid)`` and ``("exit", number, exitcode)``. The end of a connection is the end of all its workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from . import _worker
+from ._platform import become_subreaper, die_with_parent, die_with_pipe, process_tree
+
+_PACKET = 1 << 12
+_FDS = 4
+
+
+class Starter:
+    """The starter process.
+
+    Args:
+        control: the socket on which connections arrive.
+        life: read end of the pipe that ends with the caller.
+    """
+
+    def __init__(self, control: socket.socket, life: int) -> None:
+        self._control = control
+        self._life = life
+        self._crews: dict[int, socket.socket] = {}
+        self._workers: dict[int, tuple[int, int]] = {}
+        self._wake, wake = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(self._wake, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._own = (self._wake, wake)
+
+    def run(self) -> None:
+        """Serves until the caller ends or closes the control socket; then nothing is left."""
+        poll = select.poll()
+        for fd in (self._control.fileno(), self._life, self._wake):
+            poll.register(fd, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == self._wake:
+                    self._reap()
+                elif fd == self._life:
+                    return
+                elif fd == self._control.fileno():
+                    connection = self._accept()
+                    if connection is None:
+                        return
+                    poll.register(connection, select.POLLIN)
+                elif not self._serve(fd):
+                    poll.unregister(fd)
+                    self._end_crew(fd)
+
+    def _accept(self) -> int | None:
+        data, fds, _, _ = socket.recv_fds(self._control, 1, 1)
+        if not data:
+            return None
+        self._crews[fds[0]] = socket.socket(fileno=fds[0])
+        return fds[0]
+
+    # ------------------------------------------------------------------ one map's connection
+
+    def _serve(self, crew: int) -> bool:
+        """One packet; False at the end of the connection."""
+        try:
+            data, fds, _, _ = socket.recv_fds(self._crews[crew], _PACKET, _FDS)
+        except OSError:
+            return False
+        if not data:
+            return False
+        message = pickle.loads(data)
+        if message[0] == "spawn":
+            self._spawn(crew, message[1], message[2], fds)
+        else:
+            for pid, owner in list(self._workers.items()):
+                if owner == (crew, message[1]):
+                    _kill_tree(pid)
+        return True
+
+    def _spawn(self, crew: int, number: int, method: str, fds: list[int]) -> None:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(parent, method, fds)
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
+        for fd in fds:
+            os.close(fd)
+        self._workers[pid] = (crew, number)
+        self._tell(crew, ("born", number, pid))
+
+    def _become_worker(self, parent: int, method: str, fds: list[int]) -> NoReturn:
+        """In the child: cuts every tie to the starter but the two that end it."""
+        code = 1
+        try:
+            os.setpgid(0, 0)
+            die_with_parent()
+            if os.getppid() != parent:
+                os._exit(1)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for fd in self._own:
+                os.close(fd)
+            self._control.close()
+            for connection in self._crews.values():
+                connection.close()
+            sock, page, out, err = fds
+            for source, target in ((out, 1), (err, 2)):
+                os.dup2(source, target)
+                os.close(source)
+            if method == "spawn":
+                _exec_worker(sock, page, self._life)
+            die_with_pipe(self._life)
+            gc.unfreeze()
+            _worker.main(sock, page)
+            code = 0
+        finally:
+            os._exit(code)
+
+    def _tell(self, crew: int, message: tuple[object, ...]) -> None:
+        # A caller that is gone, or does not read, is noticed elsewhere.
+        with contextlib.suppress(OSError):
+            self._crews[crew].send(pickle.dumps(message))
+
+    # ------------------------------------------------------------------ ends
+
+    def _reap(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wake, 4096):
+                pass
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            owner = self._workers.pop(pid, None)
+            if owner is not None:
+                _kill_group(pid)
+                if owner[0] in self._crews:
+                    self._tell(owner[0], ("exit", owner[1], os.waitstatus_to_exitcode(status)))
+
+    def _end_crew(self, crew: int) -> None:
+        mine = [pid for pid, owner in self._workers.items() if owner[0] == crew]
+        for pid in mine:
+            _kill_tree(pid)
+        self._crews.pop(crew).close()
+        if not self._crews:
+            # Nobody else is served: what is left of our descendants escaped from a worker's group.
+            _kill_all([pid for pid in process_tree(os.getpid()) if pid not in self._workers])
+
+    def end(self) -> None:
+        """Kills every descendant; those that fork meanwhile, too."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for pid in self._workers:
+            _kill_group(pid)
+        while True:
+            _kill_all(process_tree(os.getpid()) or list(self._workers))
+            try:
+                pid, _ = os.waitpid(-1, 0)
+            except ChildProcessError:
+                return
+            self._workers.pop(pid, None)
+
+
+def _kill_tree(pid: int) -> None:
+    """Kills a worker, then its group and all its descendants, so that none of them is seen to end before it."""
+    tree = process_tree(pid)
+    _kill_all([pid])
+    _kill_group(pid)
+    _kill_all(tree)
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _kill_all(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _exec_worker(sock: int, page: int, life: int) -> NoReturn:
+    import subprocess
+
+    for fd in (sock, page, life):
+        os.set_inheritable(fd, True)
+    code = f"import sys; sys.path[:] = {sys.path!r}; from numap._starter import spawned; spawned({sock}, {page}, {life})"
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    os.execv(sys.executable, [sys.executable, *flags, "-c", code])
+
+
+def spawned(sock: int, page: int, life: int) -> None:
+    """Entry of a worker that is a fresh interpreter."""
+    for fd in (sock, page):
+        os.set_inheritable(fd, False)
+    die_with_pipe(life)
+    _worker.main(sock, page)
+    os._exit(0)
+
+
+def main(control: int, life: int) -> None:
+    """Entry of the starter process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    become_subreaper()
+    for fd in (control, life):
+        os.set_inheritable(fd, False)
+    gc.collect()
+    gc.freeze()
+    starter = Starter(socket.socket(fileno=control), life)
+    try:
+        starter.run()
+    finally:
+        starter.end()
+        os._exit(0)

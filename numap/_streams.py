@@ -1,0 +1,230 @@
+"""join and tee: the safe ways to pair tasks and to split them, failed places included."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import count, islice
+from typing import Any
+
+from ._errors import SourceError, StateError
+from ._options import positive
+from ._outcome import FAILED, RAW, SKIPPED, Segment, exception_of
+from ._source import source_error
+
+
+class Stream:
+    """An iterator whose items may be values, failures at their places, or skipped places."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        while True:
+            kind, _, data = self._next_outcome()
+            if kind == FAILED:
+                raise exception_of(data)
+            if kind != SKIPPED:
+                return data[0]
+
+    def _next_outcome(self) -> Segment:
+        raise NotImplementedError
+
+
+def _outcomes(items: Iterator[Any]) -> Iterator[Segment]:
+    """The outcomes of any iterator, as an iterator that steps without losing anything to an interrupt."""
+    reader = getattr(items, "_next_outcome", None)
+    if reader is None:
+        return map(_value, items)
+    return iter(reader, None)
+
+
+def _value(item: Any) -> Segment:
+    return RAW, 1, [item]
+
+
+class Join(Stream):
+    """See `join`."""
+
+    def __init__(self, members: tuple[Iterator[Any], ...]) -> None:
+        #: The joined iterators. A map that gets this as an input pairs its own tasks without unpickling them.
+        self.members = members
+        self._pulls = [_outcomes(member) for member in members]
+        self._parts: list[list[Segment]] = [[] for _ in members]
+        self._count = 0
+        self._over = False
+        self._lock = threading.Lock()
+
+    def _next_outcome(self) -> Segment:
+        with self._lock:
+            if self._over:
+                raise StopIteration
+            for pull, part in zip(self._pulls, self._parts):
+                # A part that is here already was pulled before an interrupt.
+                if not part:
+                    part.extend(islice(pull, 1))
+            ended = [place for place, part in enumerate(self._parts) if not part]
+            if ended:
+                self._over = True
+                if len(ended) == len(self._parts):
+                    raise StopIteration
+                raise SourceError(
+                    f"the inputs of a join have unequal lengths: input {ended[0]} ended first, after {self._count} items"
+                )
+            segments = [part[0] for part in self._parts]
+            self._count += 1
+            for part in self._parts:
+                part.clear()
+        for segment in segments:
+            if segment[0] in (FAILED, SKIPPED):
+                return segment
+        return RAW, 1, [tuple(segment[2][0] for segment in segments)]
+
+    def __repr__(self) -> str:
+        return f"<join of {len(self.members)} inputs>"
+
+
+def join(*tasks: Iterable[Any]) -> Join:
+    """Pairs tasks by place: an iterator of tuples, to be read or to be the input of a task.
+
+    A place with a failed member fails (with the error of the first such member), one with a skipped member falls out; no
+    other place shifts. Members of unequal length end in a SourceError that names which ended first.
+
+    Args:
+        tasks: tasks of one map or of several, `tee` branches, other joins, or any iterables.
+
+    Raises:
+        ValueError: no task is given.
+        TypeError: a member is not iterable.
+        StateError: a member belongs to an unordered map that is started.
+
+    >>> from numap import IMap, join
+    >>> imap = IMap(worker_type="serial")
+    >>> halves = imap.add_task(lambda x: x / 2, [2, 4])
+    >>> names = imap.add_task(str, [2, 4])
+    >>> with imap:
+    ...     print(list(join(names, halves)))
+    [('2', 1.0), ('4', 2.0)]
+    """
+    if not tasks:
+        raise ValueError("join: at least one task is needed")
+    members = []
+    for place, task in enumerate(tasks):
+        if not hasattr(type(task), "__iter__"):
+            raise TypeError(f"join: input {place} must be iterable, not {type(task).__name__}")
+        claim = getattr(task, "_claim_order", None)
+        if claim is not None:
+            claim()
+        members.append(iter(task))
+    return Join(tuple(members))
+
+
+class _Splitter:
+    """What the branches of a tee share: the items that not all of them have taken."""
+
+    def __init__(self, source: Iterator[Any], limit: int) -> None:
+        self.limit = limit
+        self._pulls = _outcomes(source)
+        self._numbers = count()
+        self._log: deque[tuple[Segment, int]] = deque()
+        self._branches: weakref.WeakSet[Branch] = weakref.WeakSet()
+        #: Guards the log, briefly; the other one guards the source, for as long as it blocks.
+        self._lock = threading.Lock()
+        self._pulling = threading.Lock()
+        self._error: BaseException | None = None
+        self._over = False
+
+    def add(self, branch: Branch) -> None:
+        """One more branch, from the first item on."""
+        self._branches.add(branch)
+
+    def get(self, place: int) -> Segment:
+        """The outcome of a place; raises StopIteration, what ended the source, or StateError."""
+        while True:
+            found = self._find(place)
+            if found is not None:
+                return found
+            with self._pulling:
+                if self._find(place) is None:
+                    self._pull(place)
+
+    def _find(self, place: int) -> Segment | None:
+        with self._lock:
+            log = self._log
+            slowest = min((branch.place for branch in list(self._branches)), default=place)
+            while log and log[0][1] < slowest:
+                log.popleft()
+            return log[place - log[0][1]][0] if log and place - log[0][1] < len(log) else None
+
+    def _pull(self, place: int) -> None:
+        slowest = min(branch.place for branch in list(self._branches))
+        if place - slowest >= self.limit:
+            raise StateError(
+                f"tee: this branch is {place - slowest} items ahead of the slowest one, and limit={self.limit}; "
+                f"read the branches more evenly, or give a larger limit"
+            )
+        if self._error is not None:
+            raise self._error
+        if self._over:
+            raise StopIteration
+        try:
+            # One call, so that an interrupt comes before the item is pulled or after it is in the log.
+            self._log.extend(zip(islice(self._pulls, 1), self._numbers))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self._error = source_error(error)
+            raise self._error from None
+        if not self._log or self._log[-1][1] < place:
+            self._over = True
+            raise StopIteration
+
+
+class Branch(Stream):
+    """One branch of a `tee`."""
+
+    def __init__(self, splitter: _Splitter) -> None:
+        #: Items that this branch has given out.
+        self.place = 0
+        self._splitter = splitter
+        splitter.add(self)
+
+    def _next_outcome(self) -> Segment:
+        segment = self._splitter.get(self.place)
+        self.place += 1
+        return segment
+
+    def __repr__(self) -> str:
+        return f"<tee branch at item {self.place}>"
+
+
+def tee(source: Iterable[Any], n: int = 2, limit: int = 1024) -> tuple[Iterator[Any], ...]:
+    """Splits a task, or any iterable, into ``n`` iterators that each give all of its items, failures at their places.
+
+    The branches may be read in different threads and at different speeds. What one has taken and another has not is
+    kept, outside the buffer of the map.
+
+    Args:
+        source: a task, a `join`, or any iterable.
+        n: number of branches.
+        limit: items that a branch may be ahead of the slowest one; beyond that it gets a StateError. A branch that was
+            dropped holds nobody back.
+
+    Raises:
+        TypeError, ValueError: an argument is not allowed.
+
+    >>> from numap import IMap, tee
+    >>> a, b = tee(IMap(abs, [-1, -2], worker_type="serial"))
+    >>> list(zip(a, b))
+    [(1, 1), (2, 2)]
+    """
+    if not hasattr(type(source), "__iter__"):
+        raise TypeError(f"source: must be iterable, not {type(source).__name__}")
+    for name, value in (("n", n), ("limit", limit)):
+        if value is None:
+            raise TypeError(f"{name}: must be a whole number of at least 1")
+        positive(name, value)
+    splitter = _Splitter(iter(source), limit)
+    return tuple(Branch(splitter) for _ in range(n))

@@ -1,0 +1,286 @@
+"""The loop in a worker process. It knows jobs, items and its caller's socket; nothing of tasks, order or bounds."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from time import perf_counter as clock
+from typing import Any
+
+from ._channel import Channel, outgoing
+from ._code import CodePickler, Scope
+from ._mirror import Image
+from ._outcome import FAILED, JOINED, LONG, PACKED, PICKLED, RAW, Failure, Segment, trace_of, unpickle_failure
+from ._page import EPOCH, STARTED, Page
+from ._serialize import encode_item, item_of, pack, segments_of
+
+#: Results stay in the worker for so many seconds at most while it goes on with other items.
+LINGER = 0.010
+#: The signal by which the caller asks for the results that a slow item keeps waiting. Ignored by default, and used by
+#: hardly anything.
+NUDGE = getattr(signal, "SIGURG", None)
+
+_SMALL = frozenset((int, float, bool, type(None)))
+
+#: The process that serves as a worker, if this is one.
+serving = 0
+#: True while this process imports or unpickles the caller's code: no map may start then.
+loading = False
+
+
+class Worker:
+    """A worker process: takes jobs from its channel until it is told to end, or is killed."""
+
+    def __init__(self, channel: Channel, page: Page) -> None:
+        self._channel = channel
+        self._words = page.words
+        self._encode = CodePickler(Scope()).encode
+        self._calls: list[Callable[[Any], Any]] = []
+        self._out: list[Any] = []
+        self._sending = False
+        self._seq = 0
+        self._since = 0.0
+
+    # ------------------------------------------------------------------ life
+
+    def run(self) -> None:
+        """Serves until the stop message, or the end of the channel."""
+        for message in self._messages():
+            kind = message[0]
+            if kind == "job":
+                self._job(*message[1:])
+            elif kind == "mirror":
+                self._image.update(message[1])
+            elif kind == "setup":
+                if not self._setup(message[1]):
+                    return
+            else:
+                return
+
+    def _messages(self) -> Iterator[Any]:
+        while not self._channel.ended:
+            yield from self._channel.receive()
+
+    def _setup(self, setup: dict[str, Any]) -> bool:
+        global loading
+        stage = "set up"
+        try:
+            _adopt(setup)
+            self._image = Image(setup["main"])
+            loading = True
+            stage = "load the code of the map in"
+            self._image.update(setup["mirror"])
+            stage = "load a function of the map in"
+            for blob in setup["programs"]:
+                self._calls.append(_call(*self._image.load(blob)))
+            stage = "load the initializer in"
+            initializer, initargs = self._image.load(setup["initializer"])
+            loading = False
+            stage = "run the initializer in"
+            if initializer is not None:
+                initializer(*initargs)
+        except BaseException as error:
+            self._channel.send(("failed", stage, trace_of(error)))
+            return False
+        finally:
+            loading = False
+        if NUDGE is not None:
+            signal.signal(NUDGE, self._nudged)
+            signal.siginterrupt(NUDGE, False)
+        _flush_streams()
+        self._channel.send(("ready",))
+        return True
+
+    # ------------------------------------------------------------------ jobs
+
+    def _job(self, seq: int, epoch: int, program: int, segments: list[Segment]) -> None:
+        if self._words[EPOCH] != epoch:
+            return
+        self._job_seq = seq
+        self._since = clock()
+        call = self._calls[program]
+        for segment in segments:
+            kind, count, data = segment
+            if kind == PACKED:
+                done = self._atoms(seq, epoch, call, pickle.loads(data))
+            else:
+                done = self._single(seq, epoch, call, segment)
+            seq += done
+            if done < count:
+                break
+        self._flush(True)
+
+    def _atoms(self, seq: int, epoch: int, call: Callable[[Any], Any], values: list[Any]) -> int:
+        """Runs items until one must not begin any more; returns how many ran."""
+        words, out, first = self._words, self._out, seq
+        small, now, until = _SMALL, clock, self._since + LINGER
+        for value in values:
+            seq += 1
+            words[STARTED] = seq
+            if words[EPOCH] != epoch:
+                words[STARTED] = seq - 1
+                return seq - 1 - first
+            try:
+                result = call(value)
+            except BaseException as error:
+                out.append(self._failed(error))
+            else:
+                out.append(result if type(result) in small else self._entry(result))
+            if now() > until:
+                self._flush(False)
+                until = now() + LINGER
+        return seq - first
+
+    def _single(self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment) -> int:
+        words = self._words
+        words[STARTED] = seq + 1
+        if words[EPOCH] != epoch:
+            words[STARTED] = seq
+            return 0
+        try:
+            value = item_of(segment)
+        except BaseException as error:
+            self._out.append((FAILED, 1, self._portable(unpickle_failure(error), error)))
+        else:
+            try:
+                result = call(value)
+            except BaseException as error:
+                self._out.append(self._failed(error))
+            else:
+                self._out.append(result if type(result) in _SMALL else self._entry(result))
+        if clock() > self._since + LINGER:
+            self._flush(False)
+        return 1
+
+    def _entry(self, result: Any) -> Any:
+        """A result as it waits for its message: an atom as it is, all else pickled at once, as it may change."""
+        kind = type(result)
+        if (kind is str or kind is bytes) and len(result) < LONG:
+            return result
+        segment = encode_item(result, self._encode, "result")
+        if segment[0] == FAILED:
+            failure = segment[2]
+            return FAILED, 1, self._portable(failure, failure.error)
+        return segment
+
+    def _failed(self, error: BaseException) -> Segment:
+        return FAILED, 1, self._portable(Failure(error, trace_of(error)), error)
+
+    def _portable(self, failure: Failure, error: BaseException) -> Failure:
+        """The failure with its exception in a form that is sure to be rebuilt over there, or without it."""
+        found = failure.error
+        error = found if isinstance(found, BaseException) else error
+        trace = failure.trace if failure.trace is not None else trace_of(error)
+        for form in (error, _Rebuilt(error)):
+            try:
+                raw = self._encode(form)
+                if type(pickle.loads(raw)) is type(error):
+                    return Failure(raw, trace, os.getpid())
+            except BaseException:  # noqa: S112 - whatever its own code raises: the next form is tried
+                continue
+        return Failure(None, trace, os.getpid())
+
+    # ------------------------------------------------------------------ results
+
+    def _flush(self, last: bool) -> None:
+        out = self._out
+        if not out and not last:
+            return
+        self._sending = True
+        try:
+            _flush_streams()
+            now = clock()
+            segments: list[Segment] = []
+            for segment in segments_of(out):
+                segments.append(pack(segment[2]) if segment[0] == RAW else outgoing(segment))
+            out.clear()
+            elapsed = now - self._since
+            self._channel.send(("out", self._job_seq, segments, last, elapsed))
+            self._since = clock()
+        finally:
+            self._sending = False
+        if self._channel.ended:
+            os._exit(1)
+
+    def _nudged(self, signum: int, frame: object) -> None:
+        """The caller waits for what is done. Runs between two steps of user code, so it must leave no trace there."""
+        if not self._sending:
+            try:
+                self._flush(False)
+            except OSError:
+                os._exit(1)
+
+
+class _Rebuilt:
+    """Pickles an exception by its class and arguments without calling its ``__init__`` again."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self._error), self._error.args, self._error.__dict__)
+
+
+def _rebuild(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Any], Any]:
+    """The function of one argument that a job calls."""
+    if not args and not kwargs:
+        return func
+    return lambda item: func(item, *args, **kwargs)
+
+
+def _flush_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            continue
+
+
+def _adopt(setup: dict[str, Any]) -> None:
+    """Takes over what the caller's process is like now: a map sees what its caller sees."""
+    os.environ.clear()
+    os.environ.update(setup["environ"])
+    sys.path[:] = setup["path"]
+    sys.argv[:] = setup["argv"]
+    if setup["umask"] is not None:
+        os.umask(setup["umask"])
+    if setup["affinity"] is not None:
+        try:
+            os.sched_setaffinity(0, setup["affinity"])
+        except (AttributeError, OSError):
+            pass  # a CPU that was taken away meanwhile: any will do
+    try:
+        os.chdir(setup["cwd"])
+    except OSError:
+        pass  # the directory is gone; the caller can't use it either
+    import warnings
+
+    warnings.filters[:] = setup["warnings"]  # type: ignore[index]
+    if hasattr(warnings, "_filters_mutated"):
+        warnings._filters_mutated()
+
+
+def main(sock_fd: int, page_fd: int) -> None:
+    """The life of a worker whose process has been prepared; returns when it shall end."""
+    global serving
+    serving = os.getpid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sock = socket.socket(fileno=sock_fd)
+    sock.setblocking(True)
+    page = Page(page_fd)
+    page.close_fd()
+    Worker(Channel(sock), page).run()
+
+
+__all__ = ["JOINED", "NUDGE", "PICKLED", "Worker", "main"]

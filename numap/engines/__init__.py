@@ -1,0 +1,151 @@
+"""The seam between a map and what runs its functions.
+
+An engine is given programs (numbered functions of one item) and jobs (neighbouring items for one program), and gives
+back events. It never sees tasks, order or bounds; the map never sees threads, processes or sockets.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from .._outcome import Segment
+
+
+class Capabilities(NamedTuple):
+    """What an engine can do.
+
+    Attributes:
+        pickles: items leave this process, so they travel as pickles.
+        kills: a running item can be ended.
+        inline: items run in the thread that asks for results, and inputs are read there.
+        describes: the engine's name in messages.
+    """
+
+    pickles: bool
+    kills: bool
+    inline: bool
+    describes: str
+
+
+class Program(NamedTuple):
+    """A function with its constant arguments, and the name to show for it."""
+
+    func: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    label: str
+
+
+class Job:
+    """Neighbouring items for one program.
+
+    Attributes:
+        program: number of the program.
+        first: place of the first item.
+        count: items that belong to the job; less after some were given back.
+        segments: the items, kept until all have their outcome.
+        done: items whose outcome is known; always the first ones.
+        seq: number of the first item in the life of its slot.
+    """
+
+    __slots__ = ("count", "done", "first", "program", "segments", "seq")
+
+    def __init__(self, program: int, first: int, count: int, segments: list[Segment]) -> None:
+        self.program = program
+        self.first = first
+        self.count = count
+        self.segments = segments
+        self.done = 0
+        self.seq = 0
+
+
+class Slot:
+    """Room for one worker, whichever process or thread fills it now.
+
+    Attributes:
+        jobs: what it holds, in order.
+        open: it can be given jobs.
+        stuck: it has been in one item for a while, so nothing should be put behind that.
+    """
+
+    __slots__ = ("jobs", "open", "stuck")
+
+    def __init__(self) -> None:
+        self.jobs: deque[Job] = deque()
+        self.open = True
+        self.stuck = False
+
+
+class Output(NamedTuple):
+    """Outcomes of the next items of a job; the engine has advanced ``job.done`` by ``count``.
+
+    ``first`` is the place of the first of them, ``seconds`` the time that they ran in all.
+    """
+
+    job: Job
+    first: int
+    count: int
+    segments: list[Segment]
+    seconds: float
+
+
+class Returned(NamedTuple):
+    """Items that have not begun and must be given out again."""
+
+    program: int
+    first: int
+    count: int
+    segments: list[Segment]
+
+
+class Died(NamedTuple):
+    """A worker is gone and has been replaced.
+
+    ``job`` and ``index`` tell the item that it was running, or None; what had not begun comes as Returned.
+    """
+
+    program: int | None
+    index: int | None
+    segments: list[Segment]
+    pid: int | None
+    exitcode: int | None
+
+
+class StartFailed(NamedTuple):
+    """Workers can't be started; the engine has given up. ``error`` says why."""
+
+    error: Exception
+
+
+Event = Output | Returned | Died | StartFailed
+
+
+class Engine(Protocol):
+    """What runs items. All methods but `wake` are called by one thread."""
+
+    capabilities: Capabilities
+    slots: Sequence[Slot]
+
+    def start(self) -> None:
+        """Brings the workers to life."""
+
+    def submit(self, slot: Slot, job: Job) -> None:
+        """Gives a job to an open slot."""
+
+    def wait(self, timeout: float | None) -> list[Event]:
+        """Blocks until something happens, `wake` is called or ``timeout`` seconds are over."""
+        ...
+
+    def wake(self) -> None:
+        """Ends a `wait`, now or the next one. From any thread, also from finalizers."""
+
+    def recall(self) -> None:
+        """Asks for all items back that have not begun; they come as Returned."""
+
+    def stop(self) -> None:
+        """Ends all workers, whatever they do. The engine is of no use afterwards."""
+
+
+__all__ = ["Capabilities", "Died", "Engine", "Event", "Job", "Output", "Program", "Returned", "Slot", "StartFailed"]

@@ -1,0 +1,285 @@
+"""The engine of worker threads: items and results go by reference."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from time import monotonic, perf_counter
+from typing import Any
+
+from .._errors import WorkerStartError
+from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
+from .._serialize import item_of, parts
+from . import Capabilities, Event, Job, Output, Program, Returned, Slot, StartFailed
+
+#: Seconds in one item after which what was given to the same thread is taken back, and what it has done is handed over.
+PATIENCE = 0.010
+
+
+class ThreadSlot(Slot):
+    """One worker thread.
+
+    The thread works on ``work``; what it has done is in ``outcomes``, a list that it only appends to and the manager
+    only reads and cuts at a moment when both are known to agree: all steps are single operations under the interpreter
+    lock.
+    """
+
+    __slots__ = ("check_at", "inbox", "seen")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inbox: SimpleQueue[_Work | None] = SimpleQueue()
+        self.check_at: float | None = None
+        self.seen = -1
+
+
+class _Work:
+    """A job as its thread sees it."""
+
+    __slots__ = ("began", "call", "collected", "job", "limit", "outcomes", "since", "started")
+
+    def __init__(self, job: Job, call: Callable[[Any], Any]) -> None:
+        self.job = job
+        self.call = call
+        self.outcomes: list[Any] = []
+        self.started = 0
+        #: No item from this place on may begin.
+        self.limit = job.count
+        self.collected = 0
+        self.began = 0.0
+        self.since = 0.0
+
+
+class _Failed:
+    """Marks a failure among results; user code never sees this class."""
+
+    __slots__ = ("failure",)
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+
+
+class ThreadEngine:
+    """Daemon threads, one per slot.
+
+    Args:
+        programs: the functions.
+        workers: how many threads.
+        initializer: run once in each thread with ``initargs``.
+    """
+
+    capabilities = Capabilities(pickles=False, kills=False, inline=False, describes="thread")
+
+    def __init__(self, programs: Sequence[Program], workers: int, initializer: Any, initargs: tuple[Any, ...]) -> None:
+        self._calls = [bind(program) for program in programs]
+        self._initializer = initializer
+        self._initargs = initargs
+        self.slots: list[ThreadSlot] = [ThreadSlot() for _ in range(workers)]
+        self._signals: SimpleQueue[tuple[str, Any] | None] = SimpleQueue()
+        self._work: dict[Job, _Work] = {}
+        self._events: list[Event] = []
+        self._threads: list[threading.Thread] = []
+        self._stopped = False
+
+    # ------------------------------------------------------------------ life
+
+    def start(self) -> None:
+        """Starts the threads.
+
+        Raises:
+            WorkerStartError: no thread can be started.
+        """
+        try:
+            for slot in self.slots:
+                slot.open = self._initializer is None
+                thread = threading.Thread(
+                    target=_serve, args=(slot, self._signals, self._initializer, self._initargs), daemon=True,
+                    name="numap-worker",
+                )  # fmt: skip
+                self._threads.append(thread)
+                thread.start()
+        except RuntimeError as error:
+            raise WorkerStartError(f"no worker thread can be started: {error}") from error
+
+    def stop(self) -> None:
+        """Tells the threads to end after the item they are in; a thread can't be killed."""
+        self._stopped = True
+        for work in list(self._work.values()):
+            work.limit = 0
+        for slot in self.slots:
+            slot.open = False
+            slot.inbox.put(None)
+        idle = [t for t, s in zip(self._threads, self.slots) if not s.jobs and t is not threading.current_thread()]
+        for thread in idle:
+            if thread.ident is not None:
+                thread.join(0.2)
+
+    def wake(self) -> None:
+        """Ends a `wait`."""
+        self._signals.put(None)
+
+    # ------------------------------------------------------------------ jobs
+
+    def submit(self, slot: Slot, job: Job) -> None:
+        """Gives a job to a thread."""
+        assert isinstance(slot, ThreadSlot)
+        work = self._work[job] = _Work(job, self._calls[job.program])
+        slot.jobs.append(job)
+        if slot.check_at is None and (job.count > 1 or len(slot.jobs) > 1):
+            slot.seen = -1
+            slot.check_at = monotonic() + PATIENCE
+        slot.inbox.put(work)
+
+    def recall(self) -> None:
+        """Takes back all that has not begun."""
+        for slot in self.slots:
+            self._take_back(slot)
+
+    def _take_back(self, slot: ThreadSlot) -> None:
+        for job in list(slot.jobs):
+            work = self._work[job]
+            # The thread first says that it begins, then looks at the limit; we set the limit, then look.
+            work.limit = work.started
+            begun = max(work.limit, work.started)
+            if begun < job.count:
+                segments = parts(job.segments, begun, job.count)
+                self._events.append(Returned(job.program, job.first + begun, job.count - begun, segments))
+                job.count = begun
+
+    # ------------------------------------------------------------------ events
+
+    def wait(self, timeout: float | None) -> list[Event]:
+        """Blocks until something happened; see `Engine.wait`."""
+        if not self._events:
+            checks = [slot.check_at for slot in self.slots if slot.check_at is not None]
+            if checks:
+                until = max(0.0, min(checks) - monotonic())
+                timeout = until if timeout is None else min(timeout, until)
+            try:
+                signal = self._signals.get(True, timeout)
+                while True:
+                    if signal is not None:
+                        self._on_signal(*signal)
+                    signal = self._signals.get(False)
+            except Empty:
+                self._look()
+        events, self._events = self._events, []
+        return events
+
+    def _on_signal(self, kind: str, subject: Any) -> None:
+        if kind == "done":
+            slot, work = subject
+            self._collect(slot, work, last=True)
+        elif kind == "ready":
+            subject.open = True
+        elif not self._stopped:
+            error = subject
+            wrapped = WorkerStartError(f"the initializer raised in a worker thread: {type(error).__name__}: {safe_text(error)}")
+            wrapped.__cause__ = error
+            self._events.append(StartFailed(wrapped))
+            self.stop()
+
+    def _collect(self, slot: ThreadSlot, work: _Work, last: bool = False) -> None:
+        job = work.job
+        ready = work.outcomes[work.collected :]
+        work.collected += len(ready)
+        now = perf_counter()
+        if ready:
+            first = job.first + job.done
+            job.done += len(ready)
+            self._events.append(Output(job, first, len(ready), _segments(ready), now - work.since))
+            work.since = now
+            slot.stuck = False
+        if last:
+            slot.jobs.remove(job)
+            del self._work[job]
+            if job.done < job.count:
+                rest = parts(job.segments, job.done, job.count)
+                self._events.append(Returned(job.program, job.first + job.done, job.count - job.done, rest))
+                job.count = job.done
+            slot.seen = -1
+            slot.check_at = monotonic() + PATIENCE if slot.jobs else None
+
+    def _look(self) -> None:
+        now = monotonic()
+        for slot in self.slots:
+            if slot.check_at is None or now < slot.check_at:
+                continue
+            if not slot.jobs:
+                slot.check_at = None
+                continue
+            slot.check_at = now + PATIENCE
+            work = self._work[slot.jobs[0]]
+            if work.started != slot.seen:
+                slot.seen = work.started
+                continue
+            slot.check_at = None
+            slot.stuck = True
+            self._take_back(slot)
+            if work.collected < len(work.outcomes):
+                self._collect(slot, work)
+                slot.stuck = True
+
+
+def bind(program: Program) -> Callable[[Any], Any]:
+    """The function of one argument that a program stands for."""
+    func, args, kwargs, _ = program
+    if not args and not kwargs:
+        return func  # type: ignore[no-any-return]
+    return lambda item: func(item, *args, **kwargs)
+
+
+def _segments(outcomes: list[Any]) -> list[Segment]:
+    """Results as segments; failures stand alone."""
+    segments: list[Segment] = []
+    run: list[Any] = []
+    for outcome in outcomes:
+        if type(outcome) is _Failed:
+            if run:
+                segments.append((RAW, len(run), run))
+                run = []
+            segments.append((FAILED, 1, outcome.failure))
+        else:
+            run.append(outcome)
+    if run:
+        segments.append((RAW, len(run), run))
+    return segments
+
+
+def _serve(slot: ThreadSlot, signals: SimpleQueue[Any], initializer: Any, initargs: tuple[Any, ...]) -> None:
+    """The life of a worker thread. It holds no reference to the engine, so a dropped map can go."""
+    if initializer is not None:
+        try:
+            initializer(*initargs)
+        except BaseException as error:
+            signals.put(("failed", error))
+            return
+        signals.put(("ready", slot))
+    while True:
+        work = slot.inbox.get()
+        if work is None:
+            return
+        work.since = perf_counter()
+        _run(work)
+        signals.put(("done", (slot, work)))
+        del work
+
+
+def _run(work: _Work) -> None:
+    call, outcomes, place = work.call, work.outcomes, 0
+    for segment in work.job.segments:
+        kind, count, data = segment
+        for value in data if kind == RAW else (item_of(segment),):
+            work.started = place + 1
+            if place >= work.limit:
+                work.started = place
+                return
+            place += 1
+            try:
+                outcomes.append(call(value))
+            except BaseException as error:
+                outcomes.append(_Failed(Failure(error, trace_of(error))))
+
+
+__all__ = ["ThreadEngine", "bind"]

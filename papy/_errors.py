@@ -1,0 +1,254 @@
+"""The errors of a pipeline, and how a failed item travels.
+
+    WorkerError    the function raised: what a Worker returns in place of a result
+    PiperError     an item failed: what travels in its place; also raised for a Piper that can't be made or read
+    DaggerError    the graph or the run: a pipe that can't be, a call at the wrong time, inputs that don't fit
+
+A PiperError is a failure only if a piper made it. Any other exception object that a function returns is a value.
+"""
+
+from __future__ import annotations
+
+import pickle
+import reprlib
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+__all__ = ["DaggerError", "PiperError", "WorkerError"]
+
+# So many frames are kept from each end of a traceback: enough to see where a recursion starts and what it does.
+SHOWN: Final = 20
+
+
+class WorkerError(Exception):
+    """A function raised an exception; ``args`` are the exception, the name of the function and its inbox.
+
+    ``__cause__`` shows the traceback, which thus survives the way back from another process.
+
+    Attributes:
+        exception: The original exception. One that can't be pickled arrives as an `Exception` that says the same.
+        function: The name of the function that raised it.
+        inbox: What the function was given. What can't be pickled arrives as its ``repr``.
+    """
+
+    def __init__(self, exception: BaseException, function: str, inbox: Sequence[Any]) -> None:
+        super().__init__(exception, function, inbox)
+        self.exception = exception
+        self.function = function
+        self.inbox = inbox
+        if exception.__traceback__ is not None:
+            self.__cause__ = _without_frames(exception)
+
+    def __str__(self) -> str:
+        return f"{self.function} raised {_line(self.exception)}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        exception = self.exception if _travels(self.exception) else Exception(_line(self.exception))
+        inbox = [item if _travels(item) else reprlib.repr(item) for item in self.inbox]
+        return _restore, (exception, self.function, inbox, self.__cause__)
+
+
+class PiperError(Exception):
+    """An item failed, and this travels in its place.
+
+    Pipers further down don't run their functions on it; each wraps what it got into a PiperError of its own, so that
+    ``args[0]`` is what the piper before it gave, and innermost stands the `WorkerError` of the function, or the error
+    of the engine (a worker that died, for example). The attributes lead there directly. They are None where they have
+    no meaning, as in a PiperError that is raised because a `Piper` was made or used in a wrong way.
+
+    >>> from papy import Dagger, Piper
+    >>> inverse = Piper(lambda x: 1 / x, unpack=True, name="inverse")
+    >>> double = Piper(lambda x: 2 * x, unpack=True, name="double")
+    >>> first, second = Dagger(pipes=[(inverse, double)]).results([[0, 4]])
+    >>> second
+    0.5
+    >>> print(first)
+    inverse failed on item 0: ZeroDivisionError: division by zero
+    >>> first.exception, first.inbox, first.piper, first.index
+    (ZeroDivisionError('division by zero'), [0], 'inverse', 0)
+    """
+
+    _failed = False  # whether a piper made it
+    _piper: str | None = None
+    _number: int | None = None  # of the piper: its name need not be the only one
+    _index: int | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.__cause__ = self._cause()  # pickle leaves it behind
+
+    def __str__(self) -> str:
+        if not self._failed:
+            return super().__str__()
+        name, where = self.piper or "a worker", ""
+        if self.function not in (None, name, "<lambda>"):
+            name += f" ({self.function})"
+        if self.index is not None:
+            where = f" on item {self.index}"
+        return f"{name} failed{where}: {_line(self.exception)}"
+
+    @property
+    def exception(self) -> BaseException | None:
+        """The original exception of the function, or the error of the engine."""
+        cause = self._cause()
+        return cause.exception if isinstance(cause, WorkerError) else cause
+
+    @property
+    def function(self) -> str | None:
+        """The name of the function that raised the exception."""
+        cause = self._cause()
+        return cause.function if isinstance(cause, WorkerError) else None
+
+    @property
+    def inbox(self) -> Sequence[Any] | None:
+        """What the function was given."""
+        cause = self._cause()
+        return cause.inbox if isinstance(cause, WorkerError) else None
+
+    @property
+    def piper(self) -> str | None:
+        """The name of the piper on which the item failed."""
+        return self._origin()._piper
+
+    @property
+    def index(self) -> int | None:
+        """The place of the item, counted from 0, in what that piper put out."""
+        return self._origin()._index
+
+    @property
+    def number(self) -> int | None:
+        """The number of that piper; unlike its name it is the only one."""
+        return self._origin()._number
+
+    def _origin(self) -> PiperError:
+        """The innermost failure, the first where there are several."""
+        error = self
+        while error._failed and error.args and is_failure(error.args[0]):
+            error = error.args[0]
+        return error
+
+    def _cause(self) -> BaseException | None:
+        args = self._origin().args
+        return args[0] if args and isinstance(args[0], BaseException) else None
+
+
+class DaggerError(Exception):
+    """The graph, or the run as a whole: a pipe that can't be, a call at the wrong time, inputs that don't fit."""
+
+
+class _Link(NamedTuple):
+    """One exception of a chain: where it was raised, what it says, and how the exception before it led to it."""
+
+    frames: list[tuple[str, int, str]]
+    text: str
+    leads_on: str
+
+
+class _Traceback(Exception):
+    """The traceback of an exception that was raised in another process, or whose frames are gone; ``args`` are links.
+
+    The lines of source are looked up where it is shown: the code of an interactive session is nowhere else.
+    """
+
+    def __str__(self) -> str:
+        return "\n" + "".join(
+            ("Traceback (most recent call last):\n" if link.frames else "")
+            + "".join(traceback.format_list(traceback.StackSummary.from_list([(*it, None) for it in link.frames])))
+            + link.text
+            + link.leads_on
+            for link in self.args
+        )
+
+
+def failure(piper: str, number: int, error: BaseException, index: int | None = None) -> PiperError:
+    """An item failed on a piper.
+
+    Args:
+        piper: The name of the piper.
+        number: The number of the piper.
+        error: A `WorkerError`, or an error of the engine.
+        index: The place of the item; None: not known here.
+    """
+    made = PiperError(error)
+    made.__setstate__({"_failed": True, "_piper": piper, "_number": number, "_index": index})
+    return made
+
+
+def passed_on(failures: Sequence[PiperError]) -> PiperError:
+    """What comes out where these failures went in."""
+    made = PiperError(*failures)
+    made.__setstate__({"_failed": True})
+    return made
+
+
+def is_failure(item: object) -> bool:
+    """Whether this stands for an item that failed."""
+    return isinstance(item, PiperError) and item._failed
+
+
+def failures_in(inbox: Iterable[Any]) -> list[PiperError]:
+    """The failures among the items of an inbox."""
+    return [item for item in inbox if isinstance(item, PiperError) and item._failed]
+
+
+def origins(error: PiperError) -> Iterator[PiperError]:
+    """The failures that a failure goes back to."""
+    ahead = [error]
+    seen = {id(error)}
+    for here in ahead:
+        inner = failures_in(here.args)
+        if not inner:
+            yield here
+        ahead += [it for it in inner if id(it) not in seen]
+        seen.update(map(id, inner))
+
+
+def place(error: PiperError, index: int) -> None:
+    """If this is a failure, say which item it was that failed, where that is not known yet."""
+    for origin in origins(error):
+        if origin._failed and origin._index is None:
+            origin._index = index
+
+
+def _without_frames(exception: BaseException) -> _Traceback:
+    """Take the traceback off an exception: its frames would keep alive whatever the function had in hand."""
+    links: list[_Link] = []
+    error, leads_on, seen = exception, "", set[int]()
+    while id(error) not in seen:
+        seen.add(id(error))
+        # The first frame of the exception itself is the one of ours that called the function.
+        frames = list(traceback.walk_tb(error.__traceback__))[0 if links else 1 :]
+        places = [(frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in frames]
+        if len(places) > 2 * SHOWN:
+            places[SHOWN:-SHOWN] = [(f"({len(places) - 2 * SHOWN} more)", 0, "...")]
+        links.append(_Link(places, "".join(traceback.format_exception_only(type(error), error)), leads_on))
+        error.__traceback__ = None
+        if error.__cause__ is not None:
+            error, leads_on = error.__cause__, "\nwhich was the direct cause of\n\n"
+        elif error.__context__ is not None and not error.__suppress_context__:
+            error, leads_on = error.__context__, "\nand while that was handled\n\n"
+    return _Traceback(*links[::-1])
+
+
+def _line(error: BaseException | None) -> str:
+    try:
+        text = str(error)
+    except Exception:  # what an exception of the user's says is not always thought through
+        text = "(its str() failed)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _travels(item: object) -> bool:
+    """Whether an object survives being pickled; many exceptions with constructors of their own don't."""
+    try:
+        pickle.loads(pickle.dumps(item))
+    except Exception:  # whatever the object's own methods raise
+        return False
+    return True
+
+
+def _restore(exception: BaseException, function: str, inbox: Sequence[Any], cause: BaseException | None) -> WorkerError:
+    error = WorkerError(exception, function, inbox)
+    error.__cause__ = cause
+    return error

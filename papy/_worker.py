@@ -1,0 +1,222 @@
+"""Worker: one or several functions with their constant arguments, as one picklable callable."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from papy._errors import PiperError, WorkerError, failure, failures_in, passed_on
+
+__all__ = ["Worker"]
+
+
+class Step(NamedTuple):
+    """One function with its constant arguments."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    unpack: bool
+
+
+class Worker:
+    """One function, or several composed from left to right, called with an inbox; what they raise is returned.
+
+    An inbox is a sequence with one item for each upstream piper. The first function is given the inbox, each further
+    one a tuple with what the one before it returned; constant arguments follow::
+
+        function(inbox, *args, **kwargs)
+        function(*inbox, *args, **kwargs)        # unpack=True
+
+    Workers are equal if their functions and arguments are; they have no hash. A worker can be pickled as far as its
+    functions and arguments can.
+
+    Args:
+        functions: A callable, a Worker, or a list or tuple of callables and Workers.
+        arguments: The constant positional arguments: a list or tuple; for a list of functions one for each of them.
+        kwargs: The constant keyword arguments: a dictionary; for a list of functions one for each of them.
+        name: Shown instead of the functions' names.
+        unpack: Call the functions with the items of the inbox instead of the inbox.
+
+    Raises:
+        TypeError: If anything is not of these kinds, or the lengths don't agree.
+
+    >>> def power(inbox, exponent):
+    ...     return inbox[0] ** exponent
+    >>> def negative(inbox):
+    ...     return -inbox[0]
+    >>> worker = Worker([power, negative], [(2,), ()])
+    >>> worker
+    Worker(power>negative)
+    >>> worker([3])
+    -9
+    >>> worker(["three"])
+    WorkerError(TypeError(...), 'power', ['three'])
+    >>> Worker(max, kwargs={"key": abs}, unpack=True)([-7, 5])
+    -7
+    """
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        functions: Any,
+        arguments: Sequence[Any] | None = None,
+        kwargs: Any = None,
+        name: str | None = None,
+        *,
+        unpack: bool = False,
+    ) -> None:
+        if not isinstance(functions, (list, tuple)):
+            functions = [functions]
+            arguments = None if arguments is None else [arguments]
+            kwargs = None if kwargs is None else [kwargs]
+        self._steps = _steps(functions, arguments, kwargs, unpack)
+        self.name = name or ">".join(_name(step.function) for step in self._steps)
+        self.__name__ = self.name
+
+    @property
+    def task(self) -> tuple[Callable[..., Any], ...]:
+        """The functions."""
+        return tuple(step.function for step in self._steps)
+
+    @property
+    def args(self) -> tuple[tuple[Any, ...], ...]:
+        """The constant positional arguments of each function."""
+        return tuple(step.args for step in self._steps)
+
+    @property
+    def kwargs(self) -> tuple[dict[str, Any], ...]:
+        """The constant keyword arguments of each function."""
+        return tuple(step.kwargs for step in self._steps)
+
+    def __call__(self, inbox: Sequence[Any]) -> Any:
+        """Evaluate the functions on an inbox.
+
+        Returns:
+            What the last function returns; a `WorkerError` if one raised an Exception; a `PiperError` that wraps the
+            failed items, if there are any in the inbox: then no function is called.
+        """
+        failures = failures_in(inbox)
+        if failures:
+            return passed_on(failures)
+        try:
+            return self.evaluate(inbox)
+        except WorkerError as error:
+            return error.with_traceback(None)
+
+    def evaluate(self, inbox: Sequence[Any]) -> Any:
+        """Return what the last function returns, or raise a `WorkerError` if one raised an Exception.
+
+        Unlike in a call no item of the inbox is looked at, and there is no doubt whether an exception object that is
+        returned is a value.
+        """
+        for function, args, kwargs, unpack in self._steps:
+            try:
+                value = function(*inbox, *args, **kwargs) if unpack else function(inbox, *args, **kwargs)
+            except Exception as error:  # a failed item must not end the run
+                failed = WorkerError(error, _name(function), inbox)
+                raise failed from failed.__cause__
+            inbox = (value,)
+        return value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Worker):
+            return NotImplemented
+        if len(self._steps) != len(other._steps):
+            return False
+        return all(
+            _same(own.function, its.function) and own[1:] == its[1:]
+            for own, its in zip(self._steps, other._steps, strict=True)
+        )
+
+    def __repr__(self) -> str:
+        return f"Worker({self.name})"
+
+
+class PiperCall:
+    """What a piper does with one item: a callable that can be sent to another process.
+
+    Args:
+        worker: What to do.
+        piper: The name of the piper, for the failures.
+        number: The number of the piper, for the failures.
+        joined: An item is already a sequence with one item for each upstream piper.
+    """
+
+    __slots__ = ("joined", "number", "piper", "worker")
+
+    def __init__(self, worker: Worker, piper: str, number: int, joined: bool) -> None:
+        self.worker = worker
+        self.piper = piper
+        self.number = number
+        self.joined = joined
+
+    def __call__(self, item: Any) -> Any:
+        """Return the value, or a `PiperError` where the function raised or was given a failed item."""
+        inbox = list(item) if self.joined else [item]
+        for one in inbox:  # as it stands here it costs next to nothing
+            if isinstance(one, PiperError) and (failures := failures_in(inbox)):
+                return passed_on(failures)
+        try:
+            return self.worker.evaluate(inbox)
+        except WorkerError as error:
+            return self.failure(error.with_traceback(None))
+
+    def failure(self, error: BaseException) -> PiperError:
+        """The failure of this piper because of an error."""
+        return failure(self.piper, self.number, error)
+
+
+def _steps(functions: Sequence[Any], arguments: Any, kwargs: Any, unpack: bool) -> tuple[Step, ...]:
+    """Check what a Worker is made of, and put together what belongs together."""
+    if not functions:
+        raise TypeError("functions: at least one function is needed, got none")
+    many = any(isinstance(function, Worker) for function in functions)
+    if many and not (arguments is None and kwargs is None):
+        raise TypeError("arguments and kwargs: not allowed for a Worker, which brings its own")
+    each_args = _one_each("arguments", arguments, len(functions), (list, tuple), ())
+    each_kwargs = _one_each("kwargs", kwargs, len(functions), (Mapping,), {})
+    steps: list[Step] = []
+    for function, args, keywords in zip(functions, each_args, each_kwargs, strict=True):
+        if isinstance(function, Worker):
+            steps += [step._replace(unpack=step.unpack or unpack) for step in function._steps]
+        elif not callable(function):
+            raise TypeError(f"functions: a callable or a Worker is needed, got {function!r}")
+        elif inspect.iscoroutinefunction(function):
+            raise TypeError(f"functions: {_name(function)} is a coroutine function, a plain function is needed")
+        else:
+            steps.append(Step(function, tuple(args), dict(keywords), unpack))
+    return tuple(steps)
+
+
+def _one_each(what: str, given: Any, count: int, kinds: tuple[type, ...], default: Any) -> Sequence[Any]:
+    """Check that there is one collection of constant arguments for each function."""
+    if given is None:
+        return [default] * count
+    wanted = " or ".join(kind.__name__.lower() for kind in kinds)
+    if not isinstance(given, (list, tuple)):
+        raise TypeError(f"{what}: one {wanted} for each of {count} functions is needed, got {given!r}")
+    if len(given) != count:
+        raise TypeError(f"{what}: {count} are needed, one for each function, got {len(given)}")
+    for one in given:
+        if not isinstance(one, kinds):
+            raise TypeError(f"{what}: a {wanted} is needed, got {one!r}")
+    return given
+
+
+def _name(function: Any) -> str:
+    """How a callable is called."""
+    if isinstance(function, partial):
+        return _name(function.func)
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _same(left: Any, right: Any) -> bool:
+    """Whether two callables do the same; partials are compared by what they are made of."""
+    if isinstance(left, partial) and isinstance(right, partial):
+        same = left.args == right.args and left.keywords == right.keywords
+        return same and _same(left.func, right.func)
+    return bool(left == right)

@@ -1,0 +1,10 @@
+"""The names of PaPy's core under the module name they always had; new programs import them from `papy`."""
+
+from __future__ import annotations
+
+from papy._dagger import Dagger
+from papy._errors import DaggerError, PiperError, WorkerError
+from papy._piper import Piper
+from papy._worker import Worker
+
+__all__ = ["Dagger", "DaggerError", "Piper", "PiperError", "Worker", "WorkerError"]

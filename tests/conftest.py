@@ -1,0 +1,151 @@
+"""After each test nothing may be left: no process, thread, descriptor or shared memory.
+
+The check is registered as a plugin, so that it also holds for the doctests of the packages and the manual.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil
+import pytest
+
+PATIENCE = 3.0  # seconds; what ends by itself (a worker told to stop, a thread that returns) gets so much time to do it
+
+
+def is_starter(process: psutil.Process) -> bool:
+    """The clean process that workers are forked from: it may stay between maps; what descends from it may not."""
+    return any("numap._starter" in word for word in process.cmdline())
+
+
+def starter_pid() -> int | None:
+    """The pid of the starter, or None: a direct child of ours."""
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if is_starter(child):
+                return child.pid
+    return None
+
+
+def processes() -> dict[int, str]:
+    """All descendants but the starter, by pid."""
+    found = {}
+    own = psutil.Process()
+    for child in own.children(recursive=True):
+        try:
+            # A forked worker still has the starter's command line: the starter is the one that is our own child.
+            if child.ppid() != own.pid or not is_starter(child):
+                found[child.pid] = f"{child.pid} (parent {child.ppid()}, {child.status()}): {' '.join(child.cmdline())}"
+        except psutil.ZombieProcess:
+            found[child.pid] = f"{child.pid}: never waited for"
+        except psutil.NoSuchProcess:
+            pass
+    return found
+
+
+def descriptors() -> dict[int, str]:
+    """What each open descriptor refers to; the standard three change with the capturing of output."""
+    found = {}
+    with suppress(FileNotFoundError):  # a platform without /proc
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):  # the descriptor that listed the directory is gone by now
+                found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+    return {number: target for number, target in found.items() if number > 2}
+
+
+def shared_memory() -> set[str]:
+    """Entries of /dev/shm, and mapped memory files and anonymous shared pages of this process."""
+    found: set[str] = set()
+    with suppress(FileNotFoundError):
+        found.update(f"/dev/shm/{name}" for name in os.listdir("/dev/shm"))
+    with suppress(FileNotFoundError), open("/proc/self/maps", "rb") as maps:
+        for line in maps:
+            if b"/memfd:" in line or b"/dev/zero" in line or b"/dev/shm/" in line:
+                # address range, permissions, offset, device, inode, path
+                found.add("mapped " + " ".join(line.decode().split()[4:]))
+    return found
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a process holds at one moment."""
+
+    processes: dict[int, str]
+    threads: frozenset[threading.Thread]
+    descriptors: dict[int, str]
+    memory: frozenset[str]
+
+    @classmethod
+    def take(cls) -> Inventory:
+        return cls(processes(), frozenset(threading.enumerate()), descriptors(), frozenset(shared_memory()))
+
+    def left_since(self, before: Inventory) -> list[str]:
+        """One line for each thing that is here and was not there before."""
+        lines = [f"process {text}" for pid, text in self.processes.items() if pid not in before.processes]
+        lines += [f"thread {thread!r}" for thread in self.threads - before.threads]
+        # Counted by kind: a test may end the starter, and then the new one's pipes are others, but not more.
+        more = Counter(map(kind, self.descriptors.values())) - Counter(map(kind, before.descriptors.values()))
+        lines += [
+            f"descriptor {number} -> {target}"
+            for number, target in self.descriptors.items()
+            if kind(target) in more and before.descriptors.get(number) != target
+        ]
+        lines += [f"shared memory {name}" for name in sorted(self.memory - before.memory)]
+        return lines
+
+
+def kind(target: str) -> str:
+    """A descriptor's target without its number: ``pipe:[4711]`` is a ``pipe:[]``."""
+    return re.sub(r"(?<=\[)\d+(?=\])", "", target)
+
+
+def wait_until_clean(before: Inventory) -> list[str]:
+    """Return as soon as nothing is left, or what is left when the patience is over."""
+    left = Inventory.take().left_since(before)
+    if left:
+        gc.collect()  # cycles, for example of a traceback and its frames, may hold a map
+    deadline = time.monotonic() + PATIENCE
+    while left and time.monotonic() < deadline:
+        time.sleep(0.02)
+        left = Inventory.take().left_since(before)
+    return left
+
+
+class LeakCheck:
+    """The plugin with the check."""
+
+    def __init__(self) -> None:
+        self.can_start = True
+
+    def ensure_starter(self) -> None:
+        """Have the starter run before the first look, so that its pipes are no news afterwards."""
+        if not self.can_start or "numap" not in sys.modules or starter_pid() is not None:
+            return
+        self.can_start = False
+        with suppress(Exception):  # then the tests of the process engine tell more than this could
+            assert list(sys.modules["numap"].IMap(abs, [-1], worker_type="process", worker_num=1)) == [1]
+            self.can_start = True
+        gc.collect()
+
+    @pytest.fixture(autouse=True)
+    def nothing_left(self) -> Iterator[None]:
+        """Fail a test that leaves a process, thread, descriptor or shared memory behind."""
+        self.ensure_starter()
+        before = Inventory.take()
+        yield
+        left = wait_until_clean(before)
+        if left:
+            pytest.fail("left behind by this test:\n  " + "\n  ".join(left), pytrace=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(LeakCheck(), "leak-check")

@@ -1,0 +1,67 @@
+"""papy.Piper: what it can be made of, and what it is while no Dagger runs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from numap import IMap
+from papy import Dagger, Piper, PiperError, Worker
+from tests.papy import work
+
+
+@pytest.mark.parametrize(
+    "worker", [work.total, [work.total], Worker(work.total), [Worker(work.total)], Piper(work.total, name="other")]
+)
+def test_what_a_piper_can_be_made_of(worker: Any) -> None:
+    piper = Piper(worker)
+    assert piper.worker == Worker(work.total)
+    assert (piper.imap, piper.branch) == (None, None) and piper.name.startswith("piper_")
+
+
+@pytest.mark.parametrize("worker", [1, [1], None, [], "f"])
+def test_what_a_piper_can_not_be_made_of(worker: Any) -> None:
+    with pytest.raises(PiperError, match="functions") as caught:
+        Piper(worker)
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+@pytest.mark.parametrize("parallel", [4, True, "process"])
+def test_parallel_is_an_imap(parallel: Any) -> None:
+    with pytest.raises(PiperError, match="parallel"):
+        Piper(work.total, parallel)
+
+
+def test_false_is_linear() -> None:
+    assert Piper(work.total, False).imap is None
+
+
+def test_pipers_are_compared_by_identity() -> None:
+    one, other = Piper(work.total), Piper(work.total)
+    assert one != other and len({one, other, one}) == 2 and one.name != other.name
+
+
+def test_a_piper_shows_what_it_is() -> None:
+    assert repr(Piper(work.total, name="sum")) == "Piper('sum', Worker(total), linear)"
+    assert "parallel" in repr(Piper(work.total, IMap(worker_type="serial")))
+
+
+def test_branch_zero_is_a_branch() -> None:
+    piper = Piper(work.total, branch=0)
+    dagger = Dagger([piper])
+    assert piper.branch == 0 and dagger[piper].branch == 0
+
+
+def test_only_outputs_of_a_running_dagger_can_be_read() -> None:
+    first, last = Piper(work.double, unpack=True, name="first"), Piper(work.double, unpack=True, name="last")
+    with pytest.raises(PiperError, match="last can't be read: it is not in a running Dagger"):
+        next(last)
+    with Dagger(pipes=[(first, last)]) as dagger:
+        dagger.start([[1, 2]])
+        assert iter(last) is last and next(last) == 4
+        with pytest.raises(PiperError, match="first can't be read: it feeds other pipers"):
+            next(first)
+        assert list(last) == [8] and list(last) == []
+    with pytest.raises(PiperError, match="not in a running Dagger"):
+        next(last)

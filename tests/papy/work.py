@@ -1,0 +1,81 @@
+"""Functions for pipers, in a module that a worker process imports in no time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+
+class TwoArguments(Exception):
+    """An exception that can be pickled but not unpickled."""
+
+    def __init__(self, left: str, right: str) -> None:
+        super().__init__(f"{left} and {right}")
+
+
+def total(inbox: list[int]) -> int:
+    return sum(inbox)
+
+
+def double(x: int) -> int:
+    return 2 * x
+
+
+def increment(x: int) -> int:
+    return x + 1
+
+
+def inverse(x: float) -> float:
+    return 1 / x
+
+
+def pair(*inbox: Any) -> tuple[Any, ...]:
+    return inbox
+
+
+def pid(_: Any) -> int:
+    return os.getpid()
+
+
+def two_arguments(x: int) -> int:
+    raise TwoArguments("this", "that")
+
+
+def lambda_in_hand(inbox: list[int]) -> Any:
+    return lambda: inbox
+
+
+def call_and_fail(inbox: tuple[Any, ...]) -> None:
+    raise ValueError("no use for it")
+
+
+def leave(x: int) -> int:
+    if x == 2:
+        raise SystemExit(x)
+    return x
+
+
+def kill_at_two(x: int) -> int:
+    if x == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def unpicklable_at_two(x: int) -> Any:
+    return (i for i in ()) if x == 2 else x
+
+
+def tagged(inbox: list[Any], tag: str) -> tuple[Any, ...]:
+    return (tag, *inbox)
+
+
+def error_value(x: int) -> Exception:
+    return ValueError(x)
+
+
+def dawdle(x: int) -> int:
+    """Take a varying time, so that nothing comes in the order in which it went."""
+    time.sleep(x * 7919 % 5 / 20_000)
+    return x

@@ -1,0 +1,87 @@
+"""The public names, and what importing the packages costs."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+import pytest
+
+HEAVY = ("asyncio", "ctypes", "dill", "multiprocessing.pool", "psutil", "subprocess")
+MOST = 0.030  # seconds that importing numap may add to the start of Python
+
+
+@pytest.fixture(params=["numap", "papy"])
+def package(request: pytest.FixtureRequest) -> ModuleType:
+    return importlib.import_module(request.param)
+
+
+def definitions(package: ModuleType) -> dict[str, type | FunctionType]:
+    """The public classes and functions."""
+    public = {name: getattr(package, name) for name in package.__all__}
+    return {name: obj for name, obj in public.items() if isinstance(obj, type | FunctionType)}
+
+
+def test_all_is_a_sorted_list(package: ModuleType) -> None:
+    assert isinstance(package.__all__, list)
+    assert package.__all__ == sorted(set(package.__all__))
+
+
+def test_every_public_name_exists(package: ModuleType) -> None:
+    assert [name for name in package.__all__ if not hasattr(package, name)] == []
+
+
+def test_public_objects_say_that_they_live_in_the_package(package: ModuleType) -> None:
+    where = {name: obj.__module__ for name, obj in definitions(package).items()}
+    assert where == dict.fromkeys(where, package.__name__)
+
+
+def test_public_objects_are_documented(package: ModuleType) -> None:
+    assert [name for name, obj in definitions(package).items() if not obj.__doc__] == []
+
+
+def test_package_is_typed(package: ModuleType) -> None:
+    assert package.__file__ is not None
+    assert Path(package.__file__).with_name("py.typed").is_file()
+
+
+def test_numap_is_an_alias() -> None:
+    import numap
+
+    assert numap.NuMap is numap.IMap
+
+
+def modules_after(statement: str) -> set[str]:
+    """The modules that a fresh interpreter has after a statement."""
+    code = f"{statement}\nimport sys; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_importing_numap_is_light() -> None:
+    assert sorted((modules_after("import numap") - modules_after("pass")) & set(HEAVY)) == []
+
+
+def seconds(statement: str) -> float:
+    """How long a fresh interpreter lives for a statement."""
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-c", statement], check=True)
+    return time.perf_counter() - begin
+
+
+def test_importing_numap_is_quick(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds("import numap")  # fills the caches of bytecode and disk
+    bare, full = [], []
+    while True:
+        # In turns, and the best of each: whatever else the machine does can only add.
+        bare.append(seconds("pass"))
+        full.append(seconds("import numap"))
+        extra = min(full) - min(bare)
+        if len(full) >= 5 and (extra < MOST or len(full) >= 40):
+            break
+    with capsys.disabled():
+        print(f"\nimport numap: {1000 * extra:.1f} ms more than bare Python ({1000 * min(bare):.1f} ms)")
+    assert extra < MOST

@@ -1,0 +1,105 @@
+"""Imports point one way only: a module imports what stands before it in this list, and nothing else of ours."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+LAYERS = {
+    "numap": """
+        _errors _outcome _messages _platform _options _lifecycle _statistics
+        _schedule _delivery _pacing
+        _serialize _code _mirror _channel _page
+        _worker
+        _starter
+        _crew
+        engines engines.threads engines.serial engines.processes
+        _source _outlet _streams _lane _manager
+        _build
+        _imap _imports
+        __init__
+        testing
+    """.split(),
+    "papy": """
+        _errors graph
+        _worker _flow
+        _piper
+        _run
+        _dagger
+        core __init__
+    """.split(),
+}
+
+
+def modules(package: str) -> dict[str, Path]:
+    """The files of a package by the name they have in the list: ``_imap``, ``engines.serial``, ``engines``."""
+    folder = ROOT / package
+    names = {path: path.relative_to(folder).with_suffix("").parts for path in sorted(folder.rglob("*.py"))}
+    return {".".join(parts).removesuffix(".__init__"): path for path, parts in names.items()}
+
+
+def imports(package: str, name: str, path: Path) -> Iterator[tuple[str, int]]:
+    """Dotted names that a file imports, at whatever depth, with their lines; ``from a import b`` gives ``a.b``."""
+    inside = [package, *(name.split(".") if name != "__init__" else [])]
+    if path.name != "__init__.py":
+        inside.pop()  # relative imports start at the folder
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = inside[: len(inside) - node.level + 1] if node.level else []
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((f"{start}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def resolve(package: str, dotted: str) -> str:
+    """The module of the package that a dotted name belongs to: a name in a module belongs to the module."""
+    known, parts = modules(package), dotted.split(".")[1:]
+    while parts and ".".join(parts) not in known:
+        parts.pop()
+    return ".".join(parts) or "__init__"
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_module_has_its_place(package: str) -> None:
+    missing = modules(package).keys() - set(LAYERS[package])
+    assert not missing, f"put it in its place in LAYERS[{package!r}]: {sorted(missing)}"
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_imports_point_one_way(package: str) -> None:
+    order, wrong = LAYERS[package], set()
+    for name, path in modules(package).items():
+        for dotted, line in imports(package, name, path):
+            target = resolve(package, dotted) if dotted.split(".")[0] == package else name
+            if target != name and name in order and target not in order[: order.index(name)]:
+                wrong.add(f"{path.relative_to(ROOT)}:{line}: {name} imports {target}")
+    assert not wrong, "\n".join(["imports that point up:", *sorted(wrong)])
+
+
+def test_numap_does_not_know_papy() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}:{line}"
+        for name, path in modules("numap").items()
+        for dotted, line in imports("numap", name, path)
+        if dotted.split(".")[0] == "papy"
+    }
+    assert not found
+
+
+def test_papy_uses_public_names_of_numap_only() -> None:
+    import numap
+
+    wrong = []
+    for name, path in modules("papy").items():
+        used = {dotted for dotted, _ in imports("papy", name, path) if dotted.startswith("numap.")}
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "numap":
+                used.add(f"numap.{node.attr}")
+        wrong += [f"papy.{name} uses {it}" for it in sorted(used) if it.removeprefix("numap.") not in numap.__all__]
+    assert not wrong
