@@ -36,18 +36,16 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Enco
     if options.worker_type == "serial":
         from .engines.serial import SerialEngine
 
-        return SerialEngine(programs, options.initializer, options.initargs), None
+        return SerialEngine(programs, options), None
     if options.worker_type == "thread":
         from .engines.threads import ThreadEngine
 
-        return ThreadEngine(programs, options.workers, options.initializer, options.initargs), None
+        return ThreadEngine(programs, options), None
     from ._mirror import Mirror
     from .engines.processes import ProcessEngine
 
     mirror = Mirror()
-    method = options.start_method or "forkserver"
-    engine = ProcessEngine(programs, options.workers, method, mirror, options.initializer, options.initargs)
-    return engine, mirror.encode
+    return ProcessEngine(programs, options, mirror), mirror.encode
 
 
 def _source(iterable: Any, engine: Engine, encode: Encode | None, bell: Bell, feeders: dict[int, Feeder]) -> Source:

@@ -105,7 +105,11 @@ class CodePickler(pickle.Pickler):
     def __init__(self, scope: Scope) -> None:
         self._buffer = io.BytesIO()
         super().__init__(self._buffer, pickle.HIGHEST_PROTOCOL)
-        self.reducer_override = scope.reduce
+        self._reduce = scope.reduce
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Asks the scope."""
+        return self._reduce(obj)
 
     def encode(self, obj: object) -> bytes:
         """The pickle of one object; nothing is shared with objects before it."""
@@ -210,12 +214,12 @@ def _reduce_class(scope: Scope, obj: type) -> Any:
         _classes[token] = obj
     names = (obj.__name__, obj.__qualname__, obj.__module__)
     if isinstance(obj, enum.EnumMeta):
-        members = {name: member.value for name, member in obj.__members__.items()}
+        members: dict[str, Any] = {name: obj[name].value for name in obj.__members__}
         bases = obj.__bases__
         state = {k: v for k, v in vars(obj).items() if k not in _OWN and not _enum_made(k, v) and k not in members}
         return _make_enum, (type(obj), names, bases, members, obj.__doc__, token), (token, state), None, None, _fill_class
     if typing.is_typeddict(obj):
-        return _make_typed_dict, (names, typing.get_type_hints(obj), obj.__total__)
+        return _make_typed_dict, (names, typing.get_type_hints(obj), vars(obj)["__total__"])
     body = {k: vars(obj)[k] for k in ("__slots__", "__doc__", "__orig_bases__") if k in vars(obj)}
     slots = body.get("__slots__", ())
     hidden = _OWN | ({slots} if isinstance(slots, str) else set(slots))
@@ -261,7 +265,8 @@ def _make_enum(
 
 
 def _make_typed_dict(names: tuple[str, str, str], hints: dict[str, Any], total: bool) -> Any:
-    made: Any = typing.TypedDict(names[0], hints, total=total)  # type: ignore[operator]
+    make: Any = typing.TypedDict
+    made = make(names[0], hints, total=total)
     made.__qualname__, made.__module__ = names[1:]
     return made
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from ._errors import StateError, WorkerStartError
+from ._errors import StateError
 from ._lifecycle import IDLE, STOPPED, move
 from ._options import Options, TaskSpec, flag, task_spec, timeout_seconds
-from ._outlet import Outlet, Reader
+from ._outlet import AsyncReader, Outlet, Reader
 from ._statistics import Statistics, TaskStatistics
 from ._streams import Join
 
@@ -36,6 +36,9 @@ class TaskIterator(Reader[T]):
         if outlet is None:
             outlet = self._outlet = self._imap._outlet_of(self.task)
         return outlet
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return AsyncReader(self._find_outlet)
 
     def _claim_order(self) -> None:
         """Its results will be paired with others by their place."""
@@ -76,13 +79,19 @@ class IMap(Reader[T]):
         kwargs: constant keyword arguments.
         worker_type: ``"process"``, ``"thread"`` or ``"serial"`` (in the caller's thread).
         worker_num: number of workers; None: the CPUs that this process may use (threads: 4 more, 32 at most).
+        worker_remote: address of an engine that has one; None for all worker types here.
         stride: items of one task inside the workers at most, and per turn; None: automatic.
         buffer: items taken from the inputs and not yet handed over at most, all tasks together; None: automatic.
         ordered: the n-th result is that of the n-th item; else results come as they are ready.
+        skip: a result that a ``next`` with a timeout did not get in time is given up; else it can still be had.
         name: shown in messages.
         start_method: ``"forkserver"`` (forks of a clean process of ours), ``"spawn"`` (fresh interpreters) or None.
         initializer: called once in each worker, with ``initargs``.
         initargs: arguments of the initializer.
+        finalizer: called once in each worker at its orderly end; a worker that takes long over it is killed.
+        max_items_per_worker: a worker is replaced after so many items.
+        task_timeout: seconds that one item may run, from its own start; a process over it is killed and replaced.
+        retries: how often an item is run again after its function raised, its worker died or it ran too long.
         on_error: ``"raise"`` a failed item's error at its place (iteration can go on), ``"return"`` it as the result, or
             ``"skip"`` the item.
 
@@ -112,14 +121,20 @@ class IMap(Reader[T]):
         kwargs: Mapping[str, Any] | None = None,
         worker_type: str = "process",
         worker_num: int | None = None,
+        worker_remote: object = None,
         stride: int | None = None,
         buffer: int | None = None,
         ordered: bool = True,
+        skip: bool = False,
         name: str | None = None,
         *,
         start_method: str | None = None,
         initializer: Callable[..., Any] | None = None,
         initargs: Iterable[Any] = (),
+        finalizer: Callable[..., Any] | None = None,
+        max_items_per_worker: int | None = None,
+        task_timeout: float | None = None,
+        retries: int = 0,
         on_error: str = "raise",
     ) -> None:
         if (func is None) != (iterable is None):
@@ -128,8 +143,9 @@ class IMap(Reader[T]):
         if worker_num is None and worker_type == "process" and "numap._worker" in sys.modules and _inside_worker():
             worker_num = 1
         self._options = Options(
-            worker_type, worker_num, stride, buffer, ordered, name, start_method, initializer, tuple(initargs), on_error
-        )
+            worker_type, worker_num, worker_remote, stride, buffer, ordered, skip, name, start_method, initializer,
+            tuple(initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error,
+        )  # fmt: skip
         self.name = name if name is not None else f"imap_{id(self):x}"
         self._state = IDLE
         self._specs: list[TaskSpec] = []
@@ -249,14 +265,16 @@ class IMap(Reader[T]):
         inputs = [self._members(spec.iterable) or [] for spec in self._specs]
         in_order = [self._options.ordered or task in self._in_order for task in range(len(self._specs))]
         manager, sources = build(self._options, self._specs, inputs, in_order)
+        # Before its threads start: an input that is made of other tasks of this map asks it for their results.
+        self._manager = manager
+        self._state = state
         try:
             manager.start(sources)
-        except WorkerStartError:
+        except BaseException:
+            self._manager = None
             self._state = STOPPED
             self._specs = []
             raise
-        self._manager = manager
-        self._state = state
         self._outlet = manager.outlets.get(0)
         finalizer = self._finalizer = weakref.finalize(self, manager.abandon)
         finalizer.atexit = False
@@ -306,6 +324,22 @@ class IMap(Reader[T]):
         self.stop()
 
     # ------------------------------------------------------------------ results
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return AsyncReader(self._find_outlet)
+
+    async def __aenter__(self) -> IMap[T]:
+        self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """`stop`, without holding up the event loop."""
+        import asyncio
+
+        await asyncio.to_thread(self.stop)
 
     def next(self, timeout: float | None = None, task: int = 0, block: bool = True) -> Any:
         """The next result of a task.

@@ -8,10 +8,11 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ._delivery import Delivery, Pairing
-from ._errors import SourceError, WorkerDied, WorkerStartError
+from ._errors import SourceError, TaskTimeout, WorkerDied, WorkerStartError
 from ._lane import Lane
 from ._options import Options
 from ._outcome import END, ENDING, FAILED, JOINED, SKIPPED, Failure, Segment
@@ -19,7 +20,7 @@ from ._outlet import Outlet
 from ._pacing import Pacing
 from ._platform import exit_text
 from ._schedule import Schedule
-from ._serialize import singles, size_of
+from ._serialize import parts, singles, size_of
 from ._source import Bell, Source
 from .engines import Died, Engine, Event, Job, Output, Returned, Slot, StartFailed
 
@@ -56,12 +57,16 @@ class Manager:
         for root in self._schedule.roots:
             self._schedule.set_bound(root, self._pacing.initial_bound())
         self._skip = options.on_error == "skip"
+        self._retries = options.retries
+        self._task_timeout = options.task_timeout
+        #: How often items that failed have been tried again, by task and place.
+        self._tries: dict[tuple[int, int], int] = {}
         self._lanes = [Lane() for _ in labels]
         self._sources: dict[int, Source] = {}
         self._places = [0] * len(labels)
         self._pairings = {task: Pairing(list(members)) for task, members in enumerate(inputs) if len(members) > 1}
         self._deliveries = {end: Delivery(ordered[end]) for end in self._schedule.ends}
-        self.outlets = {end: Outlet(end, labels[end], options.on_error, self) for end in self._schedule.ends}
+        self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
         self._seen_released = dict.fromkeys(self._schedule.ends, 0)
         self._seen_starved = dict.fromkeys(self._schedule.ends, 0)
         #: Places handed to the outlet of an end, and how many there will be once that is known.
@@ -79,7 +84,8 @@ class Manager:
         self._stopping = False
         self._draining = False
         self._ended = False
-        self._step_lock = threading.Lock()
+        #: Re-entrant: an input that is read inline may be made of other tasks of this map.
+        self._step_lock = threading.RLock()
         self._pid = os.getpid()
         #: "running", "finished", "failed" or "stopped".
         self.state = "running"
@@ -163,19 +169,22 @@ class Manager:
         self.paused = False
         self.wake()
 
-    def step(self) -> bool:
+    def step(self, task: int) -> bool:
         """See `Hooks.step`."""
         with self._step_lock:
-            return not self._ended and self.advance()
+            return not self._ended and self.advance(task)
 
     # ------------------------------------------------------------------ the manager's own thread from here on
 
-    def advance(self) -> bool:
-        """Decides, waits for something to happen and deals with it; False: the run is over."""
+    def advance(self, end: int | None = None) -> bool:
+        """Decides, waits for something to happen and deals with it; False: the run is over.
+
+        With ``end`` only its inputs are read: those of others may be made of what is just being asked for.
+        """
         self._take_releases()
         if self._draining:
             self._close_sources()
-        self._draw()
+        self._draw(end)
         if self._stopping:
             self.end()
             return False
@@ -189,7 +198,7 @@ class Manager:
             self.end()
             return False
         self.bell.hungry = True
-        news = self._news()
+        news = self.inline or self._news()
         for event in self._engine.wait(0 if news else None):
             self._on(event)
         self.bell.hungry = False
@@ -250,11 +259,13 @@ class Manager:
             if 2 * schedule.allowance(root) < schedule.bound(root):
                 schedule.set_bound(root, self._pacing.grown_bound(schedule.bound(root), tasks))
 
-    def _draw(self) -> bool:
+    def _draw(self, end: int | None = None) -> bool:
         """Lets the sources pull what they may, and takes what they have pulled; returns whether anything came."""
         came = False
         schedule = self._schedule
         for root, source in list(self._sources.items()):
+            if end is not None and schedule.end_of[root] != end:
+                continue
             allowed = schedule.allowance(root)
             # Not each single place: a grant is a message to another thread.
             if allowed > 0 and (allowed * 8 >= schedule.bound(root) or self.inline):
@@ -315,7 +326,7 @@ class Manager:
                 self._check_join(end, task, members)
         total = self._total(end)
         if total is not None and end in self._open_ends:
-            self._limits.setdefault(end, total)
+            self.outlets[end].know_total(self._limits.setdefault(end, total))
             self._check_end(end)
 
     def _check_join(self, end: int, task: int, members: Sequence[int]) -> None:
@@ -388,7 +399,7 @@ class Manager:
                 most = 1
             else:
                 bound = sum(schedule.bound(root) for root in schedule.roots_of[schedule.end_of[task]])
-                most = min(most, self._pacing.batch(task, bound))
+                most = min(most, self._pacing.batch(task, bound), slot.room)
             first, count, segments = self._lanes[task].take(most)
             schedule.submit(task, count)
             self._engine.submit(slot, Job(task, first, count, segments))
@@ -407,18 +418,41 @@ class Manager:
     def _on(self, event: Event) -> None:
         if isinstance(event, Output):
             task = event.job.program
-            self._schedule.leave(task, event.count)
             self._pacing.observe(task, event.count, event.seconds, sum(map(size_of, event.segments)))
-            self._route(task, event.first, event.segments)
+            if self._retries:
+                self._route_or_retry(event)
+            else:
+                self._schedule.leave(task, event.count)
+                self._route(task, event.first, event.segments)
         elif isinstance(event, Returned):
             self._again(event.program, event.first, event.count, event.segments)
         elif isinstance(event, Died):
             self._replaced += 1
             if event.program is not None and event.index is not None:
-                self._schedule.leave(event.program, 1)
-                self._fail(event.program, event.index, self._death(event, event.program, event.index))
+                if not self._retry(event.program, event.index, event.segments):
+                    self._schedule.leave(event.program, 1)
+                    self._fail(event.program, event.index, self._death(event, event.program, event.index))
         elif isinstance(event, StartFailed):
             self._finish_all(event.error)
+
+    def _route_or_retry(self, event: Output) -> None:
+        task, place = event.job.program, event.first
+        for segment in event.segments:
+            start = place - event.job.first
+            failed = segment[0] == FAILED
+            if not failed or not self._retry(task, place, parts(event.job.segments, start, start + 1)):
+                self._schedule.leave(task, segment[1])
+                self._route(task, place, [segment])
+            place += segment[1]
+
+    def _retry(self, task: int, index: int, item: list[Segment]) -> bool:
+        """Gives a failed item out again, unless its tries are used up."""
+        tries = self._tries.pop((task, index), 0)
+        if tries >= self._retries:
+            return False
+        self._tries[task, index] = tries + 1
+        self._again(task, index, 1, item)
+        return True
 
     def _again(self, task: int, first: int, count: int, segments: list[Segment]) -> None:
         self._schedule.leave(task, count)
@@ -428,10 +462,12 @@ class Manager:
         self._lanes[task].put_back(first, segments)
 
     def _death(self, event: Died, task: int, index: int) -> Failure:
-        text = (
-            f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran item {index} of task {task} "
-            f"({self._labels[task]}); a new worker has taken its place and the other items go on"
-        )
+        item = f"item {index} of task {task} ({self._labels[task]})"
+        goes_on = "a new worker has taken its place and the other items go on"
+        if event.timed_out:
+            text = f"{item} ran longer than task_timeout={self._task_timeout} s in worker process {event.pid}; {goes_on}"
+            return Failure(TaskTimeout(text), None, event.pid)
+        text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran {item}; {goes_on}"
         return Failure(WorkerDied(text, task, index, event.pid, event.exitcode), None, event.pid)
 
     def _route(self, task: int, first: int, segments: list[Segment]) -> None:
@@ -454,9 +490,9 @@ class Manager:
     def _pair(self, join: int, member: int, first: int, segment: Segment) -> None:
         pairing = self._pairings[join]
         for index, single in enumerate(singles(segment, self._engine.capabilities.pickles), first):
-            parts = pairing.add(member, index, single)
-            if parts is not None and self._schedule.end_of[join] in self._open_ends:
-                self._lanes[join].append(index, (JOINED, 1, parts))
+            complete = pairing.add(member, index, single)
+            if complete is not None and self._schedule.end_of[join] in self._open_ends:
+                self._lanes[join].append(index, (JOINED, 1, complete))
                 self._schedule.arrive(join, 1)
         end = self._schedule.end_of[join]
         if end in self._open_ends and len(self._sources) < len(self._schedule.roots):
@@ -466,7 +502,7 @@ class Manager:
         """An item has failed: its error comes out at its place at the end of the chain."""
         self._failed[task] += 1
         if failure.task < 0:
-            failure = failure._replace(task=task, index=index, label=self._labels[task])
+            failure = replace(failure, task=task, index=index, label=self._labels[task])
         reader = self._schedule.reader
         node = task
         while reader[node] >= 0:

@@ -206,7 +206,7 @@ def main_identity() -> dict[str, Any]:
     main = sys.modules.get("__main__")
     own = vars(main) if main is not None else {}
     kept = ("__file__", "__doc__", "__package__")
-    return {name: own[name] for name in kept if isinstance(own.get(name), (str, type(None)))}
+    return {name: own[name] for name in kept if name in own and isinstance(own[name], (str, type(None)))}
 
 
 def walk(definitions: Iterable[Definition]) -> Iterator[str]:

@@ -39,13 +39,19 @@ class Options:
 
     worker_type: str = "process"
     worker_num: int | None = None
+    worker_remote: object = None
     stride: int | None = None
     buffer: int | None = None
     ordered: bool = True
+    skip: bool = False
     name: str | None = None
     start_method: str | None = None
     initializer: Callable[..., Any] | None = None
     initargs: tuple[Any, ...] = ()
+    finalizer: Callable[..., Any] | None = None
+    max_items_per_worker: int | None = None
+    task_timeout: float | None = None
+    retries: int = 0
     on_error: str = "raise"
     workers: int = field(init=False)
 
@@ -58,17 +64,41 @@ class Options:
                 raise ValueError(f"start_method: only processes are started; worker_type is {self.worker_type!r}")
             if self.start_method == "fork" and sys.platform == "win32":
                 raise ValueError("start_method: this platform can't fork; allowed: 'forkserver', 'spawn', None")
-        for name in ("worker_num", "stride", "buffer"):
+        if self.worker_remote is not None:
+            raise ValueError(
+                f"worker_remote: {self.worker_remote!r} given, but workers of type {self.worker_type!r} are local; "
+                f"allowed: None"
+            )
+        for name in ("worker_num", "stride", "buffer", "max_items_per_worker"):
             positive(name, getattr(self, name))
         if self.stride is not None and self.buffer is not None and self.buffer < self.stride:
             raise ValueError(f"buffer: {self.buffer} is smaller than stride={self.stride}; give at least the stride, or None")
-        if self.initializer is not None and not callable(self.initializer):
-            raise TypeError(f"initializer: must be callable or None, not {type(self.initializer).__name__}")
+        for name in ("initializer", "finalizer"):
+            func = getattr(self, name)
+            if func is not None and not callable(func):
+                raise TypeError(f"{name}: must be callable or None, not {type(func).__name__}")
+        self._check_limits()
         if self.initargs and self.initializer is None:
             raise ValueError("initargs: given without an initializer")
         flag("ordered", self.ordered)
+        flag("skip", self.skip)
         text("name", self.name)
         object.__setattr__(self, "workers", self._default_workers())
+
+    def _check_limits(self) -> None:
+        timeout_seconds("task_timeout", self.task_timeout)
+        if self.task_timeout is not None:
+            if self.worker_type != "process":
+                raise ValueError(
+                    f"task_timeout: needs workers that can be killed, and worker_type is {self.worker_type!r}; "
+                    f"allowed: None, or worker_type='process'"
+                )
+            if self.task_timeout == 0:
+                raise ValueError("task_timeout: 0 given; must be more than 0 seconds, or None for no limit")
+        if isinstance(self.retries, bool) or not isinstance(self.retries, int):
+            raise TypeError(f"retries: must be a whole number of at least 0, not {type(self.retries).__name__}")
+        if self.retries < 0:
+            raise ValueError(f"retries: {self.retries} given; must be at least 0")
 
     def _default_workers(self) -> int:
         if self.worker_type == "serial":

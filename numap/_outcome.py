@@ -6,6 +6,7 @@ task are segments again and may be the input of the next, so a chain never opens
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ._errors import ItemError, RemoteTraceback, SerializationError
@@ -47,7 +48,8 @@ class Trace(NamedTuple):
     context: Trace | None
 
 
-class Failure(NamedTuple):
+@dataclass(frozen=True)
+class Failure:
     """Why an item has no result, in a form that any process can hold.
 
     ``error`` is the exception, or its pickle where it has crossed a process border; None: it could not travel,

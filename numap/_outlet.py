@@ -8,15 +8,17 @@ consumers share among themselves, never with the manager.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
-from ._errors import StateError, next_timeout
+from ._errors import NextTimeout, StateError, next_timeout
 from ._outcome import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Failure, Segment, exception_of, unpickle_failure
 from ._serialize import item_of
 
@@ -39,8 +41,8 @@ class Hooks(Protocol):
     def resume(self) -> None:
         """Somebody asks for results again."""
 
-    def step(self) -> bool:
-        """Without a thread of its own: does a piece of work; False: there is none any more."""
+    def step(self, task: int) -> bool:
+        """Without a thread of its own: does a piece of work towards ``task``; False: there is none any more."""
         ...
 
 
@@ -51,10 +53,11 @@ class Outlet:
         task: index of the task.
         label: name of its function.
         on_error: what becomes of failures.
+        skip: a result that was not ready in time is given up.
         hooks: the manager.
     """
 
-    def __init__(self, task: int, label: str, on_error: str, hooks: Hooks) -> None:
+    def __init__(self, task: int, label: str, on_error: str, skip: bool, hooks: Hooks) -> None:
         self.task = task
         self._label = label
         #: Opened results, and how many of them were taken. Stored together, without a call in between.
@@ -65,6 +68,13 @@ class Outlet:
         #: Times that somebody had to wait.
         self.starved = 0
         self._on_error = on_error
+        self._skip = skip
+        #: Outcomes to come that were given up.
+        self._given_up = 0
+        #: Places that there will be; None: not known yet.
+        self.total: int | None = None
+        #: Called, once each, when something comes; see `notify`.
+        self._callbacks: deque[Callable[[], None]] = deque()
         self._hooks = hooks
         self._lock = threading.Lock()
         self._bell: SimpleQueue[None] = SimpleQueue()
@@ -84,16 +94,27 @@ class Outlet:
         """Hands over a parcel whose first place is ``first``."""
         self._parcels.append((self._sent, first, segment))
         self._sent += 1
+        self._announce()
+
+    def know_total(self, total: int) -> None:
+        """There will be ``total`` places."""
+        self.total = total
+        self._announce()
+
+    def _announce(self) -> None:
         if self._waiting:
             self._waiting = False
             self._bell.put(None)
+        while self._callbacks:
+            self._callbacks.popleft()()
 
     def close(self, why: str) -> None:
         """From now on `take` is a StateError; what was not taken is gone."""
         self._closed = why
         self.values = []
         self._parcels.clear()
-        self._bell.put(None)
+        self._waiting = True
+        self._announce()
 
     def after_fork(self) -> None:
         """In a child of the user's: the map belongs to the parent, and so may the locks."""
@@ -107,6 +128,14 @@ class Outlet:
     def handed_over(self) -> int:
         """Places that were handed over so far, the last of them perhaps still in the caller's hands."""
         return self.released + min(self.at, len(self.values))
+
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Has ``callback`` called, perhaps in another thread, as soon as it is worth while to `take`."""
+        self._callbacks.append(callback)
+        self.starved += 1
+        self._hooks.on_release()
+        if self._parcels or self._closed is not None:
+            self._announce()
 
     def ready(self) -> int:
         """Results that can be taken without waiting, at least."""
@@ -218,18 +247,25 @@ class Outlet:
             try:
                 values = [item_of(segment)]
             except Exception as error:
-                failure = unpickle_failure(error)._replace(task=self.task, index=first, label=self._label)
+                failure = replace(unpickle_failure(error), task=self.task, index=first, label=self._label)
+        given_up = min(self._given_up, count)
+        if given_up:
+            failure = None
+            self._given_up -= given_up
         self._opened, self._places, self._failure, self._ending, self.values, self.at = (
-            number + 1, count, failure, ending, values, 0,
+            number + 1, count, failure, ending, values, given_up,
         )  # fmt: skip
         return kind == SKIPPED
 
     def _wait(self, deadline: float | None, block: bool) -> None:
         """Waits for a parcel; somebody else may have taken it when this returns."""
         if self._hooks.inline:
-            if not self._hooks.step() and not self._parcels:
+            if not self._hooks.step(self.task) and not self._parcels:
                 raise StateError("next: the map has no more work, and this task did not end")
             return
+        if self._given_up and self.total is not None and self.released + self._places + self._given_up >= self.total:
+            # All that is still to come was given up.
+            raise StopIteration
         remaining = None if deadline is None else deadline - monotonic()
         if not block or (remaining is not None and remaining <= 0):
             raise next_timeout(f"next: no result of task {self.task} was ready" + ("" if not block else " in time"))
@@ -241,7 +277,11 @@ class Outlet:
         try:
             self._bell.get(True, remaining)
         except Empty:
-            return
+            if self._parcels:
+                return
+            if self._skip:
+                self._given_up += 1
+            raise next_timeout(f"next: no result of task {self.task} was ready in time") from None
 
 
 #: An empty list that is never written to.
@@ -278,3 +318,39 @@ class Reader(Generic[T]):
         """The next outcome, failures and skipped places included; how `join`, `tee` and inputs read."""
         return self._find_outlet().outcome()
 
+
+
+class AsyncReader(Generic[T]):
+    """An asynchronous iterator over the results of one task. Cancelling a step loses nothing and stops nothing.
+
+    Args:
+        find: gives the outlet; it holds the map, so the map lives as long as somebody iterates.
+    """
+
+    def __init__(self, find: Callable[[], Outlet]) -> None:
+        self._find = find
+
+    def __aiter__(self) -> AsyncReader[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        import asyncio
+
+        outlet = self._find()
+        while True:
+            try:
+                return outlet.take(block=False)  # type: ignore[no-any-return]
+            except StopIteration:
+                raise StopAsyncIteration from None
+            except NextTimeout:
+                pass
+            loop = asyncio.get_running_loop()
+            arrived = asyncio.Event()
+
+            def announce(loop: asyncio.AbstractEventLoop = loop, arrived: asyncio.Event = arrived) -> None:
+                # A loop that was closed meanwhile has nobody waiting.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(arrived.set)
+
+            outlet.notify(announce)
+            await arrived.wait()

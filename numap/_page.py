@@ -17,6 +17,9 @@ SIZE = mmap.PAGESIZE
 STARTED = 0
 #: The caller's count of recalls: a worker begins no item of a job with an older one.
 EPOCH = 1
+#: When the worker began the item, in nanoseconds of the monotonic clock, and 0 once it is done; only written where a
+#: time limit is set.
+CLOCK = 2
 
 
 class Page:

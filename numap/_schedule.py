@@ -135,48 +135,42 @@ class Schedule:
         self.waiting[task] += count
 
     def submit(self, task: int, count: int) -> None:
-        """``count`` items were given to the workers."""
+        """``count`` items were given to the workers; without a stride that is a turn."""
         self.waiting[task] -= count
         self.inside[task] += count
-        if self.stride is not None:
-            self._left -= count
+        place = self.ends.index(self.end_of[task])
+        if self.stride is None:
+            self._turn = (place + 1) % len(self.ends)
+            return
+        if place != self._turn or self._left <= 0:
+            self._turn = place
+            self._left = self.stride
+        self._left -= count
 
     def leave(self, task: int, count: int) -> None:
         """``count`` items left the workers: done, failed, or to `arrive` again."""
         self.inside[task] -= count
 
     def next_turn(self) -> tuple[int, int] | None:
-        """The task whose items go next and how many at most, or None: nobody can go.
+        """The task whose items go next and how many at most, or None: nobody can go. Changes nothing.
 
         Groups (all that leads to one end) take turns; in a group, what is further down goes first.
         """
         count = len(self.ends)
+        begin = self._turn
         if self.stride is not None and self._left <= 0:
-            self._pass_turn()
+            begin += 1
         for step in range(count):
-            place = (self._turn + step) % count
+            place = (begin + step) % count
             task = self._ready(self.ends[place])
             if task is None:
                 continue
-            if step or self.stride is None:
-                self._turn = place
-                self._pass_turn_after()
             room = self.waiting[task]
             if self.stride is not None:
-                room = min(room, self.stride - self.inside[task], self._left)
+                left = self._left if place == self._turn and self._left > 0 else self.stride
+                room = min(room, self.stride - self.inside[task], left)
             return task, room
         return None
-
-    def _pass_turn(self) -> None:
-        self._turn = (self._turn + 1) % len(self.ends)
-        self._left = self.stride or 0
-
-    def _pass_turn_after(self) -> None:
-        """Without a stride every submission is a turn; with one, a group that comes out of turn starts its own."""
-        if self.stride is None:
-            self._turn = (self._turn + 1) % len(self.ends)
-        else:
-            self._left = self.stride
 
     def _ready(self, end: int) -> int | None:
         best = None

@@ -137,6 +137,8 @@ class InlineSource:
         self._items: Iterator[Any] | None = items
         self._next = outcome_reader(items)
         self._granted = 0
+        #: The input is made of tasks of the same map, which is at work for it further up the stack.
+        self._pulling = False
         self.ended = False
         self.error: BaseException | None = None
 
@@ -149,8 +151,9 @@ class InlineSource:
 
     def collect(self) -> list[Segment]:
         """Pulls one item; more would only wait."""
-        if self._items is None or not self._granted or self.ended:
+        if self._items is None or not self._granted or self.ended or self._pulling:
             return []
+        self._pulling = True
         try:
             segment = self._next()
         except StopIteration:
@@ -164,6 +167,8 @@ class InlineSource:
         else:
             self._granted -= 1
             return [segment]
+        finally:
+            self._pulling = False
         return []
 
     def stop(self) -> int:

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from time import monotonic_ns
 from time import perf_counter as clock
 from typing import Any
 
@@ -15,7 +16,7 @@ from ._channel import Channel, outgoing
 from ._code import CodePickler, Scope
 from ._mirror import Image
 from ._outcome import FAILED, JOINED, LONG, PACKED, PICKLED, RAW, Failure, Segment, trace_of, unpickle_failure
-from ._page import EPOCH, STARTED, Page
+from ._page import CLOCK, EPOCH, STARTED, Page
 from ._serialize import encode_item, item_of, pack, segments_of
 
 #: Results stay in the worker for so many seconds at most while it goes on with other items.
@@ -44,6 +45,8 @@ class Worker:
         self._sending = False
         self._seq = 0
         self._since = 0.0
+        self._clocked = False
+        self._finalizer: Any = None
 
     # ------------------------------------------------------------------ life
 
@@ -59,6 +62,9 @@ class Worker:
                 if not self._setup(message[1]):
                     return
             else:
+                if self._finalizer is not None:
+                    self._finalizer()
+                _flush_streams()
                 return
 
     def _messages(self) -> Iterator[Any]:
@@ -78,7 +84,8 @@ class Worker:
             for blob in setup["programs"]:
                 self._calls.append(_call(*self._image.load(blob)))
             stage = "load the initializer in"
-            initializer, initargs = self._image.load(setup["initializer"])
+            initializer, initargs, self._finalizer = self._image.load(setup["initializer"])
+            self._clocked = setup["clocked"]
             loading = False
             stage = "run the initializer in"
             if initializer is not None:
@@ -116,10 +123,12 @@ class Worker:
 
     def _atoms(self, seq: int, epoch: int, call: Callable[[Any], Any], values: list[Any]) -> int:
         """Runs items until one must not begin any more; returns how many ran."""
-        words, out, first = self._words, self._out, seq
+        words, out, first, clocked = self._words, self._out, seq, self._clocked
         small, now, until = _SMALL, clock, self._since + LINGER
         for value in values:
             seq += 1
+            if clocked:
+                words[CLOCK] = monotonic_ns()
             words[STARTED] = seq
             if words[EPOCH] != epoch:
                 words[STARTED] = seq - 1
@@ -130,6 +139,8 @@ class Worker:
                 out.append(self._failed(error))
             else:
                 out.append(result if type(result) in small else self._entry(result))
+            if clocked:
+                words[CLOCK] = 0
             if now() > until:
                 self._flush(False)
                 until = now() + LINGER
@@ -137,6 +148,8 @@ class Worker:
 
     def _single(self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment) -> int:
         words = self._words
+        if self._clocked:
+            words[CLOCK] = monotonic_ns()
         words[STARTED] = seq + 1
         if words[EPOCH] != epoch:
             words[STARTED] = seq
@@ -152,6 +165,8 @@ class Worker:
                 self._out.append(self._failed(error))
             else:
                 self._out.append(result if type(result) in _SMALL else self._entry(result))
+        if self._clocked:
+            words[CLOCK] = 0
         if clock() > self._since + LINGER:
             self._flush(False)
         return 1

@@ -8,15 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
+from threading import Event
 from typing import Any, Final, NamedTuple
 
-from numap import ItemError, SerializationError, SourceError, TaskTimeout, WorkerDied
-from papy._errors import DaggerError, PiperError, place
+from numap import IMap, ItemError, SerializationError, SourceError, TaskTimeout, WorkerDied
+from papy._errors import DaggerError, PiperError, failure, place
+from papy._worker import PiperCall
 
-__all__ = ["Chain", "Source", "in_step", "items_of"]
+__all__ = ["Chain", "Evaluator", "Source", "in_step", "items_of"]
 
 ITEM_ERRORS: Final = (ItemError, SerializationError, TaskTimeout, WorkerDied)
 END: Final = object()
+
+
+class Evaluator:
+    """Who makes the items of a stream.
+
+    Args:
+        call: The piper's call.
+        started: Set when all IMaps of the run have been started: before that none of their streams may be read.
+        imap: The IMap that evaluates the call, if one does.
+
+    Attributes:
+        calls: Whose call each task of the IMap evaluates, as far as they are chained: an error says in which task it
+            happened, and comes out at the end of the chain.
+    """
+
+    __slots__ = ("call", "calls", "imap", "started")
+
+    def __init__(self, call: PiperCall, started: Event, imap: IMap[Any] | None = None) -> None:
+        self.call = call
+        self.calls: dict[int, PiperCall] = {}
+        self.imap = imap
+        self.started = started
+
+    def failure(self, error: BaseException) -> PiperError:
+        """The failure of an item that the engine could not deliver."""
+        call = self.calls.get(getattr(error, "task", -1), self.call)
+        return failure(call.piper, call.number, error)
 
 
 class Source(NamedTuple):
@@ -25,14 +54,12 @@ class Source(NamedTuple):
     Attributes:
         stream: Where the items come from.
         name: What to call it in an error.
-        fail: Makes the failure of an item that the engine could not deliver; None: the stream is the user's data.
-        imap: The IMap that evaluates it, if one does.
+        maker: Who makes the items; None: the stream is the user's data.
     """
 
     stream: Iterable[Any]
     name: str
-    fail: Callable[[BaseException], PiperError] | None = None
-    imap: object = None
+    maker: Evaluator | None = None
 
 
 class Chain:
@@ -67,9 +94,9 @@ def items_of(source: Source) -> Iterable[Any]:
     """
     if isinstance(source.stream, Chain):
         return source.stream
-    if source.fail is None:
+    if source.maker is None:
         return _from_data(source.stream, source.name)
-    return _from_numap(source.stream, source.fail)
+    return _from_numap(source.stream, source.maker)
 
 
 def in_step(streams: Sequence[Iterable[Any]], names: Sequence[str], where: str) -> Iterator[list[Any]]:
@@ -107,8 +134,10 @@ def _from_data(data: Iterable[Any], name: str) -> Iterator[Any]:
         raise DaggerError(f"{name} raised {type(error).__name__}: {error}") from error
 
 
-def _from_numap(stream: Iterable[Any], fail: Callable[[BaseException], PiperError]) -> Iterator[Any]:
+def _from_numap(stream: Iterable[Any], maker: Evaluator) -> Iterator[Any]:
     iterator = iter(stream)
+    # An IMap that is started first may pull from here, in a thread of its own, when the one behind is not yet.
+    maker.started.wait()
     for index in count():
         try:
             item = next(iterator)
@@ -116,7 +145,7 @@ def _from_numap(stream: Iterable[Any], fail: Callable[[BaseException], PiperErro
             return
         except ITEM_ERRORS as error:
             # Without its frames: one of them is this one, and a reference cycle.
-            item = fail(error.with_traceback(None))
+            item = maker.failure(error.with_traceback(None))
         except SourceError as error:
             ended = _end_of_run(error)
             raise ended from ended.__cause__

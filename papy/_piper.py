@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import count
+from threading import Event
 from typing import Any, Literal
 
 from numap import IMap, StateError, join
 from papy._errors import PiperError
-from papy._flow import Chain, Source, in_step, items_of
+from papy._flow import Chain, Evaluator, Source, in_step, items_of
 from papy._worker import PiperCall, Worker
 
 __all__ = ["Piper"]
 
 _numbers = count()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the pipers of one run share.
+
+    Attributes:
+        by_place: Results are paired somewhere: what comes out must be in the order of what went in.
+        started: Set when all IMaps have been started.
+    """
+
+    by_place: bool
+    started: Event
 
 
 class Piper:
@@ -96,7 +111,7 @@ class Piper:
 
     # for the Dagger --------------------------------------------------------
 
-    def connect_to(self, sources: list[Source]) -> Source:
+    def connect_to(self, sources: list[Source], run: Run) -> Source:
         """Become ready to read; nothing is read yet.
 
         Returns:
@@ -107,10 +122,10 @@ class Piper:
         """
         if self._connected:
             raise PiperError(f"{self.name} is in a running Dagger already")
-        call = PiperCall(self.worker, self.name, self.number, joined=len(sources) > 1)
-        stream = self._chained(call, sources) if self.imap is None else self._task(call, sources)
+        maker = Evaluator(PiperCall(self.worker, self.name, self.number, len(sources) > 1), run.started, self.imap)
+        stream = self._chained(maker.call, sources) if self.imap is None else self._task(maker, sources, run)
         self._connected = True
-        return Source(stream, self.name, call.failure, self.imap)
+        return Source(stream, self.name, maker)
 
     def read_from(self, source: Source) -> None:
         """Become an output: iterating over the piper gives these items."""
@@ -129,14 +144,21 @@ class Piper:
         first = streams[0]
         return first.then(call) if isinstance(first, Chain) else Chain(first, (call,))
 
-    def _task(self, call: PiperCall, sources: list[Source]) -> Iterable[Any]:
+    def _task(self, maker: Evaluator, sources: list[Source], run: Run) -> Iterable[Any]:
         assert self.imap is not None
-        # Tasks of the same IMap are chained by numap without detours. A stream of another one is read as values:
-        # an item that its engine could not deliver is a failure of the piper there.
-        near = (None, self.imap)
-        streams = [source.stream if source.imap in near else items_of(source) for source in sources]
+        streams: list[Iterable[Any]] = []
+        for source in sources:
+            chained = source.maker is not None and source.maker.imap is self.imap
+            if source.maker is not None and chained:
+                maker.calls = source.maker.calls | maker.calls if maker.calls else source.maker.calls
+            # Tasks of the same IMap are chained by numap without detours. A stream of another one is read as values:
+            # an item that its engine could not deliver is a failure of a piper there.
+            streams.append(source.stream if chained or source.maker is None else items_of(source))
         try:
-            task: Iterable[Any] = self.imap.add_task(call, join(*streams) if call.joined else streams[0])
+            task = self.imap.add_task(maker.call, join(*streams) if len(streams) > 1 else streams[0])
         except StateError as error:
             raise PiperError(f"the IMap of {self.name} is running already, in another Dagger for example") from error
+        maker.calls[task.task] = maker.call
+        if run.by_place:
+            join(task)  # never read: it makes an unordered IMap keep the order of this task
         return task

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
+from threading import Event
 from typing import Any, Final
 
 from numap import IMap, tee
 from papy._errors import DaggerError, PiperError, failures_in, origins
 from papy._flow import Source
-from papy._piper import Piper
+from papy._piper import Piper, Run
 from papy.graph import DictGraph
 
 __all__ = ["FORK_LIMIT", "Counted", "RunStatistics", "begin", "data_sources"]
@@ -102,10 +103,12 @@ def begin(graph: DictGraph[Piper], datas: Mapping[Piper, Source], undo: ExitStac
     """
     pipes: dict[tuple[Piper, Piper], Source] = {}
     imaps: list[IMap[Any]] = []
+    outputs = [piper for piper in graph if not graph.incoming_edges(piper)]
+    run = Run(len(outputs) > 1 or any(len(ups) > 1 for ups in graph.values()), Event())
     for piper in graph.postorder():
         sources = [pipes.pop((up, piper)) for up in inbox_order(graph, piper)] or [datas[piper]]
         try:
-            output = piper.connect_to(sources)
+            output = piper.connect_to(sources, run)
         except PiperError as error:
             raise DaggerError(str(error)) from error
         undo.callback(piper.disconnect)
@@ -117,8 +120,10 @@ def begin(graph: DictGraph[Piper], datas: Mapping[Piper, Source], undo: ExitStac
             piper.read_from(output)
         for down, branch in zip(consumers, _branches(output, len(consumers)), strict=True):
             pipes[piper, down] = branch
+    undo.callback(run.started.set)  # if the start fails, who waits for it finds a stopped IMap
     for imap in imaps:
         imap.start()
+    run.started.set()
 
 
 def inbox_order(graph: DictGraph[Piper], piper: Piper) -> list[Piper]:

@@ -163,11 +163,7 @@ class PiperCall:
         try:
             return self.worker.evaluate(inbox)
         except WorkerError as error:
-            return self.failure(error.with_traceback(None))
-
-    def failure(self, error: BaseException) -> PiperError:
-        """The failure of this piper because of an error."""
-        return failure(self.piper, self.number, error)
+            return failure(self.piper, self.number, error.with_traceback(None))
 
 
 def _steps(functions: Sequence[Any], arguments: Any, kwargs: Any, unpack: bool) -> tuple[Step, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from .._outcome import Segment
@@ -61,6 +62,9 @@ class Job:
         self.seq = 0
 
 
+UNLIMITED = 1 << 62
+
+
 class Slot:
     """Room for one worker, whichever process or thread fills it now.
 
@@ -68,17 +72,20 @@ class Slot:
         jobs: what it holds, in order.
         open: it can be given jobs.
         stuck: it has been in one item for a while, so nothing should be put behind that.
+        room: items that it may still be given.
     """
 
-    __slots__ = ("jobs", "open", "stuck")
+    __slots__ = ("jobs", "open", "room", "stuck")
 
     def __init__(self) -> None:
         self.jobs: deque[Job] = deque()
         self.open = True
         self.stuck = False
+        self.room = UNLIMITED
 
 
-class Output(NamedTuple):
+@dataclass(frozen=True)
+class Output:
     """Outcomes of the next items of a job; the engine has advanced ``job.done`` by ``count``.
 
     ``first`` is the place of the first of them, ``seconds`` the time that they ran in all.
@@ -91,7 +98,8 @@ class Output(NamedTuple):
     seconds: float
 
 
-class Returned(NamedTuple):
+@dataclass(frozen=True)
+class Returned:
     """Items that have not begun and must be given out again."""
 
     program: int
@@ -100,10 +108,12 @@ class Returned(NamedTuple):
     segments: list[Segment]
 
 
-class Died(NamedTuple):
+@dataclass(frozen=True)
+class Died:
     """A worker is gone and has been replaced.
 
-    ``job`` and ``index`` tell the item that it was running, or None; what had not begun comes as Returned.
+    ``program`` and ``index`` tell the item that it was running, or None, and ``segments`` holds that item; what had not
+    begun comes as Returned. ``timed_out``: the engine killed it as that item ran too long.
     """
 
     program: int | None
@@ -111,9 +121,11 @@ class Died(NamedTuple):
     segments: list[Segment]
     pid: int | None
     exitcode: int | None
+    timed_out: bool = False
 
 
-class StartFailed(NamedTuple):
+@dataclass(frozen=True)
+class StartFailed:
     """Workers can't be started; the engine has given up. ``error`` says why."""
 
     error: Exception
@@ -125,8 +137,15 @@ Event = Output | Returned | Died | StartFailed
 class Engine(Protocol):
     """What runs items. All methods but `wake` are called by one thread."""
 
-    capabilities: Capabilities
-    slots: Sequence[Slot]
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        ...
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """Its workers; their number does not change."""
+        ...
 
     def start(self) -> None:
         """Brings the workers to life."""

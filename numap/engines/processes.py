@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import socket
 import sys
-from collections import deque
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any
@@ -16,38 +16,40 @@ from .._channel import beside, outgoing
 from .._crew import Crew, WorkerHandle
 from .._errors import SerializationError, WorkerStartError
 from .._mirror import Mirror, main_identity
+from .._options import Options
 from .._outcome import RAW, Segment, render
-from .._page import EPOCH, STARTED
+from .._page import CLOCK, EPOCH, STARTED
 from .._platform import exit_text, umask
-from .._serialize import pack, parts, serialization_error
+from .._serialize import pack, serialization_error
 from .._worker import NUDGE
-from . import Capabilities, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
+from . import UNLIMITED, Capabilities, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
+from ._books import Books, item
 
 #: Seconds without progress after which a worker counts as stuck in one item: what it holds is asked for.
 PATIENCE = 0.010
-#: Workers that may die in a row while they start: killed by others, for what is wrong with them all would kill every one.
-STILLBORN = 4
 #: Seconds for a write to shared memory to be seen by the other side, and more.
 SETTLE = 0.001
+#: Workers that may die in a row while they start: killed by others, for what is wrong with them all would kill every one.
+STILLBORN = 4
+#: Seconds that finalizers get at the end of a map before their workers are killed.
+GRACE = 2.0
 
 
 class ProcessSlot(Slot):
     """A slot with its present worker."""
 
-    __slots__ = ("check_at", "epoch", "handle", "known", "ready", "recalled_at", "seen", "seq")
+    __slots__ = ("books", "check_at", "epoch", "expired", "handle", "known", "limit_at", "ready", "recalled_at", "seen")
 
     def __init__(self) -> None:
         super().__init__()
         self.handle: WorkerHandle | None = None
-        self.fresh()
+        self.fresh(UNLIMITED)
 
-    def fresh(self) -> None:
+    def fresh(self, room: int) -> None:
         """The books of a worker that has just been asked for."""
-        self.ready = False
-        self.open = False
-        self.stuck = False
-        #: Number of the next item that is sent.
-        self.seq = 0
+        self.books = Books(self.jobs)
+        self.room = room
+        self.ready = self.open = self.stuck = False
         self.epoch = 0
         #: Definitions of the mirror that the worker knows.
         self.known = 0
@@ -56,6 +58,9 @@ class ProcessSlot(Slot):
         self.check_at: float | None = None
         #: When the last recall will have settled.
         self.recalled_at: float | None = None
+        #: When the time limit of the running item is to be looked at, and STARTED when it was found over it.
+        self.limit_at: float | None = None
+        self.expired = -1
 
 
 class ProcessEngine:
@@ -63,10 +68,8 @@ class ProcessEngine:
 
     Args:
         programs: the functions, pickled here once for all workers.
-        workers: how many.
-        method: "forkserver" or "spawn".
+        options: of the map.
         mirror: collects what workers must know of the caller's code.
-        initializer: run once in each worker with ``initargs``.
 
     Raises:
         SerializationError: a function can't be pickled.
@@ -74,15 +77,18 @@ class ProcessEngine:
 
     capabilities = Capabilities(pickles=True, kills=True, inline=False, describes="process")
 
-    def __init__(
-        self, programs: Sequence[Program], workers: int, method: str, mirror: Mirror, initializer: Any, initargs: tuple[Any, ...]
-    ) -> None:
+    def __init__(self, programs: Sequence[Program], options: Options, mirror: Mirror) -> None:
         self._mirror = mirror
-        self._method = method
-        mirror.exempt(initializer)
-        self._setup = {
+        self._method = options.start_method or "forkserver"
+        self._limit = options.task_timeout
+        self._room = options.max_items_per_worker or UNLIMITED
+        self._finalizes = options.finalizer is not None
+        mirror.exempt(options.initializer)
+        hooks = (options.initializer, options.initargs, options.finalizer)
+        self._setup: dict[str, Any] = {
             "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs)) for p in programs],
-            "initializer": _encode(mirror, "the initializer", (initializer, initargs)),
+            "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
+            "clocked": self._limit is not None,
             "main": main_identity(),
             "environ": dict(os.environ),
             "cwd": _cwd(),
@@ -92,7 +98,7 @@ class ProcessEngine:
             "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
             "warnings": _filters(),
         }
-        self.slots: list[ProcessSlot] = [ProcessSlot() for _ in range(workers)]
+        self.slots: list[ProcessSlot] = [ProcessSlot() for _ in range(options.workers)]
         self._events: list[Event] = []
         self._wake_r, self._wake_w = socket.socketpair()
         self._wake_r.setblocking(False)
@@ -101,6 +107,8 @@ class ProcessEngine:
         self._stopped = False
         #: Workers that died while they started, since the last that did start.
         self._stillborn = 0
+        #: Workers that were told to end.
+        self._leaving: list[WorkerHandle] = []
 
     # ------------------------------------------------------------------ life
 
@@ -120,30 +128,51 @@ class ProcessEngine:
             raise WorkerStartError(f"no worker process can be started: {error}") from error
 
     def _fill(self, slot: ProcessSlot) -> None:
-        slot.fresh()
+        slot.fresh(self._room)
         handle = slot.handle = self._crew.spawn()
-        setup = dict(self._setup, mirror=list(self._mirror.log))
-        setup["programs"] = [beside(blob) for blob in self._setup["programs"]]
-        slot.known = len(setup["mirror"])
+        definitions = list(self._mirror.log)
+        slot.known = len(definitions)
+        setup = dict(self._setup, mirror=definitions, programs=[beside(blob) for blob in self._setup["programs"]])
         self._selector.register(handle.channel, selectors.EVENT_READ, slot)
         handle.channel.send(("setup", setup))
         self._watch_writes(slot)
 
     def stop(self) -> None:
-        """Kills every worker with all that it started."""
+        """Ends every worker: those that are idle may run their finalizer, the others are killed with all they started."""
         if self._stopped:
             return
         self._stopped = True
+        if self._finalizes and hasattr(self, "_crew"):
+            self._finalize()
         self._selector.close()
         if hasattr(self, "_crew"):
             self._crew.close()
         for slot in self.slots:
             if slot.handle is not None:
-                with contextlib.suppress(OSError, ValueError):
-                    slot.handle.close()
+                slot.handle.close()
+            slot.handle = None
             slot.open = False
+        for handle in self._leaving:
+            handle.close()
         self._wake_r.close()
         self._wake_w.close()
+
+    def _finalize(self) -> None:
+        """Tells idle workers to end, and waits for them for a while."""
+        for slot in self.slots:
+            if slot.handle is not None and slot.ready and not slot.jobs:
+                slot.handle.channel.send(("stop",))
+                self._leaving.append(slot.handle)
+                slot.handle = None
+        until = monotonic() + GRACE
+        waiting = {handle for handle in self._leaving if handle in self._crew.workers.values()}
+        while waiting and (left := until - monotonic()) > 0:
+            if not select.select([self._crew.connection], [], [], left)[0]:
+                return
+            with contextlib.suppress(OSError):
+                waiting -= {handle for handle, _ in self._crew.reports()}
+            if not self._crew.workers:
+                return
 
     def wake(self) -> None:
         """Ends a `wait`."""
@@ -161,15 +190,18 @@ class ProcessEngine:
             news = log[slot.known :]
             slot.known += len(news)
             channel.send(("mirror", news))
-        job.seq = slot.seq
-        slot.seq += job.count
-        slot.jobs.append(job)
         job.segments = [pack(s[2]) if s[0] == RAW else s for s in job.segments]
+        slot.books.enter(job)
         channel.send(("job", job.seq, slot.epoch, job.program, [outgoing(s) for s in job.segments]))
         self._watch_writes(slot)
         if slot.check_at is None and (job.count > 1 or len(slot.jobs) > 1):
             slot.seen = -1
             slot.check_at = monotonic() + PATIENCE
+        if self._limit is not None and slot.limit_at is None:
+            slot.limit_at = monotonic() + self._limit
+        slot.room -= job.count
+        if slot.room <= 0:
+            slot.open = False
 
     def recall(self) -> None:
         """Asks every worker for what it has not begun."""
@@ -178,7 +210,8 @@ class ProcessEngine:
 
     def _watch_writes(self, slot: ProcessSlot) -> None:
         """Hears of room in the socket as long as something waits for it."""
-        assert slot.handle is not None
+        if slot.handle is None or slot.handle.channel.ended:
+            return
         wanted = selectors.EVENT_READ
         if not slot.handle.channel.flush():
             wanted |= selectors.EVENT_WRITE
@@ -190,14 +223,12 @@ class ProcessEngine:
     def wait(self, timeout: float | None) -> list[Event]:
         """Blocks until something happened; see `Engine.wait`."""
         if not self._events:
-            for key, mask in self._selector.select(self._patience(timeout)):
+            for key, mask in self._selector.select(self._until_next_look(timeout)):
                 if key.data is None:
                     self._drain_wake()
                 elif key.data is self._crew:
                     self._hear_exits()
-                elif self._stopped:
-                    break
-                else:
+                elif not self._stopped and key.fileobj is getattr(key.data.handle, "channel", None):
                     if mask & selectors.EVENT_WRITE:
                         self._watch_writes(key.data)
                     if mask & selectors.EVENT_READ:
@@ -234,36 +265,45 @@ class ProcessEngine:
 
     def _output(self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float) -> None:
         count = sum(segment[1] for segment in segments)
-        if not slot.jobs or slot.jobs[0].seq != seq:
-            # The end of a job that was taken back in the moment in which the worker began it.
-            assert not count, "outcomes come in the order of the jobs"
+        job, first, returned = slot.books.account(seq, count, last)
+        if job is None:
             return
-        job = slot.jobs[0]
         slot.stuck = False
-        first = job.first + job.done
-        job.done += count
         if last:
-            slot.jobs.popleft()
-            if job.done < job.count:
-                self._return(job)
-            slot.check_at = None if not slot.jobs else monotonic() + PATIENCE
             slot.seen = -1
+            slot.check_at = monotonic() + PATIENCE if slot.jobs else None
         if count:
             self._events.append(Output(job, first, count, segments, seconds))
+        self._events += returned
+        if slot.room <= 0 and not slot.jobs:
+            self._retire(slot)
 
-    def _return(self, job: Job, start: int | None = None) -> None:
-        """Gives back the items of a job from its ``start``-th on."""
-        start = job.done if start is None else start
-        if start < job.count:
-            segments = parts(job.segments, start, job.count)
-            self._events.append(Returned(job.program, job.first + start, job.count - start, segments))
-            job.count = start
+    def _retire(self, slot: ProcessSlot) -> None:
+        """Replaces a worker that has had its number of items."""
+        handle = slot.handle
+        if handle is not None and not handle.channel.ended:
+            self._selector.unregister(handle.channel)
+            # What is said now is short, so it is out at once or the worker is gone.
+            handle.channel.send(("stop",))
+            self._leaving.append(handle)
+            slot.handle = None
+            self._refill(slot)
+
+    def _refill(self, slot: ProcessSlot) -> None:
+        try:
+            self._fill(slot)
+        except OSError as error:
+            self._give_up(f"a worker process can't be replaced: {error}")
 
     # ------------------------------------------------------------------ slow items
 
-    def _patience(self, timeout: float | None) -> float | None:
-        times = [slot.check_at for slot in self.slots if slot.check_at is not None]
-        times += [slot.recalled_at for slot in self.slots if slot.recalled_at is not None]
+    def _until_next_look(self, timeout: float | None) -> float | None:
+        times = [
+            time
+            for slot in self.slots
+            for time in (slot.check_at, slot.recalled_at, slot.limit_at)
+            if time is not None
+        ]
         if not times:
             return timeout
         until = max(0.0, min(times) - monotonic())
@@ -272,18 +312,23 @@ class ProcessEngine:
     def _look_at_pages(self) -> None:
         now = monotonic()
         for slot in self.slots:
+            if slot.handle is None:
+                continue
             if slot.recalled_at is not None and now >= slot.recalled_at:
-                self._take_back(slot)
+                slot.recalled_at = None
+                slot.open = slot.ready and slot.room > 0
+                self._events += slot.books.take_back(slot.handle.page.words[STARTED])
             if slot.check_at is not None and now >= slot.check_at:
-                self._look(slot, now)
+                self._look(slot, slot.handle, now)
+            if slot.limit_at is not None and now >= slot.limit_at:
+                self._look_at_limit(slot, slot.handle, now)
 
-    def _look(self, slot: ProcessSlot, now: float) -> None:
+    def _look(self, slot: ProcessSlot, handle: WorkerHandle, now: float) -> None:
         """Is the worker in the same item as at the last look? Then others must not wait for that item."""
-        assert slot.handle is not None
-        started = slot.handle.page.words[STARTED]
         if not slot.jobs:
             slot.check_at = None
             return
+        started = handle.page.words[STARTED]
         slot.check_at = now + PATIENCE
         if started != slot.seen:
             slot.seen = started
@@ -291,10 +336,10 @@ class ProcessEngine:
         slot.check_at = None
         slot.stuck = True
         job = slot.jobs[0]
-        if started > job.seq + job.done + 1 and NUDGE is not None and slot.handle.pid is not None:
+        if started > job.seq + job.done + 1 and NUDGE is not None and handle.pid is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(slot.handle.pid, NUDGE)
-        if started < slot.seq:
+                os.kill(handle.pid, NUDGE)
+        if started < slot.books.sent:
             self._recall(slot)
 
     def _recall(self, slot: ProcessSlot) -> None:
@@ -305,25 +350,22 @@ class ProcessEngine:
         slot.open = False
         slot.recalled_at = monotonic() + SETTLE
 
-    def _take_back(self, slot: ProcessSlot) -> None:
-        """The worker has seen the new epoch: what it had not begun by now it never will.
-
-        An item that it began and dropped in the same moment is still in its books, and comes back with the end of its job.
-        """
-        slot.recalled_at = None
-        if slot.handle is None:
+    def _look_at_limit(self, slot: ProcessSlot, handle: WorkerHandle, now: float) -> None:
+        """Kills a worker whose item is over the time limit; else looks again when it could be."""
+        assert self._limit is not None
+        words = handle.page.words
+        slot.limit_at = None
+        if not slot.jobs or slot.expired >= 0:
             return
-        slot.open = slot.ready
-        started = slot.handle.page.words[STARTED]
-        kept: deque[Job] = deque()
-        for job in slot.jobs:
-            begun = min(max(started - job.seq, job.done), job.count)
-            if begun < job.count:
-                self._return(job, begun)
-            if begun > 0 or job.done:
-                kept.append(job)
-        # A job whose first item has not begun is dropped by the worker without a word.
-        slot.jobs = kept
+        started, began = words[STARTED], words[CLOCK]
+        if not began or words[STARTED] != started:
+            slot.limit_at = now + self._limit
+            return
+        slot.limit_at = began / 1e9 + self._limit
+        if now >= slot.limit_at:
+            slot.limit_at = None
+            slot.expired = started
+            self._crew.kill(handle)
 
     # ------------------------------------------------------------------ deaths
 
@@ -343,45 +385,42 @@ class ProcessEngine:
                 self._bury(slot, handle, exitcode)
                 if self._stopped:
                     return
+            elif handle in self._leaving:
+                self._leaving.remove(handle)
+                handle.close()
 
     def _bury(self, slot: ProcessSlot, handle: WorkerHandle, exitcode: int | None) -> None:
         """The one procedure for every death: last words, blame, the rest given back, a successor."""
         self._hear(slot, all_of_it=True)
-        if self._stopped:
+        if self._stopped or slot.handle is not handle:
             return
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(handle.channel)
         started = handle.page.words[STARTED]
         slot.handle = None
-        jobs, slot.jobs = slot.jobs, deque()
-        died = Died(None, None, [], handle.pid, exitcode)
-        if not slot.ready:
+        handle.close()
+        if slot.ready:
+            job, running, returned = slot.books.close(started)
+            self._events += returned
+            self._events.append(self._verdict(slot, handle, job, running, started, exitcode))
+        else:
             self._stillborn += 1
             if self._stillborn > STILLBORN:
                 self._give_up(f"{self._stillborn} worker processes ended before they were ready ({exit_text(exitcode)})")
                 return
-        for job in jobs:
-            if job.seq + job.done < started and job.done < job.count:
-                # The first item without an outcome had begun or was about to: of those after it, which had an outcome
-                # that did not get out, nothing is known but that it is lost, so they run again. The last one begun is
-                # the one that was running.
-                running = min(started - job.seq - 1, job.count - 1)
-                blamed = parts(job.segments, running, running + 1)
-                died = Died(job.program, job.first + running, blamed, handle.pid, exitcode)
-                before, job_count = parts(job.segments, job.done, running), job.count
-                if before:
-                    first = job.first + job.done
-                    self._events.append(Returned(job.program, first, running - job.done, before))
-                job.count = job_count
-                self._return(job, running + 1)
-            else:
-                self._return(job)
-        self._events.append(died)
-        handle.close()
-        try:
-            self._fill(slot)
-        except OSError as error:
-            self._give_up(f"a dead worker process can't be replaced: {error}")
+        self._refill(slot)
+
+    def _verdict(
+        self, slot: ProcessSlot, handle: WorkerHandle, job: Job | None, running: int, started: int, exitcode: int | None
+    ) -> Event:
+        """What the death means for the item that was running."""
+        if job is None:
+            return Died(None, None, [], handle.pid, exitcode)
+        index, segments = job.first + running, item(job, running)
+        if 0 <= slot.expired != started:
+            # It got over the limit with an item and ended that one before the signal came; this one has done nothing.
+            return Returned(job.program, index, 1, segments)
+        return Died(job.program, index, segments, handle.pid, exitcode, slot.expired == started)
 
     def _give_up(self, why: str) -> None:
         self._events.append(StartFailed(WorkerStartError(why)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from opcode import opmap
 from time import perf_counter
-from typing import Any
 
 from .._errors import WorkerStartError
+from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of
 from . import Capabilities, Event, Job, Output, Program, Slot
@@ -21,15 +21,16 @@ class SerialEngine:
 
     Args:
         programs: the functions.
-        initializer: run once, before the first item, with ``initargs``.
+        options: of the map; the initializer runs before the first item, the finalizer at the end.
     """
 
     capabilities = Capabilities(pickles=False, kills=False, inline=True, describes="serial")
 
-    def __init__(self, programs: Sequence[Program], initializer: Any, initargs: tuple[Any, ...]) -> None:
+    def __init__(self, programs: Sequence[Program], options: Options) -> None:
         self._calls = [bind(program) for program in programs]
-        self._initializer = initializer
-        self._initargs = initargs
+        self._initializer = options.initializer
+        self._initargs = options.initargs
+        self._finalizer = options.finalizer
         self.slots = [Slot()]
 
     def start(self) -> None:
@@ -79,8 +80,11 @@ class SerialEngine:
         """Nothing begins by itself here."""
 
     def stop(self) -> None:
-        """Forgets what has not run."""
+        """Forgets what has not run, and runs the finalizer."""
         self.slots[0].jobs.clear()
+        finalizer, self._finalizer = self._finalizer, None
+        if finalizer is not None:
+            finalizer()
 
 
 def _raised_by_code(error: KeyboardInterrupt) -> bool:

@@ -9,12 +9,15 @@ from time import monotonic, perf_counter
 from typing import Any
 
 from .._errors import WorkerStartError
+from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of, parts
-from . import Capabilities, Event, Job, Output, Program, Returned, Slot, StartFailed
+from . import UNLIMITED, Capabilities, Event, Job, Output, Program, Returned, Slot, StartFailed
 
 #: Seconds in one item after which what was given to the same thread is taken back, and what it has done is handed over.
 PATIENCE = 0.010
+#: Seconds that an idle thread gets for its finalizer at the end of a map.
+GRACE = 2.0
 
 
 class ThreadSlot(Slot):
@@ -65,21 +68,20 @@ class ThreadEngine:
 
     Args:
         programs: the functions.
-        workers: how many threads.
-        initializer: run once in each thread with ``initargs``.
+        options: of the map.
     """
 
     capabilities = Capabilities(pickles=False, kills=False, inline=False, describes="thread")
 
-    def __init__(self, programs: Sequence[Program], workers: int, initializer: Any, initargs: tuple[Any, ...]) -> None:
+    def __init__(self, programs: Sequence[Program], options: Options) -> None:
         self._calls = [bind(program) for program in programs]
-        self._initializer = initializer
-        self._initargs = initargs
-        self.slots: list[ThreadSlot] = [ThreadSlot() for _ in range(workers)]
+        self._hooks = (options.initializer, options.initargs, options.finalizer)
+        self._room = options.max_items_per_worker or UNLIMITED
+        self.slots: list[ThreadSlot] = [ThreadSlot() for _ in range(options.workers)]
         self._signals: SimpleQueue[tuple[str, Any] | None] = SimpleQueue()
         self._work: dict[Job, _Work] = {}
         self._events: list[Event] = []
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[ThreadSlot, threading.Thread] = {}
         self._stopped = False
 
     # ------------------------------------------------------------------ life
@@ -92,15 +94,20 @@ class ThreadEngine:
         """
         try:
             for slot in self.slots:
-                slot.open = self._initializer is None
-                thread = threading.Thread(
-                    target=_serve, args=(slot, self._signals, self._initializer, self._initargs), daemon=True,
-                    name="numap-worker",
-                )  # fmt: skip
-                self._threads.append(thread)
-                thread.start()
+                self._fill(slot)
         except RuntimeError as error:
             raise WorkerStartError(f"no worker thread can be started: {error}") from error
+
+    def _fill(self, slot: ThreadSlot) -> None:
+        """Starts the thread of a slot."""
+        slot.open = self._hooks[0] is None
+        slot.room = self._room
+        slot.inbox = SimpleQueue()
+        thread = threading.Thread(
+            target=_serve, args=(slot, slot.inbox, self._signals, self._hooks), daemon=True, name="numap-worker"
+        )
+        self._threads[slot] = thread
+        thread.start()
 
     def stop(self) -> None:
         """Tells the threads to end after the item they are in; a thread can't be killed."""
@@ -110,10 +117,9 @@ class ThreadEngine:
         for slot in self.slots:
             slot.open = False
             slot.inbox.put(None)
-        idle = [t for t, s in zip(self._threads, self.slots) if not s.jobs and t is not threading.current_thread()]
-        for thread in idle:
-            if thread.ident is not None:
-                thread.join(0.2)
+        for slot, thread in self._threads.items():
+            if not slot.jobs and thread.ident is not None and thread is not threading.current_thread():
+                thread.join(GRACE)
 
     def wake(self) -> None:
         """Ends a `wait`."""
@@ -130,6 +136,9 @@ class ThreadEngine:
             slot.seen = -1
             slot.check_at = monotonic() + PATIENCE
         slot.inbox.put(work)
+        slot.room -= job.count
+        if slot.room <= 0:
+            slot.open = False
 
     def recall(self) -> None:
         """Takes back all that has not begun."""
@@ -200,6 +209,9 @@ class ThreadEngine:
                 job.count = job.done
             slot.seen = -1
             slot.check_at = monotonic() + PATIENCE if slot.jobs else None
+            if slot.room <= 0 and not slot.jobs and not self._stopped:
+                slot.inbox.put(None)
+                self._fill(slot)
 
     def _look(self) -> None:
         now = monotonic()
@@ -247,8 +259,11 @@ def _segments(outcomes: list[Any]) -> list[Segment]:
     return segments
 
 
-def _serve(slot: ThreadSlot, signals: SimpleQueue[Any], initializer: Any, initargs: tuple[Any, ...]) -> None:
+def _serve(
+    slot: ThreadSlot, inbox: SimpleQueue[_Work | None], signals: SimpleQueue[Any], hooks: tuple[Any, tuple[Any, ...], Any]
+) -> None:
     """The life of a worker thread. It holds no reference to the engine, so a dropped map can go."""
+    initializer, initargs, finalizer = hooks
     if initializer is not None:
         try:
             initializer(*initargs)
@@ -257,8 +272,10 @@ def _serve(slot: ThreadSlot, signals: SimpleQueue[Any], initializer: Any, initar
             return
         signals.put(("ready", slot))
     while True:
-        work = slot.inbox.get()
+        work = inbox.get()
         if work is None:
+            if finalizer is not None:
+                finalizer()
             return
         work.since = perf_counter()
         _run(work)
@@ -269,7 +286,7 @@ def _serve(slot: ThreadSlot, signals: SimpleQueue[Any], initializer: Any, initar
 def _run(work: _Work) -> None:
     call, outcomes, place = work.call, work.outcomes, 0
     for segment in work.job.segments:
-        kind, count, data = segment
+        kind, _, data = segment
         for value in data if kind == RAW else (item_of(segment),):
             work.started = place + 1
             if place >= work.limit:

@@ -1,0 +1,103 @@
+"""The books of one worker: which items it holds, in which order. Plain bookkeeping, no process in sight.
+
+Items are numbered from the birth of the worker on. The worker itself tells how many it has begun; all else follows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .._outcome import Segment
+from .._serialize import parts
+from . import Job, Returned
+
+
+class Books:
+    """What one worker was given and has not accounted for.
+
+    Attributes:
+        jobs: in the order in which they were sent. The slot shows the same deque.
+        sent: number of the next item that is sent.
+    """
+
+    def __init__(self, jobs: deque[Job]) -> None:
+        self.jobs = jobs
+        self.sent = 0
+
+    def enter(self, job: Job) -> None:
+        """A job is sent."""
+        job.seq = self.sent
+        self.sent += job.count
+        self.jobs.append(job)
+
+    def account(self, seq: int, count: int, last: bool) -> tuple[Job | None, int, list[Returned]]:
+        """The worker told the next ``count`` outcomes of the job that began with item ``seq``.
+
+        Returns:
+            The job (None: it was taken back entirely), the place of the first outcome, and what the worker left undone.
+        """
+        if not self.jobs or self.jobs[0].seq != seq:
+            # The end of a job that was taken back in the moment in which the worker looked at it.
+            assert not count, "outcomes come in the order of the jobs"
+            return None, 0, []
+        job = self.jobs[0]
+        first = job.first + job.done
+        job.done += count
+        if not last:
+            return job, first, []
+        self.jobs.popleft()
+        return job, first, give_back(job, job.done)
+
+    def take_back(self, started: int) -> list[Returned]:
+        """The worker has begun ``started`` items and will begin no more of these; returns the others.
+
+        An item that it began and dropped in the same moment stays, and comes back with the end of its job.
+        """
+        returned: list[Returned] = []
+        kept: list[Job] = []
+        for job in self.jobs:
+            begun = min(max(started - job.seq, job.done), job.count)
+            returned += give_back(job, begun)
+            # A job of which nothing has begun is dropped by the worker without a word.
+            if begun > 0:
+                kept.append(job)
+        self.jobs.clear()
+        self.jobs.extend(kept)
+        return returned
+
+    def close(self, started: int) -> tuple[Job | None, int, list[Returned]]:
+        """The worker is dead, with ``started`` items begun.
+
+        Returns:
+            The job and the place in it of the item that was running (None: no item was), and all that must run again:
+            what had not begun, and what was done without having been told.
+        """
+        returned: list[Returned] = []
+        blamed, running = None, 0
+        for job in self.jobs:
+            if job.seq + job.done < started and blamed is None and job.done < job.count:
+                blamed, running = job, min(started - job.seq, job.count) - 1
+                rest = give_back(job, running + 1)
+                before = parts(job.segments, job.done, running)
+                if before:
+                    returned.append(Returned(job.program, job.first + job.done, running - job.done, before))
+                returned += rest
+            else:
+                returned += give_back(job, job.done)
+        self.jobs.clear()
+        return blamed, running, returned
+
+
+def give_back(job: Job, start: int) -> list[Returned]:
+    """Cuts a job before its item ``start`` and returns the rest of it."""
+    if start >= job.count:
+        return []
+    rest = parts(job.segments, start, job.count)
+    returned = Returned(job.program, job.first + start, job.count - start, rest)
+    job.count = start
+    return [returned]
+
+
+def item(job: Job, place: int) -> list[Segment]:
+    """The item at a place of a job."""
+    return parts(job.segments, place, place + 1)

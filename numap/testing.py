@@ -1,0 +1,388 @@
+"""Helpers for tests of maps and of code that uses them: facts in place of times, scripts in place of luck.
+
+`Gate` tells a test that a function has arrived in an item, and holds it there until the test lets it go.
+`ScriptedEngine` stands in for the workers of a map: which item ends when, and which worker dies, the test dictates.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+from ._errors import WorkerStartError
+from ._outcome import FAILED, RAW, Failure, Segment, trace_of
+from ._serialize import item_of, part, parts
+from .engines import Capabilities, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
+from .engines.threads import bind
+
+__all__ = ["Gate", "Running", "ScriptedEngine", "Submission", "Visitor"]
+
+#: Seconds after which a wait for a fact becomes a failure with a message. Nothing that works comes near it.
+PATIENCE = 30.0
+
+
+# ---------------------------------------------------------------------- gates
+
+
+class Visitor:
+    """Somebody who has arrived at a gate and waits there.
+
+    Attributes:
+        pid: the process that it runs in.
+        label: the text that it arrived with.
+    """
+
+    def __init__(self, sock: socket.socket, pid: int, label: str) -> None:
+        self.pid = pid
+        self.label = label
+        self._sock = sock
+
+    def release(self) -> None:
+        """Lets it go on; without effect the second time."""
+        self._sock.close()
+
+    def gone(self, timeout: float = PATIENCE) -> None:
+        """Waits until it has ended without being released: its process was killed.
+
+        Raises:
+            TimeoutError: it is still there.
+        """
+        self._sock.settimeout(timeout)
+        with suppress(ConnectionResetError):
+            assert self._sock.recv(1) == b"", "a visitor says nothing after its arrival"
+        self._sock.close()
+
+    def __repr__(self) -> str:
+        return f"<visitor {self.label!r} of process {self.pid}>"
+
+
+class Gate:
+    """A place in a function where a test meets it: in a thread, in a worker process, in any process of this machine.
+
+    The function calls `arrive`; the test waits for that with `wait` and lets it go with `Visitor.release` or `open`.
+    A gate may be an argument, a global or a default of the function. Use it as a context manager: at its end it is
+    open, so a function that is still held there goes on, and one that comes later passes.
+
+    >>> from numap import IMap
+    >>> with Gate() as gate:
+    ...     imap = IMap(gate.arrive, "ab", worker_type="thread", worker_num=2)
+    ...     both = sorted([gate.wait().label, gate.wait().label])
+    ...     gate.open()
+    ...     print(both, list(imap))
+    ['a', 'b'] ['a', 'b']
+    """
+
+    def __init__(self) -> None:
+        self._listener: socket.socket | None = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self._address: tuple[str, int] = self._listener.getsockname()
+        self._visitors: list[Visitor] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_address": self._address, "_listener": None, "_visitors": []}
+
+    def arrive(self, label: Any = "") -> Any:
+        """The function's side: tells the test, and returns ``label`` when released; at once where the gate is open."""
+        with suppress(ConnectionError), socket.create_connection(self._address) as sock:
+            sock.sendall(f"{os.getpid()} {label}\n".encode())
+            sock.recv(1)
+        return label
+
+    def wait(self, timeout: float = PATIENCE) -> Visitor:
+        """The test's side: the next one that arrives.
+
+        Raises:
+            TimeoutError: nobody came.
+        """
+        assert self._listener is not None, "the gate is open, or this is not the process that made it"
+        self._listener.settimeout(timeout)
+        try:
+            sock, _ = self._listener.accept()
+        except TimeoutError:
+            raise TimeoutError(f"nobody has arrived at the gate within {timeout} seconds") from None
+        sock.settimeout(timeout)
+        with sock.makefile("r", encoding="utf-8", newline="\n") as lines:
+            pid, _, label = lines.readline().rstrip("\n").partition(" ")
+        visitor = Visitor(sock, int(pid), label)
+        self._visitors.append(visitor)
+        return visitor
+
+    def open(self) -> None:
+        """Lets everybody pass from now on, also those who have arrived."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for visitor in self._visitors:
+            visitor.release()
+
+    def __enter__(self) -> Gate:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.open()
+
+
+# ---------------------------------------------------------------------- the scripted engine
+
+
+class Submission(NamedTuple):
+    """Neighbouring items that were given to a worker: the place of the first, and how many."""
+
+    worker: int
+    task: int
+    first: int
+    items: int
+
+
+class Running(NamedTuple):
+    """The place of the item that a worker is in."""
+
+    worker: int
+    task: int
+    place: int
+
+
+_AUTO: Any = object()
+
+
+class ScriptedEngine:
+    """An engine without workers: what becomes of each item is dictated.
+
+    What is dictated (`finish`, `fail`, `die`, `give_back`, `fail_start`) happens in that order, each thing as soon as
+    it is possible: an item can only end once it is the one that its worker is in. All of it may be said beforehand, or
+    by another thread while the map runs.
+
+    Args:
+        workers: number of workers; give the map the same ``worker_num``.
+        inline: items run in the thread that asks for results, and so do inputs; no thread is started. Asking for what
+            the script does not bring is an AssertionError then, not a hang.
+        blocking: False: `wait` never blocks, for a test that takes the steps of a manager itself.
+        start_error: raised by `start`.
+        seconds: what each item is said to have taken.
+        script: called whenever nothing is dictated and somebody waits; it may dictate.
+
+    Attributes:
+        submissions: what was given to workers, in order.
+        happened: how many dictated things have happened.
+
+    >>> from numap import IMap
+    >>> engine = ScriptedEngine(workers=3)
+    >>> engine.finish(2)
+    >>> engine.finish(0)
+    >>> engine.die(1)
+    >>> with engine.installed():
+    ...     imap = IMap(abs, [-1, -2, -3], worker_type="thread", worker_num=3, ordered=False, on_error="return")
+    >>> list(imap)
+    [3, 1, WorkerDied('worker process 1001 died (...) while it ran item 1 of task 0 (abs); ...')]
+    """
+
+    def __init__(
+        self, workers: int = 1, *, inline: bool = False, blocking: bool = True, start_error: Exception | None = None,
+        seconds: float = 0.001, script: Callable[[ScriptedEngine], None] | None = None,
+    ) -> None:
+        self.capabilities = Capabilities(pickles=False, kills=not inline, inline=inline, describes="scripted")
+        self.slots: list[Slot] = [Slot() for _ in range(workers)]
+        self.submissions: list[Submission] = []
+        self.happened = 0
+        self.started = False
+        self.stopped = False
+        self._calls: list[Callable[[Any], Any]] = []
+        self._blocking = blocking and not inline
+        self._start_error = start_error
+        self._seconds = seconds
+        self._script = script
+        self._orders: deque[Callable[[], list[Event] | None]] = deque()
+        self._events: list[Event] = []
+        self._woken = False
+        self._news = threading.Condition(threading.RLock())
+
+    @contextmanager
+    def installed(self) -> Iterator[ScriptedEngine]:
+        """A map that is started in this ``with`` runs on this engine, whatever its ``worker_type``."""
+        from unittest import mock
+
+        from . import _build
+
+        def engine(options: Any, programs: Sequence[Program]) -> tuple[ScriptedEngine, None]:
+            self._calls = [bind(program) for program in programs]
+            return self, None
+
+        with mock.patch.object(_build, "_engine", engine):
+            yield self
+
+    # ------------------------------------------------------------------ dictation; any thread
+
+    def finish(self, index: int, task: int = 0, count: int = 1, value: Any = _AUTO) -> None:
+        """Item ``index`` ends with the value of its function, or with ``value``; ``count``: and the next of its job."""
+        self._dictate(lambda: self._end(index, task, count, value, None))
+
+    def fail(self, index: int, error: BaseException, task: int = 0) -> None:
+        """Item ``index`` ends with an error."""
+        self._dictate(lambda: self._end(index, task, 1, None, error))
+
+    def die(self, index: int | None = None, task: int = 0, worker: int | None = None, exitcode: int = -9) -> None:
+        """The worker that is in item ``index``, or the ``worker`` of this number, dies and is replaced."""
+        self._dictate(lambda: self._die(self._whose(index, task) if worker is None else worker, exitcode))
+
+    def give_back(self, worker: int) -> None:
+        """A worker gives back what it has not begun."""
+        self._dictate(lambda: self._give_back(self.slots[worker]))
+
+    def fail_start(self, error: Exception) -> None:
+        """Workers turn out not to start."""
+        self._dictate(lambda: [StartFailed(error)])
+
+    def running(self) -> list[Running]:
+        """The items that workers are in, by worker."""
+        with self._news:
+            return [
+                Running(worker, slot.jobs[0].program, slot.jobs[0].first + slot.jobs[0].done)
+                for worker, slot in enumerate(self.slots) if slot.jobs
+            ]  # fmt: skip
+
+    def wait_for(self, index: int, task: int = 0, timeout: float = PATIENCE) -> None:
+        """Waits until a worker is in item ``index``."""
+        self._until(lambda: self._whose(index, task) is not None, f"item {index} of task {task} to run", timeout)
+
+    def settle(self, timeout: float = PATIENCE) -> None:
+        """Waits until all that was dictated has happened."""
+        self._until(lambda: not self._orders, "all that was dictated to happen", timeout)
+
+    def _until(self, fact: Callable[[], bool], what: str, timeout: float) -> None:
+        with self._news:
+            if not self._news.wait_for(fact, timeout):
+                raise TimeoutError(f"waited {timeout} seconds for {what}; workers are in {self.running()}")
+
+    def _dictate(self, order: Callable[[], list[Event] | None]) -> None:
+        with self._news:
+            self._orders.append(order)
+            self._news.notify_all()
+
+    # ------------------------------------------------------------------ what happens; the thread that waits
+
+    def _whose(self, index: int | None, task: int) -> int | None:
+        return next((it.worker for it in self.running() if it.task == task and it.place == index), None)
+
+    def _end(self, index: int, task: int, count: int, value: Any, error: BaseException | None) -> list[Event] | None:
+        worker = self._whose(index, task)
+        if worker is None:
+            return None
+        slot = self.slots[worker]
+        job = slot.jobs[0]
+        count = min(count, job.count - job.done)
+        items = _singles(parts(job.segments, job.done, job.done + count))
+        segments = [self._outcome(job.program, item, value, error) for item in items]
+        first = job.first + job.done
+        job.done += count
+        if job.done == job.count:
+            slot.jobs.popleft()
+        return [Output(job, first, count, segments, self._seconds * count)]
+
+    def _outcome(self, program: int, item: Segment, value: Any, error: BaseException | None) -> Segment:
+        if error is not None:
+            return FAILED, 1, Failure(error)
+        try:
+            return RAW, 1, [self._calls[program](item_of(item)) if value is _AUTO else value]
+        except Exception as raised:
+            return FAILED, 1, Failure(raised, trace_of(raised))
+
+    def _give_back(self, slot: Slot, begun: int = 1) -> list[Event]:
+        """Returns what the slot holds but the first ``begun`` items."""
+        events: list[Event] = []
+        for job in list(slot.jobs):
+            keep = min(job.count, job.done + begun)
+            begun = max(0, begun - (job.count - job.done))
+            if keep < job.count:
+                segments = parts(job.segments, keep, job.count)
+                events.append(Returned(job.program, job.first + keep, job.count - keep, segments))
+                job.count = keep
+            if keep == job.done:
+                slot.jobs.remove(job)
+        return events
+
+    def _die(self, worker: int | None, exitcode: int) -> list[Event] | None:
+        if worker is None:
+            return None
+        slot = self.slots[worker]
+        events = self._give_back(slot)
+        died = Died(None, None, [], 1000 + worker, exitcode)
+        if slot.jobs:
+            job = slot.jobs.popleft()
+            blamed = parts(job.segments, job.done, job.done + 1)
+            died = Died(job.program, job.first + job.done, blamed, 1000 + worker, exitcode)
+        return [*events, died]
+
+    # ------------------------------------------------------------------ the engine
+
+    def start(self) -> None:
+        """See `Engine.start`."""
+        self.started = True
+        if self._start_error is not None:
+            raise WorkerStartError(str(self._start_error)) from self._start_error
+
+    def submit(self, slot: Slot, job: Job) -> None:
+        """See `Engine.submit`."""
+        assert self.started and not self.stopped and slot.open
+        assert job.count == sum(segment[1] for segment in job.segments) > 0
+        with self._news:
+            slot.jobs.append(job)
+            self.submissions.append(Submission(self.slots.index(slot), job.program, job.first, job.count))
+            self._news.notify_all()
+
+    def wait(self, timeout: float | None) -> list[Event]:
+        """See `Engine.wait`."""
+        with self._news:
+            self._obey()
+            if self._script is not None and not self._events and not self._orders:
+                self._script(self)
+                self._obey()
+            if not self._events and self._blocking:
+                self._news.wait_for(lambda: self._obey() or self._woken, timeout)
+            elif not self._events and self.capabilities.inline and timeout is None and self.running():
+                raise AssertionError(f"the script does not say what happens next; workers are in {self.running()}")
+            self._woken = False
+            events, self._events = self._events, []
+            return events
+
+    def _obey(self) -> bool:
+        """Lets happen what is dictated, as far as it is possible now; returns whether there are events."""
+        while self._orders:
+            events = self._orders[0]()
+            if events is None:
+                break
+            self._orders.popleft()
+            self._events += events
+            self.happened += 1
+            self._news.notify_all()
+        return bool(self._events)
+
+    def wake(self) -> None:
+        """See `Engine.wake`."""
+        with self._news:
+            self._woken = True
+            self._news.notify_all()
+
+    def recall(self) -> None:
+        """See `Engine.recall`."""
+        with self._news:
+            for slot in self.slots:
+                self._events += self._give_back(slot)
+
+    def stop(self) -> None:
+        """See `Engine.stop`."""
+        with self._news:
+            self.stopped = True
+            for slot in self.slots:
+                slot.jobs.clear()
+            self._news.notify_all()
+
+
+def _singles(segments: Sequence[Segment]) -> Iterator[Segment]:
+    """The items of neighbouring segments."""
+    for segment in segments:
+        for place in range(segment[1]):
+            yield part(segment, place, place + 1)

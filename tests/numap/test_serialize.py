@@ -1,0 +1,185 @@
+"""Between live objects and segments."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from random import Random
+from typing import Any
+
+import pytest
+
+from numap import SerializationError
+from numap._outcome import FAILED, JOINED, LONG, PACKED, PICKLED, RAW, Failure, Segment
+from numap._serialize import (
+    encode_item,
+    is_atom,
+    item_of,
+    pack,
+    part,
+    parts,
+    segments_of,
+    serialization_error,
+    singles,
+    size_of,
+)
+from tests.numap.tools import each_seed, says
+
+
+def dumps(value: object) -> bytes:
+    return pickle.dumps(value, 5)
+
+
+class Number(int):
+    """An int with a state of its own: no atom."""
+
+
+@pytest.mark.parametrize("value", [0, -1, 10**30, 1.5, True, None, "", "abc", b"abc", "x" * (LONG - 1)])
+def test_atoms(value: object) -> None:
+    assert is_atom(value)
+
+
+@pytest.mark.parametrize("value", [[], (), {}, Number(3), 1j, bytearray(b"a"), "x" * LONG, b"x" * LONG, object, int])
+def test_no_atoms(value: object) -> None:
+    assert not is_atom(value)
+
+
+def test_a_pack_is_one_pickle() -> None:
+    kind, count, data = pack([1, "a", None])
+    assert (kind, count, pickle.loads(data)) == (PACKED, 3, [1, "a", None])
+
+
+def test_an_item_is_a_pickle_of_its_own() -> None:
+    kind, count, data = encode_item([1], dumps, "item")
+    assert (kind, count, pickle.loads(data)) == (PICKLED, 1, [1])
+
+
+def test_an_item_that_can_not_be_pickled_is_a_failure() -> None:
+    lock = threading.Lock()
+    kind, count, failure = encode_item(lock, dumps, "item")
+    assert (kind, count) == (FAILED, 1)
+    assert isinstance(failure.error, SerializationError)
+    assert isinstance(failure.error.__cause__, TypeError)
+
+
+@pytest.mark.parametrize("what", ["item", "result"])
+def test_the_error_names_what_and_its_type_but_not_the_value(what: str) -> None:
+    class Secret:
+        def __repr__(self) -> str:
+            return "password"
+
+    error = serialization_error(what, Secret(), ValueError("no"))
+    assert f"the {what} (" in str(error)
+    assert "Secret" in str(error) and "ValueError: no" in str(error)
+    assert "password" not in str(error)
+    assert isinstance(error.__cause__, ValueError)
+
+
+def test_an_error_of_ours_is_not_wrapped_again() -> None:
+    error = SerializationError("as it is")
+    assert serialization_error("item", 1, error) is error
+
+
+def test_a_pickler_whose_error_has_no_text() -> None:
+    class Broken(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    with pytest.raises(SerializationError) as error:
+        raise serialization_error("item", 1, Broken())
+    assert says(error, "Broken", "__str__ raised ValueError")
+
+
+def test_an_interrupt_is_no_failure_of_the_item() -> None:
+    def interrupted(value: object) -> bytes:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_item([], interrupted, "item")
+
+
+def test_neighbours_are_joined() -> None:
+    failed = (FAILED, 1, Failure(ValueError()))
+    pickled = encode_item([1], dumps, "item")
+    assert segments_of([1, 2, pickled, failed, 3]) == [(RAW, 2, [1, 2]), pickled, failed, (RAW, 1, [3])]
+    assert segments_of([]) == []
+
+
+def test_a_whole_part_is_the_segment_itself() -> None:
+    segment = pack([1, 2, 3])
+    assert part(segment, 0, 3) is segment
+    assert part(segment, 1, 2) == (RAW, 1, [2])
+    assert part((RAW, 3, [1, 2, 3]), 1, 3) == (RAW, 2, [2, 3])
+
+
+def test_parts_across_segments() -> None:
+    single = encode_item([0], dumps, "item")
+    segments = [(RAW, 2, [0, 1]), single, (RAW, 3, [3, 4, 5])]
+    assert parts(segments, 1, 4) == [(RAW, 1, [1]), single, (RAW, 1, [3])]
+    assert parts(segments, 0, 6) == segments
+    assert parts(segments, 2, 2) == []
+    assert parts(segments, 6, 6) == []
+
+
+@pytest.mark.parametrize("pickled", [True, False])
+def test_singles(pickled: bool) -> None:
+    for segment in ((RAW, 2, [1, "b"]), pack([1, "b"])):
+        found = singles(segment, pickled)
+        assert [kind for kind, _, _ in found] == [PICKLED if pickled else RAW] * 2
+        assert [item_of(single) for single in found] == [1, "b"]
+    whole = encode_item([1], dumps, "item")
+    assert singles(whole, pickled) == [whole]
+
+
+def test_item_of_a_join_is_a_tuple() -> None:
+    joined = (JOINED, 1, (encode_item([1], dumps, "item"), (RAW, 1, ["b"]), pack([3])))
+    assert item_of(joined) == ([1], "b", 3)
+
+
+def test_item_of_raises_what_unpickling_raises() -> None:
+    with pytest.raises(pickle.UnpicklingError):
+        item_of((PICKLED, 1, b"\x80\x05nonsense"))
+
+
+def test_sizes() -> None:
+    packed, pickled = pack([1, 2]), encode_item([1], dumps, "item")
+    assert size_of(packed) == len(packed[2])
+    assert size_of((JOINED, 1, (packed, pickled))) == len(packed[2]) + len(pickled[2])
+    assert size_of((RAW, 1, ["x" * 1000])) == 0
+    assert size_of((FAILED, 1, Failure(None))) == 0
+
+
+def random_segments(random: Random) -> tuple[list[Segment], list[Any]]:
+    """Segments of all kinds that hold items, and the items."""
+    segments: list[Segment] = []
+    items: list[Any] = []
+    for _ in range(random.randint(1, 6)):
+        values = [random.choice([random.random(), random.randint(0, 9), None, "text"]) for _ in range(random.randint(1, 5))]
+        kind = random.choice([RAW, PACKED, PICKLED, JOINED])
+        if kind == RAW:
+            segments.append((RAW, len(values), values))
+            items += values
+        elif kind == PACKED:
+            segments.append(pack(values))
+            items += values
+        elif kind == PICKLED:
+            segments.append(encode_item(values, dumps, "item"))
+            items.append(values)
+        else:
+            segments.append((JOINED, 1, tuple(encode_item(value, dumps, "item") for value in values)))
+            items.append(tuple(values))
+    return segments, items
+
+
+@each_seed(500)
+def test_cutting_and_joining_loses_nothing(random: Random) -> None:
+    segments, items = random_segments(random)
+    total = len(items)
+    assert sum(segment[1] for segment in segments) == total
+    start = random.randint(0, total)
+    stop = random.randint(start, total)
+    found = [single for piece in parts(segments, start, stop) for single in singles(piece, random.random() < 0.5)]
+    assert [item_of(single) for single in found] == items[start:stop]
+    middle = random.randint(0, total)
+    both = parts(segments, 0, middle) + parts(segments, middle, total)
+    assert [item_of(single) for piece in both for single in singles(piece, False)] == items

@@ -1,0 +1,153 @@
+"""Functions for maps, in a module that a worker process imports in no time."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+
+class TwoArguments(Exception):
+    """An exception whose plain pickle can't be rebuilt."""
+
+    def __init__(self, left: str, right: str) -> None:
+        super().__init__(f"{left} and {right}")
+
+
+class Unspeakable(Exception):
+    """An exception that holds what can't be pickled."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, threading.Lock())
+
+
+class Mute(Exception):
+    """An exception without a text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Trap:
+    """An item that can be pickled; unpickling it raises."""
+
+    def __init__(self, kind: type[BaseException]) -> None:
+        self.kind = kind
+
+    def __reduce__(self) -> Any:
+        return spring, (self.kind,)
+
+
+def spring(kind: type[BaseException]) -> None:
+    raise kind("sprung")
+
+
+def identity(x: Any) -> Any:
+    return x
+
+
+def increment(x: int) -> int:
+    return x + 1
+
+
+def pid(x: Any) -> int:
+    return os.getpid()
+
+
+def nap(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def kill_at(x: int, victim: int) -> int:
+    if x == victim:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def leave_at(x: int, victim: int, code: int) -> int:
+    if x == victim:
+        os._exit(code)
+    return x
+
+
+def segfault_at(x: int, victim: int) -> int:
+    if x == victim:
+        ctypes.string_at(0)
+    return x
+
+
+def fail_at(x: int, victim: int, kind: Any, *args: Any) -> int:
+    if x == victim:
+        raise kind(*args)
+    return x
+
+
+def exit_at(x: int, victim: int, code: int) -> int:
+    if x == victim:
+        sys.exit(code)
+    return x
+
+
+def group_at(x: int, victim: int) -> int:
+    if x == victim:
+        # Not before Python 3.11 a built-in name.
+        raise vars(__import__("builtins"))["ExceptionGroup"]("several", [ValueError(1), KeyError(2)])
+    return x
+
+
+def recurse_at(x: int, victim: int) -> int:
+    return recurse_at(x, victim) + 1 if x == victim else x
+
+
+def hoard_at(x: int, victim: int) -> int:
+    return len(bytearray(1 << 62)) if x == victim else x
+
+
+def lock_at(x: int, victim: int) -> Any:
+    return threading.Lock() if x == victim else x
+
+
+def trap_at(x: int, victim: int) -> Any:
+    return Trap(ValueError) if x == victim else x
+
+
+def error_value(x: int) -> Exception:
+    return ValueError(x)
+
+
+def mark(x: Any, folder: str) -> Any:
+    """Leaves a file as the sign that an item has begun."""
+    Path(folder, str(x)).touch()
+    return x
+
+
+def mark_and_wait(x: Any, folder: str, gate: str) -> Any:
+    """Says that it has begun, and goes on when the gate, a file, is there."""
+    mark(x, folder)
+    while not os.path.exists(gate):
+        time.sleep(0.002)
+    return x
+
+
+def pid_when_open(x: Any, folder: str, gate: str) -> tuple[Any, int]:
+    return mark_and_wait(x, folder, gate), os.getpid()
+
+
+def stuck_in_c(x: Any) -> int:
+    """Never ends, and never comes back to the interpreter."""
+    return sum(itertools.repeat(0))
+
+
+def refuse(*args: Any) -> None:
+    raise LookupError("no such luck")
+
+
+def die(*args: Any) -> None:
+    os._exit(7)
