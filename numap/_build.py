@@ -41,10 +41,10 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Enco
         from .engines.threads import ThreadEngine
 
         return ThreadEngine(programs, options), None
-    from ._mirror import Mirror
+    from ._mirror import Mirror, OwnImage
     from .engines.processes import ProcessEngine
 
-    mirror = Mirror()
+    mirror = OwnImage() if options.start_method == "fork" else Mirror()
     return ProcessEngine(programs, options, mirror), mirror.encode
 
 

@@ -129,6 +129,15 @@ class WorkerHandle:
         self.page.close()
 
 
+def new_worker(number: int) -> tuple[WorkerHandle, socket.socket]:
+    """The caller's end of a worker that is to be, and the socket to give to it, with the page's descriptor."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    ours.setblocking(False)
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        ours.setsockopt(socket.SOL_SOCKET, option, 1 << 20)
+    return WorkerHandle(number, Channel(ours), Page()), theirs
+
+
 class Crew:
     """The workers of one map, by way of the starter.
 
@@ -150,23 +159,18 @@ class Crew:
 
     def spawn(self) -> WorkerHandle:
         """A new worker; it is not yet known whether it starts."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        page = Page()
-        ours.setblocking(False)
-        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-            ours.setsockopt(socket.SOL_SOCKET, option, 1 << 20)
         self._numbers += 1
-        handle = WorkerHandle(self._numbers, Channel(ours), page)
+        handle, theirs = new_worker(self._numbers)
         self.workers[handle.number] = handle
         out, err = _standard(1), _standard(2)
         try:
             message = pickle.dumps(("spawn", handle.number, self._method))
             # A starter that is gone will be noticed as the end of the connection, and the worker be reported dead.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                socket.send_fds(self.connection, [message], [theirs.fileno(), page.fd, out, err])
+                socket.send_fds(self.connection, [message], [theirs.fileno(), handle.page.fd, out, err])
         finally:
             theirs.close()
-            page.close_fd()
+            handle.page.close_fd()
             os.close(out)
             os.close(err)
         return handle

@@ -13,7 +13,7 @@ from ._lifecycle import IDLE, STOPPED, move
 from ._options import Options, TaskSpec, flag, task_spec, timeout_seconds
 from ._outlet import AsyncReader, Outlet, Reader
 from ._statistics import Statistics, TaskStatistics
-from ._streams import Join
+from ._streams import Join, detach
 
 T = TypeVar("T")
 
@@ -29,23 +29,31 @@ class TaskIterator(Reader[T]):
 
     def __init__(self, imap: IMap[Any], task: int) -> None:
         self.task = task
-        self._imap = imap
+        self._imap: IMap[Any] | None = imap
 
     def _find_outlet(self) -> Outlet:
         outlet = self._outlet
         if outlet is None:
+            assert self._imap is not None, "who has no map has an outlet"
             outlet = self._outlet = self._imap._outlet_of(self.task)
         return outlet
+
+    def _detach(self, imap: IMap[Any]) -> None:
+        """This iterator is part of an input of its own map, which has started: it must not keep the map alive."""
+        if self._imap is imap:
+            self._find_outlet()
+            self._imap = None
 
     def __aiter__(self) -> AsyncIterator[T]:
         return AsyncReader(self._find_outlet)
 
     def _claim_order(self) -> None:
         """Its results will be paired with others by their place."""
-        self._imap._deliver_in_order(self.task)
+        if self._imap is not None:
+            self._imap._deliver_in_order(self.task)
 
     def __repr__(self) -> str:
-        return f"<task {self.task} of {self._imap.name}>"
+        return f"<task {self.task} of {self._imap.name if self._imap is not None else 'its own map'}>"
 
 
 class ImpatientIterator(TaskIterator[T]):
@@ -149,6 +157,8 @@ class IMap(Reader[T]):
         self.name = name if name is not None else f"imap_{id(self):x}"
         self._state = IDLE
         self._specs: list[TaskSpec] = []
+        #: For each task the tasks of this map that it reads.
+        self._inputs: list[list[int]] = []
         #: Tasks whose results come in order though the map is unordered, as they are joined by place.
         self._in_order: set[int] = set()
         self._manager: Any = None
@@ -185,34 +195,39 @@ class IMap(Reader[T]):
             StateError: the map is started.
             TypeError, ValueError: an argument is not allowed.
         """
-        move(self._state, "add_task")
+        state = move(self._current(), "add_task")
         spec = task_spec(func, iterable, args, kwargs, timeout, block)
         members = self._members(iterable)
-        if members is None and not isinstance(iterable, (list, tuple, range)):
+        if members:
+            self._check_members(members)
+            # The iterator holds this map; to hold the iterator would be a circle.
+            spec = spec._replace(iterable=())
+        elif not isinstance(iterable, (list, tuple, range)):
             # Who is no iterable learns it here; an iterator gives itself, so nothing is pulled.
             spec = spec._replace(iterable=iter(iterable))
-        for member in members or ():
-            for number, other in enumerate(self._specs):
-                if member in (self._members(other.iterable) or ()):
-                    raise ValueError(f"iterable: task {member} is read by task {number} already; split it with numap.tee")
-        if len(members or ()) != len(set(members or ())):
-            raise ValueError("iterable: a task is joined with itself; split it with numap.tee first")
-        self._state = IDLE
+        self._state = state
         self._specs.append(spec)
+        self._inputs.append(members)
         return _iterator(self, len(self._specs) - 1, timeout, block)
 
     __call__ = add_task
 
-    def _members(self, iterable: object) -> list[int] | None:
-        """The tasks of this map that an input consists of; None: it is something else."""
+    def _members(self, iterable: object) -> list[int]:
+        """The tasks of this map that an input consists of; none: it is something else."""
         if isinstance(iterable, Join):
             tasks = [self._members(member) for member in iterable.members]
-            if all(task is not None and len(task) == 1 for task in tasks) and len(tasks) > 1:
-                return [task[0] for task in tasks if task is not None]
-            return None
+            return [task[0] for task in tasks] if len(tasks) > 1 and all(len(task) == 1 for task in tasks) else []
         if isinstance(iterable, TaskIterator) and iterable._imap is self:
             return [iterable.task]
-        return [0] if iterable is self else None
+        return [0] if iterable is self and self._specs else []
+
+    def _check_members(self, members: list[int]) -> None:
+        for member in members:
+            for number, others in enumerate(self._inputs):
+                if member in others:
+                    raise ValueError(f"iterable: task {member} is read by task {number} already; split it with numap.tee")
+        if len(members) != len(set(members)):
+            raise ValueError("iterable: a task is joined with itself; split it with numap.tee first")
 
     def pop_task(self, number: int | bool = 1) -> None:
         """Removes the last ``number`` tasks; True: all of them.
@@ -220,10 +235,11 @@ class IMap(Reader[T]):
         Raises:
             StateError: the map is started.
         """
-        move(self._state, "pop_task")
+        self._state = move(self._current(), "pop_task")
         count = len(self._specs) if number is True else int(number)
         if count > 0:
             del self._specs[-count:]
+            del self._inputs[-count:]
 
     def get_task(self, task: int = 0, timeout: float | None = None, block: bool = True) -> TaskIterator[Any]:
         """A further iterator over the results of a task, which it shares with the others.
@@ -262,18 +278,19 @@ class IMap(Reader[T]):
             raise StateError("start: not allowed while a worker imports or unpickles code; start the map in a function")
         from ._build import build
 
-        inputs = [self._members(spec.iterable) or [] for spec in self._specs]
         in_order = [self._options.ordered or task in self._in_order for task in range(len(self._specs))]
-        manager, sources = build(self._options, self._specs, inputs, in_order)
+        manager, sources = build(self._options, self._specs, self._inputs, in_order)
         # Before its threads start: an input that is made of other tasks of this map asks it for their results.
         self._manager = manager
         self._state = state
+        for spec in self._specs:
+            detach(spec.iterable, self)
         try:
             manager.start(sources)
         except BaseException:
             self._manager = None
             self._state = STOPPED
-            self._specs = []
+            self._forget_tasks()
             raise
         self._outlet = manager.outlets.get(0)
         finalizer = self._finalizer = weakref.finalize(self, manager.abandon)
@@ -298,9 +315,13 @@ class IMap(Reader[T]):
             manager.stop()
             self._finalizer.detach()
             self._state = STOPPED
-            self._specs = []
-            self._in_order = set()
             self._manager = None
+        self._forget_tasks()
+
+    def _forget_tasks(self) -> None:
+        self._specs = []
+        self._inputs = []
+        self._in_order = set()
 
     def close(self) -> None:
         """`stop`."""

@@ -46,7 +46,13 @@ class Lane:
 
     def drop_from(self, limit: int) -> int:
         """Forgets items of place ``limit`` and behind; returns how many."""
-        kept = [entry for entry in self._entries if entry[0] < limit]
-        dropped = sum(segment[1] for _, segment in self._entries) - sum(segment[1] for _, segment in kept)
-        self._entries = deque(kept)
+        kept: deque[tuple[int, Segment]] = deque()
+        dropped = 0
+        for first, segment in self._entries:
+            count = segment[1]
+            keep = min(max(limit - first, 0), count)
+            dropped += count - keep
+            if keep:
+                kept.append((first, part(segment, 0, keep)))
+        self._entries = kept
         return dropped

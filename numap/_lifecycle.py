@@ -17,7 +17,7 @@ STOPPED = "stopped"
 
 MOVES: dict[tuple[str, str], str] = {
     (IDLE, "add_task"): IDLE,
-    (STOPPED, "add_task"): STOPPED,
+    (STOPPED, "add_task"): IDLE,
     (IDLE, "pop_task"): IDLE,
     (STOPPED, "pop_task"): STOPPED,
     (IDLE, "start"): RUNNING,

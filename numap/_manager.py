@@ -194,7 +194,6 @@ class Manager:
         else:
             self._submit_all()
         if not self._open_ends:
-            self.state = "finished"
             self.end()
             return False
         self.bell.hungry = True
@@ -228,11 +227,11 @@ class Manager:
         self._finish_all(error)
 
     def _finish_all(self, error: BaseException) -> None:
+        self.state = "failed"
         for end in sorted(self._open_ends):
             self.outlets[end].put(0, (ENDING, 0, error))
             self.outlets[end].put(0, (END, 0, None))
         self._open_ends.clear()
-        self.state = "failed"
         self.end()
 
     # ------------------------------------------------------------------ inputs
@@ -365,6 +364,9 @@ class Manager:
         if self._delivered[end] != self._limits.get(end) or end not in self._open_ends:
             return
         self._open_ends.discard(end)
+        if not self._open_ends:
+            # Before anybody can know from the results.
+            self.state = "finished"
         outlet = self.outlets[end]
         error = self._endings.pop(end, None)
         if error is not None:

@@ -120,6 +120,14 @@ class Mirror(Scope):
         return known
 
 
+class OwnImage(Mirror):
+    """The mirror for forks of this process: they have every module as it is, so all that has a name goes by it."""
+
+    def is_importable(self, module: types.ModuleType) -> bool:
+        """A fork has what we have."""
+        return True
+
+
 def _same_origin(name: str, module: types.ModuleType) -> bool:
     spec = getattr(module, "__spec__", None)
     if spec is None or sys.modules.get(name) is not module:
@@ -159,9 +167,11 @@ def _dill_dumps(obj: Any, scope: Scope) -> bytes:
 class Image:
     """The worker's side: modules that are filled with the caller's definitions, each when it is first needed."""
 
-    def __init__(self, main: dict[str, Any]) -> None:
-        """``main``: the attributes of the caller's ``__main__`` that say what it is (``__file__``, ``__doc__``)."""
+    def __init__(self, main: dict[str, Any] | None) -> None:
+        """``main``: what the caller's ``__main__`` says of itself; None: this process has that module itself."""
         self._pending: dict[tuple[str, str], bytes] = {}
+        if main is None:
+            return
         module = types.ModuleType("__main__")
         vars(module).update(main, __builtins__=builtins)
         sys.modules["__main__"] = module
@@ -214,4 +224,4 @@ def walk(definitions: Iterable[Definition]) -> Iterator[str]:
     return (f"{module}.{name}" for module, name, _ in definitions)
 
 
-__all__ = ["Definition", "Image", "Mirror", "find", "main_identity", "walk"]
+__all__ = ["Definition", "Image", "Mirror", "OwnImage", "find", "main_identity", "walk"]

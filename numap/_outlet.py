@@ -305,10 +305,12 @@ class Reader(Generic[T]):
         try:
             value = outlet.values[at]
         except IndexError:
-            return outlet.take()  # type: ignore[no-any-return]
-        outlet.values[at] = None
-        outlet.at = at + 1
-        return value  # type: ignore[no-any-return]
+            pass
+        else:
+            outlet.values[at] = None
+            outlet.at = at + 1
+            return value  # type: ignore[no-any-return]
+        return outlet.take()  # type: ignore[no-any-return]
 
     def _find_outlet(self) -> Outlet:
         """The outlet of the running map; raises StateError where there is none."""

@@ -45,6 +45,19 @@ def _value(item: Any) -> Segment:
     return RAW, 1, [item]
 
 
+def detach(stream: object, owner: object) -> None:
+    """Whatever a stream is made of lets go of the map ``owner``, whose own input the stream is."""
+    if isinstance(stream, Join):
+        for member in stream.members:
+            detach(member, owner)
+    elif isinstance(stream, Branch):
+        detach(stream.source, owner)
+    else:
+        let_go = getattr(stream, "_detach", None)
+        if let_go is not None:
+            let_go(owner)
+
+
 class Join(Stream):
     """See `join`."""
 
@@ -126,6 +139,7 @@ class _Splitter:
 
     def __init__(self, source: Iterator[Any], limit: int) -> None:
         self.limit = limit
+        self.source = source
         self._pulls = _outcomes(source)
         self._numbers = count()
         self._log: deque[tuple[Segment, int]] = deque()
@@ -190,6 +204,11 @@ class Branch(Stream):
         self.place = 0
         self._splitter = splitter
         splitter.add(self)
+
+    @property
+    def source(self) -> Iterator[Any]:
+        """What was split."""
+        return self._splitter.source
 
     def _next_outcome(self) -> Segment:
         segment = self._splitter.get(self.place)

@@ -38,8 +38,8 @@ class Dagger(DictGraph[Piper]):
     pipes to it were added; but a piper comes before those that it depends on itself.
 
     A Dagger can be run any number of times, and changed between runs. With several inputs and outputs their order is
-    that of the branches, then that of adding. Consumers of one piper may be `FORK_LIMIT` items apart; the one that is
-    further ahead gets a `numap.StateError`.
+    that of the branches, then that of adding. Consumers of one piper may be 32,768 items apart; the one that is further
+    ahead gets a `numap.StateError`.
 
     Args:
         pipers: Pipers to add.

@@ -113,7 +113,7 @@ class PiperError(Exception):
 
     @property
     def index(self) -> int | None:
-        """The place of the item, counted from 0, in what that piper put out."""
+        """The place of the item, counted from 0, in what that piper put out; if its IMap is unordered, as it came."""
         return self._origin()._index
 
     @property

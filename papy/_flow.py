@@ -45,7 +45,7 @@ class Evaluator:
     def failure(self, error: BaseException) -> PiperError:
         """The failure of an item that the engine could not deliver."""
         call = self.calls.get(getattr(error, "task", -1), self.call)
-        return failure(call.piper, call.number, error)
+        return failure(call.__name__, call.number, error)
 
 
 class Source(NamedTuple):

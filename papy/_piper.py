@@ -42,8 +42,10 @@ class Piper:
 
     Args:
         worker: A callable, a `Worker`, a list or tuple of these, or a piper, of which the worker is taken.
-        parallel: The `numap.IMap` that evaluates the functions, shared with other pipers or not. None or False: a
-            linear piper, which is evaluated in the thread of whoever takes its results, when they are taken.
+        parallel: The `numap.IMap` that evaluates the functions, shared with other pipers or not. An unordered one gives
+            results as they come, but in order if results are paired anywhere in the Dagger: by a piper with several
+            upstream pipers, or as there are several outputs. None or False: a linear piper, which is evaluated in the
+            thread of whoever takes its results, when they are taken.
         unpack: Call the functions with the items of the inbox: ``f(item)`` with one upstream piper, ``f(a, b)`` with
             two. In this way plain functions are welcome.
         name: Shown in errors; None: "piper_" and a number.

@@ -146,11 +146,11 @@ class PiperCall:
         joined: An item is already a sequence with one item for each upstream piper.
     """
 
-    __slots__ = ("joined", "number", "piper", "worker")
+    __slots__ = ("__name__", "joined", "number", "worker")
 
     def __init__(self, worker: Worker, piper: str, number: int, joined: bool) -> None:
         self.worker = worker
-        self.piper = piper
+        self.__name__ = piper  # numap's messages and statistics show it
         self.number = number
         self.joined = joined
 
@@ -163,7 +163,7 @@ class PiperCall:
         try:
             return self.worker.evaluate(inbox)
         except WorkerError as error:
-            return failure(self.piper, self.number, error.with_traceback(None))
+            return failure(self.__name__, self.number, error.with_traceback(None))
 
 
 def _steps(functions: Sequence[Any], arguments: Any, kwargs: Any, unpack: bool) -> tuple[Step, ...]:

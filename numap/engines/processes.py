@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._channel import beside, outgoing
 from .._crew import Crew, WorkerHandle
@@ -24,6 +24,9 @@ from .._serialize import pack, serialization_error
 from .._worker import NUDGE
 from . import UNLIMITED, Capabilities, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
 from ._books import Books, item
+
+if TYPE_CHECKING:
+    from .._forks import ForkCrew
 
 #: Seconds without progress after which a worker counts as stuck in one item: what it holds is asked for.
 PATIENCE = 0.010
@@ -89,7 +92,7 @@ class ProcessEngine:
             "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs)) for p in programs],
             "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
             "clocked": self._limit is not None,
-            "main": main_identity(),
+            "main": None if self._method == "fork" else main_identity(),
             "environ": dict(os.environ),
             "cwd": _cwd(),
             "path": list(sys.path),
@@ -119,7 +122,7 @@ class ProcessEngine:
             WorkerStartError: no process can be started.
         """
         try:
-            self._crew = Crew(self._method)
+            self._crew = _crew(self._method)
             self._selector.register(self._wake_r, selectors.EVENT_READ, None)
             self._selector.register(self._crew.connection, selectors.EVENT_READ, self._crew)
             for slot in self.slots:
@@ -425,6 +428,14 @@ class ProcessEngine:
     def _give_up(self, why: str) -> None:
         self._events.append(StartFailed(WorkerStartError(why)))
         self.stop()
+
+
+def _crew(method: str) -> Crew | ForkCrew:
+    if method == "fork":
+        from .._forks import ForkCrew
+
+        return ForkCrew()
+    return Crew(method)
 
 
 def _encode(mirror: Mirror, label: str, obj: object) -> bytes:

@@ -112,9 +112,9 @@ def test_item_7_of_100(row: Row, engine: str) -> None:
     assert len(found) == COUNT and kind == "error"
     assert isinstance(error, row.error)
     assert {name: getattr(error, name) for name in row.traits} == row.traits
-    if row.name != "mute":
-        assert row.text in str(error)
-    where = str(error) + "".join(getattr(error, "__notes__", []))
+    told = "" if row.name == "mute" else str(error)
+    assert row.text in told
+    where = told + "".join(getattr(error, "__notes__", []))
     assert f"item {VICTIM}" in where and "task 0" in where and row.func.__name__ in where
     assert row.remote in str(error.__cause__)
     if row.original is not None:
@@ -280,29 +280,18 @@ def test_3_a_worker_killed_while_idle_harms_nobody(start: str) -> None:
 def test_4_all_workers_killed_at_once(start: str, tmp_path: Path) -> None:
     marks, gate = tmp_path / "marks", tmp_path / "gate"
     marks.mkdir()
-    pids: IMap[Any] = IMap(**dict(ENGINES[start], worker_num=4))
-    asked = pids.add_task(work.pid, count())
-    waiting = pids.add_task(work.mark_and_wait, range(40), (str(marks), str(gate)))
-    with pids:
-        alive = set()
-        while len(alive) < 4:
-            alive.add(next(asked))
-        # Whichever workers the four items run in: the map has no others.
-        assert until(lambda: len(list(marks.iterdir())) == 4)
-        for victim in alive:
+    with IMap(work.mark_and_wait, range(40), (str(marks), str(gate)), **dict(ENGINES[start], worker_num=4)) as imap:
+        assert until(lambda: len(found := [mark.read_text() for mark in marks.iterdir()]) == 4 and all(found))
+        pids = {int(mark.read_text()) for mark in marks.iterdir()}
+        assert len(pids) == 4
+        for victim in pids:
             os.kill(victim, signal.SIGKILL)
-        assert until(lambda: pids.statistics().replaced == 4, SOON)
+        assert until(lambda: imap.statistics().replaced == 4, SOON)
         gate.touch()
-        found = []
-        for _ in range(40):
-            try:
-                found.append(next(waiting))
-            except WorkerDied as error:
-                assert error.exitcode == -signal.SIGKILL and error.pid in alive
-                found.append(("died", error.index))
-        deaths = [outcome[1] for outcome in found if isinstance(outcome, tuple)]
-        assert len(deaths) == 4 and sorted(deaths) == [0, 1, 2, 3]
-        assert [outcome for outcome in found if not isinstance(outcome, tuple)] == list(range(4, 40))
+        found = outcomes(imap)
+    assert [error.index for kind, error in found if kind == "error"] == [0, 1, 2, 3]
+    assert {error.pid for kind, error in found if kind == "error"} == pids
+    assert [value for kind, value in found if kind == "value"] == list(range(4, 40))
 
 
 @pytest.mark.slow

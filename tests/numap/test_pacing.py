@@ -104,7 +104,9 @@ def test_bounds_of_several_tasks_follow_the_most_expensive() -> None:
 
 def test_bounds_are_capped_in_items_and_bytes() -> None:
     assert settled(1e-7).grown_bound(BOUND_CAP, [0]) == BOUND_CAP
-    assert settled(1e-7, nbytes=BOUND_BYTES // 100, workers=2).grown_bound(64, [0]) == 100
+    large = settled(1e-7, nbytes=BOUND_BYTES >> 10, workers=16)
+    assert large.grown_bound(600, [0]) == 1 << 10, "so many have that many bytes"
+    assert settled(1e-7, nbytes=2 * BOUND_BYTES, workers=16).grown_bound(32, [0]) == 32
 
 
 def test_input_bytes_count_too() -> None:

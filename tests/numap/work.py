@@ -123,8 +123,8 @@ def error_value(x: int) -> Exception:
 
 
 def mark(x: Any, folder: str) -> Any:
-    """Leaves a file as the sign that an item has begun."""
-    Path(folder, str(x)).touch()
+    """Leaves a file with the pid as the sign that an item has begun."""
+    Path(folder, str(x)).write_text(str(os.getpid()))
     return x
 
 

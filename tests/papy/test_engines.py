@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from itertools import count, islice
 from typing import Any
@@ -33,7 +34,11 @@ def plain(function: Any, pool: IMap[Any] | None = None, **options: Any) -> Piper
 
 
 def test_a_chain_on_one_pool(pool: IMap[Any]) -> None:
-    dagger = Dagger(pipes=[(plain(work.double, pool), plain(work.increment, pool), plain(work.double, pool))])
+    pipers = [plain(work.double, pool, name="first"), plain(work.increment, pool), plain(work.double, pool)]
+    dagger = Dagger(pipes=[pipers])
+    with dagger:
+        dagger.start([range(3)])
+        assert pool.statistics().tasks[0].label == "first"
     for size in (1000, 3):
         assert list(dagger.results([range(size)])) == [4 * x + 2 for x in range(size)]
 
@@ -112,6 +117,39 @@ def test_what_the_engine_can_not_deliver_fails_in_its_place(processes: IMap[Any]
         assert isinstance(error.exception.original, SystemExit)
     else:
         assert isinstance(error.exception, kind)
+
+
+def test_the_piper_that_killed_its_worker_is_blamed(processes: IMap[Any]) -> None:
+    pipers = [plain(function, processes) for function in (work.double, work.kill_at_two, float, str)]
+    results = list(Dagger(pipes=[pipers]).results([range(3)]))
+    assert results[::2] == ["0.0", "4.0"]
+    assert (results[1].piper, results[1].index, results[1].exception.index) == (pipers[1].name, 1, 1)
+    done = Dagger(pipes=[pipers]).run([range(3)])
+    assert done.failures == {piper: int(piper is pipers[1]) for piper in pipers}
+    assert done.items == dict(zip(pipers, [3, 3, 2, 2], strict=True))
+
+
+@pytest.mark.parametrize("ends", ["output", "outputs", "linear join", "parallel join"])
+def test_an_unordered_imap_keeps_the_order_only_where_results_are_paired(ends: str) -> None:
+    pool: IMap[Any] = IMap(worker_type="thread", worker_num=2, ordered=False)
+    second = threading.Event()
+
+    def overtaken(x: int) -> int:
+        if x == 0:
+            second.wait(30)
+        else:
+            second.set()
+        return x
+
+    root, same = plain(overtaken, pool), plain(work.increment)
+    dagger = Dagger([root])
+    if ends == "outputs":
+        dagger.add_piper(same)
+    elif ends != "output":
+        join = plain(work.pair, pool if ends == "parallel join" else None)
+        dagger.add_pipes([(root, join), (same, join)])
+    results = list(dagger.results([range(2)] * len(dagger.get_inputs())))
+    assert results == ([1, 0] if ends == "output" else [(0, 1), (1, 2)])
 
 
 def test_stopping_in_the_middle_leaves_everything_ready_for_the_next_run(pool: IMap[Any]) -> None:

@@ -1,0 +1,150 @@
+"""Workers that are forks of the caller itself: opt-in, for code that must inherit what the caller holds.
+
+They have what a fork can have: no subreaper above them, so a program that leaves its worker's process group and outlives
+it is out of reach; and the caller's threads do not exist in them, whatever locks these held.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import warnings
+from collections import deque
+from typing import NoReturn
+
+from . import _worker
+from ._channel import Channel
+from ._crew import WorkerHandle, new_worker
+from ._platform import die_with_pipe, process_tree
+
+_life: tuple[int, int] | None = None
+_life_lock = threading.Lock()
+
+
+def _life_pipe() -> int:
+    """The read end of a pipe whose only write end is this process's."""
+    global _life
+    with _life_lock:
+        if _life is None:
+            _life = os.pipe()
+        return _life[0]
+
+
+def _after_fork() -> None:
+    """A child must not hold the write end: it would keep its siblings alive after the caller."""
+    global _life, _life_lock
+    _life_lock = threading.Lock()
+    if _life is not None:
+        os.close(_life[1])
+        _life = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class ForkCrew:
+    """The workers of one map as forks of this process; the same face as `Crew`."""
+
+    def __init__(self) -> None:
+        self._numbers = 0
+        self.workers: dict[int, WorkerHandle] = {}
+        self.connection, self._ring = socket.socketpair()
+        self.connection.setblocking(False)
+        self._exits: deque[tuple[int, int | None]] = deque()
+
+    def spawn(self) -> WorkerHandle:
+        """Forks a worker."""
+        self._numbers += 1
+        handle, theirs = new_worker(self._numbers)
+        life = _life_pipe()
+        mine = [other.channel for other in self.workers.values()] + [handle.channel]
+        with warnings.catch_warnings():
+            # 3.12 and later warn of forks of a process with threads; who asked for "fork" has been told.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            _become_worker(mine, theirs.detach(), handle.page.fd, life)
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
+        theirs.close()
+        handle.page.close_fd()
+        handle.pid = pid
+        self.workers[handle.number] = handle
+        # A thread each: a process can be waited for without polling only by who does nothing else, or by a pidfd,
+        # which not every system has.
+        args = (pid, handle.number, self._exits, self._ring)
+        threading.Thread(target=_watch, args=args, daemon=True, name="numap-fork").start()
+        return handle
+
+    def kill(self, handle: WorkerHandle) -> None:
+        """Kills a worker, its process group and its descendants."""
+        if handle.pid is None:
+            return
+        tree = process_tree(handle.pid)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(handle.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(handle.pid, signal.SIGKILL)
+        for pid in tree:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+    def reports(self) -> list[tuple[WorkerHandle, int | None]]:
+        """Workers that have exited since the last call, with their exit codes."""
+        with contextlib.suppress(BlockingIOError):
+            while self.connection.recv(4096):
+                pass
+        found = []
+        while self._exits:
+            number, code = self._exits.popleft()
+            handle = self.workers.pop(number, None)
+            if handle is not None:
+                if handle.pid is not None:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(handle.pid, signal.SIGKILL)
+                found.append((handle, code))
+        return found
+
+    def close(self) -> None:
+        """Kills all workers."""
+        for handle in self.workers.values():
+            self.kill(handle)
+            handle.close()
+        self.workers.clear()
+        self.connection.close()
+
+
+def _watch(pid: int, number: int, exits: deque[tuple[int, int | None]], ring: socket.socket) -> None:
+    """The life of a thread that waits for a worker's exit."""
+    try:
+        code: int | None = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        # Somebody in this process waits for any child and was first.
+        code = None
+    exits.append((number, code))
+    with contextlib.suppress(OSError):
+        ring.send(b"\0")
+
+
+def _become_worker(channels: list[Channel], sock: int, page: int, life: int) -> NoReturn:
+    """In the child: lets go of the other workers' sockets and serves."""
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        die_with_pipe(life)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        for channel in channels:
+            channel.close()
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        _worker.main(sock, page)
+        code = 0
+    finally:
+        os._exit(code)

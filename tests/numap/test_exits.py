@@ -1,0 +1,576 @@
+"""Guarantees 9 to 16, 55, 57 and 58: however a program ends, it ends soon and nothing of it is left."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from numap import IMap, StateError
+from tests.numap import work
+from tests.numap.programs import ENGINES, SIGKILL, SIGTERM, SOON, STARTS, Program, run, until
+
+ALL = ("default", "spawn", "thread", "serial")
+WORKERS = ("default", "spawn", "thread")
+PROCESSES = ("default", "spawn")
+
+
+@dataclass(frozen=True)
+class End:
+    """How a program ends: its code, after "ready" perhaps a signal, and then exit code, stdout and the last of stderr.
+
+    ``stderr`` is a regular expression for all of it.
+    """
+
+    number: int
+    name: str
+    code: str
+    exitcode: int = 0
+    stdout: str = ""
+    stderr: str = ""
+    signal: int = 0
+    engines: tuple[str, ...] = WORKERS
+
+
+#: One result comes, the other items take for ever.
+STUCK = """
+def stuck(x):
+    if x:
+        time.sleep(600)
+    return x
+"""
+TRACEBACK = r"Traceback \(most recent call last\):\n(  .*\n)+KeyError: 'mine'\n"
+CHAIN = """
+imap = IMap(**OPTIONS)
+a = imap.add_task(lambda x: x + 1, itertools.count())
+b = imap.add_task(lambda x: 2 * x, a)
+imap.start()
+say(next(b))
+"""
+
+ENDS = [
+    End(10, "normal", "say(sum(IMap(lambda x: x + 1, range(100), **OPTIONS)))", stdout="5050\n", engines=ALL),
+    End(
+        10, "break-infinite", "for y in IMap(lambda x: x, itertools.count(), **OPTIONS):\n    if y == 3: say(y); break",
+        stdout="3\n", engines=ALL,
+    ),
+    End(
+        10, "break-and-the-generator-is-dropped", """
+gone = threading.Event()
+def source():
+    try:
+        yield from itertools.count()
+    finally:
+        gone.set()
+for y in IMap(lambda x: x, source(), **OPTIONS):
+    if y == 3: break
+say(gone.wait(20))""", stdout="True\n", engines=ALL,
+    ),
+    End(10, "break-stuck-items", STUCK + "for y in IMap(stuck, itertools.count(), **OPTIONS): break\nsay(y)", stdout="0\n"),
+    End(
+        10, "break-blocking-input", """
+def source():
+    yield 1
+    time.sleep(600)
+for y in IMap(lambda x: x, source(), **OPTIONS): break
+say(y)""", stdout="1\n", engines=ALL[:3],
+    ),
+    End(
+        11, "exception-in-the-loop", "for y in IMap(lambda x: x, itertools.count(), **OPTIONS):\n    raise KeyError('mine')",
+        exitcode=1, stderr=TRACEBACK, engines=ALL,
+    ),
+    End(
+        11, "exception-with-stuck-items", STUCK + "for y in IMap(stuck, range(9), **OPTIONS):\n    raise KeyError('mine')",
+        exitcode=1, stderr=TRACEBACK,
+    ),
+    End(
+        11, "forgotten", "imap = IMap(lambda x: x, itertools.count(), **OPTIONS)\nsay(next(imap))", stdout="0\n", engines=ALL,
+    ),
+    End(11, "forgotten-stuck-items", STUCK + "imap = IMap(stuck, range(9), **OPTIONS)\nsay(next(imap))", stdout="0\n"),
+    End(11, "forgotten-chain", CHAIN, stdout="2\n", engines=ALL),
+    End(11, "forgotten-in-a-cycle", "x = [IMap(lambda x: x, itertools.count(), **OPTIONS)]\nx.append(x)\ndel x", engines=ALL),
+    End(11, "never-started", "imap = IMap(**OPTIONS)\nimap.add_task(str, itertools.count())", engines=ALL),
+    End(
+        11, "blocking-input", """
+def source():
+    yield 1
+    threading.Event().wait()
+imap = IMap(lambda x: x, source(), **OPTIONS)
+say(next(imap))""", stdout="1\n",
+    ),
+    End(
+        11, "sys-exit", STUCK + "for y in IMap(stuck, range(9), **OPTIONS): sys.exit(3)", exitcode=3,
+    ),
+    End(
+        11, "sys-exit-serial", "for y in IMap(str, itertools.count(), **OPTIONS): sys.exit(3)", exitcode=3, engines=("serial",)
+    ),
+    End(13, "os-exit", STUCK + "for y in IMap(stuck, range(9), **OPTIONS): os._exit(4)", exitcode=4),
+    End(
+        11, "while-a-daemon-thread-iterates", """
+imap = IMap(lambda x: x, itertools.count(), **OPTIONS)
+some = threading.Event()
+def consume():
+    for y in imap:
+        if y == 100: some.set()
+threading.Thread(target=consume, daemon=True).start()
+say(some.wait(20))""", stdout="True\n", engines=ALL,
+    ),
+    End(
+        11, "a-consumer-in-a-thread-gets-all", """
+def consume():
+    say(sum(IMap(lambda x: time.sleep(0.01) or x, range(50), **OPTIONS)))
+threading.Thread(target=consume).start()""", stdout="1225\n", engines=ALL,
+    ),
+    End(
+        11, "a-consumer-in-a-thread-of-a-map-of-main", """
+imap = IMap(lambda x: time.sleep(0.01) or x, range(50), **OPTIONS)
+threading.Thread(target=lambda: say(sum(imap))).start()""", stdout="1225\n", engines=ALL,
+    ),
+    End(
+        14, "made-in-a-thread-that-has-ended", """
+found = []
+thread = threading.Thread(target=lambda: found.append(IMap(lambda x: time.sleep(0.01) or x, range(50), **OPTIONS)))
+thread.start(); thread.join(); del thread
+time.sleep(0.2)
+say(sum(found[0]))""", stdout="1225\n", engines=ALL,
+    ),
+    End(
+        9, "stop-in-atexit", """
+import atexit
+imap = IMap(lambda x: x, itertools.count(), **OPTIONS)
+atexit.register(imap.stop)
+say(next(imap))""", stdout="0\n", engines=ALL,
+    ),
+    End(
+        9, "shutdown-and-again", """
+import numap
+imap = IMap(lambda x: x, itertools.count(), **OPTIONS)
+say(next(imap))
+numap.shutdown(); numap.shutdown()
+say(list(IMap(lambda x: x, range(3), **OPTIONS)))""", stdout="0\n[0, 1, 2]\n", engines=ALL,
+    ),
+    End(
+        15, "forgotten-with-programs", """
+imap = IMap(lambda x: subprocess.run(["sleep", "600"]) if x else x, range(9), **OPTIONS)
+say(next(imap))""", stdout="0\n", engines=PROCESSES,
+    ),
+    End(
+        57, "a-map-inside-an-item", """
+def inner(x):
+    return sum(IMap(lambda y: x * y, range(4)))
+say(list(IMap(inner, range(4), **OPTIONS)))""", stdout="[0, 6, 12, 18]\n", engines=ALL,
+    ),
+    End(
+        57, "a-map-inside-an-item-of-a-map-inside-an-item", """
+def inner(x, depth):
+    return sum(IMap(inner, range(2), (depth - 1,))) if depth else 1
+say(list(IMap(inner, range(2), (2,), **OPTIONS)))""", stdout="[4, 4]\n", engines=("default", "serial"),
+    ),
+    End(
+        57, "a-map-inside-an-item-is-forgotten-with-it", """
+def inner(x):
+    global imap
+    imap = IMap(lambda y: time.sleep(600 * y), range(4))
+    return next(imap)
+say(list(IMap(inner, range(2), **OPTIONS)))""", stdout="[None, None]\n", engines=PROCESSES,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("end", "engine"), [pytest.param(end, engine, id=f"{end.number}-{end.name}-{engine}") for end in ENDS for engine in end.engines]
+)
+def test_a_program_ends_by_itself(end: End, engine: str, tmp_path: Path) -> None:
+    with Program(tmp_path, end.code, engine) as program:
+        if end.name not in ("normal", "never-started") and end.stdout:
+            program.wait_for(end.stdout.splitlines()[-1])
+            program.ends(end.exitcode, SOON)
+        else:
+            program.ends(end.exitcode)
+        assert program.left() == []
+        assert program.stdout == end.stdout
+        assert re.fullmatch(end.stderr, program.stderr), program.stderr
+
+
+# ---------------------------------------------------------------------- a signal to the program
+
+STATES = {
+    # Ready means that all workers are in that state.
+    "idle": "imap = IMap(lambda x: x, range(9), **OPTIONS)\nnext(imap)\nsay('ready')\ntime.sleep(600)",
+    "finished": "imap = IMap(lambda x: x, range(9), **OPTIONS)\nlist(imap)\nsay('ready')\ntime.sleep(600)",
+    "waiting-for-input": """
+def source():
+    yield 1
+    time.sleep(600)
+for y in IMap(lambda x: x, source(), **OPTIONS): say('ready')""",
+    "asleep": "for y in IMap(lambda x: say('ready') or time.sleep(600), range(9), **OPTIONS): pass",
+    "busy": """
+def busy(x):
+    say('ready')
+    while True: pass
+for y in IMap(busy, range(9), **OPTIONS): pass""",
+    "stuck-in-c": """
+def stuck(x):
+    say('ready')
+    return pow(3, 1 << 10_000_000, (1 << 50_000) + 1) if x else sum(itertools.repeat(0))
+for y in IMap(stuck, range(9), **OPTIONS): pass""",
+    "stuck-initializer": """
+def stuck():
+    say('ready')
+    time.sleep(600)
+for y in IMap(str, range(9), initializer=stuck, **OPTIONS): pass""",
+    "in-programs": """
+def program(x):
+    process = subprocess.Popen(["sleep", "600"])
+    say('ready')
+    process.wait()
+for y in IMap(program, range(9), **OPTIONS): pass""",
+    "in-programs-of-programs": """
+for y in IMap(lambda x: os.system("sh -c 'echo ready; sleep 600 & wait' & wait"), range(9), **OPTIONS): pass""",
+    "in-a-program-in-a-session-of-its-own": """
+def program(x):
+    process = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    say('ready')
+    process.wait()
+for y in IMap(program, range(9), **OPTIONS): pass""",
+    "ignoring-signals": """
+def deaf(x):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(number, signal.SIG_IGN)
+    say('ready')
+    time.sleep(600)
+for y in IMap(deaf, range(9), **OPTIONS): pass""",
+    "made-in-a-thread-that-has-ended": """
+def main():
+    global imap
+    imap = IMap(lambda x: say('ready') or time.sleep(600), range(9), **OPTIONS)
+thread = threading.Thread(target=main)
+thread.start(); thread.join()
+time.sleep(600)""",
+    "with-a-map-inside-an-item": """
+def inner(x):
+    return list(IMap(lambda y: say('ready') or time.sleep(600), range(4)))
+for y in IMap(inner, range(9), **OPTIONS): pass""",
+    "sending-much": """
+for n, y in enumerate(IMap(lambda x: bytes(10_000_000), itertools.count(), **OPTIONS)):
+    if n == 3: say('ready')""",
+    "receiving-much": """
+for n, y in enumerate(IMap(len, (bytes(10_000_000) for _ in itertools.count()), **OPTIONS)):
+    if n == 3: say('ready')""",
+}
+
+
+@pytest.mark.parametrize("engine", PROCESSES)
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("number", [SIGKILL, SIGTERM], ids=["13-sigkill", "16-sigterm"])
+def test_a_signal_to_the_program(number: int, state: str, engine: str, tmp_path: Path) -> None:
+    with Program(tmp_path, STATES[state], engine) as program:
+        program.wait_for("ready")
+        assert len(program.alive()) >= 3  # the caller, the starter and a worker
+        program.send(number)
+        program.check_clean_end(-number, within=SOON)
+
+
+@pytest.mark.parametrize("engine", PROCESSES)
+def test_13_sigkill_to_the_process_group(engine: str, tmp_path: Path) -> None:
+    with Program(tmp_path, STATES["in-programs"], engine) as program:
+        program.wait_for("ready")
+        program.send_group(SIGKILL)
+        program.check_clean_end(-SIGKILL, within=SOON)
+
+
+@pytest.mark.parametrize("engine", WORKERS)
+def test_16_the_users_own_handler_of_sigterm(engine: str, tmp_path: Path) -> None:
+    code = STUCK + (
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
+        "for y in IMap(stuck, range(9), **OPTIONS): say('ready')\n"
+    )
+    with Program(tmp_path, code, engine) as program:
+        program.wait_for("ready")
+        program.send(SIGTERM)
+        program.check_clean_end(5, within=SOON)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", PROCESSES)
+def test_13_sigkill_at_any_moment(engine: str, tmp_path: Path) -> None:
+    """Also during the start: of the interpreter, of the starter, of the workers."""
+    code = "while True:\n    with IMap(lambda x: x, range(50), **OPTIONS) as imap: next(imap)"
+    dice = random.Random(13)
+    for _ in range(20):
+        with Program(tmp_path, code, engine) as program:
+            time.sleep(dice.uniform(0.02, 0.4))
+            program.send(SIGKILL)
+            program.check_clean_end(-SIGKILL, within=SOON)
+
+
+# ---------------------------------------------------------------------- stop
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_9_stop_in_every_state(engine: str) -> None:
+    imap: IMap[Any] = IMap(**ENGINES[engine])
+    imap.stop()
+    imap.add_task(work.identity, range(3))
+    imap.stop()
+    imap.stop()
+    imap = IMap(work.identity, range(3), **ENGINES[engine])
+    assert list(imap) == [0, 1, 2]
+    imap.stop()
+    imap.stop()
+    with pytest.raises(StateError, match="next"):
+        next(imap)
+
+
+@pytest.mark.parametrize("engine", WORKERS)
+def test_9_stop_from_another_thread_while_items_run_and_the_input_blocks(engine: str, tmp_path: Path) -> None:
+    gate = threading.Event()
+
+    def source() -> Iterator[int]:
+        yield from range(2)
+        gate.wait()
+
+    (tmp_path / "marks").mkdir()
+    imap = IMap(work.mark_and_wait, source(), (str(tmp_path / "marks"), str(tmp_path / "gate")), **ENGINES[engine])
+    assert until(lambda: len(list((tmp_path / "marks").iterdir())) == 2)
+    raised = []
+
+    def consume() -> None:
+        try:
+            next(imap)
+        except StateError as error:
+            raised.append(str(error))
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    stopper = threading.Thread(target=imap.stop)
+    began = time.monotonic()
+    stopper.start()
+    stopper.join(10)
+    consumer.join(10)
+    assert time.monotonic() - began < SOON
+    assert len(raised) == 1 and "stop" in raised[0]
+    gate.set()
+    (tmp_path / "gate").touch()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_9_stop_from_many_threads_while_others_read(engine: str) -> None:
+    for _ in range(10):
+        imap = IMap(work.identity, count(), **ENGINES[engine])
+
+        def consume(imap: IMap[int] = imap) -> None:
+            with suppress(StateError):
+                for _ in imap:
+                    pass
+
+        threads = [threading.Thread(target=consume) for _ in range(3)]
+        threads += [threading.Thread(target=imap.stop) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert not any(thread.is_alive() for thread in threads)
+
+
+@pytest.mark.parametrize("engine", PROCESSES)
+def test_15_what_an_item_started_goes_with_stop(engine: str, tmp_path: Path) -> None:
+    code = STATES["in-programs"].replace("for y in", "imap =").replace(": pass", "") + (
+        "\nsys.stdin.read()\nimap.stop()\nsay('stopped')\ntime.sleep(600)"
+    )
+    with Program(tmp_path, code, engine) as program:
+        program.wait_for("stopped")
+        # The caller and the starter stay.
+        assert until(lambda: len(program.alive()) == 2, SOON), program.left(0)
+        assert not any("sleep" in process.name() for process in program.alive())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_12_200_maps_leave_nothing(engine: str) -> None:
+    own = psutil.Process()
+    rounds = 20 if engine == "spawn" else 220
+
+    def one(number: int) -> None:
+        imap = IMap(work.identity, range(10) if number % 2 else iter(range(10)), **ENGINES[engine])
+        if number % 3:
+            assert next(imap) == 0
+        if number % 5 == 0:
+            assert list(imap)[-1] == 9
+        if number % 2:
+            imap.stop()
+
+    def resources() -> tuple[int, int, int, int]:
+        maps = sum(b"/memfd:" in line or b"/dev/shm" in line for line in Path("/proc/self/maps").read_bytes().splitlines())
+        return own.num_fds(), threading.active_count(), len(own.children(recursive=True)), maps
+
+    one(1)
+    gc.collect()
+    assert until(lambda: len(own.children(recursive=True)) <= 1, 5)
+    before = resources()
+    for number in range(rounds):
+        one(number)
+    gc.collect()
+    until(lambda: resources() == before, 5)
+    assert resources() == before
+
+
+@pytest.mark.parametrize("engine", PROCESSES)
+def test_12_what_a_dropped_map_holds_goes_at_once(engine: str) -> None:
+    own = psutil.Process()
+    imap = IMap(work.identity, count(), **ENGINES[engine])
+    assert next(imap) == 0
+    workers = {child.pid for child in own.children(recursive=True)}
+    assert len(workers) >= 3
+    del imap
+    assert until(lambda: len(own.children(recursive=True)) == 1, SOON)
+
+
+# ---------------------------------------------------------------------- the starter, forks, maps in maps
+
+STARTER = """
+def starter():
+    own = os.getpid()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat") as stat, open(f"/proc/{name}/cmdline") as cmdline:
+                    if int(stat.read().rpartition(")")[2].split()[1]) == own and "_starter" in cmdline.read():
+                        return int(name)
+            except OSError:
+                pass
+"""
+
+
+@pytest.mark.parametrize("engine", PROCESSES)
+@pytest.mark.parametrize("times", [1, 5])
+def test_55_the_starter_is_killed(times: int, engine: str, tmp_path: Path) -> None:
+    code = STARTER + f"""
+found = []
+killed = set()
+for y in IMap(lambda x: time.sleep(0.005) or x, range(200), **OPTIONS):
+    found.append(y)
+    if y in range(20, 20 + 30 * {times}, 30):
+        killed.add(starter())
+        os.kill(starter(), signal.SIGKILL)
+assert found == list(range(200)), found
+say(len(killed))
+"""
+    assert run(tmp_path, code, engine).stdout == f"{times}\n"
+
+
+def test_55_the_starter_is_killed_between_maps(tmp_path: Path) -> None:
+    code = STARTER + """
+for _ in range(3):
+    say(list(IMap(lambda x: x, range(3), **OPTIONS)))
+    os.kill(starter(), signal.SIGKILL)
+"""
+    assert run(tmp_path, code).stdout == 3 * "[0, 1, 2]\n"
+
+
+def test_55_the_starter_is_stopped_with_programs_running(tmp_path: Path) -> None:
+    code = STARTER + """
+import numap
+imap = IMap(lambda x: time.sleep(600), range(9), **OPTIONS)
+time.sleep(0.3)
+os.kill(starter(), signal.SIGKILL)
+time.sleep(0.3)
+numap.shutdown()
+say("down")
+time.sleep(600)
+"""
+    with Program(tmp_path, code) as program:
+        program.wait_for("down")
+        assert until(lambda: len(program.alive()) == 1, SOON)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_58_the_user_forks_while_a_map_runs(engine: str, tmp_path: Path) -> None:
+    code = """
+from numap import StateError
+imap = IMap(lambda x: time.sleep(0.002) or x, range(300), **OPTIONS)
+found = [next(imap) for _ in range(20)]
+read, write = os.pipe()
+children = []
+for number in range(3):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            next(imap)
+        except StateError as error:
+            os.write(write, b"StateError\\n")
+        if number == 0:
+            imap.stop()
+        elif number == 1:
+            del imap
+        text = str(list(IMap(lambda x: -x, range(3), **OPTIONS)))
+        os.write(write, text.encode() + b"\\n")
+        sys.exit()
+    children.append(pid)
+found += imap
+codes = [os.waitpid(pid, 0)[1] for pid in children]
+os.close(write)
+say(found == list(range(300)), codes, sorted(os.read(read, 1000).decode().split("\\n")))
+"""
+    expected = ["", *3 * ["StateError"], *3 * ["[0, -1, -2]"]]
+    assert run(tmp_path, code, engine).stdout == f"True [0, 0, 0] {sorted(expected)}\n"
+
+
+@pytest.mark.parametrize("engine", PROCESSES)
+def test_58_the_parent_ends_first_and_the_child_goes_on(engine: str, tmp_path: Path) -> None:
+    code = """
+imap = IMap(lambda x: x, itertools.count(), **OPTIONS)
+next(imap)
+if os.fork() == 0:
+    parent = os.getppid()
+    while os.getppid() == parent: time.sleep(0.01)
+    say(list(IMap(lambda x: -x, range(3), **OPTIONS)))
+"""
+    with Program(tmp_path, code, engine) as program:
+        program.ends(0)
+        assert until(lambda: program.stdout == "[0, -1, -2]\n", 20)
+        assert program.left() == [] and program.stderr == ""
+
+
+@pytest.mark.parametrize("engine", PROCESSES)
+def test_57_a_map_inside_an_item_dies_with_it(engine: str, tmp_path: Path) -> None:
+    code = """
+def inner(x):
+    if x:
+        return x
+    imap = IMap(lambda y: say("ready", os.getpid()) or time.sleep(600), range(4))
+    next(imap)
+imap = IMap(lambda x: inner(x), range(9), **OPTIONS)
+sys.stdin.read()
+time.sleep(1000)
+"""
+    with Program(tmp_path, code, engine) as program:
+        assert until(lambda: "ready" in program.stdout)
+        innermost = psutil.Process(int(program.stdout.split()[1]))
+        worker = innermost.parent().parent()
+        assert worker.pid != program.pid
+        os.kill(worker.pid, signal.SIGKILL)
+        assert until(lambda: not innermost.is_running() or innermost.status() == psutil.STATUS_ZOMBIE, SOON)
+
+
+def test_the_users_signal_handlers_are_untouched(tmp_path: Path) -> None:
+    code = """
+before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+imap = IMap(lambda x: x, itertools.count(), **OPTIONS)
+next(imap)
+during = {number: signal.getsignal(number) for number in signal.valid_signals()}
+imap.stop()
+say(before == during == {number: signal.getsignal(number) for number in signal.valid_signals()}, signal.set_wakeup_fd(-1))
+"""
+    assert run(tmp_path, code).stdout == "True -1\n"
