@@ -104,7 +104,7 @@ class Dagger(DictGraph[Piper]):
     def add_edge(self, edge: tuple[Piper, Piper], double: bool = False) -> None:
         """Add an edge from a consumer to its producer, see `DictGraph.add_edge`; DaggerError if that makes a cycle."""
         self._allowed("change")
-        self._refuse_cycle([*edge[::-1], edge[1]] if double else edge[::-1])
+        _refuse_cycle(self, [*edge[::-1], edge[1]] if double else edge[::-1])
         super().add_edge(edge)
 
     def del_edge(self, edge: tuple[Piper, Piper], double: bool = False) -> None:
@@ -179,7 +179,7 @@ class Dagger(DictGraph[Piper]):
         pipers = [self.resolve(piper, forgive=True) or self._made(piper) for piper in pipe]
         if not pipers:
             raise DaggerError("a pipe needs at least one piper")
-        self._refuse_cycle(pipers)
+        _refuse_cycle(self, pipers)
         for piper in pipers:
             self.add_node(piper, branch=branch)
         for up, down in pairwise(pipers):
@@ -244,30 +244,6 @@ class Dagger(DictGraph[Piper]):
             return Piper(piper)
         except PiperError as error:
             raise DaggerError(f"no Piper can be made of {piper!r}: {error}") from error
-
-    def _refuse_cycle(self, pipe: Iterable[Piper]) -> None:
-        """Raise a DaggerError if the pipe together with the graph has a cycle."""
-        pipers = list(pipe)
-        seen: set[Piper] = set()
-        for piper in pipers:
-            if piper in seen:
-                raise DaggerError(f"a cycle: {piper.name} would feed itself")
-            seen.add(piper)
-        # Whatever feeds one of the pipe must not stand later in it. What feeds nothing yet can't be met on the way.
-        later = {piper for piper in pipers[1:] if piper in self and self.incoming_edges(piper)}
-        seen.clear()
-        for piper in pipers:
-            if not later:
-                return
-            later.discard(piper)
-            ahead = [piper]
-            while ahead:
-                for up in self.get(ahead.pop(), ()):
-                    if up in later:
-                        raise DaggerError(f"a cycle: {up.name} feeds {piper.name} already")
-                    if up not in seen:
-                        seen.add(up)
-                        ahead.append(up)
 
     # the run ---------------------------------------------------------------
 
@@ -360,3 +336,28 @@ class Dagger(DictGraph[Piper]):
         if (self._state, call) not in _MOVES:
             raise DaggerError(f"{call} is not possible while the Dagger is {self._state}")
         return _MOVES[self._state, call]
+
+
+def _refuse_cycle(graph: DictGraph[Piper], pipe: Iterable[Piper]) -> None:
+    """Raise a DaggerError if the pipe together with the graph has a cycle."""
+    pipers = list(pipe)
+    seen: set[Piper] = set()
+    for piper in pipers:
+        if piper in seen:
+            raise DaggerError(f"a cycle: {piper.name} would feed itself")
+        seen.add(piper)
+    # Whatever feeds one of the pipe must not stand later in it. What feeds nothing yet can't be met on the way.
+    later = {piper for piper in pipers[1:] if piper in graph and graph.incoming_edges(piper)}
+    seen.clear()
+    for piper in pipers:
+        if not later:
+            return
+        later.discard(piper)
+        ahead = [piper]
+        while ahead:
+            for up in graph.get(ahead.pop(), ()):
+                if up in later:
+                    raise DaggerError(f"a cycle: {up.name} feeds {piper.name} already")
+                if up not in seen:
+                    seen.add(up)
+                    ahead.append(up)

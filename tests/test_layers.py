@@ -18,7 +18,8 @@ LAYERS = {
         _worker
         _starter
         _crew
-        engines engines.threads engines.serial engines.processes
+        _forks
+        engines engines._books engines.threads engines.serial engines.processes
         _source _outlet _streams _lane _manager
         _build
         _imap _imports

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import selectors
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 PATIENCE = 0.010
 #: Seconds for a write to shared memory to be seen by the other side, and more.
 SETTLE = 0.001
-#: Workers that may die in a row while they start: killed by others, for what is wrong with them all would kill every one.
+#: Workers that may die in a row while they start: what is wrong with them all kills every one.
 STILLBORN = 4
+#: The same for workers that somebody killed (an operator, the kernel for want of memory), which is bad luck at first.
+STILLBORN_KILLED = 50
 #: Seconds that finalizers get at the end of a map before their workers are killed.
 GRACE = 2.0
 
@@ -408,7 +411,7 @@ class ProcessEngine:
             self._events.append(self._verdict(slot, handle, job, running, started, exitcode))
         else:
             self._stillborn += 1
-            if self._stillborn > STILLBORN:
+            if self._stillborn > (STILLBORN_KILLED if exitcode == -signal.SIGKILL else STILLBORN):
                 self._give_up(f"{self._stillborn} worker processes ended before they were ready ({exit_text(exitcode)})")
                 return
         self._refill(slot)

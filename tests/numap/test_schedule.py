@@ -343,7 +343,7 @@ class History:
         self.ready[root] += range(self.pulled[root], self.pulled[root] + count)
         self.pulled[root] += count
         schedule.arrive(root, count)
-        if count < promised or self.random.random() < 0.5 and count == left:
+        if count < promised or (self.random.random() < 0.5 and count == left):
             schedule.close(root)
             self.open.discard(root)
         return True

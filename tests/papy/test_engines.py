@@ -119,6 +119,27 @@ def test_what_the_engine_can_not_deliver_fails_in_its_place(processes: IMap[Any]
         assert isinstance(error.exception, kind)
 
 
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_a_slow_branch_holds_the_others_back(kind: str) -> None:
+    pulled = done = furthest = 0
+
+    def data() -> Iterator[int]:
+        nonlocal pulled, furthest
+        for pulled in count(1):
+            furthest = max(furthest, pulled - done)
+            yield pulled
+
+    bounded: IMap[Any] = IMap(worker_type=kind, worker_num=2, buffer=8)
+    root, slow, quick = plain(work.double), plain(work.dawdle, bounded), plain(work.increment, bounded)
+    join = plain(work.pair)
+    for row in Dagger(pipes=[(root, slow, join), (root, quick, join)]).results([data()]):
+        done += 1
+        assert row == (2 * done, 2 * done + 1)
+        if done == 500:
+            break
+    assert furthest <= 8 + 1
+
+
 def test_the_piper_that_killed_its_worker_is_blamed(processes: IMap[Any]) -> None:
     pipers = [plain(function, processes) for function in (work.double, work.kill_at_two, float, str)]
     results = list(Dagger(pipes=[pipers]).results([range(3)]))

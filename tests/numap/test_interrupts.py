@@ -1,0 +1,224 @@
+"""Guarantees 17 and 18: Ctrl-C stops what has not begun, is seen once, and loses nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.numap.programs import SIGINT, SOON, Program, run
+
+WORKERS = ("default", "spawn", "thread")
+ALL = (*WORKERS, "serial")
+
+#: Items that leave a mark when they begin, and a map of them.
+ITEMS = """
+folder = os.environ["TMPDIR"] + "/../marks"
+os.mkdir(folder)
+def slow(x):
+    with open(f"{folder}/{x}", "a") as file: file.write("+")
+    if x == 0: say("ready")
+    time.sleep(0.3)
+    return x
+def marks():
+    return {int(name): open(f"{folder}/{name}").read() for name in os.listdir(folder)}
+imap = IMap(slow, range(12), **OPTIONS)
+"""
+ONCE = re.compile(r"Traceback \(most recent call last\):\n(  .*\n)*KeyboardInterrupt\n")
+
+
+@pytest.mark.parametrize("group", [True, False], ids=["to-the-group", "to-the-program"])
+@pytest.mark.parametrize("engine", ALL)
+def test_17_uncaught(engine: str, group: bool, tmp_path: Path) -> None:
+    with Program(tmp_path, ITEMS + "for y in imap: pass", engine) as program:
+        program.wait_for("ready")
+        (program.send_group if group else program.send)(SIGINT)
+        program.ends(-SIGINT, SOON)
+        assert program.left() == []
+        assert ONCE.fullmatch(program.stderr), program.stderr
+
+
+@pytest.mark.parametrize("group", [True, False], ids=["to-the-group", "to-the-program"])
+@pytest.mark.parametrize("engine", ALL)
+def test_17_no_new_item_starts_and_who_goes_on_misses_nothing(engine: str, group: bool, tmp_path: Path) -> None:
+    code = """
+found = []
+try:
+    found.extend(imap)
+except KeyboardInterrupt:
+    begun = marks()
+    time.sleep(1)
+    say("caught", len(found), begun == marks())
+found.extend(imap)
+say(found == list(range(12)), set(marks()) == set(range(12)), set(marks().values()))
+"""
+    with Program(tmp_path, ITEMS + code, engine) as program:
+        program.wait_for("ready")
+        (program.send_group if group else program.send)(SIGINT)
+        program.ends(0)
+        caught, end = program.stdout.splitlines()[-2:]
+        assert re.fullmatch("caught [0-9]+ True", caught)
+        if engine == "serial":  # the item that was interrupted in the caller's thread runs again
+            assert end == "True True {'+', '++'}" or end == "True True {'++', '+'}"
+        else:
+            assert end == "True True {'+'}"
+        assert program.stderr == "" and program.left() == []
+
+
+@pytest.mark.parametrize("engine", ALL)
+def test_17_twice_and_in_the_users_code(engine: str, tmp_path: Path) -> None:
+    code = """
+caught = 0
+found = []
+def note(signum, frame):
+    say("interrupted")
+    raise KeyboardInterrupt
+signal.signal(signal.SIGINT, note)
+while len(found) < 12:
+    try:
+        for y in imap:
+            found.append(y)
+            if y == 5:
+                say("five")
+                time.sleep(600)
+        break
+    except KeyboardInterrupt:
+        caught += 1
+say(found == list(range(12)), caught)
+"""
+    with Program(tmp_path, ITEMS + code, engine) as program:
+        program.wait_for("ready")
+        program.send_group(SIGINT)
+        program.wait_for("interrupted")
+        program.wait_for("five")
+        program.send_group(SIGINT)
+        program.ends(0)
+        assert program.stdout.splitlines()[-1] == "True 2"
+        assert program.stderr == "" and program.left() == []
+
+
+@pytest.mark.parametrize("engine", ALL)
+def test_17_stop_after_the_interrupt(engine: str, tmp_path: Path) -> None:
+    code = """
+with imap:
+    try:
+        list(imap)
+    except KeyboardInterrupt:
+        say("caught")
+say("stopped")
+"""
+    with Program(tmp_path, ITEMS + code, engine) as program:
+        program.wait_for("ready")
+        program.send_group(SIGINT)
+        program.wait_for("stopped", SOON)
+        program.check_clean_end()
+
+
+def test_17_a_program_of_an_item_sees_no_ctrl_c_of_its_own(tmp_path: Path) -> None:
+    """The terminal signals its whole foreground group; what workers start is not in it."""
+    code = """
+def program(x):
+    code = "import time; print('ready', flush=True); time.sleep(0.5); print('whole', flush=True)"
+    return subprocess.run([sys.executable, "-c", code]).returncode
+imap = IMap(program, range(1), **OPTIONS)
+try:
+    next(imap)
+except KeyboardInterrupt:
+    say("caught")
+say(next(imap))
+"""
+    with Program(tmp_path, code) as program:
+        program.wait_for("ready")
+        program.send_group(SIGINT)
+        program.ends(0)
+        assert sorted(program.stdout.splitlines()) == ["0", "caught", "ready", "whole"]
+        assert program.stderr == ""
+
+
+# The stress: an alarm clock rings at random moments, and its handler is that of Ctrl-C. It is wound up again only where
+# the next interrupt is sure to be caught.
+STRESS = """
+import random
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+dice = random.Random(17)
+hits = 0
+found = []
+def collect(results, longest):
+    global hits
+    while True:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.000001, longest) if hits < HITS else 0)
+            found.extend(results)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            return
+        except KeyboardInterrupt:
+            hits += 1
+"""
+MAPS = {
+    "ordered": ("results = IMap(f, range(COUNT), **OPTIONS)", "found == list(range(COUNT))"),
+    "iterator": ("results = IMap(f, iter(range(COUNT)), **OPTIONS)", "found == list(range(COUNT))"),
+    "unordered": ("results = IMap(f, range(COUNT), ordered=False, **OPTIONS)", "sorted(found) == list(range(COUNT))"),
+    "large": ("results = IMap(lambda x: [x], range(COUNT), **OPTIONS)", "found == [[x] for x in range(COUNT)]"),
+    "buffer": ("results = IMap(f, range(COUNT), buffer=3, **OPTIONS)", "found == list(range(COUNT))"),
+    "errors": (
+        "results = IMap(lambda x: x if x % 7 else 1 // 0, range(COUNT), on_error='return', **OPTIONS)",
+        "[y if isinstance(y, int) else type(y) for y in found] == [x if x % 7 else ZeroDivisionError for x in range(COUNT)]",
+    ),
+    "skip": (
+        "results = IMap(lambda x: x if x % 7 else 1 // 0, range(COUNT), on_error='skip', **OPTIONS)",
+        "found == [x for x in range(COUNT) if x % 7]",
+    ),
+    "chain": (
+        "imap = IMap(**OPTIONS); results = imap.add_task(f, imap.add_task(f, range(COUNT))); imap.start()",
+        "found == list(range(COUNT))",
+    ),
+    "join": (
+        "from numap import join; imap = IMap(**OPTIONS); a = imap.add_task(f, range(COUNT)); "
+        "b = imap.add_task(lambda x: -x, range(COUNT)); imap.start(); results = join(a, b)",
+        "found == [(x, -x) for x in range(COUNT)]",
+    ),
+    "tee": (
+        "from numap import tee; imap = IMap(f, range(COUNT), **OPTIONS); results, other = tee(imap, limit=COUNT + 1)",
+        "found == list(range(COUNT)) and list(other) == found",
+    ),
+    "timeouts": (
+        """
+imap = IMap(f, range(COUNT), **OPTIONS)
+class Impatient:
+    def __iter__(self): return self
+    def __next__(self): return imap.next(timeout=600)
+results = Impatient()""",
+        "found == list(range(COUNT))",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["default", "thread", "serial"])
+@pytest.mark.parametrize("name", MAPS)
+def test_17_at_any_moment(name: str, engine: str, tmp_path: Path) -> None:
+    make, check = MAPS[name]
+    count = 20_000 if name in ("ordered", "iterator", "unordered", "large", "skip") and engine != "serial" else 4000
+    code = f"COUNT, HITS = {count}, 300\ndef f(x): return x\n{STRESS}\n{make}\ncollect(results, 0.001)\n"
+    code += f"say({check}, hits, len(found))\nif not ({check}): say(found)"
+    said = run(tmp_path, code, engine).stdout.split("\n", 1)
+    right, hits, _ = said[0].split()
+    assert right == "True", said
+    assert int(hits) > 20, said
+
+
+@pytest.mark.parametrize("engine", ["default", "thread", "serial"])
+def test_17_at_any_moment_while_results_are_slow(engine: str, tmp_path: Path) -> None:
+    code = f"""COUNT, HITS = 200, 300
+def f(x):
+    time.sleep(0.001)
+    return x
+{STRESS}
+results = IMap(f, range(COUNT), **OPTIONS)
+collect(results, 0.01)
+say(json.dumps([hits, found]))
+"""
+    hits, found = json.loads(run(tmp_path, code, engine).stdout)
+    assert found == list(range(200))
+    assert hits > 10
