@@ -6,14 +6,17 @@ import os
 import sys
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._errors import StateError
 from ._lifecycle import IDLE, STOPPED, move
 from ._options import Options, TaskSpec, flag, task_spec, timeout_seconds
-from ._outlet import AsyncReader, Outlet, Reader
+from ._reader import AsyncReader, Reader
 from ._statistics import Statistics, TaskStatistics
 from ._streams import Join, detach
+
+if TYPE_CHECKING:
+    from ._outlet import Outlet
 
 T = TypeVar("T")
 

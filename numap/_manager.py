@@ -8,7 +8,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ._delivery import Delivery, Pairing
@@ -504,7 +503,7 @@ class Manager:
         """An item has failed: its error comes out at its place at the end of the chain."""
         self._failed[task] += 1
         if failure.task < 0:
-            failure = replace(failure, task=task, index=index, label=self._labels[task])
+            failure = failure.at(task, index, self._labels[task])
         reader = self._schedule.reader
         node = task
         while reader[node] >= 0:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ._platform import cpu_count
@@ -33,10 +31,7 @@ class TaskSpec(NamedTuple):
         return name if isinstance(name, str) else type(func).__qualname__
 
 
-@dataclass(frozen=True)
-class Options:
-    """The options of a map after checking; ``worker_num`` is always a number here."""
-
+class _Fields(NamedTuple):
     worker_type: str = "process"
     worker_num: int | None = None
     worker_remote: object = None
@@ -53,9 +48,24 @@ class Options:
     task_timeout: float | None = None
     retries: int = 0
     on_error: str = "raise"
-    workers: int = field(init=False)
 
-    def __post_init__(self) -> None:
+
+class Options(_Fields):
+    """The options of a map; it can only be made with values that are allowed."""
+
+    __slots__ = ()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Options:
+        """Checks everything.
+
+        Raises:
+            TypeError, ValueError: a value is not allowed; the message names it.
+        """
+        self = super().__new__(cls, *args, **kwargs)
+        self._check()
+        return self._replace(worker_num=self._default_workers())
+
+    def _check(self) -> None:
         one_of("worker_type", self.worker_type, WORKER_TYPES)
         one_of("on_error", self.on_error, ON_ERROR)
         if self.start_method is not None:
@@ -83,7 +93,6 @@ class Options:
         flag("ordered", self.ordered)
         flag("skip", self.skip)
         text("name", self.name)
-        object.__setattr__(self, "workers", self._default_workers())
 
     def _check_limits(self) -> None:
         timeout_seconds("task_timeout", self.task_timeout)
@@ -99,6 +108,12 @@ class Options:
             raise TypeError(f"retries: must be a whole number of at least 0, not {type(self.retries).__name__}")
         if self.retries < 0:
             raise ValueError(f"retries: {self.retries} given; must be at least 0")
+
+    @property
+    def workers(self) -> int:
+        """The number of workers."""
+        assert self.worker_num is not None, "set when the options were made"
+        return self.worker_num
 
     def _default_workers(self) -> int:
         if self.worker_type == "serial":
@@ -149,6 +164,8 @@ def timeout_seconds(name: str, value: object) -> None:
 
 def function(func: object) -> None:
     """TypeError unless ``func`` can be mapped: callable, and no coroutine function."""
+    import inspect
+
     if not callable(func):
         raise TypeError(f"func: must be callable, not {type(func).__name__}")
     call = func if inspect.isroutine(func) else getattr(type(func), "__call__", func)  # noqa: B004

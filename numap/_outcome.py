@@ -6,10 +6,9 @@ task are segments again and may be the input of the next, so a chain never opens
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ._errors import ItemError, RemoteTraceback, SerializationError
+from ._errors import ItemError, RemoteTraceback, SerializationError, SourceError, StateError
 
 Segment = tuple[int, int, Any]
 
@@ -48,20 +47,29 @@ class Trace(NamedTuple):
     context: Trace | None
 
 
-@dataclass(frozen=True)
 class Failure:
-    """Why an item has no result, in a form that any process can hold.
+    """Why an item has no result, in a form that any process can hold. Never changed once it is made.
 
     ``error`` is the exception, or its pickle where it has crossed a process border; None: it could not travel,
     and ``trace`` holds its name and text.
     """
 
-    error: BaseException | bytes | None
-    trace: Trace | None = None
-    pid: int | None = None
-    task: int = -1
-    index: int = -1
-    label: str = ""
+    __slots__ = ("error", "index", "label", "pid", "task", "trace")
+
+    def __init__(
+        self, error: BaseException | bytes | None, trace: Trace | None = None, pid: int | None = None, task: int = -1,
+        index: int = -1, label: str = "",
+    ) -> None:
+        self.error = error
+        self.trace = trace
+        self.pid = pid
+        self.task = task
+        self.index = index
+        self.label = label
+
+    def at(self, task: int, index: int, label: str) -> Failure:
+        """The same failure with its place."""
+        return Failure(self.error, self.trace, self.pid, task, index, label)
 
 
 def trace_of(error: BaseException, skip: int = 1, depth: int = 20) -> Trace:
@@ -161,3 +169,12 @@ def unpickle_failure(error: BaseException) -> Failure:
     wrapped = SerializationError(f"can't be unpickled: {type(error).__name__}: {safe_text(error)}")
     wrapped.__cause__ = error
     return Failure(wrapped)
+
+
+def source_error(error: BaseException) -> BaseException:
+    """What the caller gets for an exception of an input: a SourceError; what is no Exception passes as it is."""
+    if isinstance(error, (SourceError, StateError)) or not isinstance(error, Exception):
+        return error
+    wrapped = SourceError(f"the input iterable raised {type(error).__name__}: {safe_text(error)}")
+    wrapped.__cause__ = error
+    return wrapped

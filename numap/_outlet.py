@@ -1,6 +1,6 @@
 """Where results leave: the hand-over from the manager to whoever iterates, on any thread, through any interrupt.
 
-The quick way out of `Outlet` (see `Reader`) calls nothing and jumps nowhere. CPython looks for signals and gives the
+The quick way out (see `Reader`) calls nothing and jumps nowhere. CPython looks for signals and gives the
 interpreter lock away only after calls and at backward jumps, so between the look at a value and the note that it was
 taken nothing can come: no Ctrl-C loses a result and no two threads get the same one. All else is done under a lock that
 consumers share among themselves, never with the manager.
@@ -8,22 +8,17 @@ consumers share among themselves, never with the manager.
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
-from ._errors import NextTimeout, StateError, next_timeout
+from ._errors import StateError, next_timeout
 from ._outcome import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Failure, Segment, exception_of, unpickle_failure
 from ._serialize import item_of
-
-
-T = TypeVar("T")
 
 
 class Hooks(Protocol):
@@ -247,7 +242,7 @@ class Outlet:
             try:
                 values = [item_of(segment)]
             except Exception as error:
-                failure = replace(unpickle_failure(error), task=self.task, index=first, label=self._label)
+                failure = unpickle_failure(error).at(self.task, first, self._label)
         given_up = min(self._given_up, count)
         if given_up:
             failure = None
@@ -286,73 +281,3 @@ class Outlet:
 
 #: An empty list that is never written to.
 _NOTHING: list[Any] = []
-
-
-class Reader(Generic[T]):
-    """An iterator over the results of one task. Several readers of a task share its results."""
-
-    #: Where the results come from; None before the start, and again after the end of the run.
-    _outlet: Outlet | None = None
-
-    def __iter__(self) -> Iterator[T]:
-        return self
-
-    def __next__(self) -> T:
-        outlet = self._outlet
-        if outlet is None:
-            return self._find_outlet().take()  # type: ignore[no-any-return]
-        at = outlet.at
-        try:
-            value = outlet.values[at]
-        except IndexError:
-            pass
-        else:
-            outlet.values[at] = None
-            outlet.at = at + 1
-            return value  # type: ignore[no-any-return]
-        return outlet.take()  # type: ignore[no-any-return]
-
-    def _find_outlet(self) -> Outlet:
-        """The outlet of the running map; raises StateError where there is none."""
-        raise NotImplementedError
-
-    def _next_outcome(self) -> Segment:
-        """The next outcome, failures and skipped places included; how `join`, `tee` and inputs read."""
-        return self._find_outlet().outcome()
-
-
-
-class AsyncReader(Generic[T]):
-    """An asynchronous iterator over the results of one task. Cancelling a step loses nothing and stops nothing.
-
-    Args:
-        find: gives the outlet; it holds the map, so the map lives as long as somebody iterates.
-    """
-
-    def __init__(self, find: Callable[[], Outlet]) -> None:
-        self._find = find
-
-    def __aiter__(self) -> AsyncReader[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        import asyncio
-
-        outlet = self._find()
-        while True:
-            try:
-                return outlet.take(block=False)  # type: ignore[no-any-return]
-            except StopIteration:
-                raise StopAsyncIteration from None
-            except NextTimeout:
-                pass
-            loop = asyncio.get_running_loop()
-            arrived = asyncio.Event()
-
-            def announce(loop: asyncio.AbstractEventLoop = loop, arrived: asyncio.Event = arrived) -> None:
-                # A loop that was closed meanwhile has nobody waiting.
-                with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(arrived.set)
-
-            outlet.notify(announce)
-            await arrived.wait()

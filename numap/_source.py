@@ -9,8 +9,7 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from ._errors import SourceError, StateError
-from ._outcome import ATOMS, RAW, SKIPPED, Segment, safe_text
+from ._outcome import ATOMS, RAW, SKIPPED, Segment, source_error
 from ._serialize import encode_item, is_atom, segments_of
 
 #: Items of a sequence in one piece at most.
@@ -336,12 +335,3 @@ def outcome_reader(items: Iterator[Any]) -> Callable[[], Segment]:
                 return segment
 
     return pull
-
-
-def source_error(error: BaseException) -> BaseException:
-    """What the caller gets for an exception of an input: a SourceError; what is no Exception passes as it is."""
-    if isinstance(error, (SourceError, StateError)) or not isinstance(error, Exception):
-        return error
-    wrapped = SourceError(f"the input iterable raised {type(error).__name__}: {safe_text(error)}")
-    wrapped.__cause__ = error
-    return wrapped

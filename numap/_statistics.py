@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class TaskStatistics:
+class TaskStatistics(NamedTuple):
     """The figures of one task.
 
     Attributes:
@@ -28,8 +27,7 @@ class TaskStatistics:
     inside: int
 
 
-@dataclass(frozen=True)
-class Statistics:
+class Statistics(NamedTuple):
     """The figures of a map; a snapshot that does not change.
 
     Attributes:

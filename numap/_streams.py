@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
+from _thread import allocate_lock
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import count, islice
@@ -11,8 +11,7 @@ from typing import Any
 
 from ._errors import SourceError, StateError
 from ._options import positive
-from ._outcome import FAILED, RAW, SKIPPED, Segment, exception_of
-from ._source import source_error
+from ._outcome import FAILED, RAW, SKIPPED, Segment, exception_of, source_error
 
 
 class Stream:
@@ -68,7 +67,7 @@ class Join(Stream):
         self._parts: list[list[Segment]] = [[] for _ in members]
         self._count = 0
         self._over = False
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def _next_outcome(self) -> Segment:
         with self._lock:
@@ -145,8 +144,8 @@ class _Splitter:
         self._log: deque[tuple[Segment, int]] = deque()
         self._branches: weakref.WeakSet[Branch] = weakref.WeakSet()
         #: Guards the log, briefly; the other one guards the source, for as long as it blocks.
-        self._lock = threading.Lock()
-        self._pulling = threading.Lock()
+        self._lock = allocate_lock()
+        self._pulling = allocate_lock()
         self._error: BaseException | None = None
         self._over = False
 

@@ -1,0 +1,87 @@
+"""Iterators over the results of a task: the consumer's face of an outlet, light enough to be imported at once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from ._errors import NextTimeout
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ._outcome import Segment
+    from ._outlet import Outlet
+
+T = TypeVar("T")
+
+
+class Reader(Generic[T]):
+    """An iterator over the results of one task. Several readers of a task share its results."""
+
+    #: Where the results come from; None before the start, and again after the end of the run.
+    _outlet: Outlet | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        outlet = self._outlet
+        if outlet is None:
+            return self._find_outlet().take()  # type: ignore[no-any-return]
+        at = outlet.at
+        try:
+            value = outlet.values[at]
+        except IndexError:
+            pass
+        else:
+            outlet.values[at] = None
+            outlet.at = at + 1
+            return value  # type: ignore[no-any-return]
+        return outlet.take()  # type: ignore[no-any-return]
+
+    def _find_outlet(self) -> Outlet:
+        """The outlet of the running map; raises StateError where there is none."""
+        raise NotImplementedError
+
+    def _next_outcome(self) -> Segment:
+        """The next outcome, failures and skipped places included; how `join`, `tee` and inputs read."""
+        return self._find_outlet().outcome()
+
+
+
+class AsyncReader(Generic[T]):
+    """An asynchronous iterator over the results of one task. Cancelling a step loses nothing and stops nothing.
+
+    Args:
+        find: gives the outlet; it holds the map, so the map lives as long as somebody iterates.
+    """
+
+    def __init__(self, find: Callable[[], Outlet]) -> None:
+        self._find = find
+
+    def __aiter__(self) -> AsyncReader[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        import asyncio
+
+        outlet = self._find()
+        while True:
+            try:
+                return outlet.take(block=False)  # type: ignore[no-any-return]
+            except StopIteration:
+                raise StopAsyncIteration from None
+            except NextTimeout:
+                pass
+            loop = asyncio.get_running_loop()
+            arrived = asyncio.Event()
+
+            def announce(loop: asyncio.AbstractEventLoop = loop, arrived: asyncio.Event = arrived) -> None:
+                # A loop that was closed meanwhile has nobody waiting.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(arrived.set)
+
+            outlet.notify(announce)
+            await arrived.wait()
