@@ -33,7 +33,15 @@ __all__ = [
 
 
 class NumapError(Exception):
-    """Base class of every error that numap words itself."""
+    """Base class of every error that numap words itself.
+
+    Attributes:
+        task: index of the task that the error belongs to, if it belongs to one.
+        index: index of the item in its task, if it belongs to one.
+    """
+
+    task: int | None = None
+    index: int | None = None
 
 
 class ItemError(NumapError):

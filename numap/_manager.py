@@ -10,16 +10,15 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ._delivery import Delivery, Pairing
-from ._errors import SourceError, TaskTimeout, WorkerDied, WorkerStartError
-from ._lane import Lane
+from ._errors import TaskTimeout, WorkerDied, WorkerStartError
+from ._flow import Flow
 from ._options import Options
-from ._outcome import END, ENDING, FAILED, JOINED, SKIPPED, Failure, Segment
+from ._outcome import FAILED, Failure, Segment
 from ._outlet import Outlet
 from ._pacing import Pacing
 from ._platform import exit_text
 from ._schedule import Schedule
-from ._serialize import parts, singles, size_of
+from ._serialize import parts, size_of
 from ._source import Bell, Source
 from .engines import Died, Engine, Event, Job, Output, Returned, Slot, StartFailed
 
@@ -55,26 +54,16 @@ class Manager:
         self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         for root in self._schedule.roots:
             self._schedule.set_bound(root, self._pacing.initial_bound())
-        self._skip = options.on_error == "skip"
         self._retries = options.retries
         self._task_timeout = options.task_timeout
         #: How often items that failed have been tried again, by task and place.
         self._tries: dict[tuple[int, int], int] = {}
-        self._lanes = [Lane() for _ in labels]
         self._sources: dict[int, Source] = {}
-        self._places = [0] * len(labels)
-        self._pairings = {task: Pairing(list(members)) for task, members in enumerate(inputs) if len(members) > 1}
-        self._deliveries = {end: Delivery(ordered[end]) for end in self._schedule.ends}
         self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
         self._seen_released = dict.fromkeys(self._schedule.ends, 0)
         self._seen_starved = dict.fromkeys(self._schedule.ends, 0)
-        #: Places handed to the outlet of an end, and how many there will be once that is known.
-        self._delivered = dict.fromkeys(self._schedule.ends, 0)
-        self._limits: dict[int, int] = {}
-        self._endings: dict[int, BaseException] = {}
-        self._open_ends = set(self._schedule.ends)
-        self._done = [0] * len(labels)
-        self._failed = [0] * len(labels)
+        skip, pickled = options.on_error == "skip", engine.capabilities.pickles
+        self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets)
         self._replaced = 0
         self.bell = Bell(engine.wake)
         self.inline = engine.capabilities.inline
@@ -86,9 +75,15 @@ class Manager:
         #: Re-entrant: an input that is read inline may be made of other tasks of this map.
         self._step_lock = threading.RLock()
         self._pid = os.getpid()
-        #: "running", "finished", "failed" or "stopped".
-        self.state = "running"
+        self._failure: BaseException | None = None
         self._thread = threading.Thread(target=_run, args=(self,), daemon=True, name="numap-manager")
+
+    @property
+    def state(self) -> str:
+        """"running", "finished" or "failed"."""
+        if self._failure is not None:
+            return "failed"
+        return "running" if self._flow.open_ends else "finished"
 
     # ------------------------------------------------------------------ life; any thread
 
@@ -125,7 +120,6 @@ class Manager:
                 self._thread.join(_PATIENCE)
         for outlet in self.outlets.values():
             outlet.close("next: not allowed after stop(); its results are gone")
-        self.state = "stopped"
 
     def abandon(self) -> None:
         """The map was dropped. Runs as a finalizer, anywhere: it takes no lock and waits for nothing."""
@@ -192,7 +186,7 @@ class Manager:
             self._pause_seen.set()
         else:
             self._submit_all()
-        if not self._open_ends:
+        if not self._flow.open_ends:
             self.end()
             return False
         self.bell.hungry = True
@@ -218,19 +212,12 @@ class Manager:
             source.stop()
         self._sources = {}
         self._engine.stop()
-        self._lanes = []
         self._pause_seen.set()
 
     def crash(self, error: BaseException) -> None:
-        """Something here is broken: nobody may be left waiting for it."""
-        self._finish_all(error)
-
-    def _finish_all(self, error: BaseException) -> None:
-        self.state = "failed"
-        for end in sorted(self._open_ends):
-            self.outlets[end].put(0, (ENDING, 0, error))
-            self.outlets[end].put(0, (END, 0, None))
-        self._open_ends.clear()
+        """The run can't go on: nobody may be left waiting for it."""
+        self._failure = error
+        self._flow.fail_all(error)
         self.end()
 
     # ------------------------------------------------------------------ inputs
@@ -264,6 +251,11 @@ class Manager:
         for root, source in list(self._sources.items()):
             if end is not None and schedule.end_of[root] != end:
                 continue
+            if not schedule.is_open(root):
+                # Its end was cut off: another input of a join was shorter.
+                del self._sources[root]
+                source.stop()
+                continue
             allowed = schedule.allowance(root)
             # Not each single place: a grant is a message to another thread.
             if allowed > 0 and (allowed * 8 >= schedule.bound(root) or self.inline):
@@ -271,116 +263,24 @@ class Manager:
                 source.grant(allowed)
             segments = source.collect()
             for segment in segments:
-                self._enter(root, segment)
+                self._flow.enter(root, segment)
                 came = True
             if source.ended and not segments:
                 came = True
                 self._close(root, source)
         return came
 
-    def _enter(self, root: int, segment: Segment) -> None:
-        first = self._places[root]
-        self._places[root] = first + segment[1]
-        if segment[0] == FAILED:
-            self._fail(root, first, segment[2])
-        else:
-            self._lanes[root].append(first, segment)
-            self._schedule.arrive(root, segment[1])
-
     def _close_sources(self) -> None:
         for root, source in list(self._sources.items()):
             for segment in source.collect():
-                self._enter(root, segment)
+                self._flow.enter(root, segment)
             self._close(root, source)
 
     def _close(self, root: int, source: Source) -> None:
         """An input has ended."""
-        schedule = self._schedule
         del self._sources[root]
         source.stop()
-        schedule.unpull(root, schedule.pulled[root] - self._places[root])
-        schedule.close(root)
-        end = schedule.end_of[root]
-        if source.error is not None:
-            self._cut(end, self._places[root], source.error)
-            return
-        self._check_lengths(end)
-
-    # ------------------------------------------------------------------ the ends
-
-    def _total(self, task: int) -> int | None:
-        """How many places a task will have, once that is certain."""
-        members = self._schedule.inputs[task]
-        if not members:
-            return None if task in self._sources else self._places[task]
-        totals = [self._total(member) for member in members]
-        known = [total for total in totals if total is not None]
-        return min(known) if len(known) == len(totals) else None
-
-    def _check_lengths(self, end: int) -> None:
-        """Ends that are complete get their limit; joined inputs of different lengths end in an error."""
-        for task, members in enumerate(self._schedule.inputs):
-            if len(members) > 1 and self._schedule.end_of[task] == end:
-                self._check_join(end, task, members)
-        total = self._total(end)
-        if total is not None and end in self._open_ends:
-            self.outlets[end].know_total(self._limits.setdefault(end, total))
-            self._check_end(end)
-
-    def _check_join(self, end: int, task: int, members: Sequence[int]) -> None:
-        totals = {member: self._total(member) for member in members}
-        known = {member: total for member, total in totals.items() if total is not None}
-        if not known:
-            return
-        shortest = min(known, key=lambda member: known[member])
-        limit = known[shortest]
-        if max(known.values()) > limit or self._pairings[task].reaches(limit):
-            error = SourceError(
-                f"the inputs of the join that task {task} ({self._labels[task]}) reads have unequal lengths: "
-                f"task {shortest} ({self._labels[shortest]}) ended first, after {limit} items"
-            )
-            self._cut(end, limit, error)
-
-    def _cut(self, end: int, limit: int, error: BaseException) -> None:
-        """An end will have ``limit`` places, then raise; what lies behind is forgotten."""
-        schedule = self._schedule
-        if end not in self._open_ends or self._limits.get(end, limit + 1) <= limit:
-            return
-        self._limits[end] = limit
-        self._endings[end] = error
-        for root in schedule.roots_of[end]:
-            source = self._sources.pop(root, None)
-            if source is not None:
-                source.stop()
-                schedule.unpull(root, schedule.pulled[root] - self._places[root])
-                schedule.close(root)
-        for task, lane in enumerate(self._lanes):
-            if schedule.end_of[task] == end:
-                schedule.arrive(task, -lane.drop_from(limit))
-        self._check_end(end)
-
-    def _check_end(self, end: int) -> None:
-        if self._delivered[end] != self._limits.get(end) or end not in self._open_ends:
-            return
-        self._open_ends.discard(end)
-        if not self._open_ends:
-            # Before anybody can know from the results.
-            self.state = "finished"
-        outlet = self.outlets[end]
-        error = self._endings.pop(end, None)
-        if error is not None:
-            outlet.put(self._delivered[end], (ENDING, 0, error))
-        outlet.put(self._delivered[end], (END, 0, None))
-
-    def _deliver(self, end: int, first: int, segment: Segment) -> None:
-        if end not in self._open_ends or first >= self._limits.get(end, first + 1):
-            return
-        outlet = self.outlets[end]
-        for place, part in self._deliveries[end].add(first, segment):
-            self._delivered[end] += part[1]
-            outlet.put(place, (SKIPPED, 1, None) if self._skip and part[0] == FAILED else part)
-        if end in self._limits:
-            self._check_end(end)
+        self._flow.close(root, source.error)
 
     # ------------------------------------------------------------------ workers
 
@@ -401,7 +301,7 @@ class Manager:
             else:
                 bound = sum(schedule.bound(root) for root in schedule.roots_of[schedule.end_of[task]])
                 most = min(most, self._pacing.batch(task, bound), slot.room)
-            first, count, segments = self._lanes[task].take(most)
+            first, count, segments = self._flow.take(task, most)
             schedule.submit(task, count)
             self._engine.submit(slot, Job(task, first, count, segments))
 
@@ -424,17 +324,17 @@ class Manager:
                 self._route_or_retry(event)
             else:
                 self._schedule.leave(task, event.count)
-                self._route(task, event.first, event.segments)
+                self._flow.route(task, event.first, event.segments)
         elif isinstance(event, Returned):
-            self._again(event.program, event.first, event.count, event.segments)
+            self._flow.again(event.program, event.first, event.count, event.segments)
         elif isinstance(event, Died):
             self._replaced += 1
             if event.program is not None and event.index is not None:
                 if not self._retry(event.program, event.index, event.segments):
                     self._schedule.leave(event.program, 1)
-                    self._fail(event.program, event.index, self._death(event, event.program, event.index))
+                    self._flow.fail(event.program, event.index, self._death(event, event.program, event.index))
         elif isinstance(event, StartFailed):
-            self._finish_all(event.error)
+            self.crash(event.error)
 
     def _route_or_retry(self, event: Output) -> None:
         task, place = event.job.program, event.first
@@ -442,8 +342,10 @@ class Manager:
             start = place - event.job.first
             failed = segment[0] == FAILED
             if not failed or not self._retry(task, place, parts(event.job.segments, start, start + 1)):
+                for key in [k for k in self._tries if k[0] == task and place <= k[1] < place + segment[1]]:
+                    del self._tries[key]
                 self._schedule.leave(task, segment[1])
-                self._route(task, place, [segment])
+                self._flow.route(task, place, [segment])
             place += segment[1]
 
     def _retry(self, task: int, index: int, item: list[Segment]) -> bool:
@@ -452,15 +354,8 @@ class Manager:
         if tries >= self._retries:
             return False
         self._tries[task, index] = tries + 1
-        self._again(task, index, 1, item)
+        self._flow.again(task, index, 1, item)
         return True
-
-    def _again(self, task: int, first: int, count: int, segments: list[Segment]) -> None:
-        self._schedule.leave(task, count)
-        if self._ended or self._schedule.end_of[task] not in self._open_ends:
-            return
-        self._schedule.arrive(task, count)
-        self._lanes[task].put_back(first, segments)
 
     def _death(self, event: Died, task: int, index: int) -> Failure:
         item = f"item {index} of task {task} ({self._labels[task]})"
@@ -471,47 +366,6 @@ class Manager:
         text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran {item}; {goes_on}"
         return Failure(WorkerDied(text, task, index, event.pid, event.exitcode), None, event.pid)
 
-    def _route(self, task: int, first: int, segments: list[Segment]) -> None:
-        schedule = self._schedule
-        reader = schedule.reader[task]
-        for segment in segments:
-            if segment[0] == FAILED:
-                self._fail(task, first, segment[2])
-            else:
-                self._done[task] += segment[1]
-                if reader < 0:
-                    self._deliver(task, first, segment)
-                elif reader in self._pairings:
-                    self._pair(reader, task, first, segment)
-                elif schedule.end_of[reader] in self._open_ends:
-                    self._lanes[reader].append(first, segment)
-                    schedule.arrive(reader, segment[1])
-            first += segment[1]
-
-    def _pair(self, join: int, member: int, first: int, segment: Segment) -> None:
-        pairing = self._pairings[join]
-        for index, single in enumerate(singles(segment, self._engine.capabilities.pickles), first):
-            complete = pairing.add(member, index, single)
-            if complete is not None and self._schedule.end_of[join] in self._open_ends:
-                self._lanes[join].append(index, (JOINED, 1, complete))
-                self._schedule.arrive(join, 1)
-        end = self._schedule.end_of[join]
-        if end in self._open_ends and len(self._sources) < len(self._schedule.roots):
-            self._check_lengths(end)
-
-    def _fail(self, task: int, index: int, failure: Failure) -> None:
-        """An item has failed: its error comes out at its place at the end of the chain."""
-        self._failed[task] += 1
-        if failure.task < 0:
-            failure = failure.at(task, index, self._labels[task])
-        reader = self._schedule.reader
-        node = task
-        while reader[node] >= 0:
-            node = reader[node]
-            if node in self._pairings and not self._pairings[node].fail(index):
-                return
-        self._deliver(node, index, (FAILED, 1, failure))
-
     # ------------------------------------------------------------------ figures
 
     def figures(self) -> Callable[[str], Any]:
@@ -519,10 +373,10 @@ class Manager:
         schedule = self._schedule
         values = {
             "bound": schedule.total_bound(),
-            "pulled": list(self._places),
+            "pulled": list(self._flow.places),
             "yielded": {end: outlet.handed_over for end, outlet in self.outlets.items()},
-            "done": list(self._done),
-            "failed": list(self._failed),
+            "done": list(self._flow.done),
+            "failed": list(self._flow.failed),
             "waiting": list(schedule.waiting),
             "inside": list(schedule.inside),
             "replaced": self._replaced,

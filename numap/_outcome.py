@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ._errors import ItemError, RemoteTraceback, SerializationError, SourceError, StateError
+from ._errors import ItemError, NumapError, RemoteTraceback, SerializationError, SourceError, StateError
 
 Segment = tuple[int, int, Any]
 
@@ -149,6 +149,8 @@ def exception_of(failure: Failure) -> BaseException:
         error = ItemError(f"{type(error).__name__} raised {where}: {safe_text(error)}", error)
     else:
         add_note(error, where)
+    if isinstance(error, NumapError) and failure.task >= 0:
+        error.task, error.index = failure.task, failure.index
     if failure.trace is not None and error.__cause__ is None:
         error.__cause__ = RemoteTraceback("\n" + render(failure.trace))
     return error

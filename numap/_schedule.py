@@ -109,6 +109,10 @@ class Schedule:
         """A promise was not used: the input ended first."""
         self.pulled[root] -= count
 
+    def is_open(self, root: int) -> bool:
+        """Whether more may be pulled at a root, sooner or later."""
+        return self._open[root]
+
     def close(self, root: int) -> None:
         """The input ended: nothing will be pulled any more, and what it holds of the buffer shrinks as it is released."""
         self._open[root] = False

@@ -20,7 +20,7 @@ LAYERS = {
         _crew
         _forks
         engines engines._books engines.threads engines.serial engines.processes
-        _source _outlet _streams _lane _manager
+        _source _outlet _reader _streams _lane _flow _manager
         _build
         _imap _imports
         __init__

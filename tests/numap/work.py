@@ -151,3 +151,24 @@ def refuse(*args: Any) -> None:
 
 def die(*args: Any) -> None:
     os._exit(7)
+
+
+def number(x: Any) -> int:
+    """The whole number in a value of `step`, or in a tuple of such values."""
+    if isinstance(x, dict):
+        return int(x["value"])
+    return sum(map(number, x)) if isinstance(x, (list, tuple)) else int(x)
+
+
+def step(x: Any, task: int, fails: int = 0, dies: int = 0, dawdles: int = 0) -> Any:
+    """Makes a value of another one, in a form that depends on it; some values fail, kill their process, or take time."""
+    value = (31 * number(x) + 7 * task + 1) % 10007
+    if dies and value % dies == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if dawdles and value % dawdles == 2:
+        time.sleep(0.015)  # longer than anybody waits before what lies behind is given to others
+    if fails and value % fails == 0:
+        raise ValueError(value)
+    if value % 11 == 3:
+        return {"value": value, "text": "x" * 5000}
+    return [value] if value % 3 == 0 else value

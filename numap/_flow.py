@@ -1,0 +1,210 @@
+"""Where items and outcomes go: into the lanes of the tasks, through joins, down the chains, to the ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ._delivery import Delivery, Pairing
+from ._errors import SourceError
+from ._lane import Lane
+from ._outcome import END, ENDING, FAILED, JOINED, SKIPPED, Failure, Segment
+from ._outlet import Outlet
+from ._schedule import Schedule
+from ._serialize import singles
+
+
+class Flow:
+    """The items of one run that are in no worker. All methods are called by the manager's thread.
+
+    Args:
+        schedule: is told what becomes ready, and that roots are closed.
+        labels: names of the functions of the tasks.
+        ordered: tasks whose outcomes come in order.
+        skip: failures are dropped.
+        pickled: items are in their pickled form.
+        outlets: where the outcomes of the ends leave.
+    """
+
+    def __init__(
+        self, schedule: Schedule, labels: Sequence[str], ordered: Sequence[bool], skip: bool, pickled: bool,
+        outlets: dict[int, Outlet],
+    ) -> None:
+        self._schedule = schedule
+        self._labels = labels
+        self._skip = skip
+        self._pickled = pickled
+        self._outlets = outlets
+        self._lanes = [Lane() for _ in labels]
+        self._pairings = {task: Pairing(list(m)) for task, m in enumerate(schedule.inputs) if len(m) > 1}
+        self._deliveries = {end: Delivery(ordered[end]) for end in schedule.ends}
+        #: Items that came in at a root.
+        self.places = [0] * len(labels)
+        #: Items of a task that gave a result, and an error.
+        self.done = [0] * len(labels)
+        self.failed = [0] * len(labels)
+        #: Ends that have not come to their end.
+        self.open_ends = set(schedule.ends)
+        #: Places handed to the outlet of an end, how many there will be once that is known, and what is raised then.
+        self._delivered = dict.fromkeys(schedule.ends, 0)
+        self._limits: dict[int, int] = {}
+        self._endings: dict[int, BaseException] = {}
+
+    # ------------------------------------------------------------------ in
+
+    def enter(self, root: int, segment: Segment) -> None:
+        """Items were pulled at a root."""
+        first = self.places[root]
+        self.places[root] = first + segment[1]
+        if segment[0] == FAILED:
+            self.fail(root, first, segment[2])
+        else:
+            self._wait(root, first, segment)
+
+    def close(self, root: int, error: BaseException | None) -> None:
+        """The input of a root has ended, for good or by an error that is to be raised behind its last item."""
+        self._close_root(root)
+        end = self._schedule.end_of[root]
+        if error is not None:
+            self._cut(end, self.places[root], error)
+        else:
+            self._check_lengths(end)
+
+    def _close_root(self, root: int) -> None:
+        schedule = self._schedule
+        schedule.unpull(root, schedule.pulled[root] - self.places[root])
+        schedule.close(root)
+
+    def take(self, task: int, most: int) -> tuple[int, int, list[Segment]]:
+        """Items that are ready, for a worker: the first place, their number, the segments."""
+        return self._lanes[task].take(most)
+
+    def again(self, task: int, first: int, count: int, segments: list[Segment]) -> None:
+        """Items come back from a worker, to run again before the others."""
+        self._schedule.leave(task, count)
+        if self._schedule.end_of[task] in self.open_ends:
+            self._schedule.arrive(task, count)
+            self._lanes[task].put_back(first, segments)
+
+    def _wait(self, task: int, first: int, segment: Segment) -> None:
+        if self._schedule.end_of[task] in self.open_ends:
+            self._lanes[task].append(first, segment)
+            self._schedule.arrive(task, segment[1])
+
+    # ------------------------------------------------------------------ on
+
+    def route(self, task: int, first: int, segments: list[Segment]) -> None:
+        """Outcomes of a task go to who reads it."""
+        reader = self._schedule.reader[task]
+        for segment in segments:
+            if segment[0] == FAILED:
+                self.fail(task, first, segment[2])
+            else:
+                self.done[task] += segment[1]
+                if reader < 0:
+                    self._deliver(task, first, segment)
+                elif reader in self._pairings:
+                    self._pair(reader, task, first, segment)
+                else:
+                    self._wait(reader, first, segment)
+            first += segment[1]
+
+    def _pair(self, join: int, member: int, first: int, segment: Segment) -> None:
+        pairing = self._pairings[join]
+        for index, single in enumerate(singles(segment, self._pickled), first):
+            complete = pairing.add(member, index, single)
+            if complete is not None:
+                self._wait(join, index, (JOINED, 1, complete))
+        end = self._schedule.end_of[join]
+        if end in self.open_ends and not all(map(self._schedule.is_open, self._schedule.roots_of[end])):
+            self._check_lengths(end)
+
+    def fail(self, task: int, index: int, failure: Failure) -> None:
+        """An item has failed: its error comes out at its place at the end of the chain."""
+        self.failed[task] += 1
+        if failure.task < 0:
+            failure = failure.at(task, index, self._labels[task])
+        reader = self._schedule.reader
+        node = task
+        while reader[node] >= 0:
+            node = reader[node]
+            if node in self._pairings and not self._pairings[node].fail(index):
+                return
+        self._deliver(node, index, (FAILED, 1, failure))
+
+    # ------------------------------------------------------------------ the ends
+
+    def _total(self, task: int) -> int | None:
+        """How many places a task will have, once that is certain."""
+        members = self._schedule.inputs[task]
+        if not members:
+            return None if self._schedule.is_open(task) else self.places[task]
+        totals = [self._total(member) for member in members]
+        known = [total for total in totals if total is not None]
+        return min(known) if len(known) == len(totals) else None
+
+    def _check_lengths(self, end: int) -> None:
+        """Ends that are complete get their limit; joined inputs of different lengths end in an error."""
+        for task, members in enumerate(self._schedule.inputs):
+            if len(members) > 1 and self._schedule.end_of[task] == end:
+                self._check_join(end, task, members)
+        total = self._total(end)
+        if total is not None and end in self.open_ends:
+            self._outlets[end].know_total(self._limits.setdefault(end, total))
+            self._check_end(end)
+
+    def _check_join(self, end: int, task: int, members: Sequence[int]) -> None:
+        totals = {member: self._total(member) for member in members}
+        known = {member: total for member, total in totals.items() if total is not None}
+        if not known:
+            return
+        shortest = min(known, key=lambda member: known[member])
+        limit = known[shortest]
+        if max(known.values()) > limit or self._pairings[task].reaches(limit):
+            error = SourceError(
+                f"the inputs of the join that task {task} ({self._labels[task]}) reads have unequal lengths: "
+                f"task {shortest} ({self._labels[shortest]}) ended first, after {limit} items"
+            )
+            self._cut(end, limit, error)
+
+    def _cut(self, end: int, limit: int, error: BaseException) -> None:
+        """An end will have ``limit`` places, then raise; what lies behind is forgotten."""
+        schedule = self._schedule
+        if end not in self.open_ends or self._limits.get(end, limit + 1) <= limit:
+            return
+        self._limits[end] = limit
+        self._endings[end] = error
+        for root in schedule.roots_of[end]:
+            if schedule.is_open(root):
+                self._close_root(root)
+        for task, lane in enumerate(self._lanes):
+            if schedule.end_of[task] == end:
+                schedule.arrive(task, -lane.drop_from(limit))
+        self._check_end(end)
+
+    def _check_end(self, end: int) -> None:
+        if self._delivered[end] != self._limits.get(end) or end not in self.open_ends:
+            return
+        # Before the end is put: whoever sees it may look at the state of the map.
+        self.open_ends.discard(end)
+        outlet = self._outlets[end]
+        error = self._endings.pop(end, None)
+        if error is not None:
+            outlet.put(self._delivered[end], (ENDING, 0, error))
+        outlet.put(self._delivered[end], (END, 0, None))
+
+    def _deliver(self, end: int, first: int, segment: Segment) -> None:
+        if end not in self.open_ends or first >= self._limits.get(end, first + 1):
+            return
+        outlet = self._outlets[end]
+        for place, part in self._deliveries[end].add(first, segment):
+            self._delivered[end] += part[1]
+            outlet.put(place, (SKIPPED, 1, None) if self._skip and part[0] == FAILED else part)
+        if end in self._limits:
+            self._check_end(end)
+
+    def fail_all(self, error: BaseException) -> None:
+        """Nothing goes on: every end that is open raises ``error``, once."""
+        ends, self.open_ends = sorted(self.open_ends), set()
+        for end in ends:
+            self._outlets[end].put(self._delivered[end], (ENDING, 0, error))
+            self._outlets[end].put(self._delivered[end], (END, 0, None))
