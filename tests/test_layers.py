@@ -19,7 +19,7 @@ LAYERS = {
         _starter
         _crew
         _forks
-        engines engines._books engines.threads engines.serial engines.processes
+        engines engines._books engines._slot engines.threads engines.serial engines.processes
         _source _outlet _reader _streams _lane _flow _manager
         _build
         _imap _imports

@@ -13,60 +13,28 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .._channel import beside, outgoing
+from .._channel import beside
 from .._crew import Crew, WorkerHandle
 from .._errors import SerializationError, WorkerStartError
 from .._mirror import Mirror, main_identity
 from .._options import Options
-from .._outcome import RAW, Segment, render
-from .._page import CLOCK, EPOCH, STARTED
+from .._outcome import Segment, render
+from .._page import STARTED
 from .._platform import exit_text, umask
-from .._serialize import pack, serialization_error
-from .._worker import NUDGE
+from .._serialize import serialization_error
 from . import UNLIMITED, Capabilities, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
-from ._books import Books, item
+from ._books import item
+from ._slot import ProcessSlot
 
 if TYPE_CHECKING:
     from .._forks import ForkCrew
 
-#: Seconds without progress after which a worker counts as stuck in one item: what it holds is asked for.
-PATIENCE = 0.010
-#: Seconds for a write to shared memory to be seen by the other side, and more.
-SETTLE = 0.001
 #: Workers that may die in a row while they start: what is wrong with them all kills every one.
 STILLBORN = 4
 #: The same for workers that somebody killed (an operator, the kernel for want of memory), which is bad luck at first.
 STILLBORN_KILLED = 50
 #: Seconds that finalizers get at the end of a map before their workers are killed.
 GRACE = 2.0
-
-
-class ProcessSlot(Slot):
-    """A slot with its present worker."""
-
-    __slots__ = ("books", "check_at", "epoch", "expired", "handle", "known", "limit_at", "ready", "recalled_at", "seen")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.handle: WorkerHandle | None = None
-        self.fresh(UNLIMITED)
-
-    def fresh(self, room: int) -> None:
-        """The books of a worker that has just been asked for."""
-        self.books = Books(self.jobs)
-        self.room = room
-        self.ready = self.open = self.stuck = False
-        self.epoch = 0
-        #: Definitions of the mirror that the worker knows.
-        self.known = 0
-        #: STARTED at the last look, and when to look again.
-        self.seen = -1
-        self.check_at: float | None = None
-        #: When the last recall will have settled.
-        self.recalled_at: float | None = None
-        #: When the time limit of the running item is to be looked at, and STARTED when it was found over it.
-        self.limit_at: float | None = None
-        self.expired = -1
 
 
 class ProcessEngine:
@@ -86,7 +54,6 @@ class ProcessEngine:
     def __init__(self, programs: Sequence[Program], options: Options, mirror: Mirror) -> None:
         self._mirror = mirror
         self._method = options.start_method or "forkserver"
-        self._limit = options.task_timeout
         self._room = options.max_items_per_worker or UNLIMITED
         self._finalizes = options.finalizer is not None
         mirror.exempt(options.initializer)
@@ -94,7 +61,7 @@ class ProcessEngine:
         self._setup: dict[str, Any] = {
             "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs)) for p in programs],
             "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
-            "clocked": self._limit is not None,
+            "clocked": options.task_timeout is not None,
             "main": None if self._method == "fork" else main_identity(),
             "environ": dict(os.environ),
             "cwd": _cwd(),
@@ -104,7 +71,7 @@ class ProcessEngine:
             "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
             "warnings": _filters(),
         }
-        self.slots: list[ProcessSlot] = [ProcessSlot() for _ in range(options.workers)]
+        self.slots: list[ProcessSlot] = [ProcessSlot(options.task_timeout) for _ in range(options.workers)]
         self._events: list[Event] = []
         self._wake_r, self._wake_w = socket.socketpair()
         self._wake_r.setblocking(False)
@@ -188,31 +155,15 @@ class ProcessEngine:
     # ------------------------------------------------------------------ jobs
 
     def submit(self, slot: Slot, job: Job) -> None:
-        """Sends a job, after the definitions that its items may need."""
-        assert isinstance(slot, ProcessSlot) and slot.handle is not None
-        channel = slot.handle.channel
-        log = self._mirror.log
-        if slot.known < len(log):
-            news = log[slot.known :]
-            slot.known += len(news)
-            channel.send(("mirror", news))
-        job.segments = [pack(s[2]) if s[0] == RAW else s for s in job.segments]
-        slot.books.enter(job)
-        channel.send(("job", job.seq, slot.epoch, job.program, [outgoing(s) for s in job.segments]))
+        """Sends a job."""
+        assert isinstance(slot, ProcessSlot), "jobs go to slots of this engine"
+        slot.send(job, self._mirror.log)
         self._watch_writes(slot)
-        if slot.check_at is None and (job.count > 1 or len(slot.jobs) > 1):
-            slot.seen = -1
-            slot.check_at = monotonic() + PATIENCE
-        if self._limit is not None and slot.limit_at is None:
-            slot.limit_at = monotonic() + self._limit
-        slot.room -= job.count
-        if slot.room <= 0:
-            slot.open = False
 
     def recall(self) -> None:
         """Asks every worker for what it has not begun."""
         for slot in self.slots:
-            self._recall(slot)
+            slot.recall()
 
     def _watch_writes(self, slot: ProcessSlot) -> None:
         """Hears of room in the socket as long as something waits for it."""
@@ -274,10 +225,7 @@ class ProcessEngine:
         job, first, returned = slot.books.account(seq, count, last)
         if job is None:
             return
-        slot.stuck = False
-        if last:
-            slot.seen = -1
-            slot.check_at = monotonic() + PATIENCE if slot.jobs else None
+        slot.told(last)
         if count:
             self._events.append(Output(job, first, count, segments, seconds))
         self._events += returned
@@ -304,74 +252,20 @@ class ProcessEngine:
     # ------------------------------------------------------------------ slow items
 
     def _until_next_look(self, timeout: float | None) -> float | None:
-        times = [
-            time
-            for slot in self.slots
-            for time in (slot.check_at, slot.recalled_at, slot.limit_at)
-            if time is not None
-        ]
-        if not times:
+        look = min(slot.next_look() for slot in self.slots)
+        if look == float("inf"):
             return timeout
-        until = max(0.0, min(times) - monotonic())
+        until = max(0.0, look - monotonic())
         return until if timeout is None else min(timeout, until)
 
     def _look_at_pages(self) -> None:
         now = monotonic()
         for slot in self.slots:
-            if slot.handle is None:
-                continue
-            if slot.recalled_at is not None and now >= slot.recalled_at:
-                slot.recalled_at = None
-                slot.open = slot.ready and slot.room > 0
-                self._events += slot.books.take_back(slot.handle.page.words[STARTED])
-            if slot.check_at is not None and now >= slot.check_at:
-                self._look(slot, slot.handle, now)
-            if slot.limit_at is not None and now >= slot.limit_at:
-                self._look_at_limit(slot, slot.handle, now)
-
-    def _look(self, slot: ProcessSlot, handle: WorkerHandle, now: float) -> None:
-        """Is the worker in the same item as at the last look? Then others must not wait for that item."""
-        if not slot.jobs:
-            slot.check_at = None
-            return
-        started = handle.page.words[STARTED]
-        slot.check_at = now + PATIENCE
-        if started != slot.seen:
-            slot.seen = started
-            return
-        slot.check_at = None
-        slot.stuck = True
-        job = slot.jobs[0]
-        if started > job.seq + job.done + 1 and NUDGE is not None and handle.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(handle.pid, NUDGE)
-        if started < slot.books.sent:
-            self._recall(slot)
-
-    def _recall(self, slot: ProcessSlot) -> None:
-        if slot.handle is None or not slot.jobs or slot.recalled_at is not None:
-            return
-        slot.epoch += 1
-        slot.handle.page.words[EPOCH] = slot.epoch
-        slot.open = False
-        slot.recalled_at = monotonic() + SETTLE
-
-    def _look_at_limit(self, slot: ProcessSlot, handle: WorkerHandle, now: float) -> None:
-        """Kills a worker whose item is over the time limit; else looks again when it could be."""
-        assert self._limit is not None
-        words = handle.page.words
-        slot.limit_at = None
-        if not slot.jobs or slot.expired >= 0:
-            return
-        started, began = words[STARTED], words[CLOCK]
-        if not began or words[STARTED] != started:
-            slot.limit_at = now + self._limit
-            return
-        slot.limit_at = began / 1e9 + self._limit
-        if now >= slot.limit_at:
-            slot.limit_at = None
-            slot.expired = started
-            self._crew.kill(handle)
+            if slot.next_look() <= now:
+                returned, over_limit = slot.look(now)
+                self._events += returned
+                if over_limit and slot.handle is not None:
+                    self._crew.kill(slot.handle)
 
     # ------------------------------------------------------------------ deaths
 

@@ -1,0 +1,152 @@
+"""A slot with its worker process: the books, the page and the moments at which they are looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from time import monotonic
+
+from .._channel import outgoing
+from .._crew import WorkerHandle
+from .._mirror import Definition
+from .._outcome import RAW
+from .._page import CLOCK, EPOCH, STARTED
+from .._serialize import pack
+from .._worker import NUDGE
+from . import UNLIMITED, Job, Returned, Slot
+from ._books import Books
+
+#: Seconds without progress after which a worker counts as stuck in one item: what it holds is asked for.
+PATIENCE = 0.010
+#: Seconds for a write to shared memory to be seen by the other side, and more.
+SETTLE = 0.001
+
+
+class ProcessSlot(Slot):
+    """A slot with its present worker.
+
+    Args:
+        limit: seconds that an item may run; None: no limit.
+    """
+
+    __slots__ = (
+        "books", "check_at", "epoch", "expired", "handle", "known", "limit", "limit_at", "ready", "recalled_at", "seen",
+    )  # fmt: skip
+
+    def __init__(self, limit: float | None) -> None:
+        super().__init__()
+        self.limit = limit
+        self.handle: WorkerHandle | None = None
+        self.fresh(UNLIMITED)
+
+    def fresh(self, room: int) -> None:
+        """The books of a worker that has just been asked for."""
+        self.books = Books(self.jobs)
+        self.room = room
+        self.ready = self.open = self.stuck = False
+        self.epoch = 0
+        #: Definitions of the mirror that the worker knows.
+        self.known = 0
+        #: STARTED at the last look, and when to look again.
+        self.seen = -1
+        self.check_at: float | None = None
+        #: When the last recall will have settled.
+        self.recalled_at: float | None = None
+        #: When the time limit of the running item is to be looked at, and STARTED when it was found over it.
+        self.limit_at: float | None = None
+        self.expired = -1
+
+    # ------------------------------------------------------------------ jobs
+
+    def send(self, job: Job, log: list[Definition]) -> None:
+        """Sends a job, after the definitions that its items may need."""
+        assert self.handle is not None, "an open slot has a worker"
+        channel = self.handle.channel
+        if self.known < len(log):
+            news = log[self.known :]
+            self.known += len(news)
+            channel.send(("mirror", news))
+        job.segments = [pack(s[2]) if s[0] == RAW else s for s in job.segments]
+        self.books.enter(job)
+        channel.send(("job", job.seq, self.epoch, job.program, [outgoing(s) for s in job.segments]))
+        if self.check_at is None and (job.count > 1 or len(self.jobs) > 1):
+            self.seen = -1
+            self.check_at = monotonic() + PATIENCE
+        if self.limit is not None and self.limit_at is None:
+            self.limit_at = monotonic() + self.limit
+        self.room -= job.count
+        if self.room <= 0:
+            self.open = False
+
+    def told(self, last: bool) -> None:
+        """The worker told outcomes, with ``last`` those of the last items of a job."""
+        self.stuck = False
+        if last:
+            self.seen = -1
+            self.check_at = monotonic() + PATIENCE if self.jobs else None
+
+    def recall(self) -> None:
+        """Asks for all that has not begun; it is known a moment later what that is."""
+        if self.handle is None or not self.jobs or self.recalled_at is not None:
+            return
+        self.epoch += 1
+        self.handle.page.words[EPOCH] = self.epoch
+        self.open = False
+        self.recalled_at = monotonic() + SETTLE
+
+    # ------------------------------------------------------------------ looks at the page
+
+    def next_look(self) -> float:
+        """When to `look` again."""
+        times = (self.check_at, self.recalled_at, self.limit_at)
+        return min((time for time in times if time is not None), default=float("inf"))
+
+    def look(self, now: float) -> tuple[list[Returned], bool]:
+        """Looks at whatever is due; returns what was taken back, and whether the running item is over its limit."""
+        returned: list[Returned] = []
+        if self.handle is None:
+            return returned, False
+        if self.recalled_at is not None and now >= self.recalled_at:
+            self.recalled_at = None
+            self.open = self.ready and self.room > 0
+            returned = self.books.take_back(self.handle.page.words[STARTED])
+        if self.check_at is not None and now >= self.check_at:
+            self._look_for_progress(self.handle, now)
+        return returned, self.limit_at is not None and now >= self.limit_at and self._over_limit(self.handle, now)
+
+    def _look_for_progress(self, handle: WorkerHandle, now: float) -> None:
+        """Is the worker in the same item as at the last look? Then others must not wait for that item."""
+        if not self.jobs:
+            self.check_at = None
+            return
+        started = handle.page.words[STARTED]
+        self.check_at = now + PATIENCE
+        if started != self.seen:
+            self.seen = started
+            return
+        self.check_at = None
+        self.stuck = True
+        job = self.jobs[0]
+        if started > job.seq + job.done + 1 and NUDGE is not None and handle.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(handle.pid, NUDGE)
+        if started < self.books.sent:
+            self.recall()
+
+    def _over_limit(self, handle: WorkerHandle, now: float) -> bool:
+        """Whether the running item is over its time limit, for the first time; else when to look again."""
+        assert self.limit is not None, "who has no limit never looks"
+        words = handle.page.words
+        self.limit_at = None
+        if not self.jobs or self.expired >= 0:
+            return False
+        started, began = words[STARTED], words[CLOCK]
+        if not began or words[STARTED] != started:
+            self.limit_at = now + self.limit
+            return False
+        self.limit_at = began / 1e9 + self.limit
+        if now < self.limit_at:
+            return False
+        self.limit_at = None
+        self.expired = started
+        return True
