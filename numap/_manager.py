@@ -106,7 +106,7 @@ class Manager:
             self.end()
             raise
 
-    def stop(self) -> None:
+    def stop(self, at_exit: bool = False) -> None:
         """Ends the run, whatever its state; returns when nothing of it is left but what user code holds up."""
         if os.getpid() != self._pid:
             return
@@ -119,7 +119,7 @@ class Manager:
             if self._thread.ident is not None:
                 self._thread.join(_PATIENCE)
         for outlet in self.outlets.values():
-            outlet.close("next: not allowed after stop(); its results are gone")
+            outlet.close("next: not allowed after stop(); its results are gone", at_exit)
 
     def abandon(self) -> None:
         """The map was dropped. Runs as a finalizer, anywhere: it takes no lock and waits for nothing."""
@@ -364,6 +364,8 @@ class Manager:
             text = f"{item} ran longer than task_timeout={self._task_timeout} s in worker process {event.pid}; {goes_on}"
             return Failure(TaskTimeout(text), None, event.pid)
         text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran {item}; {goes_on}"
+        if event.stack:
+            text += f"\n{event.stack}"
         return Failure(WorkerDied(text, task, index, event.pid, event.exitcode), None, event.pid)
 
     # ------------------------------------------------------------------ figures
@@ -399,16 +401,16 @@ def _broken(error: BaseException) -> BaseException:
     return wrapped
 
 
-def shutdown() -> None:
+def shutdown(at_exit: bool = False) -> None:
     """Stops every map of this process, then the starter, in this order: a map that loses its starter gets a new one."""
     for manager in list(live):
-        manager.stop()
+        manager.stop(at_exit)
     crew = sys.modules.get("numap._crew")
     if crew is not None:
         crew.shutdown_starter()
 
 
-atexit.register(shutdown)
+atexit.register(shutdown, at_exit=True)
 
 
 def _after_fork() -> None:

@@ -82,6 +82,7 @@ class Outlet:
         self._failure: Failure | None = None
         self._ending: BaseException | None = None
         self._closed: str | None = None
+        self._parked = False
 
     # ------------------------------------------------------------------ the manager's side
 
@@ -103,13 +104,19 @@ class Outlet:
         while self._callbacks:
             self._callbacks.popleft()()
 
-    def close(self, why: str) -> None:
-        """From now on `take` is a StateError; what was not taken is gone."""
+    def close(self, why: str, at_exit: bool = False) -> None:
+        """From now on `take` is a StateError; what was not taken is gone.
+
+        At the exit of the interpreter a daemon thread that asks is left waiting instead: it is about to vanish, and an
+        error would only be noise.
+        """
+        self._parked = at_exit
         self._closed = why
         self.values = []
         self._parcels.clear()
-        self._waiting = True
-        self._announce()
+        if not at_exit:
+            self._waiting = True
+            self._announce()
 
     def after_fork(self) -> None:
         """In a child of the user's: the map belongs to the parent, and so may the locks."""
@@ -204,6 +211,8 @@ class Outlet:
         try:
             while self.at >= len(self.values) and self._failure is None and self._ending is None:
                 if self._closed is not None:
+                    while self._parked and threading.current_thread() is not threading.main_thread():
+                        SimpleQueue[None]().get()
                     raise StateError(self._closed)
                 if self._hooks.paused:
                     self._hooks.resume()

@@ -1,4 +1,4 @@
-"""The progress page: three words of memory that a worker and its caller share.
+"""The progress page: a few words of memory that a worker and its caller share, and room for the last words of a crash.
 
 Writing a word costs a worker some 60 nanoseconds; a message would cost 30 microseconds. The caller reads the page when
 a worker died or seems stuck, so blame is exact without a message per item.
@@ -6,12 +6,17 @@ a worker died or seems stuck, so blame is exact without a message per item.
 
 from __future__ import annotations
 
+import faulthandler
 import mmap
 import os
+from itertools import takewhile
 
 from ._platform import memory_file
 
 SIZE = mmap.PAGESIZE
+
+#: Where the words end and the text of a crash begins.
+_TEXT = 64
 
 #: Items that the worker has begun since it was born, by the worker.
 STARTED = 0
@@ -34,6 +39,17 @@ class Page:
         self._map = mmap.mmap(self.fd, SIZE)
         #: The words, to be read and written by place.
         self.words = memoryview(self._map).cast("Q")
+
+    def hear_crashes(self) -> None:
+        """In the worker: a fatal signal writes the Python stack into the rest of the page. Needs the descriptor."""
+        os.lseek(self.fd, _TEXT, os.SEEK_SET)
+        faulthandler.enable(self.fd, all_threads=False)
+
+    def crash(self) -> str:
+        """In the caller: what a crash has written, without the frames of the worker's own loop."""
+        text = self._map[_TEXT:].partition(b"\0")[0].decode("utf-8", "replace")
+        own = f'  File "{os.path.dirname(__file__)}'
+        return "\n".join(takewhile(lambda line: not line.startswith(own), text.splitlines())).strip()
 
     def close_fd(self) -> None:
         """Closes the descriptor; the mapping stays."""

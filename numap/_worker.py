@@ -294,7 +294,7 @@ def main(sock_fd: int, page_fd: int) -> None:
     sock = socket.socket(fileno=sock_fd)
     sock.setblocking(True)
     page = Page(page_fd)
-    page.close_fd()
+    page.hear_crashes()
     Worker(Channel(sock), page).run()
 
 

@@ -24,6 +24,8 @@ __all__ = ["Gate", "Running", "ScriptedEngine", "Submission", "Visitor"]
 
 #: Seconds after which a wait for a fact becomes a failure with a message. Nothing that works comes near it.
 PATIENCE = 30.0
+#: Steps of an inline map without any event after which nothing will ever happen: far more than items that may be pulled.
+_IDLE = 20_000
 
 
 # ---------------------------------------------------------------------- gates
@@ -198,6 +200,7 @@ class ScriptedEngine:
         self._orders: deque[Callable[[], list[Event] | None]] = deque()
         self._events: list[Event] = []
         self._woken = False
+        self._idle = 0
         self._news = threading.Condition(threading.RLock())
 
     @contextmanager
@@ -329,6 +332,7 @@ class ScriptedEngine:
         assert self.started and not self.stopped and slot.open
         assert job.count == sum(segment[1] for segment in job.segments) > 0
         with self._news:
+            self._idle = 0
             slot.jobs.append(job)
             self.submissions.append(Submission(self.slots.index(slot), job.program, job.first, job.count))
             self._news.notify_all()
@@ -342,8 +346,10 @@ class ScriptedEngine:
                 self._obey()
             if not self._events and self._blocking:
                 self._news.wait_for(lambda: self._obey() or self._woken, timeout)
-            elif not self._events and self.capabilities.inline and timeout is None and self.running():
-                raise AssertionError(f"the script does not say what happens next; workers are in {self.running()}")
+            elif not self._events and self.capabilities.inline:
+                self._idle += 1
+                if self._idle > _IDLE:
+                    raise AssertionError(f"nothing happens any more; workers are in {self.running()}")
             self._woken = False
             events, self._events = self._events, []
             return events
@@ -357,6 +363,7 @@ class ScriptedEngine:
             self._orders.popleft()
             self._events += events
             self.happened += 1
+            self._idle = 0
             self._news.notify_all()
         return bool(self._events)
 

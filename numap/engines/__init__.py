@@ -113,7 +113,8 @@ class Died:
     """A worker is gone and has been replaced.
 
     ``program`` and ``index`` tell the item that it was running, or None, and ``segments`` holds that item; what had not
-    begun comes as Returned. ``timed_out``: the engine killed it as that item ran too long.
+    begun comes as Returned. ``timed_out``: the engine killed it as that item ran too long. ``stack``: where it was
+    when it crashed, if it could tell.
     """
 
     program: int | None
@@ -122,6 +123,7 @@ class Died:
     pid: int | None
     exitcode: int | None
     timed_out: bool = False
+    stack: str = ""
 
 
 @dataclass(frozen=True)

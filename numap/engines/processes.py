@@ -9,6 +9,7 @@ import selectors
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 STILLBORN = 4
 #: The same for workers that somebody killed (an operator, the kernel for want of memory), which is bad luck at first.
 STILLBORN_KILLED = 50
+#: Bytes that every worker gets at its start above which a warning is given.
+LARGE = 100 << 20
 #: Seconds that finalizers get at the end of a map before their workers are killed.
 GRACE = 2.0
 
@@ -71,6 +74,9 @@ class ProcessEngine:
             "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
             "warnings": _filters(),
         }
+        label = ", ".join(p.label for p in programs)
+        sizes = [len(blob) for blob in self._setup["programs"]] + [len(blob) for _, _, blob in mirror.log]
+        _warn_of_size(label, sum(sizes))
         self.slots: list[ProcessSlot] = [ProcessSlot(options.task_timeout) for _ in range(options.workers)]
         self._events: list[Event] = []
         self._wake_r, self._wake_w = socket.socketpair()
@@ -296,13 +302,14 @@ class ProcessEngine:
             return
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(handle.channel)
-        started = handle.page.words[STARTED]
+        started, stack = handle.page.words[STARTED], handle.page.crash()
         slot.handle = None
         handle.close()
         if slot.ready:
             job, running, returned = slot.books.close(started)
             self._events += returned
-            self._events.append(self._verdict(slot, handle, job, running, started, exitcode))
+            died = Died(None, None, [], handle.pid, exitcode, False, stack)
+            self._events.append(died if job is None else _verdict(slot, died, job, running, started))
         else:
             self._stillborn += 1
             if self._stillborn > (STILLBORN_KILLED if exitcode == -signal.SIGKILL else STILLBORN):
@@ -310,21 +317,18 @@ class ProcessEngine:
                 return
         self._refill(slot)
 
-    def _verdict(
-        self, slot: ProcessSlot, handle: WorkerHandle, job: Job | None, running: int, started: int, exitcode: int | None
-    ) -> Event:
-        """What the death means for the item that was running."""
-        if job is None:
-            return Died(None, None, [], handle.pid, exitcode)
-        index, segments = job.first + running, item(job, running)
-        if 0 <= slot.expired != started:
-            # It got over the limit with an item and ended that one before the signal came; this one has done nothing.
-            return Returned(job.program, index, 1, segments)
-        return Died(job.program, index, segments, handle.pid, exitcode, slot.expired == started)
-
     def _give_up(self, why: str) -> None:
         self._events.append(StartFailed(WorkerStartError(why)))
         self.stop()
+
+
+def _verdict(slot: ProcessSlot, died: Died, job: Job, running: int, started: int) -> Event:
+    """What a death means for the item that was running, the one at place ``running`` of ``job``."""
+    index, segments = job.first + running, item(job, running)
+    if 0 <= slot.expired != started:
+        # The worker was over the limit with an item, but ended it before the signal came; this one has done nothing.
+        return Returned(job.program, index, 1, segments)
+    return Died(job.program, index, segments, died.pid, died.exitcode, slot.expired == started, died.stack)
 
 
 def _crew(method: str) -> Crew | ForkCrew:
@@ -333,6 +337,15 @@ def _crew(method: str) -> Crew | ForkCrew:
 
         return ForkCrew()
     return Crew(method)
+
+
+def _warn_of_size(label: str, size: int) -> None:
+    if size > LARGE:
+        warnings.warn(
+            f"{label}: {size >> 20} MB of code, constant arguments and globals go to each worker, once; data of that "
+            f"size is better read in an initializer",
+            RuntimeWarning, stacklevel=2,
+        )  # fmt: skip
 
 
 def _encode(mirror: Mirror, label: str, obj: object) -> bytes:
@@ -352,6 +365,4 @@ def _cwd() -> str:
 
 def _filters() -> list[Any]:
     """The warning filters that workers can have: a category of somebody's module would have them import it."""
-    import warnings
-
     return [entry for entry in warnings.filters if entry[2].__module__ == "builtins"]
