@@ -9,6 +9,7 @@ business of the scope (see `_mirror`).
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import enum
 import functools
@@ -20,7 +21,7 @@ import sys
 import types
 import typing
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from opcode import opmap
 from typing import Any
 
@@ -215,18 +216,23 @@ def _reduce_class(scope: Scope, obj: type) -> Any:
     names = (obj.__name__, obj.__qualname__, obj.__module__)
     if isinstance(obj, enum.EnumMeta):
         members: dict[str, Any] = {name: obj[name].value for name in obj.__members__}
-        bases = obj.__bases__
         state = {k: v for k, v in vars(obj).items() if k not in _OWN and not _enum_made(k, v) and k not in members}
-        return _make_enum, (type(obj), names, bases, members, obj.__doc__, token), (token, state), None, None, _fill_class
+        enum_made = (type(obj), names, obj.__bases__, members, obj.__doc__, token)
+        return _make_enum, enum_made, (state, _member_states(obj), ()), None, None, _fill_class
     if typing.is_typeddict(obj):
         return _make_typed_dict, (names, typing.get_type_hints(obj), vars(obj)["__total__"])
     body = {k: vars(obj)[k] for k in ("__slots__", "__doc__", "__orig_bases__") if k in vars(obj)}
     slots = body.get("__slots__", ())
     hidden = _OWN | ({slots} if isinstance(slots, str) else set(slots))
     state = {k: v for k, v in vars(obj).items() if k not in hidden}
+    registered: tuple[type, ...] = ()
     if isinstance(obj, abc.ABCMeta):
         state["__abstractmethods__"] = obj.__abstractmethods__
-    return _make_class, (type(obj), names, obj.__bases__, body, token), (token, state), None, None, _fill_class
+        # What register() was told is kept in C; this is the only way to it.
+        references = abc._get_dump(obj)[0]  # type: ignore[attr-defined]
+        registered = tuple(cls for cls in (ref() for ref in references) if cls is not None)
+    made = (type(obj), names, obj.__bases__, body, token)
+    return _make_class, made, (state, {}, registered), None, None, _fill_class
 
 
 def _enum_made(name: str, value: object) -> bool:
@@ -244,10 +250,30 @@ def _make_class(meta: type, names: tuple[str, str, str], bases: Any, body: dict[
     if known is not None:
         return known
     name, qualname, module = names
-    fresh = types.new_class(
-        name, bases, {"metaclass": meta}, lambda ns: ns.update(body, __module__=module, __qualname__=qualname)
-    )
+    def fill(namespace: dict[str, Any]) -> None:
+        namespace.update(body, __module__=module, __qualname__=qualname)
+
+    with _quiet_hooks(bases):
+        fresh = types.new_class(name, bases, {"metaclass": meta}, fill)
     return _remember(fresh, token)
+
+
+@contextlib.contextmanager
+def _quiet_hooks(bases: Iterable[type]) -> Iterator[None]:
+    """Keeps ``__init_subclass__`` of users' classes from running.
+
+    It ran when the class statement did; its traces are in the attributes of the class, and its keywords are lost.
+    """
+    owners = {cls for base in bases for cls in base.__mro__ if "__init_subclass__" in vars(cls)}
+    owners = {cls for cls in owners if cls.__flags__ & _HEAP_TYPE and cls.__module__ != "typing"}
+    hooks = {cls: vars(cls)["__init_subclass__"] for cls in owners}
+    try:
+        for cls in hooks:
+            type.__setattr__(cls, "__init_subclass__", classmethod(lambda cls, **kwargs: None))
+        yield
+    finally:
+        for cls, hook in hooks.items():
+            type.__setattr__(cls, "__init_subclass__", hook)
 
 
 def _make_enum(
@@ -281,12 +307,24 @@ def _remember(cls: type, token: str) -> type:
 _unfilled: weakref.WeakSet[type] = weakref.WeakSet()
 
 
-def _fill_class(cls: type, state: tuple[str, dict[str, Any]]) -> None:
+def _member_states(cls: enum.EnumMeta) -> dict[str, dict[str, Any]]:
+    """What an enumeration's own ``__new__`` or ``__init__`` has set on its members; neither is called again."""
+    members: dict[str, Any] = dict(cls.__members__)
+    found = {name: {k: v for k, v in vars(member).items() if k[:1] != "_"} for name, member in members.items()}
+    return {name: attributes for name, attributes in found.items() if attributes}
+
+
+def _fill_class(cls: type, state: tuple[dict[str, Any], dict[str, dict[str, Any]], tuple[type, ...]]) -> None:
     if cls not in _unfilled:
         return
     _unfilled.discard(cls)
-    for name, value in state[1].items():
+    attributes, members, registered = state
+    for name, value in attributes.items():
         type.__setattr__(cls, name, value)
+    for name, values in members.items():
+        vars(cls.__members__[name]).update(values)  # type: ignore[attr-defined]
+    for other in registered:
+        cls.register(other)  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------------- the rest of what a class or module holds

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._errors import StateError
-from ._lifecycle import IDLE, STOPPED, move
-from ._options import Options, TaskSpec, flag, task_spec, timeout_seconds
+from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
+from ._options import Options, TaskSpec, flag, positive, sequence, task_spec, timeout_seconds
 from ._reader import AsyncReader, Reader
 from ._statistics import Statistics, TaskStatistics
 from ._streams import Join, detach
@@ -155,7 +155,7 @@ class IMap(Reader[T]):
             worker_num = 1
         self._options = Options(
             worker_type, worker_num, worker_remote, stride, buffer, ordered, skip, name, start_method, initializer,
-            tuple(initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error,
+            sequence("initargs", initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error,
         )  # fmt: skip
         self.name = name if name is not None else f"imap_{id(self):x}"
         self._state = IDLE
@@ -239,6 +239,8 @@ class IMap(Reader[T]):
             StateError: the map is started.
         """
         self._state = move(self._current(), "pop_task")
+        if number is not True and number != 0:
+            positive("number", number if number is not None else "None")
         count = len(self._specs) if number is True else int(number)
         if count > 0:
             del self._specs[-count:]
@@ -311,9 +313,11 @@ class IMap(Reader[T]):
         Args:
             ends: tasks whose items that were taken from the inputs are finished first, and their results discarded.
         """
+        if ends is not None:
+            ends = self._checked_ends(ends)
         manager = self._manager
         if manager is not None:
-            if ends is not None:
+            if ends:
                 self._drain(ends)
             manager.stop()
             self._finalizer.detach()
@@ -330,7 +334,16 @@ class IMap(Reader[T]):
         """`stop`."""
         self.stop()
 
-    def _drain(self, ends: Iterable[int]) -> None:
+    def _checked_ends(self, ends: Iterable[int]) -> list[int]:
+        if isinstance(ends, (str, bytes)) or not hasattr(type(ends), "__iter__"):
+            raise TypeError(f"ends: must be a sequence of task indices or None, not {type(ends).__name__}")
+        found = list(ends)
+        if self._manager is not None:
+            for task in found:
+                self._check_task(task)
+        return found
+
+    def _drain(self, ends: list[int]) -> None:
         self._manager.drain()
         for task in ends:
             outlet = self._outlet_of(task)
@@ -341,8 +354,13 @@ class IMap(Reader[T]):
                     break
 
     def __enter__(self) -> IMap[T]:
-        self.start()
+        self._start_unless_started()
         return self
+
+    def _start_unless_started(self) -> None:
+        # A map that began to run when it was made may have ended before its with block is entered.
+        if self._current() not in (FINISHED, FAILED):
+            self.start()
 
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
@@ -353,7 +371,7 @@ class IMap(Reader[T]):
         return AsyncReader(self._find_outlet)
 
     async def __aenter__(self) -> IMap[T]:
-        self.start()
+        self._start_unless_started()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

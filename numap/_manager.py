@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from ._errors import TaskTimeout, WorkerDied, WorkerStartError
@@ -27,6 +29,8 @@ live: weakref.WeakSet[Manager] = weakref.WeakSet()
 
 #: Seconds that `stop` waits for the manager's thread; it never waits for user code, so this is for a busy machine.
 _PATIENCE = 10.0
+#: How often an item may lose its worker for an unknown reason before that counts as its own death.
+_INNOCENT = 3
 #: Seconds that an interrupted consumer waits for the workers to be told.
 _PAUSE = 0.5
 
@@ -58,6 +62,8 @@ class Manager:
         self._task_timeout = options.task_timeout
         #: How often items that failed have been tried again, by task and place.
         self._tries: dict[tuple[int, int], int] = {}
+        #: How often items have been run again as their worker died for no reason that is known.
+        self._innocent: dict[tuple[int, int], int] = {}
         self._sources: dict[int, Source] = {}
         self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
         self._seen_released = dict.fromkeys(self._schedule.ends, 0)
@@ -68,7 +74,8 @@ class Manager:
         self.bell = Bell(engine.wake)
         self.inline = engine.capabilities.inline
         self.paused = False
-        self._pause_seen = threading.Event()
+        # Not an Event: a second interrupt within its wait could leave its lock locked, and us waiting for that.
+        self._pause_seen: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
         self._draining = False
         self._ended = False
@@ -123,9 +130,15 @@ class Manager:
 
     def abandon(self) -> None:
         """The map was dropped. Runs as a finalizer, anywhere: it takes no lock and waits for nothing."""
-        if os.getpid() == self._pid:
-            self._stopping = True
-            self.wake()
+        if os.getpid() != self._pid:
+            return
+        self._stopping = True
+        self.wake()
+        if self.inline and self._step_lock.acquire(blocking=False):
+            try:
+                self.end()
+            finally:
+                self._step_lock.release()
 
     def drain(self) -> None:
         """Pulls nothing any more; what was pulled still gets its outcome."""
@@ -152,10 +165,10 @@ class Manager:
         """See `Hooks.on_interrupt`."""
         if self.inline or self._ended:
             return
-        self._pause_seen.clear()
         self.paused = True
         self.wake()
-        self._pause_seen.wait(_PAUSE)
+        with contextlib.suppress(Empty):
+            self._pause_seen.get(True, _PAUSE)
 
     def resume(self) -> None:
         """See `Hooks.resume`."""
@@ -183,7 +196,7 @@ class Manager:
             return False
         if self.paused:
             self._engine.recall()
-            self._pause_seen.set()
+            self._pause_seen.put(None)
         else:
             self._submit_all()
         if not self._flow.open_ends:
@@ -212,7 +225,7 @@ class Manager:
             source.stop()
         self._sources = {}
         self._engine.stop()
-        self._pause_seen.set()
+        self._pause_seen.put(None)
 
     def crash(self, error: BaseException) -> None:
         """The run can't go on: nobody may be left waiting for it."""
@@ -330,11 +343,19 @@ class Manager:
         elif isinstance(event, Died):
             self._replaced += 1
             if event.program is not None and event.index is not None:
-                if not self._retry(event.program, event.index, event.segments):
-                    self._schedule.leave(event.program, 1)
-                    self._flow.fail(event.program, event.index, self._death(event, event.program, event.index))
+                self._after_death(event, event.program, event.index)
         elif isinstance(event, StartFailed):
             self.crash(event.error)
+
+    def _after_death(self, event: Died, task: int, index: int) -> None:
+        """The item that was running has failed, unless it may run again."""
+        if event.exitcode is None and self._innocent.get((task, index), 0) < _INNOCENT:
+            # The starter was killed and took all workers with it. An item may be why, but hardly each of these.
+            self._innocent[task, index] = self._innocent.get((task, index), 0) + 1
+            self._flow.again(task, index, 1, event.segments)
+        elif not self._retry(task, index, event.segments):
+            self._schedule.leave(task, 1)
+            self._flow.fail(task, index, self._death(event, task, index))
 
     def _route_or_retry(self, event: Output) -> None:
         task, place = event.job.program, event.first

@@ -60,9 +60,19 @@ class Mirror(Scope):
             Exception: whatever pickling this object raises.
         """
         with self._lock:
-            raw = self._pickler.encode(obj)
-            while self._todo:
-                self._define(*self._todo.pop())
+            self._staged: list[Definition] = []
+            self._added: list[tuple[str, str]] = []
+            try:
+                raw = self._pickler.encode(obj)
+                while self._todo:
+                    self._define(*self._todo.pop())
+            except BaseException:
+                # What depends on what can't be sent must not be taken for known the next time.
+                self._todo.clear()
+                for key in self._added:
+                    self._known.pop(key, None)
+                raise
+            self.log.extend(self._staged)
             return raw
 
     def _define(self, module: types.ModuleType, name: str) -> None:
@@ -74,7 +84,7 @@ class Mirror(Scope):
             blob = self._by_dill(module, name, error)
         finally:
             self.defining = None
-        self.log.append((module.__name__, name, blob))
+        self._staged.append((module.__name__, name, blob))
 
     def _by_dill(self, module: types.ModuleType, name: str, error: Exception) -> bytes:
         """Second try for code that holds what only dill can pickle; plain values get no second try."""
@@ -84,7 +94,7 @@ class Mirror(Scope):
                 return _dill_dumps(value, self)
             except Exception as second:
                 error = second
-        user = self._known.pop((module.__name__, name))
+        user = self._known[module.__name__, name]
         raise SerializationError(
             f"the global {name!r} of {module.__name__!r}, which {user} refers to, can't be sent to a worker "
             f"({type(error).__name__}: {safe_text(error)}); make it inside the function, or in an initializer that "
@@ -109,6 +119,7 @@ class Mirror(Scope):
         key = (module.__name__, name)
         if key not in self._known:
             self._known[key] = by
+            self._added.append(key)
             self._todo.append((module, name))
 
     def is_importable(self, module: types.ModuleType) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -29,6 +30,9 @@ class TaskSpec(NamedTuple):
         func = self.func
         name = getattr(func, "__qualname__", None) or getattr(func, "__name__", None)
         return name if isinstance(name, str) else type(func).__qualname__
+
+
+_NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker")
 
 
 class _Fields(NamedTuple):
@@ -63,6 +67,8 @@ class Options(_Fields):
         """
         self = super().__new__(cls, *args, **kwargs)
         self._check()
+        numbers: dict[str, Any] = {name: operator.index(getattr(self, name)) for name in _NUMBERS if getattr(self, name) is not None}
+        self = self._replace(**numbers)  # noqa: PLW0642 - the same options, with plain numbers
         return self._replace(worker_num=self._default_workers())
 
     def _check(self) -> None:
@@ -79,7 +85,7 @@ class Options(_Fields):
                 f"worker_remote: {self.worker_remote!r} given, but workers of type {self.worker_type!r} are local; "
                 f"allowed: None"
             )
-        for name in ("worker_num", "stride", "buffer", "max_items_per_worker"):
+        for name in _NUMBERS:
             positive(name, getattr(self, name))
         if self.stride is not None and self.buffer is not None and self.buffer < self.stride:
             raise ValueError(f"buffer: {self.buffer} is smaller than stride={self.stride}; give at least the stride, or None")
@@ -136,7 +142,7 @@ def positive(name: str, value: object) -> None:
         return
     if isinstance(value, bool) or not hasattr(type(value), "__index__"):
         raise TypeError(f"{name}: must be a whole number of at least 1 or None, not {type(value).__name__}")
-    if value < 1:  # type: ignore[operator]
+    if operator.index(value) < 1:  # type: ignore[arg-type]
         raise ValueError(f"{name}: {value!r} given; must be at least 1, or None for the default")
 
 
@@ -162,14 +168,24 @@ def timeout_seconds(name: str, value: object) -> None:
         raise ValueError(f"{name}: {value!r} given; must be at least 0 seconds, or None to wait without limit")
 
 
+def sequence(name: str, value: object) -> tuple[Any, ...]:
+    """The arguments in ``value``, None for none; TypeError unless it is a sequence of them."""
+    if value is None:
+        return ()
+    if isinstance(value, (str, bytes)) or not hasattr(type(value), "__iter__"):
+        raise TypeError(f"{name}: must be a sequence of arguments, not {type(value).__name__}")
+    return tuple(value)  # type: ignore[arg-type]
+
+
 def function(func: object) -> None:
     """TypeError unless ``func`` can be mapped: callable, and no coroutine function."""
     import inspect
 
     if not callable(func):
         raise TypeError(f"func: must be callable, not {type(func).__name__}")
+    func = _unwrapped(func)
     call = func if inspect.isroutine(func) else getattr(type(func), "__call__", func)  # noqa: B004
-    for f in (_unwrapped(func), call):
+    for f in (func, call):
         if inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f):
             raise TypeError(f"func: {getattr(f, '__qualname__', f)!s} is a coroutine function; give an ordinary function")
 
@@ -190,13 +206,11 @@ def task_spec(
     """A checked TaskSpec."""
     function(func)
     if isinstance(iterable, type) or not (hasattr(type(iterable), "__iter__") or hasattr(type(iterable), "__getitem__")):
-        raise TypeError(f"iterable: must be iterable, not {iterable!r:.100}")
-    if args is not None and (isinstance(args, (str, bytes)) or not hasattr(type(args), "__iter__")):
-        raise TypeError(f"args: must be a sequence of extra arguments or None, not {type(args).__name__}")
+        raise TypeError(f"iterable: must be iterable, not {type(iterable).__name__}")
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise TypeError(f"kwargs: must be a mapping of extra arguments or None, not {type(kwargs).__name__}")
     for key in kwargs or ():
         text("kwargs: a name", key)
     timeout_seconds("timeout", timeout)
     flag("block", block)
-    return TaskSpec(func, iterable, tuple(args or ()), dict(kwargs or {}), timeout, block)
+    return TaskSpec(func, iterable, sequence("args", args), dict(kwargs or {}), timeout, block)

@@ -12,6 +12,8 @@ import pickle
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from itertools import islice
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Protocol
@@ -71,7 +73,9 @@ class Outlet:
         #: Called, once each, when something comes; see `notify`.
         self._callbacks: deque[Callable[[], None]] = deque()
         self._hooks = hooks
-        self._lock = threading.Lock()
+        #: The lock of the consumers: a token. With a lock that is acquired in time or not, an interrupt could come
+        #: between the acquisition and the `try` that makes sure of the release.
+        self._turn: SimpleQueue[None] = _one_token()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._waiting = False
         #: Parcels by number. The manager appends; a consumer removes one only after the next was opened.
@@ -120,7 +124,7 @@ class Outlet:
 
     def after_fork(self) -> None:
         """In a child of the user's: the map belongs to the parent, and so may the locks."""
-        self._lock = threading.Lock()
+        self._turn = _one_token()
         self._bell = SimpleQueue()
         self.close("next: this map belongs to the process that started it; make a new one in the child")
 
@@ -205,10 +209,14 @@ class Outlet:
 
     def _advance(self, deadline: float | None, block: bool, skipped: bool = False) -> bool:
         """Opens the next parcel unless something is open; returns True for a skipped place where these are asked for."""
-        remaining = -1.0 if deadline is None else max(0.0, deadline - monotonic())
-        if not self._lock.acquire(timeout=remaining):
-            raise next_timeout("next: other threads were waiting for results all the time that was given")
+        remaining = None if deadline is None else max(0.0, deadline - monotonic())
+        token: list[None] = []
         try:
+            try:
+                # One call, so that the token is there or here, whenever an interrupt comes.
+                token.extend(islice(iter(partial(self._turn.get, True, remaining), 0), 1))
+            except Empty:
+                raise next_timeout("next: other threads waited for results all the time that was given") from None
             while self.at >= len(self.values) and self._failure is None and self._ending is None:
                 if self._closed is not None:
                     while self._parked and threading.current_thread() is not threading.main_thread():
@@ -229,7 +237,8 @@ class Outlet:
                 else:
                     self._wait(deadline, block)
         finally:
-            self._lock.release()
+            if token:
+                self._turn.put(None)
         return False
 
     def _open(self, number: int, first: int, segment: Segment) -> bool:
@@ -286,6 +295,12 @@ class Outlet:
             if self._skip:
                 self._given_up += 1
             raise next_timeout(f"next: no result of task {self.task} was ready in time") from None
+
+
+def _one_token() -> SimpleQueue[None]:
+    queue: SimpleQueue[None] = SimpleQueue()
+    queue.put(None)
+    return queue
 
 
 #: An empty list that is never written to.

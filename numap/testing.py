@@ -341,9 +341,12 @@ class ScriptedEngine:
         """See `Engine.wait`."""
         with self._news:
             self._obey()
-            if self._script is not None and not self._events and not self._orders:
+            while self._script is not None and not self._events and not self._orders:
+                happened = self.happened
                 self._script(self)
                 self._obey()
+                if happened == self.happened:
+                    break
             if not self._events and self._blocking:
                 self._news.wait_for(lambda: self._obey() or self._woken, timeout)
             elif not self._events and self.capabilities.inline:

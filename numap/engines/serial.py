@@ -43,7 +43,9 @@ class SerialEngine:
             return
         try:
             self._initializer(*self._initargs)
-        except Exception as error:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and not _raised_by_code(error):
+                raise
             raise WorkerStartError(f"the initializer raised: {type(error).__name__}: {safe_text(error)}") from error
 
     def submit(self, slot: Slot, job: Job) -> None:
