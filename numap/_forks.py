@@ -116,6 +116,7 @@ class ForkCrew:
             handle.close()
         self.workers.clear()
         self.connection.close()
+        self._ring.close()
 
 
 def _watch(pid: int, number: int, exits: deque[tuple[int, int | None]], ring: socket.socket) -> None:

@@ -24,7 +24,7 @@ __all__ = ["Gate", "Running", "ScriptedEngine", "Submission", "Visitor"]
 
 #: Seconds after which a wait for a fact becomes a failure with a message. Nothing that works comes near it.
 PATIENCE = 30.0
-#: Steps of an inline map without any event after which nothing will ever happen: far more than items that may be pulled.
+#: Steps of an inline map without any event after which nothing will ever happen: far more than it can pull items.
 _IDLE = 20_000
 
 
@@ -183,8 +183,14 @@ class ScriptedEngine:
     """
 
     def __init__(
-        self, workers: int = 1, *, inline: bool = False, blocking: bool = True, start_error: Exception | None = None,
-        seconds: float = 0.001, script: Callable[[ScriptedEngine], None] | None = None,
+        self,
+        workers: int = 1,
+        *,
+        inline: bool = False,
+        blocking: bool = True,
+        start_error: Exception | None = None,
+        seconds: float = 0.001,
+        script: Callable[[ScriptedEngine], None] | None = None,
     ) -> None:
         self.capabilities = Capabilities(pickles=False, kills=not inline, inline=inline, describes="scripted")
         self.slots: list[Slot] = [Slot() for _ in range(workers)]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: Workers that may die in a row while they start: what is wrong with them all kills every one.
 STILLBORN = 4
 #: The same for workers that somebody killed (an operator, the kernel for want of memory), which is bad luck at first.
-STILLBORN_KILLED = 50
+STILLBORN_KILLED = 200
 #: Bytes that every worker gets at its start above which a warning is given.
 LARGE = 100 << 20
 #: Seconds that finalizers get at the end of a map before their workers are killed.

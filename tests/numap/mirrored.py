@@ -1,4 +1,4 @@
-"""A main module with all kinds of code. The tests run it as ``__main__``; a process that can't import it runs its cases.
+"""A main module with all kinds of code; a process that can't import it runs its cases.
 
 Each ``case_`` function returns what can be compared; it must give the same there as here.
 """
@@ -274,7 +274,7 @@ class Keywords:
 class Color(enum.Enum):
     RED = 1
     BLUE = 2
-    AZURE = 2
+    AZURE = 2  # noqa: PIE796 - an alias
 
     @property
     def pretty(self) -> str:
@@ -583,7 +583,12 @@ def case_lru_cache() -> Any:
 
 
 def case_imports() -> Any:
-    return mathematics.sqrt(16), operator.itemgetter(1)([1, 2]), pattern.sub(r"\2", "a@b"), typing.get_origin(Alias) is dict
+    return (
+        mathematics.sqrt(16),
+        operator.itemgetter(1)([1, 2]),
+        pattern.sub(r"\2", "a@b"),
+        typing.get_origin(Alias) is dict,
+    )
 
 
 def case_data_that_contains_itself() -> Any:
@@ -635,7 +640,12 @@ def case_dataclass() -> Any:
 
 
 def case_dataclass_inheritance() -> Any:
-    return Point3(1, z=3), Point3(1) < Point3(2), [f.name for f in dataclasses.fields(Point3)], isinstance(Point3(1), Point)
+    return (
+        Point3(1, z=3),
+        Point3(1) < Point3(2),
+        [f.name for f in dataclasses.fields(Point3)],
+        isinstance(Point3(1), Point),
+    )
 
 
 def case_dataclass_frozen_with_slots() -> Any:
@@ -659,7 +669,14 @@ def case_enum() -> Any:
 
 
 def case_flag() -> Any:
-    return Access.R | Access.W is Access.RW, Access.RW & Access.R, list(Access), Access(3), bool(Access.R & Access.W), ~Access.R
+    return (
+        Access.R | Access.W is Access.RW,
+        Access.RW & Access.R,
+        list(Access),
+        Access(3),
+        bool(Access.R & Access.W),
+        ~Access.R,
+    )
 
 
 def case_int_enum() -> Any:
@@ -695,7 +712,13 @@ def case_abc_registered() -> Any:
 
 
 def case_generic() -> Any:
-    return Box[int](3).get(), IntBox(4).get(), typing.get_args(Box[int]), IntBox.__orig_bases__ == (Box[int],), T.__name__  # type: ignore[attr-defined]
+    return (
+        Box[int](3).get(),
+        IntBox(4).get(),
+        typing.get_args(Box[int]),
+        IntBox.__orig_bases__ == (Box[int],),
+        T.__name__,
+    )  # type: ignore[attr-defined]
 
 
 def case_protocol() -> Any:
@@ -747,4 +770,15 @@ def case_class_with_its_own_pickling() -> Any:
 
 
 def case_results_of_all_classes() -> Any:
-    return [Plain(1), Derived(2), Point(3), Frozen(4), Color.RED, Access.RW, Pair(1), Record("a"), Words("ab"), Slots(1)]
+    return [
+        Plain(1),
+        Derived(2),
+        Point(3),
+        Frozen(4),
+        Color.RED,
+        Access.RW,
+        Pair(1),
+        Record("a"),
+        Words("ab"),
+        Slots(1),
+    ]

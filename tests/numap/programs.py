@@ -1,4 +1,4 @@
-"""Programs as users run them: in a session of their own, under a hard time limit, searched for what they leave behind."""
+"""Programs as users run them: in a session of their own, under a time limit, searched for what they leave behind."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ class Program:
         self.temporary.mkdir(parents=True)
         self._out, self._err = self._folder / "stdout", self._folder / "stderr"
         (self._folder / "stdin").write_text(stdin or "")
-        env = dict(os.environ, TMPDIR=str(self.temporary), NUMAP_TEST_OPTIONS=json.dumps(ENGINES[engine]), **environment)
+        env = dict(
+            os.environ, TMPDIR=str(self.temporary), NUMAP_TEST_OPTIONS=json.dumps(ENGINES[engine]), **environment
+        )
         env[TAG] = self.tag
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         command = [sys.executable, *(argv if argv is not None else ("-c", PRELUDE + code))]

@@ -18,7 +18,8 @@ from tests.numap.tools import each_seed
 
 Pair = tuple[Channel, Channel]
 KIB = 1 << 10
-SIZES = [0, 1, 100, 4095, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, _BESIDE - 1, _BESIDE, _SCRATCH - 50, _SCRATCH, 3 * _SCRATCH]
+SIZES = [0, 1, 100, 4095, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1]
+SIZES += [_BESIDE - 1, _BESIDE, *range(_SCRATCH - 60, _SCRATCH + 2), 3 * _SCRATCH]
 
 
 def make_pair(blocking: bool) -> Pair:
@@ -81,12 +82,12 @@ def plain(frame: Any) -> Any:
     return frame
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("form", [bytes, bytearray, lambda data: pickle.PickleBuffer(bytes(data))], ids=["in", "copy", "beside"])
-def test_one_frame(pair: Pair, size: int, form: Callable[[bytes], Any]) -> None:
-    data = bytes(Random(size).randbytes(size))
-    pair[0].send(("x", form(data)))
-    assert plain(pump(*pair, 1)) == [("x", data)]
+@pytest.mark.parametrize("form", [bytes, bytearray, pickle.PickleBuffer])
+def test_one_frame(pair: Pair, form: Callable[[bytes], Any]) -> None:
+    for size in SIZES:
+        data = Random(size).randbytes(size)
+        pair[0].send(("x", form(data)))
+        assert plain(pump(*pair, 1)) == [("x", data)]
 
 
 def test_small_ones_come_together(pair: Pair) -> None:
@@ -103,7 +104,7 @@ def test_the_size_is_told(pair: Pair) -> None:
 
 
 def test_nothing_there_is_no_frame(quick: Pair) -> None:
-    ours, theirs = quick
+    ours, _ = quick
     assert ours.receive() == []
     assert not ours.ended
 

@@ -95,7 +95,7 @@ def test_find() -> None:
 
 def test_lambdas(there: Receiver) -> None:
     assert there(lambda x, y=2, *, z=3: (x, y, z), 1) == (1, 2, 3)
-    assert there(lambda: (lambda x: lambda: x + sample)(1)()) == 6
+    assert there(lambda y: (lambda x: lambda: x + sample)(y)(), 1) == 6
 
 
 def test_attributes_of_functions(there: Receiver) -> None:
@@ -106,7 +106,16 @@ def test_attributes_of_functions(there: Receiver) -> None:
     func.mark = [1]  # type: ignore[attr-defined]
 
     def look(f: Any) -> Any:
-        return (f.__name__, f.__qualname__, f.__doc__, f.__module__, f.__defaults__, f.__kwdefaults__, f.__annotations__, f.mark)
+        return (
+            f.__name__,
+            f.__qualname__,
+            f.__doc__,
+            f.__module__,
+            f.__defaults__,
+            f.__kwdefaults__,
+            f.__annotations__,
+            f.mark,
+        )
 
     assert there(look, func) == look(func)
 
@@ -313,8 +322,8 @@ def test_local_classes_of_all_kinds(there: Receiver) -> None:
 
     def work() -> Any:
         return (
-            Sub().name(), Data(1), Data(1) == Data(1), Color.RED.other(), Row(1).both(), Row(2), Box[int](3).value, len(Seven),
-            Loop.me is Loop, HasName.__name__, [field.name for field in dataclasses.fields(Data)],
+            Sub().name(), Data(1), Data(1) == Data(1), Color.RED.other(), Row(1).both(), Row(2), Box[int](3).value,
+            len(Seven), Loop.me is Loop, HasName.__name__, [field.name for field in dataclasses.fields(Data)],
         )  # fmt: skip
 
     found = there(work)

@@ -52,7 +52,9 @@ def died(number: int, name: str, func: Any, args: tuple[Any, ...], exitcode: int
 
 
 def raised(number: int, kind: Any, *args: Any, text: str = "", **options: Any) -> Row:
-    return Row(number, kind.__name__, work.fail_at, (kind, *args), kind, text=text, remote="raise kind(*args)", **options)
+    return Row(
+        number, kind.__name__, work.fail_at, (kind, *args), kind, text=text, remote="raise kind(*args)", **options
+    )
 
 
 def wrapped(number: int, kind: type[BaseException], *args: Any) -> Row:
@@ -75,7 +77,15 @@ ROWS = [
     wrapped(19, StopAsyncIteration),
     raised(20, work.TwoArguments, "this", "that", text="this and that"),
     raised(20, UnicodeDecodeError, "utf-8", b"\xff", 0, 1, "invalid", text="invalid"),
-    Row(20, "unspeakable", work.fail_at, (work.Unspeakable, "secret"), Exception, text="secret", remote="raise kind(*args)"),
+    Row(
+        20,
+        "unspeakable",
+        work.fail_at,
+        (work.Unspeakable, "secret"),
+        Exception,
+        text="secret",
+        remote="raise kind(*args)",
+    ),
     Row(20, "mute", work.fail_at, (work.Mute,), work.Mute, remote="raise kind(*args)"),
     Row(21, "lock-result", work.lock_at, (), SerializationError, text="lock", engines=PROCESSES),
     Row(21, "trap-result", work.trap_at, (), SerializationError, text="sprung", engines=PROCESSES),
@@ -108,7 +118,9 @@ def test_item_7_of_100(row: Row, engine: str) -> None:
         found = outcomes(imap)
         replaced = imap.statistics().replaced
     kind, error = found[VICTIM]
-    assert [outcome for outcome in found if outcome[0] == "value"] == [("value", x) for x in range(COUNT) if x != VICTIM]
+    assert [outcome for outcome in found if outcome[0] == "value"] == [
+        ("value", x) for x in range(COUNT) if x != VICTIM
+    ]
     assert len(found) == COUNT and kind == "error"
     assert isinstance(error, row.error)
     assert {name: getattr(error, name) for name in row.traits} == row.traits
@@ -128,13 +140,18 @@ def test_item_7_of_100(row: Row, engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_20_a_type_of_its_own_is_kept(engine: str) -> None:
-    with IMap(work.fail_at, range(3), (1, work.TwoArguments, "this", "that"), on_error="return", **ENGINES[engine]) as imap:
+    with IMap(
+        work.fail_at, range(3), (1, work.TwoArguments, "this", "that"), on_error="return", **ENGINES[engine]
+    ) as imap:
         zero, error, two = imap
     assert (zero, type(error), error.args, two) == (0, work.TwoArguments, ("this and that",), 2)
 
 
 def test_20_what_can_not_travel_is_told_in_words() -> None:
-    with IMap(work.fail_at, [1], (1, work.Unspeakable, "secret"), worker_num=1) as imap, pytest.raises(NumapError) as caught:
+    with (
+        IMap(work.fail_at, [1], (1, work.Unspeakable, "secret"), worker_num=1) as imap,
+        pytest.raises(NumapError) as caught,
+    ):
         next(imap)
     assert "Unspeakable" in str(caught.value) and "secret" in str(caught.value)
 
@@ -201,13 +218,7 @@ def test_1_in_a_batch_only_the_running_item_is_blamed(start: str) -> None:
 
 def test_1_several_deaths_in_batches_unordered() -> None:
     victims = {100, 101, 2500, 4000, 4999}
-
-    def die_in(x: int) -> int:
-        if x in victims:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return x
-
-    with IMap(die_in, range(5000), worker_num=2, ordered=False) as imap:
+    with IMap(work.kill_in, range(5000), (victims,), worker_num=2, ordered=False) as imap:
         found = outcomes(imap)
     assert sorted(value for kind, value in found if kind == "value") == [x for x in range(5000) if x not in victims]
     assert sorted(value.index for kind, value in found if kind == "error") == sorted(victims)
@@ -298,7 +309,7 @@ def test_4_all_workers_killed_at_once(start: str, tmp_path: Path) -> None:
 def test_3_a_worker_killed_at_any_moment() -> None:
     """200 rounds: while it gets an item, computes, sends a result of 1 MB or does nothing: at most that item is an error."""
     errors = rounds = 0
-    with IMap(lambda x: (os.getpid(), bytes(x % 3 << 19)), count(), worker_num=2, buffer=8) as imap:
+    with IMap(work.megabytes, count(), worker_num=2, buffer=8) as imap:
         while rounds < 200:
             try:
                 pid, data = next(imap)
@@ -337,7 +348,7 @@ def test_6_the_initializer_fails(engine: str, options: dict[str, Any], words: li
 
 
 @pytest.mark.parametrize("start", STARTS)
-@pytest.mark.parametrize("words", [(work.die, "exit code 7"), (lambda: os.kill(os.getpid(), 9), "SIGKILL")])
+@pytest.mark.parametrize("words", [(work.die, "exit code 7"), (work.kill_self, "SIGKILL")])
 def test_6_a_worker_dies_in_its_initializer(start: str, words: tuple[Any, str]) -> None:
     with IMap(work.identity, range(5), initializer=words[0], **ENGINES[start]) as imap:
         with pytest.raises(WorkerStartError, match=words[1]):
@@ -353,7 +364,10 @@ def test_6_a_module_that_the_worker_can_not_import(start: str, tmp_path: Path, m
     (tmp_path / f"{name}.py").write_text(source.format(os.getpid()))
     monkeypatch.syspath_prepend(tmp_path)
     func = importlib.import_module(name).func
-    with pytest.raises((WorkerStartError, SerializationError)) as caught, IMap(func, range(5), **ENGINES[start]) as imap:
+    with (
+        pytest.raises((WorkerStartError, SerializationError)) as caught,
+        IMap(func, range(5), **ENGINES[start]) as imap,
+    ):
         next(imap)
     assert "not here" in str(caught.value) and name in str(caught.value)
     monkeypatch.delitem(sys.modules, name)

@@ -191,7 +191,8 @@ say(list(IMap(inner, range(2), **OPTIONS)))""", stdout="[None, None]\n", engines
 
 
 @pytest.mark.parametrize(
-    ("end", "engine"), [pytest.param(end, engine, id=f"{end.number}-{end.name}-{engine}") for end in ENDS for engine in end.engines]
+    ("end", "engine"),
+    [pytest.param(end, engine, id=f"{end.number}-{end.name}-{engine}") for end in ENDS for engine in end.engines],
 )
 def test_a_program_ends_by_itself(end: End, engine: str, tmp_path: Path) -> None:
     with Program(tmp_path, end.code, engine) as program:
@@ -413,7 +414,9 @@ def test_12_200_maps_leave_nothing(engine: str) -> None:
             imap.stop()
 
     def resources() -> tuple[int, int, int, int]:
-        maps = sum(b"/memfd:" in line or b"/dev/shm" in line for line in Path("/proc/self/maps").read_bytes().splitlines())
+        maps = sum(
+            b"/memfd:" in line or b"/dev/shm" in line for line in Path("/proc/self/maps").read_bytes().splitlines()
+        )
         return own.num_fds(), threading.active_count(), len(own.children(recursive=True)), maps
 
     one(1)
@@ -457,7 +460,9 @@ def starter():
 @pytest.mark.parametrize("engine", PROCESSES)
 @pytest.mark.parametrize("times", [1, 5])
 def test_55_the_starter_is_killed(times: int, engine: str, tmp_path: Path) -> None:
-    code = STARTER + f"""
+    code = (
+        STARTER
+        + f"""
 found = []
 killed = set()
 for y in IMap(lambda x: time.sleep(0.005) or x, range(200), **OPTIONS):
@@ -468,20 +473,26 @@ for y in IMap(lambda x: time.sleep(0.005) or x, range(200), **OPTIONS):
 assert found == list(range(200)), found
 say(len(killed))
 """
+    )
     assert run(tmp_path, code, engine).stdout == f"{times}\n"
 
 
 def test_55_the_starter_is_killed_between_maps(tmp_path: Path) -> None:
-    code = STARTER + """
+    code = (
+        STARTER
+        + """
 for _ in range(3):
     say(list(IMap(lambda x: x, range(3), **OPTIONS)))
     os.kill(starter(), signal.SIGKILL)
 """
+    )
     assert run(tmp_path, code).stdout == 3 * "[0, 1, 2]\n"
 
 
 def test_55_the_starter_is_stopped_with_programs_running(tmp_path: Path) -> None:
-    code = STARTER + """
+    code = (
+        STARTER
+        + """
 import numap
 imap = IMap(lambda x: time.sleep(600), range(9), **OPTIONS)
 time.sleep(0.3)
@@ -491,6 +502,7 @@ numap.shutdown()
 say("down")
 time.sleep(600)
 """
+    )
     with Program(tmp_path, code) as program:
         program.wait_for("down")
         assert until(lambda: len(program.alive()) == 1, SOON)

@@ -1,7 +1,7 @@
 """Random histories of whole maps: the results are those of `map`, and no more is pulled than the buffer allows.
 
-A `Plan` is a set of tasks with options, and knows what must come out. A `Ledger` is kept by the inputs and the consumer: at
-each pull the input itself checks the bound.
+A `Plan` is a set of tasks with options, and knows what must come out. A `Ledger` is kept by the inputs and the
+consumer: at each pull the input itself checks the bound.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ Outcome = tuple[str, Any]
 class Plan:
     """Tasks, their inputs, and the options of the map."""
 
-    def __init__(self, random: Random, *, most: int = 5, longest: int = 30, deaths: bool = False, slow: bool = False) -> None:
+    def __init__(
+        self, random: Random, *, most: int = 5, longest: int = 30, deaths: bool = False, slow: bool = False
+    ) -> None:
         self.inputs = random_inputs(random, most)
         tasks = range(len(self.inputs))
         self.roots = [task for task in tasks if not self.inputs[task]]
@@ -69,7 +71,11 @@ class Plan:
         value = parts[0][1] if len(parts) == 1 else tuple(part[1] for part in parts)
         fails, dies = self.fails[task], self.dies[task]
         number = (31 * work.number(value) + 7 * task + 1) % 10007
-        if self.accidents[task, place] > self.retries or (fails and number % fails == 0) or (dies and number % dies == 1):
+        if (
+            self.accidents[task, place] > self.retries
+            or (fails and number % fails == 0)
+            or (dies and number % dies == 1)
+        ):
             return "failed", {task}
         return "value", work.step(value, task)
 
@@ -142,7 +148,12 @@ class History:
         self.plan = plan
         self.ledger = Ledger(plan)
         self.imap: IMap[Any] = IMap(
-            stride=plan.stride, buffer=plan.buffer, ordered=plan.ordered, on_error=plan.on_error, retries=plan.retries, **options
+            stride=plan.stride,
+            buffer=plan.buffer,
+            ordered=plan.ordered,
+            on_error=plan.on_error,
+            retries=plan.retries,
+            **options,
         )
         self.tasks: list[Any] = []
         for task, members in enumerate(plan.inputs):
@@ -227,7 +238,7 @@ class History:
                 expected, found = sorted(expected, key=key), sorted(found, key=key)
                 anywhere = {at for kind, where in expected if kind == "failed" for at in where}
                 expected = [(kind, anywhere if kind == "failed" else value) for kind, value in expected]
-            for place, (have, want) in enumerate(zip(found, expected)):
+            for place, (have, want) in enumerate(zip(found, expected, strict=True)):
                 assert matches(have, want), f"end {end}, result {place}: {have} in place of {want}"
         assert figures.state == "finished"
         assert ledger.most <= figures.bound
@@ -338,10 +349,25 @@ def test_process_with_deaths_and_slow_items(random: Random) -> None:
 def test_the_results_are_those_of_map(worker_type: str, ordered: bool) -> None:
     for stride, buffer in [(None, None), (1, 1), (1, 3), (4, 4), (3, 100), (None, 2)]:
         imap = IMap(
-            work.increment, range(500), worker_type=worker_type, worker_num=2, stride=stride, buffer=buffer, ordered=ordered
+            work.increment,
+            range(500),
+            worker_type=worker_type,
+            worker_num=2,
+            stride=stride,
+            buffer=buffer,
+            ordered=ordered,
         )
         results = list(imap)
         assert (results if ordered else sorted(results)) == list(range(1, 501))
+        imap.stop()
+
+
+def test_maps_in_quick_succession() -> None:
+    """What is left of the workers of one map is no business of the next."""
+    for _ in range(40):
+        imap = IMap(work.identity, range(8), worker_num=4)
+        assert list(imap) == list(range(8))
+        assert imap.statistics().replaced == 0
         imap.stop()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -58,7 +57,7 @@ say(found == list(range(12)), set(marks()) == set(range(12)), set(marks().values
         program.wait_for("ready")
         (program.send_group if group else program.send)(SIGINT)
         program.ends(0)
-        caught, end = program.stdout.splitlines()[-2:]
+        caught, end = (line for line in program.stdout.splitlines() if line != "ready")
         assert re.fullmatch("caught [0-9]+ True", caught)
         if engine == "serial":  # the item that was interrupted in the caller's thread runs again
             assert end == "True True {'+', '++'}" or end == "True True {'++', '+'}"
@@ -138,87 +137,85 @@ say(next(imap))
 
 
 # The stress: an alarm clock rings at random moments, and its handler is that of Ctrl-C. It is wound up again only where
-# the next interrupt is sure to be caught.
+# the next interrupt is sure to be caught. Map after map, until 300 interrupts have come.
 STRESS = """
-import random
+import gc, random
+from numap import join, tee
+# An interrupt within a finalizer of garbage would be printed and forgotten by the interpreter: nobody can change that.
+gc.disable()
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 dice = random.Random(17)
 hits = 0
 found = []
-def collect(results, longest):
+def collect(results):
     global hits
     while True:
         try:
-            signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.000001, longest) if hits < HITS else 0)
+            signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.000001, LONGEST))
             found.extend(results)
             signal.setitimer(signal.ITIMER_REAL, 0)
             return
         except KeyboardInterrupt:
             hits += 1
+def f(x):
+    return x
+def half(x):
+    return x if x % 7 else 1 // 0
+class Impatient:
+    def __init__(self, imap):
+        self.imap = imap
+    def __iter__(self):
+        return self
+    def __next__(self):
+        return self.imap.next(timeout=600)
+def chain(func):
+    imap = IMap(**OPTIONS)
+    results = imap.add_task(func, imap.add_task(f, range(COUNT)))
+    imap.start()
+    return results
+def joined():
+    imap = IMap(**OPTIONS)
+    a = imap.add_task(f, range(COUNT))
+    b = imap.add_task(f, range(COUNT))
+    imap.start()
+    return join(a, b)
+while hits < 300:
+    found.clear()
+    gc.collect()
+    collect(MAKE)
+    found = [type(y) if isinstance(y, Exception) else y for y in found]
+    if not CHECK:
+        say("wrong after", hits, "interrupts:", len(found), found)
+        break
+else:
+    say("right")
 """
 MAPS = {
-    "ordered": ("results = IMap(f, range(COUNT), **OPTIONS)", "found == list(range(COUNT))"),
-    "iterator": ("results = IMap(f, iter(range(COUNT)), **OPTIONS)", "found == list(range(COUNT))"),
-    "unordered": ("results = IMap(f, range(COUNT), ordered=False, **OPTIONS)", "sorted(found) == list(range(COUNT))"),
-    "large": ("results = IMap(lambda x: [x], range(COUNT), **OPTIONS)", "found == [[x] for x in range(COUNT)]"),
-    "buffer": ("results = IMap(f, range(COUNT), buffer=3, **OPTIONS)", "found == list(range(COUNT))"),
+    "ordered": ("IMap(f, range(COUNT), **OPTIONS)", "found == list(range(COUNT))"),
+    "iterator": ("IMap(f, iter(range(COUNT)), **OPTIONS)", "found == list(range(COUNT))"),
+    "unordered": ("IMap(f, range(COUNT), ordered=False, **OPTIONS)", "sorted(found) == list(range(COUNT))"),
+    "no-atoms": ("IMap(lambda x: [x], range(COUNT), **OPTIONS)", "found == [[x] for x in range(COUNT)]"),
+    "buffer": ("IMap(f, range(COUNT), buffer=3, **OPTIONS)", "found == list(range(COUNT))"),
     "errors": (
-        "results = IMap(lambda x: x if x % 7 else 1 // 0, range(COUNT), on_error='return', **OPTIONS)",
-        "[y if isinstance(y, int) else type(y) for y in found] == [x if x % 7 else ZeroDivisionError for x in range(COUNT)]",
+        "IMap(half, range(COUNT), on_error='return', **OPTIONS)",
+        "found == [x if x % 7 else ZeroDivisionError for x in range(COUNT)]",
     ),
-    "skip": (
-        "results = IMap(lambda x: x if x % 7 else 1 // 0, range(COUNT), on_error='skip', **OPTIONS)",
-        "found == [x for x in range(COUNT) if x % 7]",
+    "skip": ("IMap(half, range(COUNT), on_error='skip', **OPTIONS)", "found == [x for x in range(COUNT) if x % 7]"),
+    "chain": ("chain(f)", "found == list(range(COUNT))"),
+    "join": ("joined()", "found == [(x, x) for x in range(COUNT)]"),
+    "tee": ("tee(IMap(f, range(COUNT), **OPTIONS), 1)[0]", "found == list(range(COUNT))"),
+    "timeouts": ("Impatient(IMap(f, range(COUNT), **OPTIONS))", "found == list(range(COUNT))"),
+    "slow": (
+        "IMap(lambda x: time.sleep(0.0002) or x, range(COUNT // 10), **OPTIONS)",
+        "found == list(range(COUNT // 10))",
     ),
-    "chain": (
-        "imap = IMap(**OPTIONS); results = imap.add_task(f, imap.add_task(f, range(COUNT))); imap.start()",
-        "found == list(range(COUNT))",
-    ),
-    "join": (
-        "from numap import join; imap = IMap(**OPTIONS); a = imap.add_task(f, range(COUNT)); "
-        "b = imap.add_task(lambda x: -x, range(COUNT)); imap.start(); results = join(a, b)",
-        "found == [(x, -x) for x in range(COUNT)]",
-    ),
-    "tee": (
-        "from numap import tee; imap = IMap(f, range(COUNT), **OPTIONS); results, other = tee(imap, limit=COUNT + 1)",
-        "found == list(range(COUNT)) and list(other) == found",
-    ),
-    "timeouts": (
-        """
-imap = IMap(f, range(COUNT), **OPTIONS)
-class Impatient:
-    def __iter__(self): return self
-    def __next__(self): return imap.next(timeout=600)
-results = Impatient()""",
-        "found == list(range(COUNT))",
-    ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("engine", ["default", "thread", "serial"])
 @pytest.mark.parametrize("name", MAPS)
 def test_17_at_any_moment(name: str, engine: str, tmp_path: Path) -> None:
     make, check = MAPS[name]
-    count = 20_000 if name in ("ordered", "iterator", "unordered", "large", "skip") and engine != "serial" else 4000
-    code = f"COUNT, HITS = {count}, 300\ndef f(x): return x\n{STRESS}\n{make}\ncollect(results, 0.001)\n"
-    code += f"say({check}, hits, len(found))\nif not ({check}): say(found)"
-    said = run(tmp_path, code, engine).stdout.split("\n", 1)
-    right, hits, _ = said[0].split()
-    assert right == "True", said
-    assert int(hits) > 20, said
-
-
-@pytest.mark.parametrize("engine", ["default", "thread", "serial"])
-def test_17_at_any_moment_while_results_are_slow(engine: str, tmp_path: Path) -> None:
-    code = f"""COUNT, HITS = 200, 300
-def f(x):
-    time.sleep(0.001)
-    return x
-{STRESS}
-results = IMap(f, range(COUNT), **OPTIONS)
-collect(results, 0.01)
-say(json.dumps([hits, found]))
-"""
-    hits, found = json.loads(run(tmp_path, code, engine).stdout)
-    assert found == list(range(200))
-    assert hits > 10
+    code = f"COUNT, LONGEST = 2000, 0.001\n{STRESS}".replace("MAKE", make).replace("CHECK", f"({check})")
+    said = run(tmp_path, code, engine).stdout
+    assert said == "right\n"

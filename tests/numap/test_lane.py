@@ -82,8 +82,8 @@ def test_histories(random: Random) -> None:
     length = random.randint(1, 40)
     forms = [
         lambda values: raw(*values),
-        lambda values: pack(values),
-        lambda values: encode_item(values[0], lambda v: pickle_dumps(v), "item"),
+        pack,
+        lambda values: encode_item(values[0], pickle_dumps, "item"),
     ]
     segments = []
     place = 0

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,18 @@ CASES = [name for name in vars(MAIN) if name.startswith("case_")]
 def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "__main__", MAIN)
     monkeypatch.setitem(sys.modules, "mirrored_elsewhere", OTHER)
+
+
+@contextmanager
+def defined(source: str) -> Iterator[None]:
+    """For a while the main module has what this source defines."""
+    before = dict(vars(MAIN))
+    try:
+        exec(source, vars(MAIN))
+        yield
+    finally:
+        vars(MAIN).clear()
+        vars(MAIN).update(before)
 
 
 class Receiver:
@@ -118,9 +131,10 @@ def test_cases(case: str, module: types.ModuleType, there: Receiver) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        MAIN.Plain(3), MAIN.Derived(3), MAIN.Point(1, [2]), MAIN.Point3(1, z=2), MAIN.Frozen(5), MAIN.Keywords(a=1), MAIN.Slots(4),
-        MAIN.Color.BLUE, MAIN.Access.RW, MAIN.Level.HIGH, MAIN.Bits.A | MAIN.Bits.B, MAIN.Planet.EARTH, MAIN.Word.YES,
-        MAIN.Pair(1, 2), MAIN.Record("k"), MAIN.Words(["a"]), MAIN.Missing(a=1), MAIN.Version(1, 2), MAIN.Tricky(3),
+        MAIN.Plain(3), MAIN.Derived(3), MAIN.Point(1, [2]), MAIN.Point3(1, z=2), MAIN.Frozen(5), MAIN.Keywords(a=1),
+        MAIN.Slots(4), MAIN.Color.BLUE, MAIN.Access.RW, MAIN.Level.HIGH, MAIN.Bits.A | MAIN.Bits.B, MAIN.Planet.EARTH,
+        MAIN.Word.YES, MAIN.Pair(1, 2), MAIN.Record("k"), MAIN.Words(["a"]), MAIN.Missing(a=1),
+        MAIN.Version(1, 2), MAIN.Tricky(3),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
@@ -129,14 +143,24 @@ def test_instances_go_and_come_back(value: Any, there: Receiver) -> None:
     assert same(found, (value, True, [value]))
 
 
-@pytest.mark.parametrize("name", [name for name, value in vars(MAIN).items() if isinstance(value, type) and value.__module__ == "__main__"])
+@pytest.mark.parametrize(
+    "name", [name for name, value in vars(MAIN).items() if isinstance(value, type) and value.__module__ == "__main__"]
+)
 def test_classes_go_and_come_back(name: str, there: Receiver) -> None:
     kind = getattr(MAIN, name)
     assert there(lambda x: x, kind) is kind
 
 
 def test_functions_go_and_come_back(there: Receiver) -> None:
-    for func in (MAIN.even, MAIN.defaults, MAIN.adder, MAIN.decorated, MAIN.cached, MAIN.lambda_with_global, MAIN.Derived.static):
+    for func in (
+        MAIN.even,
+        MAIN.defaults,
+        MAIN.adder,
+        MAIN.decorated,
+        MAIN.cached,
+        MAIN.lambda_with_global,
+        MAIN.Derived.static,
+    ):
         back = there(lambda x: x, func)
         if func is MAIN.lambda_with_global:
             assert back(2) == func(2)  # its name is "<lambda>", which is no place to find it at
@@ -145,21 +169,8 @@ def test_functions_go_and_come_back(there: Receiver) -> None:
 
 
 def test_is_instance_holds_there(there: Receiver) -> None:
-    def check(value: Any) -> Any:
-        return isinstance(value, MAIN_Plain()), type(value) is MAIN_Plain()
-
-    vars(MAIN)["check"] = types.FunctionType(
-        compile("def check(v): return type(v) is Plain, Plain(3) == v, isinstance(v, Plain)", "x", "exec").co_consts[0],
-        vars(MAIN), "check",
-    )  # fmt: skip
-    try:
+    with defined("def check(v): return type(v) is Plain, Plain(3) == v, isinstance(v, Plain)"):
         assert there(MAIN.check, MAIN.Plain(3)) == (True, True, True)
-    finally:
-        del vars(MAIN)["check"]
-
-
-def MAIN_Plain() -> type:
-    return MAIN.Plain
 
 
 @pytest.mark.parametrize(
@@ -207,25 +218,15 @@ def test_functions_share_globals(there: Receiver) -> None:
 
 
 def test_a_global_that_changes_is_a_snapshot(there: Receiver) -> None:
-    vars(MAIN)["factor"] = 4
-    try:
+    with defined("factor = 4"):
         assert there(MAIN.lambda_with_global, 10) == 40
-    finally:
-        vars(MAIN)["factor"] = 3
     assert there(MAIN.lambda_with_global, 10) == 30
 
 
 def test_mutable_globals_are_one_object_there(there: Receiver) -> None:
-    def change(table: dict[str, int]) -> None:
-        table["b"] = 2
-
-    code = "def mutate():\n table['b'] = 2\ndef look():\n return table"
-    exec(code, vars(MAIN))
-    try:
+    with defined("def mutate():\n table['b'] = 2\ndef look():\n return table"):
         assert there.run([(MAIN.mutate, ()), (MAIN.look, ())], Mirror()) == [None, {"a": 1, "b": 2}]
         assert MAIN.table == {"a": 1}
-    finally:
-        del vars(MAIN)["mutate"], vars(MAIN)["look"]
 
 
 def test_what_comes_later_is_added(there: Receiver) -> None:
@@ -238,12 +239,8 @@ def test_what_comes_later_is_added(there: Receiver) -> None:
 
 
 def test_a_name_that_was_bound_anew(there: Receiver) -> None:
-    old = MAIN.odd
-    try:
-        exec("def odd(n): return 'new'", vars(MAIN))
+    with defined("def odd(n): return 'new'"):
         assert there(MAIN.even, 3) == "new"
-    finally:
-        MAIN.odd = old  # type: ignore[attr-defined]
     assert there(MAIN.even, 3) is False
 
 
@@ -268,17 +265,13 @@ def test_an_attribute_does_not_drag_a_global_along(there: Receiver) -> None:
 
 
 def test_a_global_is_sent_once() -> None:
-    code = "def one(): return huge\ndef two(): return len(huge)"
-    exec(code, vars(MAIN))
-    try:
+    with defined("def one(): return huge\ndef two(): return len(huge)"):
         mirror = Mirror()
         raw = mirror.encode([MAIN.one, MAIN.two, MAIN.one])
         for _ in range(3):
             raw += mirror.encode(MAIN.two)
         sent = len(raw) + sum(len(blob) for _, _, blob in mirror.log)
         assert len(MAIN.huge) < sent < len(MAIN.huge) + 5000
-    finally:
-        del vars(MAIN)["one"], vars(MAIN)["two"]
 
 
 def test_what_can_be_imported_goes_by_name() -> None:
@@ -311,19 +304,13 @@ def test_the_global_that_an_initializer_makes_is_not_sent(there: Receiver) -> No
 
 
 def test_a_global_that_does_not_exist_is_missed_there_too(there: Receiver) -> None:
-    exec("def careless():\n try:\n  return nobody\n except NameError as error:\n  return str(error)", vars(MAIN))
-    try:
+    with defined("def careless():\n try:\n  return nobody\n except NameError as error:\n  return str(error)"):
         assert there(MAIN.careless) == "name 'nobody' is not defined"
-    finally:
-        del vars(MAIN)["careless"]
 
 
 def test_the_identity_of_the_main_module(there: Receiver) -> None:
-    exec("def who(): return __name__, __file__, __doc__", vars(MAIN))
-    try:
+    with defined("def who(): return __name__, __file__, __doc__"):
         assert there(MAIN.who) == ("__main__", str(SOURCE), MAIN.__doc__)
-    finally:
-        del vars(MAIN)["who"]
 
 
 def test_a_main_module_without_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,9 +112,9 @@ BAD_TASKS: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"func": functools.partial(coroutine)}, TypeError, ("coroutine",)),
     ({"func": functools.partial(functools.partial(Coroutines().method))}, TypeError, ("Coroutines.method",)),
     ({"func": functools.partial(Coroutines())}, TypeError, ("Coroutines",)),
-    ({"iterable": 3}, TypeError, ("3", "iterable")),
-    ({"iterable": abs}, TypeError, ("abs", "iterable")),
-    ({"iterable": list}, TypeError, ("list", "iterable")),
+    ({"iterable": 3}, TypeError, ("int", "iterable")),
+    ({"iterable": abs}, TypeError, ("builtin", "iterable")),
+    ({"iterable": list}, TypeError, ("type", "iterable")),
     ({"args": 3}, TypeError, ("int", "sequence")),
     ({"args": "abc"}, TypeError, ("str", "sequence")),
     ({"args": b"abc"}, TypeError, ("bytes", "sequence")),
@@ -309,7 +309,16 @@ def items() -> Iterator[int]:
 
 @pytest.mark.parametrize(
     "iterable",
-    [[0, -1, -2], (0, -1, -2), range(0, -3, -1), items(), deque([0, -1, -2]), {0: 1, -1: 1, -2: 1}, OldStyle(), iter([0, -1, -2])],
+    [
+        [0, -1, -2],
+        (0, -1, -2),
+        range(0, -3, -1),
+        items(),
+        deque([0, -1, -2]),
+        {0: 1, -1: 1, -2: 1},
+        OldStyle(),
+        iter([1]),
+    ],
     ids=lambda it: type(it).__name__,
 )
 @pytest.mark.parametrize("worker_type", ["serial", "thread"])

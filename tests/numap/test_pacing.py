@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 from numap._pacing import ALONE, BATCH_BYTES, BATCH_CAP, BOUND_BYTES, BOUND_CAP, TARGET, Pacing
@@ -32,7 +33,7 @@ def test_batches_grow_step_by_step() -> None:
         pacing.observe(0, 1, 1e-6, 0)
         sizes.append(pacing.batch(0, PLENTY))
     assert sizes[0] <= 4, "a first item that happened to be cheap does not decide all"
-    assert all(a <= b <= 4 * a for a, b in zip(sizes, sizes[1:]))
+    assert all(a <= b <= 4 * a for a, b in pairwise(sizes))
     assert sizes[-1] == BATCH_CAP
 
 

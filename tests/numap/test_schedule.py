@@ -424,7 +424,8 @@ class History:
         while not done():
             moves = [self.pull, self.submit, self.leave, lambda: self.release(ends), self.grow]
             self.random.shuffle(moves)
-            assert any([move() for move in moves]), "nothing can go on"
+            did_something = [move() for move in moves]
+            assert any(did_something), "nothing can go on"
             self.check()
             self.steps += 1
             assert self.steps < 20_000, "it does not end"

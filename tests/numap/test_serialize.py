@@ -154,7 +154,8 @@ def random_segments(random: Random) -> tuple[list[Segment], list[Any]]:
     segments: list[Segment] = []
     items: list[Any] = []
     for _ in range(random.randint(1, 6)):
-        values = [random.choice([random.random(), random.randint(0, 9), None, "text"]) for _ in range(random.randint(1, 5))]
+        atoms = [random.random(), random.randint(0, 9), None, "text"]
+        values = random.choices(atoms, k=random.randint(1, 5))
         kind = random.choice([RAW, PACKED, PICKLED, JOINED])
         if kind == RAW:
             segments.append((RAW, len(values), values))

@@ -232,25 +232,24 @@ def test_37_to_39(tmp_path: Path, mode: str, start: str) -> None:
         assert program.left() == []
 
 
+#: Makes the standard input the controlling terminal, so that a key may be a signal, and becomes another program.
+TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
 class Terminal:
     """An interactive interpreter on a terminal of its own."""
 
     def __init__(self, **environment: str) -> None:
         self._fd, theirs = pty.openpty()
         env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHON_BASIC_REPL": "1", "TERM": "dumb", **environment}
+        command = [sys.executable, "-c", TAKE_TERMINAL, sys.executable, "-q"]
         self.process = subprocess.Popen(
-            [sys.executable, "-q"], stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True,
-            preexec_fn=self._take_terminal,
-        )  # fmt: skip
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True
+        )
         os.close(theirs)
         self.text = ""
-
-    @staticmethod
-    def _take_terminal() -> None:
-        import fcntl
-        import termios
-
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def read_until(self, end: str, limit: float = 30.0) -> str:
         """What it shows until ``end``."""
@@ -280,7 +279,8 @@ class Terminal:
 def terminal(request: pytest.FixtureRequest) -> Any:
     terminal = Terminal(NUMAP_TEST_OPTIONS=json.dumps(ENGINES[request.param]))
     terminal.read_until(">>> ")
-    terminal.type("import json, os, time; from numap import IMap; OPTIONS = json.loads(os.environ['NUMAP_TEST_OPTIONS'])")
+    terminal.type("import json, os, time; from numap import IMap")
+    terminal.type("OPTIONS = json.loads(os.environ['NUMAP_TEST_OPTIONS'])")
     yield terminal
     terminal.close()
 

@@ -172,3 +172,58 @@ def step(x: Any, task: int, fails: int = 0, dies: int = 0, dawdles: int = 0) -> 
     if value % 11 == 3:
         return {"value": value, "text": "x" * 5000}
     return [value] if value % 3 == 0 else value
+
+
+def picky(x: Any, *bad: Any) -> Any:
+    """Gives back what it gets, but not what is bad."""
+    if x in bad:
+        raise ValueError(f"{x} is bad")
+    return x
+
+
+def tagged(x: Any, tag: str) -> Any:
+    return tag, x
+
+
+def call(x: Any, func: Any, *args: Any) -> Any:
+    """``func(*args)``, whatever the item."""
+    return func(*args)
+
+
+def environ() -> dict[str, str]:
+    return dict(os.environ)
+
+
+def shell(command: str) -> str:
+    with os.popen(command) as output:
+        return output.read()
+
+
+def attribute(module: str, name: str) -> Any:
+    return getattr(__import__(module), name)
+
+
+def warn(text: str) -> None:
+    import warnings
+
+    warnings.warn(text, UserWarning, stacklevel=1)
+
+
+def wait_from(x: int, first: int, last: int, folder: str, gate: str) -> int:
+    """Items from ``first`` to ``last`` wait for the gate."""
+    return mark_and_wait(x, folder, gate) if first <= x <= last else x
+
+
+def kill_in(x: int, victims: set[int]) -> int:
+    if x in victims:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def kill_self(*args: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def megabytes(x: int) -> tuple[int, bytes]:
+    """The pid and 0, 0.5 or 1 MB."""
+    return os.getpid(), bytes(x % 3 << 19)

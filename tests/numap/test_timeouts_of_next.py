@@ -1,0 +1,158 @@
+"""``next`` that waits for a while or not at all, from one thread or from several."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from numap import IMap, NextTimeout, NumapError
+from tests.numap import work
+from tests.numap.programs import ENGINES, until
+
+WORKERS = ("default", "spawn", "thread")
+
+
+@pytest.fixture(params=WORKERS)
+def gated(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[IMap[int], Path]]:
+    """A map of five items that wait for a gate, and the gate."""
+    (tmp_path / "marks").mkdir()
+    gate = tmp_path / "gate"
+    with IMap(work.mark_and_wait, range(5), (str(tmp_path / "marks"), str(gate)), **ENGINES[request.param]) as imap:
+        yield imap, gate
+        gate.touch()
+
+
+@pytest.mark.parametrize("caught", [NextTimeout, NumapError, TimeoutError, multiprocessing.TimeoutError])
+def test_in_time_or_not(gated: tuple[IMap[int], Path], caught: type[Exception]) -> None:
+    imap, gate = gated
+    for timeout in (0, 0.01, 0.05):
+        began = time.monotonic()
+        with pytest.raises(caught):
+            imap.next(timeout=timeout)
+        assert time.monotonic() - began >= timeout
+    gate.touch()
+    # Nothing was lost.
+    assert [imap.next(timeout=20) for _ in range(5)] == list(range(5))
+    with pytest.raises(StopIteration):
+        imap.next(timeout=20)
+
+
+def test_without_blocking(gated: tuple[IMap[int], Path]) -> None:
+    imap, gate = gated
+    with pytest.raises(NextTimeout, match="task 0"):
+        imap.next(block=False)
+    gate.touch()
+    found: list[int] = []
+
+    def take() -> bool:
+        try:
+            found.append(imap.next(block=False))
+        except NextTimeout:
+            return False
+        return len(found) == 5
+
+    assert until(take)
+    assert found == list(range(5))
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0.01}, {"block": False}, {"timeout": 0, "block": False}])
+@pytest.mark.parametrize("engine", WORKERS)
+def test_iterators_that_are_impatient(engine: str, options: dict[str, Any], tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    imap: IMap[Any] = IMap(**ENGINES[engine])
+    task = imap.add_task(work.mark_and_wait, range(5), (str(tmp_path), str(gate)), **options)
+    with imap:
+        for _ in range(3):
+            with pytest.raises(NextTimeout):
+                next(task)
+        with pytest.raises(TimeoutError):
+            next(imap.get_task(0, timeout=0.01))
+        gate.touch()
+        # The timeout is that of the iterator, not of the task.
+        assert list(imap.get_task(0)) == list(range(5))
+        with pytest.raises(StopIteration):
+            next(task)
+
+
+def test_an_impatient_task_may_be_chained(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    imap: IMap[Any] = IMap(worker_num=2)
+    first = imap.add_task(work.mark_and_wait, range(5), (str(tmp_path), str(gate)), timeout=0.01)
+    second = imap.add_task(work.increment, first)
+    with imap:
+        with pytest.raises(NextTimeout):
+            imap.next(task=1, timeout=0.1)
+        gate.touch()
+        assert list(second) == [1, 2, 3, 4, 5]
+
+
+def test_serial_has_its_result_before_any_timeout() -> None:
+    imap = IMap(work.nap, [0.02, 0.01], worker_type="serial")
+    assert imap.next(timeout=0) == 0.02
+    assert imap.next(block=False) == 0.01
+
+
+@pytest.mark.parametrize("engine", WORKERS)
+@pytest.mark.timeout(20)
+def test_while_another_thread_waits(engine: str) -> None:
+    """A timeout also holds for who waits behind another consumer."""
+    live: queue.Queue[int] = queue.Queue()
+    with IMap(work.increment, iter(live.get, -1), **ENGINES[engine]) as imap:
+        found: list[int] = []
+        patient = threading.Thread(target=lambda: found.append(next(imap)))
+        patient.start()
+        try:
+            with pytest.raises(NextTimeout):
+                imap.next(timeout=0.05)
+            with pytest.raises(NextTimeout):
+                imap.next(block=False)
+        finally:
+            live.put(1)
+            patient.join(20)
+            live.put(-1)
+        assert found == [2]
+        assert list(imap) == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("count", [300, 20_000])
+def test_several_consumers_share_the_results(engine: str, count: int) -> None:
+    items = count if engine != "serial" else count // 10
+    with IMap(work.identity, range(items), **ENGINES[engine]) as imap:
+        found: list[list[int]] = [[] for _ in range(4)]
+
+        def consume(part: list[int]) -> None:
+            part.extend(imap)
+
+        threads = [threading.Thread(target=consume, args=(part,)) for part in found]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(50)
+        assert not any(thread.is_alive() for thread in threads)
+    assert sorted(itertools.chain(*found)) == list(range(items))
+    assert all(part == sorted(part) for part in found)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_several_consumers_all_see_the_end(engine: str) -> None:
+    with IMap(work.nap, [0.05], **ENGINES[engine]) as imap:
+        ends = []
+
+        def consume() -> None:
+            ends.append(list(imap))
+
+        threads = [threading.Thread(target=consume) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert sorted(ends) == [[], [], [], [], [0.05]]

@@ -1,0 +1,88 @@
+"""The examples as a user runs them: scripts in processes of their own, and a session that is typed at a prompt."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+
+
+def run(*args: object, stdin: str = "") -> list[str]:
+    """Runs the interpreter and returns what it prints; anything on stderr is a failure."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, *map(str, args)]
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, text=True, check=False, env=environment, timeout=60
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_imap_alone(tmp_path: Path) -> None:
+    (tmp_path / "b.py").write_text("b")
+    (tmp_path / "a.py").write_text("")
+    assert run(EXAMPLES / "imap_alone.py", tmp_path) == [
+        "e3b0c44298fc1c14        0  a.py",
+        "3e23e8160039594a        1  b.py",
+        "1 bytes",
+        "32 is the first number whose square is more than 1000",
+        "[0, 1, 4499998500000]",
+    ]
+    assert run(EXAMPLES / "imap_alone.py")[-3].endswith(" bytes")
+
+
+def test_tasks_chained() -> None:
+    assert run(EXAMPLES / "tasks_chained.py") == [
+        "chained: 10 20 30 40 50",
+        "cubes:   0 1 8 27 64",
+        "squares: 0 1 4 9 16",
+        "sea: 15 words, the longest is 'business'           they that go down to the [...]",
+        "time: 16 words, the longest is 'purpose'           to every thing there is [...]",
+        "light: 12 words, the longest is 'comprehended'     and the light shineth in [...]",
+        "6 results",
+    ]
+
+
+def test_errors() -> None:
+    lines = run(EXAMPLES / "errors.py")
+    assert [line.strip()[:2] if line[0] in "12345" else line.strip() for line in lines] == [
+        *("ONE", "1.", "TWO", "2.", "THREE", "3.", "FOUR", "4.", "FIVE"),
+        "['str', 'ZeroDivisionError', 'str', 'ItemError', 'str', 'WorkerDied', 'str', 'SerializationError', 'str']",
+        "['ONE', 'TWO', 'THREE', 'FOUR', 'FIVE']",
+        *("ONE", "TWO", "5."),
+    ]
+    assert lines[1].startswith("1. division by zero") and "item 1" in lines[1]
+    assert lines[3] == "2. SystemExit 3"
+    assert lines[5] == "3. item 5 ended its worker with code 3"
+    assert lines[7].startswith("4. the result (a tuple) can't be pickled") and "lock" in lines[7]
+    assert lines[-1] == "5. SourceError from OSError('the disk is gone')"
+
+
+def test_session() -> None:
+    """What is typed in examples/session.txt is answered as it says there, by a real interactive interpreter."""
+    steps = doctest.DocTestParser().get_examples((EXAMPLES / "session.txt").read_text())
+    checker = doctest.OutputChecker()
+    mark = "--- answered ---"
+    lines = ["import sys; sys.ps1 = sys.ps2 = ''; sys.stderr = sys.stdout", f"print({mark!r})"]
+    for step in steps:
+        # As a block ends with an empty line at the prompt, so does everything here.
+        lines += [step.source.rstrip("\n"), "", f"print({mark!r})"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHON_BASIC_REPL": "1"}
+    done = subprocess.run(
+        [sys.executable, "-q", "-i"], input="\n".join(lines) + "\n", capture_output=True, text=True, check=False,
+        env=environment, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0
+    _, *answers = done.stdout.split(mark + "\n")
+    for step, answer in zip(steps, answers[:-1], strict=True):
+        if step.exc_msg is not None:
+            assert checker.check_output(step.exc_msg, answer[answer.rindex(step.exc_msg[:15]) :], doctest.ELLIPSIS), (
+                answer
+            )
+        else:
+            assert checker.check_output(step.want, answer, doctest.ELLIPSIS), (step.source, answer)
