@@ -50,7 +50,7 @@ with imap:
     print("cubes:  ", *cubes)
     print("squares:", *squares)
 
-# One task, read by two others, whose results are paired by place: a text that failed would fail there and shift nothing.
+# One task, read by two others, whose results are paired by place: a text that failed would shift nothing.
 texts = IMap(read, TEXTS, worker_num=2)
 left, right = tee(texts)
 imap = IMap(worker_num=2)

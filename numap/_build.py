@@ -7,7 +7,7 @@ from typing import Any
 
 from ._manager import Manager
 from ._options import Options, TaskSpec
-from ._source import Bell, Encode, Feeder, InlineSource, SequenceSource, Source
+from ._source import Bell, Encode, Feeder, SequenceSource, Source
 from .engines import Engine, Program
 
 
@@ -25,7 +25,7 @@ def build(
     manager = Manager(options, [spec.label for spec in specs], inputs, ordered, engine)
     feeders: dict[int, Feeder] = {}
     sources = {
-        task: _source(spec.iterable, engine, encode, manager.bell, feeders)
+        task: _source(spec.iterable, encode, manager.bell, feeders)
         for task, spec in enumerate(specs)
         if not inputs[task]
     }
@@ -48,10 +48,7 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Enco
     return ProcessEngine(programs, options, mirror), mirror.encode
 
 
-def _source(iterable: Any, engine: Engine, encode: Encode | None, bell: Bell, feeders: dict[int, Feeder]) -> Source:
-    if engine.capabilities.inline:
-        return InlineSource(iter(iterable))
-
+def _source(iterable: Any, encode: Encode | None, bell: Bell, feeders: dict[int, Feeder]) -> Source:
     def feed(items: Iterator[Any]) -> Source:
         return Feeder(items, encode, bell).port()
 

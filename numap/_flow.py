@@ -10,7 +10,7 @@ from ._lane import Lane
 from ._outcome import END, ENDING, FAILED, JOINED, SKIPPED, Failure, Segment
 from ._outlet import Outlet
 from ._schedule import Schedule
-from ._serialize import singles
+from ._serialize import part, singles
 
 
 class Flow:
@@ -48,17 +48,26 @@ class Flow:
         self._delivered = dict.fromkeys(schedule.ends, 0)
         self._limits: dict[int, int] = {}
         self._endings: dict[int, BaseException] = {}
+        #: Places that a root gives at most, where its end was cut.
+        self._caps: dict[int, int] = {}
 
     # ------------------------------------------------------------------ in
 
     def enter(self, root: int, segment: Segment) -> None:
         """Items were pulled at a root."""
         first = self.places[root]
+        cap = self._caps.get(root)
+        if cap is not None:
+            if first >= cap:
+                return
+            segment = part(segment, 0, min(segment[1], cap - first))
         self.places[root] = first + segment[1]
         if segment[0] == FAILED:
             self.fail(root, first, segment[2])
         else:
             self._wait(root, first, segment)
+        if self.places[root] == cap:
+            self._close_root(root)
 
     def close(self, root: int, error: BaseException | None) -> None:
         """The input of a root has ended, for good or by an error that is to be raised behind its last item."""
@@ -137,7 +146,9 @@ class Flow:
         """How many places a task will have, once that is certain."""
         members = self._schedule.inputs[task]
         if not members:
-            return None if self._schedule.is_open(task) else self.places[task]
+            # A root that was closed at its cap might have gone on.
+            certain = not self._schedule.is_open(task) and self.places[task] != self._caps.get(task)
+            return self.places[task] if certain else None
         totals = [self._total(member) for member in members]
         known = [total for total in totals if total is not None]
         return min(known) if len(known) == len(totals) else None
@@ -175,7 +186,11 @@ class Flow:
         self._endings[end] = error
         for root in schedule.roots_of[end]:
             if schedule.is_open(root):
-                self._close_root(root)
+                # The places before the limit are still owed, by inputs that may be slow to give them.
+                self._caps[root] = limit
+                schedule.cap(root, limit)
+                if self.places[root] >= limit:
+                    self._close_root(root)
         for task, lane in enumerate(self._lanes):
             if schedule.end_of[task] == end:
                 schedule.arrive(task, -lane.drop_from(limit))
@@ -196,9 +211,9 @@ class Flow:
         if end not in self.open_ends or first >= self._limits.get(end, first + 1):
             return
         outlet = self._outlets[end]
-        for place, part in self._deliveries[end].add(first, segment):
-            self._delivered[end] += part[1]
-            outlet.put(place, (SKIPPED, 1, None) if self._skip and part[0] == FAILED else part)
+        for place, ready in self._deliveries[end].add(first, segment):
+            self._delivered[end] += ready[1]
+            outlet.put(place, (SKIPPED, 1, None) if self._skip and ready[0] == FAILED else ready)
         if end in self._limits:
             self._check_end(end)
 

@@ -21,22 +21,35 @@ from ._crew import WorkerHandle, new_worker
 from ._platform import die_with_pipe, process_tree
 
 _life: tuple[int, int] | None = None
+_life_users = 0
 _life_lock = threading.Lock()
 
 
-def _life_pipe() -> int:
-    """The read end of a pipe whose only write end is this process's."""
-    global _life
+def _open_life() -> int:
+    """The read end of a pipe whose only write end is this process's; it stays until `_close_life` as many times."""
+    global _life, _life_users
     with _life_lock:
         if _life is None:
             _life = os.pipe()
+        _life_users += 1
         return _life[0]
+
+
+def _close_life() -> None:
+    global _life, _life_users
+    with _life_lock:
+        _life_users -= 1
+        if _life_users == 0 and _life is not None:
+            os.close(_life[0])
+            os.close(_life[1])
+            _life = None
 
 
 def _after_fork() -> None:
     """A child must not hold the write end: it would keep its siblings alive after the caller."""
-    global _life, _life_lock
+    global _life, _life_users, _life_lock
     _life_lock = threading.Lock()
+    _life_users = 0
     if _life is not None:
         os.close(_life[1])
         _life = None
@@ -55,19 +68,19 @@ class ForkCrew:
         self.connection, self._ring = socket.socketpair()
         self.connection.setblocking(False)
         self._exits: deque[tuple[int, int | None]] = deque()
+        self._life = _open_life()
 
     def spawn(self) -> WorkerHandle:
         """Forks a worker."""
         self._numbers += 1
         handle, theirs = new_worker(self._numbers)
-        life = _life_pipe()
         mine = [other.channel for other in self.workers.values()] + [handle.channel]
         with warnings.catch_warnings():
             # 3.12 and later warn of forks of a process with threads; who asked for "fork" has been told.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid == 0:
-            _become_worker(mine, theirs.detach(), handle.page.fd, life)
+            _become_worker(mine, theirs.detach(), handle.page.fd, self._life)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         theirs.close()
@@ -117,6 +130,7 @@ class ForkCrew:
         self.workers.clear()
         self.connection.close()
         self._ring.close()
+        _close_life()
 
 
 def _watch(pid: int, number: int, exits: deque[tuple[int, int | None]], ring: socket.socket) -> None:

@@ -290,6 +290,8 @@ class IMap(Reader[T]):
         self._state = state
         for spec in self._specs:
             detach(spec.iterable, self)
+        # The inputs are the sources' from here on, and go with them.
+        self._specs = [spec._replace(iterable=()) for spec in self._specs]
         try:
             manager.start(sources)
         except BaseException:
@@ -398,7 +400,10 @@ class IMap(Reader[T]):
         """
         timeout_seconds("timeout", timeout)
         flag("block", block)
-        return self._outlet_of(task).take(timeout, block)
+        outlet = self._outlet_of(task)
+        # Whoever keeps an error that comes out of here must not keep the map with it.
+        del self
+        return outlet.take(timeout, block)
 
     def _find_outlet(self) -> Outlet:
         return self._outlet_of(0)

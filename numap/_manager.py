@@ -22,7 +22,7 @@ from ._platform import exit_text
 from ._schedule import Schedule
 from ._serialize import parts, size_of
 from ._source import Bell, Source
-from .engines import Died, Engine, Event, Job, Output, Returned, Slot, StartFailed
+from .engines import Died, Engine, Event, InlineEngine, Job, Output, Returned, Slot, StartFailed
 
 #: Managers whose workers may be alive, for the end of the interpreter.
 live: weakref.WeakSet[Manager] = weakref.WeakSet()
@@ -72,15 +72,16 @@ class Manager:
         self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets)
         self._replaced = 0
         self.bell = Bell(engine.wake)
-        self.inline = engine.capabilities.inline
+        #: The engine, if items run in the threads of those who ask.
+        self._inline = engine if isinstance(engine, InlineEngine) else None
+        if self._inline is not None:
+            self._inline.offer = self._offer
         self.paused = False
         # Not an Event: a second interrupt within its wait could leave its lock locked, and us waiting for that.
         self._pause_seen: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
         self._draining = False
         self._ended = False
-        #: Re-entrant: an input that is read inline may be made of other tasks of this map.
-        self._step_lock = threading.RLock()
         self._pid = os.getpid()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=_run, args=(self,), daemon=True, name="numap-manager")
@@ -106,8 +107,7 @@ class Manager:
             self._engine.start()
             for source in self._sources.values():
                 source.start()
-            if not self.inline:
-                self._thread.start()
+            self._thread.start()
         except BaseException:
             self._stopping = True
             self.end()
@@ -118,13 +118,12 @@ class Manager:
         if os.getpid() != self._pid:
             return
         self._stopping = True
-        if self.inline:
-            with self._step_lock:
-                self.end()
-        elif threading.current_thread() is not self._thread:
+        if threading.current_thread() is not self._thread:
             self.wake()
             if self._thread.ident is not None:
                 self._thread.join(_PATIENCE)
+        if self._inline is not None:
+            self._inline.finalize()
         for outlet in self.outlets.values():
             outlet.close("next: not allowed after stop(); its results are gone", at_exit)
 
@@ -134,11 +133,6 @@ class Manager:
             return
         self._stopping = True
         self.wake()
-        if self.inline and self._step_lock.acquire(blocking=False):
-            try:
-                self.end()
-            finally:
-                self._step_lock.release()
 
     def drain(self) -> None:
         """Pulls nothing any more; what was pulled still gets its outcome."""
@@ -163,34 +157,39 @@ class Manager:
 
     def on_interrupt(self) -> None:
         """See `Hooks.on_interrupt`."""
-        if self.inline or self._ended:
+        if self._inline is not None or self._ended:
             return
         self.paused = True
         self.wake()
         with contextlib.suppress(Empty):
             self._pause_seen.get(True, _PAUSE)
 
+    def _offer(self) -> None:
+        for outlet in self.outlets.values():
+            outlet.nudge()
+
     def resume(self) -> None:
         """See `Hooks.resume`."""
         self.paused = False
         self.wake()
 
-    def step(self, task: int) -> bool:
-        """See `Hooks.step`."""
-        with self._step_lock:
-            return not self._ended and self.advance(task)
+    def on_end(self) -> None:
+        """See `Hooks.on_end`."""
+        if self._inline is not None and not self._flow.open_ends:
+            self._inline.finalize()
+
+    def help(self) -> bool:
+        """See `Hooks.help`."""
+        return self._inline is not None and not self.paused and self._inline.run_one()
 
     # ------------------------------------------------------------------ the manager's own thread from here on
 
-    def advance(self, end: int | None = None) -> bool:
-        """Decides, waits for something to happen and deals with it; False: the run is over.
-
-        With ``end`` only its inputs are read: those of others may be made of what is just being asked for.
-        """
+    def advance(self) -> bool:
+        """Decides, waits for something to happen and deals with it; False: the run is over."""
         self._take_releases()
         if self._draining:
             self._close_sources()
-        self._draw(end)
+        self._draw()
         if self._stopping:
             self.end()
             return False
@@ -203,7 +202,7 @@ class Manager:
             self.end()
             return False
         self.bell.hungry = True
-        news = self.inline or self._news()
+        news = self._news()
         for event in self._engine.wait(0 if news else None):
             self._on(event)
         self.bell.hungry = False
@@ -257,13 +256,11 @@ class Manager:
             if 2 * schedule.allowance(root) < schedule.bound(root):
                 schedule.set_bound(root, self._pacing.grown_bound(schedule.bound(root), tasks))
 
-    def _draw(self, end: int | None = None) -> bool:
+    def _draw(self) -> bool:
         """Lets the sources pull what they may, and takes what they have pulled; returns whether anything came."""
         came = False
         schedule = self._schedule
         for root, source in list(self._sources.items()):
-            if end is not None and schedule.end_of[root] != end:
-                continue
             if not schedule.is_open(root):
                 # Its end was cut off: another input of a join was shorter.
                 del self._sources[root]
@@ -271,14 +268,14 @@ class Manager:
                 continue
             allowed = schedule.allowance(root)
             # Not each single place: a grant is a message to another thread.
-            if allowed > 0 and (allowed * 8 >= schedule.bound(root) or self.inline):
+            if allowed > 0 and allowed * 8 >= schedule.bound(root):
                 schedule.pull(root, allowed)
                 source.grant(allowed)
             segments = source.collect()
             for segment in segments:
                 self._flow.enter(root, segment)
                 came = True
-            if source.ended and not segments:
+            if source.ended and not segments and schedule.is_open(root):
                 came = True
                 self._close(root, source)
         return came
@@ -287,7 +284,8 @@ class Manager:
         for root, source in list(self._sources.items()):
             for segment in source.collect():
                 self._flow.enter(root, segment)
-            self._close(root, source)
+            if self._schedule.is_open(root):
+                self._close(root, source)
 
     def _close(self, root: int, source: Source) -> None:
         """An input has ended."""
@@ -309,11 +307,8 @@ class Manager:
             task, most = turn
             if slot.jobs and not self._pacing.ahead(task):
                 return
-            if self.inline:
-                most = 1
-            else:
-                bound = sum(schedule.bound(root) for root in schedule.roots_of[schedule.end_of[task]])
-                most = min(most, self._pacing.batch(task, bound), slot.room)
+            bound = sum(schedule.bound(root) for root in schedule.roots_of[schedule.end_of[task]])
+            most = min(most, self._pacing.batch(task, bound), slot.room) if self._inline is None else 1
             first, count, segments = self._flow.take(task, most)
             schedule.submit(task, count)
             self._engine.submit(slot, Job(task, first, count, segments))
@@ -327,7 +322,7 @@ class Manager:
                     return slot
                 if second is None and len(slot.jobs) == 1 and not slot.stuck:
                     second = slot
-        return None if self.inline else second
+        return second if self._inline is None else None
 
     def _on(self, event: Event) -> None:
         if isinstance(event, Output):

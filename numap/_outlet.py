@@ -27,7 +27,6 @@ class Hooks(Protocol):
     """What an outlet needs of the manager."""
 
     paused: bool
-    inline: bool
 
     def on_release(self) -> None:
         """Places were handed over, or somebody found nothing to take."""
@@ -38,8 +37,11 @@ class Hooks(Protocol):
     def resume(self) -> None:
         """Somebody asks for results again."""
 
-    def step(self, task: int) -> bool:
-        """Without a thread of its own: does a piece of work towards ``task``; False: there is none any more."""
+    def on_end(self) -> None:
+        """Somebody has seen the end of a task."""
+
+    def help(self) -> bool:
+        """Runs an item in this thread, where there are no workers and one waits to be run; returns whether it did."""
         ...
 
 
@@ -94,6 +96,10 @@ class Outlet:
         """Hands over a parcel whose first place is ``first``."""
         self._parcels.append((self._sent, first, segment))
         self._sent += 1
+        self._announce()
+
+    def nudge(self) -> None:
+        """There is an item for whoever waits here to run."""
         self._announce()
 
     def know_total(self, total: int) -> None:
@@ -214,7 +220,7 @@ class Outlet:
         try:
             try:
                 # One call, so that the token is there or here, whenever an interrupt comes.
-                token.extend(islice(iter(partial(self._turn.get, True, remaining), 0), 1))
+                token.extend(islice(iter(partial(self._turn.get, block, remaining), 0), 1))
             except Empty:
                 raise next_timeout("next: other threads waited for results all the time that was given") from None
             while self.at >= len(self.values) and self._failure is None and self._ending is None:
@@ -247,6 +253,7 @@ class Outlet:
         values: list[Any] = _NOTHING
         failure = ending = None
         if kind == END:
+            self._hooks.on_end()
             raise StopIteration
         if kind == RAW:
             values = data
@@ -272,9 +279,7 @@ class Outlet:
 
     def _wait(self, deadline: float | None, block: bool) -> None:
         """Waits for a parcel; somebody else may have taken it when this returns."""
-        if self._hooks.inline:
-            if not self._hooks.step(self.task) and not self._parcels:
-                raise StateError("next: the map has no more work, and this task did not end")
+        if self._hooks.help():
             return
         if self._given_up and self.total is not None and self.released + self._places + self._given_up >= self.total:
             # All that is still to come was given up.

@@ -29,7 +29,9 @@ class Reader(Generic[T]):
     def __next__(self) -> T:
         outlet = self._outlet
         if outlet is None:
-            return self._find_outlet().take()  # type: ignore[no-any-return]
+            outlet = self._find_outlet()
+        # Whoever keeps an error that comes out of here must not keep the map with it. The caller holds us anyway.
+        del self
         at = outlet.at
         try:
             value = outlet.values[at]

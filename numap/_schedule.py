@@ -55,6 +55,7 @@ class Schedule:
         self.released = [0] * count
         self._open = dict.fromkeys(self.roots, True)
         self._bound = dict.fromkeys(self.roots, initial)
+        self._cap: dict[int, int] = {}
         self._share()
         self._turn = 0
         self._left = stride or 0
@@ -99,7 +100,14 @@ class Schedule:
 
     def allowance(self, root: int) -> int:
         """How many items may be pulled now."""
-        return self._bound[root] - self.in_flight(root) if self._open[root] else 0
+        if not self._open[root]:
+            return 0
+        room = self._bound[root] - self.in_flight(root)
+        return min(room, self._cap[root] - self.pulled[root]) if root in self._cap else room
+
+    def cap(self, root: int, places: int) -> None:
+        """A root needs ``places`` places in all and no more."""
+        self._cap[root] = places
 
     def pull(self, root: int, count: int) -> None:
         """``count`` items were pulled, or promised to a reader that will pull them."""

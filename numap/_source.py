@@ -129,60 +129,6 @@ def _all_atoms(items: list[Any]) -> bool:
     return kinds <= _ALIKE or (kinds <= ATOMS and all(map(is_atom, items)))
 
 
-class InlineSource:
-    """An iterator that is read by the thread that asks for results."""
-
-    def __init__(self, items: Iterator[Any]) -> None:
-        self._items: Iterator[Any] | None = items
-        self._next = outcome_reader(items)
-        self._granted = 0
-        #: The input is made of tasks of the same map, which is at work for it further up the stack.
-        self._pulling = False
-        self.ended = False
-        self.error: BaseException | None = None
-
-    def start(self) -> None:
-        """Nothing to do."""
-
-    def grant(self, count: int) -> None:
-        """See `Source.grant`."""
-        self._granted += count
-
-    def collect(self) -> list[Segment]:
-        """Pulls one item; more would only wait."""
-        if self._items is None or not self._granted or self.ended or self._pulling:
-            return []
-        self._pulling = True
-        try:
-            segment = self._next()
-        except StopIteration:
-            self.ended = True
-            self._items = None
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            self.ended, self.error = True, source_error(error)
-            self._items = None
-        else:
-            self._granted -= 1
-            return [segment]
-        finally:
-            self._pulling = False
-        return []
-
-    def stop(self) -> int:
-        """See `Source.stop`."""
-        self._items = None
-        self._next = _nothing
-        self.ended = True
-        unused, self._granted = self._granted, 0
-        return unused
-
-
-def _nothing() -> Segment:
-    raise StopIteration
-
-
 class Port:
     """What one task gets from a feeder.
 

@@ -38,7 +38,10 @@ class Starter:
     def __init__(self, control: socket.socket, life: int) -> None:
         self._control = control
         self._life = life
-        self._crews: dict[int, socket.socket] = {}
+        #: The maps that are served: by descriptor, the map's own number and the connection.
+        self._crews: dict[int, tuple[int, socket.socket]] = {}
+        self._served = 0
+        #: By pid, the number of the map and the number of the worker in it.
         self._workers: dict[int, tuple[int, int]] = {}
         self._wake, wake = os.pipe()
         os.set_blocking(wake, False)
@@ -71,7 +74,9 @@ class Starter:
         data, fds, _, _ = socket.recv_fds(self._control, 1, 1)
         if not data:
             return None
-        self._crews[fds[0]] = socket.socket(fileno=fds[0])
+        # A descriptor's number comes again; workers of an ended crew may still be about to be buried then.
+        self._served += 1
+        self._crews[fds[0]] = (self._served, socket.socket(fileno=fds[0]))
         return fds[0]
 
     # ------------------------------------------------------------------ one map's connection
@@ -79,7 +84,8 @@ class Starter:
     def _serve(self, crew: int) -> bool:
         """One packet; False at the end of the connection."""
         try:
-            data, fds, _, _ = socket.recv_fds(self._crews[crew], _PACKET, _FDS)
+            number, connection = self._crews[crew]
+            data, fds, _, _ = socket.recv_fds(connection, _PACKET, _FDS)
         except OSError:
             return False
         if not data:
@@ -89,7 +95,7 @@ class Starter:
             self._spawn(crew, message[1], message[2], fds)
         else:
             for pid, owner in list(self._workers.items()):
-                if owner == (crew, message[1]):
+                if owner == (number, message[1]):
                     _kill_tree(pid)
         return True
 
@@ -102,8 +108,8 @@ class Starter:
             os.setpgid(pid, pid)
         for fd in fds:
             os.close(fd)
-        self._workers[pid] = (crew, number)
-        self._tell(crew, ("born", number, pid))
+        self._workers[pid] = (self._crews[crew][0], number)
+        _tell(self._crews[crew][1], ("born", number, pid))
 
     def _become_worker(self, parent: int, method: str, fds: list[int]) -> NoReturn:
         """In the child: cuts every tie to the starter but the two that end it."""
@@ -118,7 +124,7 @@ class Starter:
             for fd in self._own:
                 os.close(fd)
             self._control.close()
-            for connection in self._crews.values():
+            for _, connection in self._crews.values():
                 connection.close()
             sock, page, out, err = fds
             for source, target in ((out, 1), (err, 2)):
@@ -132,11 +138,6 @@ class Starter:
             code = 0
         finally:
             os._exit(code)
-
-    def _tell(self, crew: int, message: tuple[object, ...]) -> None:
-        # A caller that is gone, or does not read, is noticed elsewhere.
-        with contextlib.suppress(OSError):
-            self._crews[crew].send(pickle.dumps(message))
 
     # ------------------------------------------------------------------ ends
 
@@ -154,14 +155,15 @@ class Starter:
             owner = self._workers.pop(pid, None)
             if owner is not None:
                 _kill_group(pid)
-                if owner[0] in self._crews:
-                    self._tell(owner[0], ("exit", owner[1], os.waitstatus_to_exitcode(status)))
+                for number, connection in self._crews.values():
+                    if number == owner[0]:
+                        _tell(connection, ("exit", owner[1], os.waitstatus_to_exitcode(status)))
 
     def _end_crew(self, crew: int) -> None:
-        mine = [pid for pid, owner in self._workers.items() if owner[0] == crew]
-        for pid in mine:
+        number, connection = self._crews.pop(crew)
+        connection.close()
+        for pid in [pid for pid, owner in self._workers.items() if owner[0] == number]:
             _kill_tree(pid)
-        self._crews.pop(crew).close()
         if not self._crews:
             # Nobody else is served: what is left of our descendants escaped from a worker's group.
             _kill_all([pid for pid in process_tree(os.getpid()) if pid not in self._workers])
@@ -179,6 +181,12 @@ class Starter:
             except ChildProcessError:
                 return
             self._workers.pop(pid, None)
+
+
+def _tell(connection: socket.socket, message: tuple[object, ...]) -> None:
+    # A caller that is gone, or does not read, is noticed elsewhere.
+    with contextlib.suppress(OSError):
+        connection.send(pickle.dumps(message))
 
 
 def _kill_tree(pid: int) -> None:

@@ -24,6 +24,8 @@ class Stream:
         while True:
             kind, _, data = self._next_outcome()
             if kind == FAILED:
+                # Whoever keeps the error must not keep the stream with it.
+                del self
                 raise exception_of(data)
             if kind != SKIPPED:
                 return data[0]
@@ -189,18 +191,26 @@ class _Splitter:
             raise
         except BaseException as error:
             self._error = source_error(error)
-            raise self._error from None
+        if self._error is not None:
+            raise self._error
         if not self._log or self._log[-1][1] < place:
             self._over = True
             raise StopIteration
+
+
+class _Cursor:
+    """Where a branch is, and the turn of those who read it."""
+
+    def __init__(self) -> None:
+        self.place = 0
+        self.lock = allocate_lock()
 
 
 class Branch(Stream):
     """One branch of a `tee`."""
 
     def __init__(self, splitter: _Splitter) -> None:
-        #: Items that this branch has given out.
-        self.place = 0
+        self._cursor = _Cursor()
         self._splitter = splitter
         splitter.add(self)
 
@@ -210,9 +220,18 @@ class Branch(Stream):
         return self._splitter.source
 
     def _next_outcome(self) -> Segment:
-        segment = self._splitter.get(self.place)
-        self.place += 1
+        cursor, splitter = self._cursor, self._splitter
+        # The frames of an item that fails in this thread lead back to this one, and whoever keeps the error keeps them.
+        del self
+        with cursor.lock:
+            segment = splitter.get(cursor.place)
+            cursor.place += 1
         return segment
+
+    @property
+    def place(self) -> int:
+        """Items that this branch has given out."""
+        return self._cursor.place
 
     def __repr__(self) -> str:
         return f"<tee branch at item {self.place}>"

@@ -7,9 +7,9 @@ back events. It never sees tasks, order or bounds; the map never sees threads, p
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .._outcome import Segment
 
@@ -20,7 +20,7 @@ class Capabilities(NamedTuple):
     Attributes:
         pickles: items leave this process, so they travel as pickles.
         kills: a running item can be ended.
-        inline: items run in the thread that asks for results, and inputs are read there.
+        inline: items run in the threads that ask for results.
         describes: the engine's name in messages.
     """
 
@@ -169,4 +169,19 @@ class Engine(Protocol):
         """Ends all workers, whatever they do. The engine is of no use afterwards."""
 
 
-__all__ = ["Capabilities", "Died", "Engine", "Event", "Job", "Output", "Program", "Returned", "Slot", "StartFailed"]
+@runtime_checkable
+class InlineEngine(Engine, Protocol):
+    """An engine whose items run in the threads that ask for results."""
+
+    #: To be called when there is an item to run.
+    offer: Callable[[], None]
+
+    def run_one(self) -> bool:
+        """Runs an item in this thread; False: there is none, or another thread is at it."""
+        ...
+
+    def finalize(self) -> None:
+        """Runs the finalizer in this thread, if it has not run."""
+
+
+__all__ = ["Capabilities", "Died", "Engine", "Event", "InlineEngine", "Job", "Output", "Program", "Returned", "Slot", "StartFailed"]

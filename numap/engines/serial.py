@@ -1,9 +1,16 @@
-"""The engine without workers: items run in the thread that asks for results, for debugging and doctests."""
+"""The engine without workers: items run in the threads that ask for results, for debugging and doctests.
+
+The decisions are made in the manager's thread as with all engines, so an interrupt of the thread that runs the items finds
+nothing half done: an item whose outcome has not been posted runs again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+from collections import deque
+from collections.abc import Callable, Sequence
 from opcode import opmap
+from queue import Empty, SimpleQueue
 from time import perf_counter
 
 from .._errors import WorkerStartError
@@ -15,13 +22,18 @@ from .threads import bind
 
 _RAISE = opmap["RAISE_VARARGS"]
 
+#: A job with its outcome and the seconds that it took.
+_Done = tuple[Job, Segment, float]
+
 
 class SerialEngine:
-    """Runs each job within `wait`.
+    """Keeps one job of one item, until somebody who wants a result runs it.
+
+    A reader thread runs items only where an input is made of tasks of the same map.
 
     Args:
         programs: the functions.
-        options: of the map; the initializer runs before the first item, the finalizer at the end.
+        options: of the map; the initializer runs at the start, the finalizer at the end.
     """
 
     capabilities = Capabilities(pickles=False, kills=False, inline=True, describes="serial")
@@ -32,6 +44,13 @@ class SerialEngine:
         self._initargs = options.initargs
         self._finalizer = options.finalizer
         self.slots = [Slot()]
+        #: Called when there is a job to run.
+        self.offer: Callable[[], None] = lambda: None
+        self._signals: SimpleQueue[_Done | None] = SimpleQueue()
+        self._ready: deque[Job] = deque()
+        #: Who has the token runs items.
+        self._turn: SimpleQueue[None] = SimpleQueue()
+        self._turn.put(None)
 
     def start(self) -> None:
         """Runs the initializer.
@@ -44,54 +63,93 @@ class SerialEngine:
         try:
             self._initializer(*self._initargs)
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and not _raised_by_code(error):
+            if isinstance(error, KeyboardInterrupt) and _from_outside(error):
                 raise
             raise WorkerStartError(f"the initializer raised: {type(error).__name__}: {safe_text(error)}") from error
 
     def submit(self, slot: Slot, job: Job) -> None:
-        """Keeps a job for the next `wait`."""
+        """Offers a job."""
         slot.jobs.append(job)
+        self._ready.append(job)
+        self.offer()
+
+    def run_one(self) -> bool:
+        """Runs the item that waits, in this thread; False: none waits, or another thread is at it.
+
+        Raises:
+            KeyboardInterrupt: a real one; the item runs again next time.
+        """
+        token: list[None] = []
+        try:
+            try:
+                # One call; see Outlet for why. The second look at the queue raises Empty, with or without the token.
+                token.extend(iter(self._turn.get_nowait, 0))
+            except Empty:
+                pass
+            if not token or not self._ready:
+                return False
+            job = self._ready[0]
+            began = perf_counter()
+            outcome = self._run(job)
+            # Who is interrupted between these two runs the item twice; the other way round it would be lost.
+            self._signals.put((job, outcome, perf_counter() - began))
+            self._ready.popleft()
+            return True
+        finally:
+            if token:
+                self._turn.put(None)
+
+    def _run(self, job: Job) -> Segment:
+        try:
+            return RAW, 1, [self._calls[job.program](item_of(job.segments[0]))]
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and _from_outside(error):
+                raise
+            return FAILED, 1, Failure(error, trace_of(error))
 
     def wait(self, timeout: float | None) -> list[Event]:
-        """Runs the job that waits, if there is one.
-
-        A KeyboardInterrupt from outside leaves the job where it is, to run again.
-        """
-        slot = self.slots[0]
-        if not slot.jobs:
-            return []
-        job = slot.jobs[0]
-        call = self._calls[job.program]
-        began = perf_counter()
-        outcome: Segment
+        """Blocks until an item has run; see `Engine.wait`."""
+        events: list[Event] = []
+        jobs = self.slots[0].jobs
         try:
-            outcome = RAW, 1, [call(item_of(job.segments[0]))]
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and not _raised_by_code(error):
-                raise
-            outcome = FAILED, 1, Failure(error, trace_of(error))
-        slot.jobs.popleft()
-        first = job.first + job.done
-        job.done += 1
-        return [Output(job, first, 1, [outcome], perf_counter() - began)]
+            done = self._signals.get(True, timeout)
+            while True:
+                if done is not None and jobs and jobs[0] is done[0]:
+                    job, outcome, seconds = done
+                    jobs.popleft()
+                    job.done = 1
+                    events.append(Output(job, job.first, 1, [outcome], seconds))
+                done = self._signals.get(False)
+        except Empty:
+            return events
 
     def wake(self) -> None:
-        """Nobody ever waits here."""
+        """Ends a `wait`."""
+        self._signals.put(None)
 
     def recall(self) -> None:
         """Nothing begins by itself here."""
 
     def stop(self) -> None:
-        """Forgets what has not run, and runs the finalizer."""
+        """Forgets what has not run."""
+        self._ready.clear()
         self.slots[0].jobs.clear()
+
+    def finalize(self) -> None:
+        """Runs the finalizer, once, in the thread that ends the map or finds it ended."""
         finalizer, self._finalizer = self._finalizer, None
         if finalizer is not None:
             finalizer()
 
 
-def _raised_by_code(error: KeyboardInterrupt) -> bool:
-    """Whether a ``raise`` statement raised it, not the interpreter for a signal between two instructions."""
+def _from_outside(error: KeyboardInterrupt) -> bool:
+    """Whether a signal is behind it: the interpreter raised it between two instructions, or a handler for SIGINT did."""
+    handler = getattr(signal.getsignal(signal.SIGINT), "__code__", None)
     tb = error.__traceback__
-    while tb is not None and tb.tb_next is not None:
+    while tb is not None:
+        if tb.tb_frame.f_code is handler:
+            return True
+        if tb.tb_next is None:
+            return tb.tb_frame.f_code.co_code[tb.tb_lasti] != _RAISE
         tb = tb.tb_next
-    return tb is not None and tb.tb_frame.f_code.co_code[tb.tb_lasti] == _RAISE
+    return True

@@ -26,7 +26,7 @@ COUNT = 100
 
 @dataclass(frozen=True)
 class Row:
-    """One way in which item 7 of 100 goes wrong: the number of the guarantee, the function, and what comes at its place.
+    """One way in which item 7 of 100 goes wrong: number of the guarantee, function, and what comes at its place.
 
     ``traits`` are attributes of the error, ``text`` is part of it, ``remote`` is part of the remote traceback.
     """
@@ -307,7 +307,7 @@ def test_4_all_workers_killed_at_once(start: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_3_a_worker_killed_at_any_moment() -> None:
-    """200 rounds: while it gets an item, computes, sends a result of 1 MB or does nothing: at most that item is an error."""
+    """200 rounds, while it gets an item, computes, sends 1 MB or does nothing: at most that item is an error."""
     errors = rounds = 0
     with IMap(work.megabytes, count(), worker_num=2, buffer=8) as imap:
         while rounds < 200:

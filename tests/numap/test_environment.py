@@ -135,7 +135,7 @@ list(IMap(func, range(3), **OPTIONS))
 
 def test_what_was_printed_is_there_before_the_result(start: str, tmp_path: Path) -> None:
     code = """
-for y in IMap(lambda x: print("in", x), range(3), worker_num=1, **{k: v for k, v in OPTIONS.items() if k != "worker_num"}):
+for y in IMap(lambda x: print("in", x), range(3), **{**OPTIONS, "worker_num": 1}):
     pass
 say("end")
 """

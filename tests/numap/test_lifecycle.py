@@ -68,7 +68,8 @@ def worker_type(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def bring_to(state: str, worker_type: str) -> IMap[Any]:
     """A map in a state, with one task of two items if it may have one."""
-    imap: IMap[Any] = IMap(worker_type=worker_type, worker_num=1)
+    # The buffer keeps the second item away until the first has been handed over for good.
+    imap: IMap[Any] = IMap(worker_type=worker_type, worker_num=1, buffer=1)
     if state == "failed":
         engine = ScriptedEngine(1)
         engine.fail_start(WorkerStartError("no database"))
