@@ -153,42 +153,52 @@ class Outlet:
         """Results that can be taken without waiting, at least."""
         return len(self.values) - self.at + sum(s[1] for n, _, s in list(self._parcels) if n >= self._opened)
 
-    def take(self, timeout: float | None = None, block: bool = True) -> Any:
-        """The next result.
+    def open(self, timeout: float | None = None, block: bool = True) -> None:
+        """Sees to it that there is something in ``values``, or raises.
+
+        Whoever takes it then may find that another thread was quicker, and has to call again. To take is to read
+        ``values[at]`` and to store ``at + 1``, in the function that returns the value, with no call in between or after.
 
         Raises:
-            StopIteration: there is none any more.
+            StopIteration: there is no result any more.
             NextTimeout: there is none in time.
             StateError: the map was stopped.
             Exception: the item failed.
         """
         deadline = None if timeout is None else monotonic() + timeout
+        error: BaseException | None = None
         try:
-            while True:
-                self._advance(deadline, block)
-                failure, ending = self._failure, self._ending
-                if failure is not None:
-                    error = exception_of(failure)
-                    if self._on_error == "raise":
-                        self._failure = None
-                        raise error
+            self._advance(deadline, block)
+            failure, ending = self._failure, self._ending
+            if failure is not None:
+                error = exception_of(failure)
+                if self._on_error == "return":
                     self._failure, self.values, self.at = None, [error], 0
-                if ending is not None:
-                    self._ending = None
-                    raise ending
-                at = self.at
-                try:
-                    value = self.values[at]
-                except IndexError:
-                    continue
-                self.values[at] = None
-                self.at = at + 1
-                return value
+                    return
+                self._failure = None
+                raise error
+            if ending is not None:
+                self._ending = None
+                raise ending
         except KeyboardInterrupt:
             self._hooks.on_interrupt()
             raise
         finally:
-            error = ending = None  # type: ignore[assignment]
+            error = ending = None
+
+    def take(self, timeout: float | None = None, block: bool = True) -> Any:
+        """The next result; raises what `open` raises."""
+        while True:
+            at = self.at
+            try:
+                value = self.values[at]
+            except IndexError:
+                pass
+            else:
+                self.values[at] = None
+                self.at = at + 1
+                return value
+            self.open(timeout, block)
 
     def outcome(self) -> Segment:
         """The next outcome as a segment of one item, failures and skipped places included; for streams of ours."""

@@ -32,16 +32,18 @@ class Reader(Generic[T]):
             outlet = self._find_outlet()
         # Whoever keeps an error that comes out of here must not keep the map with it. The caller holds us anyway.
         del self
-        at = outlet.at
-        try:
-            value = outlet.values[at]
-        except IndexError:
-            pass
-        else:
-            outlet.values[at] = None
-            outlet.at = at + 1
-            return value  # type: ignore[no-any-return]
-        return outlet.take()  # type: ignore[no-any-return]
+        while True:
+            # Between the look at a value and the return there is no call; see Outlet.
+            at = outlet.at
+            try:
+                value = outlet.values[at]
+            except IndexError:
+                pass
+            else:
+                outlet.values[at] = None
+                outlet.at = at + 1
+                return value  # type: ignore[no-any-return]
+            outlet.open()
 
     def _find_outlet(self) -> Outlet:
         """The outlet of the running map; raises StateError where there is none."""

@@ -14,24 +14,71 @@ from ._options import positive
 from ._outcome import FAILED, RAW, SKIPPED, Segment, exception_of, source_error
 
 
+class _Box:
+    """Where a stream puts what it gives, in the same breath as it notes that it has given it."""
+
+    __slots__ = ("segment",)
+
+    def __init__(self) -> None:
+        self.segment: Segment | None = None
+
+
+class Puller:
+    """What a stream gets its outcomes from.
+
+    It is apart from the stream, as the frames of an item that fails in the reader's own thread lead back to the reader's:
+    whoever keeps the error would keep a stream that everybody else has dropped.
+    """
+
+    def __init__(self) -> None:
+        #: What an interrupt kept from being handed over, to be given first. Changed in one statement, without a call.
+        self.again: tuple[Segment, ...] = ()
+
+    def pull_into(self, box: _Box) -> None:
+        """Puts the next outcome into the box, or raises what ends the stream."""
+        raise NotImplementedError
+
+
 class Stream:
     """An iterator whose items may be values, failures at their places, or skipped places."""
+
+    def __init__(self, puller: Puller) -> None:
+        self._puller = puller
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
+        puller = self._puller
+        del self
         while True:
-            kind, _, data = self._next_outcome()
-            if kind == FAILED:
-                # Whoever keeps the error must not keep the stream with it.
-                del self
-                raise exception_of(data)
+            box = _Box()
+            error = None
+            try:
+                again = puller.again
+                if again:
+                    puller.again, box.segment = again[1:], again[0]
+                else:
+                    puller.pull_into(box)
+                assert box.segment is not None, "a stream gives something or raises"
+                kind, _, data = box.segment
+                if kind == FAILED:
+                    error = exception_of(data)
+            except BaseException:
+                if box.segment is not None:
+                    puller.again = (box.segment, *puller.again)
+                raise
+            if error is not None:
+                raise error
             if kind != SKIPPED:
                 return data[0]
 
     def _next_outcome(self) -> Segment:
-        raise NotImplementedError
+        """The next outcome, for threads of ours: no interrupt comes there."""
+        box = _Box()
+        self._puller.pull_into(box)
+        assert box.segment is not None, "a stream gives something or raises"
+        return box.segment
 
 
 def _outcomes(items: Iterator[Any]) -> Iterator[Segment]:
@@ -59,23 +106,23 @@ def detach(stream: object, owner: object) -> None:
             let_go(owner)
 
 
-class Join(Stream):
-    """See `join`."""
+class _Pairs(Puller):
+    """Pulls from each member of a join in turn."""
 
     def __init__(self, members: tuple[Iterator[Any], ...]) -> None:
-        #: The joined iterators. A map that gets this as an input pairs its own tasks without unpickling them.
-        self.members = members
+        super().__init__()
         self._pulls = [_outcomes(member) for member in members]
         self._parts: list[list[Segment]] = [[] for _ in members]
         self._count = 0
         self._over = False
         self._lock = allocate_lock()
 
-    def _next_outcome(self) -> Segment:
+    def pull_into(self, box: _Box) -> None:
+        """See `Puller.pull_into`."""
         with self._lock:
             if self._over:
                 raise StopIteration
-            for pull, part in zip(self._pulls, self._parts):
+            for pull, part in zip(self._pulls, self._parts, strict=True):
                 # A part that is here already was pulled before an interrupt.
                 if not part:
                     part.extend(islice(pull, 1))
@@ -87,17 +134,29 @@ class Join(Stream):
                 raise SourceError(
                     f"the inputs of a join have unequal lengths: input {ended[0]} ended first, after {self._count} items"
                 )
-            segments = [part[0] for part in self._parts]
-            self._count += 1
-            for part in self._parts:
-                part.clear()
-        for segment in segments:
-            if segment[0] in (FAILED, SKIPPED):
-                return segment
-        return RAW, 1, [tuple(segment[2][0] for segment in segments)]
+            given = _joined([part[0] for part in self._parts])
+            fresh: list[list[Segment]] = [[] for _ in self._parts]
+            self._parts, self._count, box.segment = fresh, self._count + 1, given
+
+
+class Join(Stream):
+    """See `join`."""
+
+    def __init__(self, members: tuple[Iterator[Any], ...]) -> None:
+        super().__init__(_Pairs(members))
+        #: The joined iterators. A map that gets this as an input pairs its own tasks without unpickling them.
+        self.members = members
 
     def __repr__(self) -> str:
         return f"<join of {len(self.members)} inputs>"
+
+
+def _joined(members: list[Segment]) -> Segment:
+    """The outcome of a place: the first member that has no value speaks for it."""
+    for segment in members:
+        if segment[0] in (FAILED, SKIPPED):
+            return segment
+    return RAW, 1, [tuple(segment[2][0] for segment in members)]
 
 
 def join(*tasks: Iterable[Any]) -> Join:
@@ -198,35 +257,34 @@ class _Splitter:
             raise StopIteration
 
 
-class _Cursor:
-    """Where a branch is, and the turn of those who read it."""
+class _Cursor(Puller):
+    """Where a branch is."""
 
-    def __init__(self) -> None:
+    def __init__(self, splitter: _Splitter) -> None:
+        super().__init__()
+        self.splitter = splitter
         self.place = 0
-        self.lock = allocate_lock()
+        self._lock = allocate_lock()
+
+    def pull_into(self, box: _Box) -> None:
+        """See `Puller.pull_into`."""
+        with self._lock:
+            segment = self.splitter.get(self.place)
+            box.segment, self.place = segment, self.place + 1
 
 
 class Branch(Stream):
     """One branch of a `tee`."""
 
     def __init__(self, splitter: _Splitter) -> None:
-        self._cursor = _Cursor()
-        self._splitter = splitter
+        self._cursor = _Cursor(splitter)
+        super().__init__(self._cursor)
         splitter.add(self)
 
     @property
     def source(self) -> Iterator[Any]:
         """What was split."""
-        return self._splitter.source
-
-    def _next_outcome(self) -> Segment:
-        cursor, splitter = self._cursor, self._splitter
-        # The frames of an item that fails in this thread lead back to this one, and whoever keeps the error keeps them.
-        del self
-        with cursor.lock:
-            segment = splitter.get(cursor.place)
-            cursor.place += 1
-        return segment
+        return self._cursor.splitter.source
 
     @property
     def place(self) -> int:

@@ -24,8 +24,6 @@ __all__ = ["Gate", "Running", "ScriptedEngine", "Submission", "Visitor"]
 
 #: Seconds after which a wait for a fact becomes a failure with a message. Nothing that works comes near it.
 PATIENCE = 30.0
-#: Steps of an inline map without any event after which nothing will ever happen: far more than it can pull items.
-_IDLE = 20_000
 
 
 # ---------------------------------------------------------------------- gates
@@ -160,9 +158,6 @@ class ScriptedEngine:
 
     Args:
         workers: number of workers; give the map the same ``worker_num``.
-        inline: items run in the thread that asks for results, and so do inputs; no thread is started. Asking for what
-            the script does not bring is an AssertionError then, not a hang.
-        blocking: False: `wait` never blocks, for a test that takes the steps of a manager itself.
         start_error: raised by `start`.
         seconds: what each item is said to have taken.
         script: called whenever nothing is dictated and somebody waits; it may dictate.
@@ -186,27 +181,23 @@ class ScriptedEngine:
         self,
         workers: int = 1,
         *,
-        inline: bool = False,
-        blocking: bool = True,
         start_error: Exception | None = None,
         seconds: float = 0.001,
         script: Callable[[ScriptedEngine], None] | None = None,
     ) -> None:
-        self.capabilities = Capabilities(pickles=False, kills=not inline, inline=inline, describes="scripted")
+        self.capabilities = Capabilities(pickles=False, kills=True, inline=False, describes="scripted")
         self.slots: list[Slot] = [Slot() for _ in range(workers)]
         self.submissions: list[Submission] = []
         self.happened = 0
         self.started = False
         self.stopped = False
         self._calls: list[Callable[[Any], Any]] = []
-        self._blocking = blocking and not inline
         self._start_error = start_error
         self._seconds = seconds
         self._script = script
         self._orders: deque[Callable[[], list[Event] | None]] = deque()
         self._events: list[Event] = []
         self._woken = False
-        self._idle = 0
         self._news = threading.Condition(threading.RLock())
 
     @contextmanager
@@ -338,7 +329,6 @@ class ScriptedEngine:
         assert self.started and not self.stopped and slot.open
         assert job.count == sum(segment[1] for segment in job.segments) > 0
         with self._news:
-            self._idle = 0
             slot.jobs.append(job)
             self.submissions.append(Submission(self.slots.index(slot), job.program, job.first, job.count))
             self._news.notify_all()
@@ -353,12 +343,8 @@ class ScriptedEngine:
                 self._obey()
                 if happened == self.happened:
                     break
-            if not self._events and self._blocking:
+            if not self._events:
                 self._news.wait_for(lambda: self._obey() or self._woken, timeout)
-            elif not self._events and self.capabilities.inline:
-                self._idle += 1
-                if self._idle > _IDLE:
-                    raise AssertionError(f"nothing happens any more; workers are in {self.running()}")
             self._woken = False
             events, self._events = self._events, []
             return events
@@ -372,7 +358,6 @@ class ScriptedEngine:
             self._orders.popleft()
             self._events += events
             self.happened += 1
-            self._idle = 0
             self._news.notify_all()
         return bool(self._events)
 

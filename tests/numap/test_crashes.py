@@ -351,8 +351,10 @@ def test_6_the_initializer_fails(engine: str, options: dict[str, Any], words: li
 @pytest.mark.parametrize("words", [(work.die, "exit code 7"), (work.kill_self, "SIGKILL")])
 def test_6_a_worker_dies_in_its_initializer(start: str, words: tuple[Any, str]) -> None:
     with IMap(work.identity, range(5), initializer=words[0], **ENGINES[start]) as imap:
+        began = time.monotonic()
         with pytest.raises(WorkerStartError, match=words[1]):
             next(imap)
+        assert time.monotonic() - began < 2 * SOON
         with pytest.raises(StopIteration):
             next(imap)
 

@@ -300,7 +300,7 @@ def chaos(random: Random, plan: Plan) -> ScriptedEngine:
             engine.finish(place, task, count=random.choice([1, 1, 3, 50]))
 
     cost = random.choice([0.0, 1e-5, 1e-3, 0.1])
-    return ScriptedEngine(workers, inline=random.random() < 0.7, script=script, seconds=cost)
+    return ScriptedEngine(workers, script=script, seconds=cost)
 
 
 def scripted(random: Random) -> None:

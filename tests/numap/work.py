@@ -161,7 +161,7 @@ def number(x: Any) -> int:
 
 
 def step(x: Any, task: int, fails: int = 0, dies: int = 0, dawdles: int = 0) -> Any:
-    """Makes a value of another one, in a form that depends on it; some values fail, kill their process, or take time."""
+    """Makes a value of another one, in a form that depends on it; some fail, kill their process, or take time."""
     value = (31 * number(x) + 7 * task + 1) % 10007
     if dies and value % dies == 1:
         os.kill(os.getpid(), signal.SIGKILL)
