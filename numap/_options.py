@@ -67,9 +67,9 @@ class Options(_Fields):
         """
         self = super().__new__(cls, *args, **kwargs)
         self._check()
-        numbers: dict[str, Any] = {name: operator.index(getattr(self, name)) for name in _NUMBERS if getattr(self, name) is not None}
-        self = self._replace(**numbers)  # noqa: PLW0642 - the same options, with plain numbers
-        return self._replace(worker_num=self._default_workers())
+        given = {name: getattr(self, name) for name in _NUMBERS}
+        plain: dict[str, Any] = {name: operator.index(value) for name, value in given.items() if value is not None}
+        return self._replace(**{**plain, "worker_num": self._default_workers()})
 
     def _check(self) -> None:
         one_of("worker_type", self.worker_type, WORKER_TYPES)
@@ -125,7 +125,7 @@ class Options(_Fields):
         if self.worker_type == "serial":
             return 1
         if self.worker_num is not None:
-            return self.worker_num
+            return operator.index(self.worker_num)
         cpus = cpu_count()
         return min(32, cpus + 4) if self.worker_type == "thread" else cpus
 

@@ -25,6 +25,8 @@ EPOCH = 1
 #: When the worker began the item, in nanoseconds of the monotonic clock, and 0 once it is done; only written where a
 #: time limit is set.
 CLOCK = 2
+#: 1 from the moment on in which the worker runs its initializer.
+INITIALIZING = 3
 
 
 class Page:

@@ -205,14 +205,14 @@ class Feeder:
 
 
 def _feed(
-    items: Iterator[Any], encode: Encode | None, bell: Bell, credits: SimpleQueue[tuple[Port, int] | None], ports: list[Port]
+    items: Iterator[Any], encode: Encode | None, bell: Bell, grants: SimpleQueue[tuple[Port, int] | None], ports: list[Port]
 ) -> None:
     """The life of a feeder's thread."""
     error: BaseException | None = None
     pull = outcome_reader(items) if hasattr(items, "_next_outcome") else None
     try:
         while True:
-            credit = credits.get()
+            credit = grants.get()
             if credit is None:
                 if all(port.ended for port in ports):
                     return

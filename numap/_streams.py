@@ -245,7 +245,7 @@ class _Splitter:
             raise StopIteration
         try:
             # One call, so that an interrupt comes before the item is pulled or after it is in the log.
-            self._log.extend(zip(islice(self._pulls, 1), self._numbers))
+            self._log.extend(zip(islice(self._pulls, 1), self._numbers, strict=False))
         except KeyboardInterrupt:
             raise
         except BaseException as error:

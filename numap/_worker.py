@@ -16,7 +16,7 @@ from ._channel import Channel, outgoing
 from ._code import CodePickler, Scope
 from ._mirror import Image
 from ._outcome import FAILED, JOINED, LONG, PACKED, PICKLED, RAW, Failure, Segment, trace_of, unpickle_failure
-from ._page import CLOCK, EPOCH, STARTED, Page
+from ._page import CLOCK, EPOCH, INITIALIZING, STARTED, Page
 from ._serialize import encode_item, item_of, pack, segments_of
 
 #: Results stay in the worker for so many seconds at most while it goes on with other items.
@@ -89,6 +89,7 @@ class Worker:
             loading = False
             stage = "run the initializer in"
             if initializer is not None:
+                self._words[INITIALIZING] = 1
                 initializer(*initargs)
         except BaseException as error:
             self._channel.send(("failed", stage, trace_of(error)))
@@ -195,7 +196,7 @@ class Worker:
                 raw = self._encode(form)
                 if type(pickle.loads(raw)) is type(error):
                     return Failure(raw, trace, os.getpid())
-            except BaseException:  # noqa: S112 - whatever its own code raises: the next form is tried
+            except BaseException:  # whatever its own code raises: the next form is tried
                 continue
         return Failure(None, trace, os.getpid())
 
@@ -209,9 +210,7 @@ class Worker:
         try:
             _flush_streams()
             now = clock()
-            segments: list[Segment] = []
-            for segment in segments_of(out):
-                segments.append(pack(segment[2]) if segment[0] == RAW else outgoing(segment))
+            segments = [pack(s[2]) if s[0] == RAW else outgoing(s) for s in segments_of(out)]
             out.clear()
             elapsed = now - self._since
             self._channel.send(("out", self._job_seq, segments, last, elapsed))

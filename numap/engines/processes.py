@@ -20,7 +20,7 @@ from .._errors import SerializationError, WorkerStartError
 from .._mirror import Mirror, main_identity
 from .._options import Options
 from .._outcome import Segment, render
-from .._page import STARTED
+from .._page import INITIALIZING, STARTED
 from .._platform import exit_text, umask
 from .._serialize import serialization_error
 from . import UNLIMITED, Capabilities, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 #: Workers that may die in a row while they start: what is wrong with them all kills every one.
 STILLBORN = 4
-#: The same for workers that somebody killed (an operator, the kernel for want of memory), which is bad luck at first.
+#: The same for workers that somebody killed (an operator, the kernel for want of memory) while no code of the user's ran.
 STILLBORN_KILLED = 200
 #: Bytes that every worker gets at its start above which a warning is given.
 LARGE = 100 << 20
@@ -303,6 +303,7 @@ class ProcessEngine:
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(handle.channel)
         started, stack = handle.page.words[STARTED], handle.page.crash()
+        initializing = bool(handle.page.words[INITIALIZING])
         slot.handle = None
         handle.close()
         if slot.ready:
@@ -312,7 +313,8 @@ class ProcessEngine:
             self._events.append(died if job is None else _verdict(slot, died, job, running, started))
         else:
             self._stillborn += 1
-            if self._stillborn > (STILLBORN_KILLED if exitcode == -signal.SIGKILL else STILLBORN):
+            by_others = exitcode == -signal.SIGKILL and not initializing
+            if self._stillborn > (STILLBORN_KILLED if by_others else STILLBORN):
                 self._give_up(f"{self._stillborn} worker processes ended before they were ready ({exit_text(exitcode)})")
                 return
         self._refill(slot)

@@ -312,7 +312,7 @@ def scripted(random: Random) -> None:
     assert not engine.running()
 
 
-@each_seed(700)
+@each_seed(1500)
 def test_scripted(random: Random) -> None:
     scripted(random)
 

@@ -249,7 +249,7 @@ def test_33_a_burst_then_silence(engine: str) -> None:
 # ---------------------------------------------------------------------- inputs: who reads them, and when they go
 
 
-@pytest.mark.parametrize("engine", WORKERS)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_each_input_is_read_in_one_thread_of_its_own(engine: str) -> None:
     first, second = Counted(range(200)), Counted(range(200))
     imap: IMap[Any] = IMap(**ENGINES[engine])
@@ -278,10 +278,9 @@ def test_an_iterator_given_to_two_tasks_is_read_by_one_thread(engine: str) -> No
     assert len(source.threads) == 1 and threading.get_ident() not in source.threads
 
 
-def test_serial_reads_in_the_callers_thread() -> None:
-    source = Counted(range(5))
-    assert list(IMap(work.identity, source, worker_type="serial")) == list(range(5))
-    assert source.threads == {threading.get_ident()}
+def test_serial_items_run_in_the_callers_thread() -> None:
+    own = threading.get_ident()
+    assert set(IMap(work.call, iter(range(5)), (threading.get_ident,), worker_type="serial")) == {own}
 
 
 @pytest.mark.parametrize("engine", ENGINES)

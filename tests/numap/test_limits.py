@@ -246,8 +246,7 @@ def test_36_a_step_that_was_cancelled_loses_nothing(options: dict[str, Any], tmp
                 with pytest.raises(asyncio.TimeoutError):
                     await asyncio.wait_for(steps.__anext__(), 0.02)
             gate.touch()
-            async for x in steps:
-                found.append(x)
+            found += [x async for x in steps]
         assert found == list(range(6))
 
     asyncio.run(main())

@@ -431,7 +431,7 @@ class History:
             assert self.steps < 20_000, "it does not end"
 
 
-@each_seed(1500)
+@each_seed(1000)
 def test_all_items_end(random: Random) -> None:
     history = History(random)
     history.play(history.schedule.ends)

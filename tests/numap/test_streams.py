@@ -541,7 +541,7 @@ def lead(branches: dict[int, Any], number: int) -> int:
     return int(branches[number].place - min(branch.place for branch in branches.values()))
 
 
-@each_seed(300)
+@each_seed(150)
 def test_branches_in_random_order(random: Random) -> None:
     length, n, limit = random.randint(0, 30), random.randint(1, 4), random.randint(1, 10)
     fails = random.choice([0, 4])

@@ -94,10 +94,21 @@ def test_an_impatient_task_may_be_chained(tmp_path: Path) -> None:
         assert list(second) == [1, 2, 3, 4, 5]
 
 
-def test_serial_has_its_result_before_any_timeout() -> None:
-    imap = IMap(work.nap, [0.02, 0.01], worker_type="serial")
-    assert imap.next(timeout=0) == 0.02
-    assert imap.next(block=False) == 0.01
+def test_a_serial_item_is_finished_whatever_the_timeout() -> None:
+    with IMap(work.nap, [0.5], worker_type="serial") as imap:
+        assert imap.next(timeout=0.3) == 0.5
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_blocked_input_ends_in_a_timeout_with_any_engine(engine: str) -> None:
+    live: queue.Queue[int] = queue.Queue()
+    with IMap(work.increment, iter(live.get, -1), **ENGINES[engine]) as imap:
+        with pytest.raises(NextTimeout):
+            imap.next(timeout=0.05)
+        live.put(1)
+        assert imap.next(timeout=20) == 2
+        live.put(-1)
+        assert list(imap) == []
 
 
 @pytest.mark.parametrize("engine", WORKERS)
