@@ -6,9 +6,19 @@ task are segments again and may be the input of the next, so a chain never opens
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
-from ._errors import ItemError, NumapError, RemoteTraceback, SerializationError, SourceError, StateError
+from ._errors import (
+    ItemError,
+    NumapError,
+    RemoteTraceback,
+    SerializationError,
+    SourceError,
+    StateError,
+    TaskTimeout,
+    WorkerDied,
+)
 
 Segment = tuple[int, int, Any]
 
@@ -72,15 +82,20 @@ class Failure:
         return Failure(self.error, self.trace, self.pid, task, index, label)
 
 
-def trace_of(error: BaseException, skip: int = 1, depth: int = 20) -> Trace:
-    """The printable part of an exception and of those it came from, without touching any source file."""
+_OWN = os.path.dirname(__file__) + os.sep
+
+
+def trace_of(error: BaseException, depth: int = 20) -> Trace:
+    """The printable part of an exception and of those it came from, without touching any source file.
+
+    Frames of this package are left out: they say nothing about the user's code.
+    """
     frames: list[tuple[str, int, str]] = []
     tb = error.__traceback__
-    for _ in range(skip):
-        tb = tb.tb_next if tb is not None else None
     while tb is not None:
         code = tb.tb_frame.f_code
-        frames.append((code.co_filename, tb.tb_lineno, code.co_name))
+        if not code.co_filename.startswith(_OWN):
+            frames.append((code.co_filename, tb.tb_lineno, code.co_name))
         tb = tb.tb_next
     if len(frames) > 60:
         frames[30:-30] = [("...", 0, f"{len(frames) - 60} more frames")]
@@ -89,8 +104,8 @@ def trace_of(error: BaseException, skip: int = 1, depth: int = 20) -> Trace:
         cause = context = None
     return Trace(
         type(error).__qualname__, safe_text(error), tuple(frames),
-        trace_of(cause, 0, depth - 1) if cause is not None else None,
-        trace_of(context, 0, depth - 1)
+        trace_of(cause, depth - 1) if cause is not None else None,
+        trace_of(context, depth - 1)
         if context is not None and cause is None and not error.__suppress_context__ else None,
     )  # fmt: skip
 
@@ -147,7 +162,8 @@ def exception_of(failure: Failure) -> BaseException:
         error = ItemError(f"{what} ({where}; this exception can't be rebuilt here, so its text stands for it)")
     elif not isinstance(error, Exception) or isinstance(error, (StopIteration, StopAsyncIteration)):
         error = ItemError(f"{type(error).__name__} raised {where}: {safe_text(error)}", error)
-    else:
+    elif not isinstance(error, (WorkerDied, TaskTimeout)):
+        # Those say it in their message.
         add_note(error, where)
     if isinstance(error, NumapError) and failure.task >= 0:
         error.task, error.index = failure.task, failure.index

@@ -190,7 +190,11 @@ class Worker:
         """The failure with its exception in a form that is sure to be rebuilt over there, or without it."""
         found = failure.error
         error = found if isinstance(found, BaseException) else error
-        trace = failure.trace if failure.trace is not None else trace_of(error)
+        trace = failure.trace
+        if trace is None:
+            # An error of ours has no story of its own; the one behind it has, if any of it is the user's.
+            behind = trace_of(error.__cause__ or error)
+            trace = behind if behind.frames else None
         for form in (error, _Rebuilt(error)):
             try:
                 raw = self._encode(form)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import queue
@@ -94,9 +95,12 @@ def test_an_impatient_task_may_be_chained(tmp_path: Path) -> None:
         assert list(second) == [1, 2, 3, 4, 5]
 
 
-def test_a_serial_item_is_finished_whatever_the_timeout() -> None:
-    with IMap(work.nap, [0.5], worker_type="serial") as imap:
-        assert imap.next(timeout=0.3) == 0.5
+def test_a_serial_item_runs_once_whatever_the_timeout() -> None:
+    runs: list[int] = []
+    with IMap(work.call, range(3), (runs.append, 1), worker_type="serial") as imap:
+        with contextlib.suppress(NextTimeout):
+            imap.next(timeout=0)
+        assert set(imap) == {None} and runs == [1, 1, 1]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

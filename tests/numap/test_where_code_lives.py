@@ -296,8 +296,8 @@ def test_37_at_a_prompt_on_a_terminal(terminal: Terminal) -> None:
 
 def test_18_after_ctrl_c_the_same_session_goes_on(terminal: Terminal) -> None:
     terminal.type("def slow(x): print('started', x); time.sleep(600)\n")
-    os.write(terminal._fd, b"list(IMap(slow, range(9), **OPTIONS))\n")
-    terminal.read_until("started")
+    os.write(terminal._fd, b"list(IMap(slow, [0], **OPTIONS))\n")
+    terminal.read_until("started 0")
     terminal.press(b"\x03")
     shown = terminal.read_until(">>> ")
     assert shown.count("Traceback") == 1
