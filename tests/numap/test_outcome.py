@@ -12,6 +12,7 @@ import pytest
 
 from numap import ItemError, NumapError, SerializationError, SourceError, StateError, WorkerDied
 from numap._errors import RemoteTraceback
+from numap._options import function
 from numap._outcome import Failure, Trace, exception_of, place, render, safe_text, trace_of, unpickle_failure
 from numap._source import source_error
 
@@ -61,12 +62,18 @@ def failure(error: BaseException | bytes | None, trace: Trace | None = None, **k
 # ---------------------------------------------------------------------- traces
 
 
-def test_a_trace_has_the_frames_behind_the_first() -> None:
+def test_a_trace_has_the_frames_of_the_users_code() -> None:
     trace = trace_of(caught(ValueError("bad")))
     assert (trace.name, trace.text) == ("ValueError", "bad")
-    assert [frame[2] for frame in trace.frames] == ["raise_it"]
+    assert [frame[2] for frame in trace.frames] == ["caught", "raise_it"]
     assert trace.frames[0][0] == __file__
-    assert [frame[2] for frame in trace_of(caught(ValueError()), skip=0).frames] == ["caught", "raise_it"]
+
+
+def test_a_trace_has_no_frames_of_this_package() -> None:
+    try:
+        function(3)
+    except TypeError as error:
+        assert [frame[2] for frame in trace_of(error).frames] == ["test_a_trace_has_no_frames_of_this_package"]
 
 
 def test_an_exception_that_was_never_raised_has_no_frames() -> None:
@@ -118,7 +125,7 @@ def test_deep_recursion_is_cut_in_the_middle() -> None:
     try:
         down(500)
     except ValueError as error:
-        trace = trace_of(error, skip=0)
+        trace = trace_of(error)
     assert len(trace.frames) == 61
     assert "more frames" in render(trace)
     assert trace.frames[-1][2] == "down"
@@ -141,7 +148,7 @@ def test_a_rendered_trace_is_what_python_prints() -> None:
     error = caught(ValueError("bad"), caught(KeyError("missing")))
     expected = "".join(traceback.format_exception(error))
     lines = [line for line in expected.rstrip("\n").split("\n") if set(line.strip()) - {"^", "~"} or not line]
-    assert render(trace_of(error, skip=0)).split("\n") == lines
+    assert render(trace_of(error)).split("\n") == lines
 
 
 def test_rendering_shows_contexts() -> None:
