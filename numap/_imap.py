@@ -166,6 +166,8 @@ class IMap(Reader[T]):
         self._in_order: set[int] = set()
         self._manager: Any = None
         self._finalizer: Any = None
+        #: The figures of the last run, once it was stopped.
+        self._last: Statistics | None = None
         if func is not None and iterable is not None:
             self.add_task(func, iterable, args, kwargs)
             self.start()
@@ -322,6 +324,8 @@ class IMap(Reader[T]):
             if ends:
                 self._drain(ends)
             manager.stop()
+            figures = manager.figures()
+            self._last = self._figures(figures, STOPPED, figures("in_flight"))
             self._finalizer.detach()
             self._state = STOPPED
             self._manager = None
@@ -440,9 +444,13 @@ class IMap(Reader[T]):
         manager, state = self._manager, self._current()
         workers = self._options.workers
         if manager is None:
+            if self._last is not None and not self._specs:
+                return self._last
             tasks = tuple(TaskStatistics(spec.label, 0, 0, 0, 0, 0, 0) for spec in self._specs)
             return Statistics(state, workers, self._options.buffer or 0, 0, 0, 0, 0, 0, tasks)
-        get = manager.figures()
+        return self._figures(manager.figures(), state)
+
+    def _figures(self, get: Callable[[str], Any], state: str, discarded: int = 0) -> Statistics:
         tasks = tuple(
             TaskStatistics(
                 spec.label, get("pulled")[n], get("done")[n], get("failed")[n], get("yielded").get(n, 0),
@@ -451,8 +459,8 @@ class IMap(Reader[T]):
             for n, spec in enumerate(self._specs)
         )  # fmt: skip
         return Statistics(
-            state, workers, get("bound"), sum(get("pulled")), sum(get("yielded").values()), sum(get("failed")), 0,
-            get("replaced"), tasks,
+            state, self._options.workers, get("bound"), sum(get("pulled")), sum(get("yielded").values()),
+            sum(get("failed")), discarded, get("replaced"), tasks,
         )  # fmt: skip
 
     def __repr__(self) -> str:

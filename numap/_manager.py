@@ -391,6 +391,9 @@ class Manager:
         schedule = self._schedule
         values = {
             "bound": schedule.total_bound(),
+            "in_flight": sum(
+                self._flow.places[root] - self.outlets[schedule.end_of[root]].handed_over for root in schedule.roots
+            ),
             "pulled": list(self._flow.places),
             "yielded": {end: outlet.handed_over for end, outlet in self.outlets.items()},
             "done": list(self._flow.done),

@@ -7,10 +7,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ._capabilities import CAPABILITIES
 from ._platform import cpu_count
 
-WORKER_TYPES = ("process", "thread", "serial")
-START_METHODS = ("forkserver", "spawn", "fork")
 ON_ERROR = ("raise", "return", "skip")
 
 
@@ -72,12 +71,13 @@ class Options(_Fields):
         return self._replace(**{**plain, "worker_num": self._default_workers()})
 
     def _check(self) -> None:
-        one_of("worker_type", self.worker_type, WORKER_TYPES)
+        one_of("worker_type", self.worker_type, tuple(CAPABILITIES))
         one_of("on_error", self.on_error, ON_ERROR)
         if self.start_method is not None:
-            one_of("start_method", self.start_method, START_METHODS)
-            if self.worker_type != "process":
+            allowed = CAPABILITIES[self.worker_type].start_methods
+            if not allowed:
                 raise ValueError(f"start_method: only processes are started; worker_type is {self.worker_type!r}")
+            one_of("start_method", self.start_method, allowed)
             if self.start_method == "fork" and sys.platform == "win32":
                 raise ValueError("start_method: this platform can't fork; allowed: 'forkserver', 'spawn', None")
         if self.worker_remote is not None:
@@ -103,7 +103,7 @@ class Options(_Fields):
     def _check_limits(self) -> None:
         timeout_seconds("task_timeout", self.task_timeout)
         if self.task_timeout is not None:
-            if self.worker_type != "process":
+            if not CAPABILITIES[self.worker_type].kills:
                 raise ValueError(
                     f"task_timeout: needs workers that can be killed, and worker_type is {self.worker_type!r}; "
                     f"allowed: None, or worker_type='process'"
@@ -122,12 +122,13 @@ class Options(_Fields):
         return self.worker_num
 
     def _default_workers(self) -> int:
-        if self.worker_type == "serial":
+        can = CAPABILITIES[self.worker_type]
+        if can.most_workers == 1:
             return 1
         if self.worker_num is not None:
             return operator.index(self.worker_num)
-        cpus = cpu_count()
-        return min(32, cpus + 4) if self.worker_type == "thread" else cpus
+        cpus = cpu_count() + can.extra_workers
+        return cpus if can.most_workers is None else min(can.most_workers, cpus)
 
 
 def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:

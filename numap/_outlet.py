@@ -122,7 +122,8 @@ class Outlet:
         """
         self._parked = at_exit
         self._closed = why
-        self.values = []
+        self.released = self.handed_over
+        self.values, self.at, self._places = [], 0, 0
         self._parcels.clear()
         if not at_exit:
             self._waiting = True

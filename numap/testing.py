@@ -185,7 +185,7 @@ class ScriptedEngine:
         seconds: float = 0.001,
         script: Callable[[ScriptedEngine], None] | None = None,
     ) -> None:
-        self.capabilities = Capabilities(pickles=False, kills=True, inline=False, describes="scripted")
+        self.capabilities = Capabilities(pickles=False, kills=True)
         self.slots: list[Slot] = [Slot() for _ in range(workers)]
         self.submissions: list[Submission] = []
         self.happened = 0

@@ -11,23 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from .._capabilities import Capabilities
 from .._outcome import Segment
-
-
-class Capabilities(NamedTuple):
-    """What an engine can do.
-
-    Attributes:
-        pickles: items leave this process, so they travel as pickles.
-        kills: a running item can be ended.
-        inline: items run in the threads that ask for results.
-        describes: the engine's name in messages.
-    """
-
-    pickles: bool
-    kills: bool
-    inline: bool
-    describes: str
 
 
 class Program(NamedTuple):

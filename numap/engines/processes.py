@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from .._capabilities import CAPABILITIES
 from .._channel import beside
 from .._crew import Crew, WorkerHandle
 from .._errors import SerializationError, WorkerStartError
@@ -23,7 +24,7 @@ from .._outcome import Segment, render
 from .._page import INITIALIZING, STARTED
 from .._platform import exit_text, umask
 from .._serialize import serialization_error
-from . import UNLIMITED, Capabilities, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
+from . import UNLIMITED, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
 from ._books import item
 from ._slot import ProcessSlot
 
@@ -52,7 +53,7 @@ class ProcessEngine:
         SerializationError: a function can't be pickled.
     """
 
-    capabilities = Capabilities(pickles=True, kills=True, inline=False, describes="process")
+    capabilities = CAPABILITIES["process"]
 
     def __init__(self, programs: Sequence[Program], options: Options, mirror: Mirror) -> None:
         self._mirror = mirror

@@ -13,11 +13,12 @@ from opcode import opmap
 from queue import Empty, SimpleQueue
 from time import perf_counter
 
+from .._capabilities import CAPABILITIES
 from .._errors import WorkerStartError
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of
-from . import Capabilities, Event, Job, Output, Program, Slot
+from . import Event, Job, Output, Program, Slot
 from .threads import bind
 
 _RAISE = opmap["RAISE_VARARGS"]
@@ -36,7 +37,7 @@ class SerialEngine:
         options: of the map; the initializer runs at the start, the finalizer at the end.
     """
 
-    capabilities = Capabilities(pickles=False, kills=False, inline=True, describes="serial")
+    capabilities = CAPABILITIES["serial"]
 
     def __init__(self, programs: Sequence[Program], options: Options) -> None:
         self._calls = [bind(program) for program in programs]

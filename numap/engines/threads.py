@@ -8,11 +8,12 @@ from queue import Empty, SimpleQueue
 from time import monotonic, perf_counter
 from typing import Any
 
+from .._capabilities import CAPABILITIES
 from .._errors import WorkerStartError
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of, parts
-from . import UNLIMITED, Capabilities, Event, Job, Output, Program, Returned, Slot, StartFailed
+from . import UNLIMITED, Event, Job, Output, Program, Returned, Slot, StartFailed
 
 #: Seconds in one item after which what was given to the same thread is taken back, and what it has done is handed over.
 PATIENCE = 0.010
@@ -71,7 +72,7 @@ class ThreadEngine:
         options: of the map.
     """
 
-    capabilities = Capabilities(pickles=False, kills=False, inline=False, describes="thread")
+    capabilities = CAPABILITIES["thread"]
 
     def __init__(self, programs: Sequence[Program], options: Options) -> None:
         self._calls = [bind(program) for program in programs]

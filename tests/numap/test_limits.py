@@ -252,6 +252,24 @@ def test_36_a_step_that_was_cancelled_loses_nothing(options: dict[str, Any], tmp
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("options", ENGINES)
+def test_a_stopped_map_tells_what_it_discarded(options: dict[str, Any]) -> None:
+    pulled = 0
+
+    def source() -> Any:
+        nonlocal pulled
+        for pulled in count(1):
+            yield pulled
+
+    imap = IMap(abs, source(), buffer=6, **options)
+    assert [next(imap) for _ in range(3)] == [1, 2, 3]
+    imap.stop()
+    figures = imap.statistics()
+    assert (figures.state, figures.yielded) == ("stopped", 3)
+    # A reader that was told to stop may have taken one more, which nobody has counted then.
+    assert figures.pulled - figures.yielded == figures.discarded <= pulled - 3 <= 6
+
+
 def test_fork_inherits_what_can_not_be_sent() -> None:
     lock = threading.Lock()
     held = {"lock": lock}

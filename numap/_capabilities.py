@@ -1,0 +1,30 @@
+"""What each type of worker can do, as a table: arguments are checked against it, and the manager asks it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Capabilities(NamedTuple):
+    """What an engine can do.
+
+    Attributes:
+        pickles: items leave this process, so they travel as pickles.
+        kills: a running item can be ended.
+        start_methods: ways to bring a worker to life that can be asked for.
+        extra_workers: by default, so many more workers than CPUs, as they mostly wait; at most ``most_workers``.
+        most_workers: the most workers by default.
+    """
+
+    pickles: bool
+    kills: bool
+    start_methods: tuple[str, ...] = ()
+    extra_workers: int = 0
+    most_workers: int | None = None
+
+
+CAPABILITIES = {
+    "process": Capabilities(pickles=True, kills=True, start_methods=("forkserver", "spawn", "fork")),
+    "thread": Capabilities(pickles=False, kills=False, extra_workers=4, most_workers=32),
+    "serial": Capabilities(pickles=False, kills=False, most_workers=1),
+}
