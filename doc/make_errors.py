@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -116,8 +117,7 @@ def cause_text(cause: BaseException) -> str:
 def plain(text: str) -> str:
     text = re.sub(r"process(es)? \d+", r"process\1 4711", text)
     text = re.sub(r'File "[^"]*[/\\]([^"/\\]+)", line \d+', r'File "\1", line 1', text)
-    text = re.sub(r"^ +[~^]+\n", "", text, flags=re.MULTILINE)
-    return text
+    return re.sub(r"^ +[~^]+\n", "", text, flags=re.MULTILINE)
 
 
 def gallery() -> str:
@@ -135,4 +135,4 @@ def gallery() -> str:
 
 
 if __name__ == "__main__":
-    print(gallery(), end="")
+    sys.stdout.write(gallery())

@@ -15,10 +15,11 @@ from typing import Any
 from ._errors import TaskTimeout, WorkerDied, WorkerStartError
 from ._flow import Flow
 from ._options import Options
-from ._outcome import FAILED, Failure, Segment
+from ._outcome import FAILED, Failure
 from ._outlet import Outlet
 from ._pacing import Pacing
 from ._platform import exit_text
+from ._retries import Retries
 from ._schedule import Schedule
 from ._serialize import parts, size_of
 from ._source import Bell, Source
@@ -29,8 +30,6 @@ live: weakref.WeakSet[Manager] = weakref.WeakSet()
 
 #: Seconds that `stop` waits for the manager's thread; it never waits for user code, so this is for a busy machine.
 _PATIENCE = 10.0
-#: How often an item may lose its worker for an unknown reason before that counts as its own death.
-_INNOCENT = 3
 #: Seconds that an interrupted consumer waits for the workers to be told.
 _PAUSE = 0.5
 
@@ -58,12 +57,8 @@ class Manager:
         self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         for root in self._schedule.roots:
             self._schedule.set_bound(root, self._pacing.initial_bound())
-        self._retries = options.retries
+        self._retries = Retries(options.retries)
         self._task_timeout = options.task_timeout
-        #: How often items that failed have been tried again, by task and place.
-        self._tries: dict[tuple[int, int], int] = {}
-        #: How often items have been run again as their worker died for no reason that is known.
-        self._innocent: dict[tuple[int, int], int] = {}
         self._sources: dict[int, Source] = {}
         self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
         self._seen_released = dict.fromkeys(self._schedule.ends, 0)
@@ -298,8 +293,8 @@ class Manager:
     def _submit_all(self) -> None:
         schedule = self._schedule
         while True:
-            slot = self._opening()
-            if slot is None:
+            slot = _opening(self._engine.slots)
+            if slot is None or (slot.jobs and self._inline is not None):
                 return
             turn = schedule.next_turn()
             if turn is None:
@@ -313,22 +308,11 @@ class Manager:
             schedule.submit(task, count)
             self._engine.submit(slot, Job(task, first, count, segments))
 
-    def _opening(self) -> Slot | None:
-        """An idle slot, else one that can hold a second job."""
-        second = None
-        for slot in self._engine.slots:
-            if slot.open:
-                if not slot.jobs:
-                    return slot
-                if second is None and len(slot.jobs) == 1 and not slot.stuck:
-                    second = slot
-        return second if self._inline is None else None
-
     def _on(self, event: Event) -> None:
         if isinstance(event, Output):
             task = event.job.program
             self._pacing.observe(task, event.count, event.seconds, sum(map(size_of, event.segments)))
-            if self._retries:
+            if self._retries.retries:
                 self._route_or_retry(event)
             else:
                 self._schedule.leave(task, event.count)
@@ -344,45 +328,24 @@ class Manager:
 
     def _after_death(self, event: Died, task: int, index: int) -> None:
         """The item that was running has failed, unless it may run again."""
-        if event.exitcode is None and self._innocent.get((task, index), 0) < _INNOCENT:
-            # The starter was killed and took all workers with it. An item may be why, but hardly each of these.
-            self._innocent[task, index] = self._innocent.get((task, index), 0) + 1
+        again = self._retries.again if event.exitcode is not None else self._retries.again_after_loss
+        if again(task, index):
             self._flow.again(task, index, 1, event.segments)
-        elif not self._retry(task, index, event.segments):
+        else:
             self._schedule.leave(task, 1)
-            self._flow.fail(task, index, self._death(event, task, index))
+            self._flow.fail(task, index, _death(event, index, f"task {task} ({self._labels[task]})", self._task_timeout))
 
     def _route_or_retry(self, event: Output) -> None:
         task, place = event.job.program, event.first
         for segment in event.segments:
-            start = place - event.job.first
-            failed = segment[0] == FAILED
-            if not failed or not self._retry(task, place, parts(event.job.segments, start, start + 1)):
-                for key in [k for k in self._tries if k[0] == task and place <= k[1] < place + segment[1]]:
-                    del self._tries[key]
+            if segment[0] == FAILED and self._retries.again(task, place):
+                start = place - event.job.first
+                self._flow.again(task, place, 1, parts(event.job.segments, start, start + 1))
+            else:
+                self._retries.forget(task, place, segment[1])
                 self._schedule.leave(task, segment[1])
                 self._flow.route(task, place, [segment])
             place += segment[1]
-
-    def _retry(self, task: int, index: int, item: list[Segment]) -> bool:
-        """Gives a failed item out again, unless its tries are used up."""
-        tries = self._tries.pop((task, index), 0)
-        if tries >= self._retries:
-            return False
-        self._tries[task, index] = tries + 1
-        self._flow.again(task, index, 1, item)
-        return True
-
-    def _death(self, event: Died, task: int, index: int) -> Failure:
-        item = f"item {index} of task {task} ({self._labels[task]})"
-        goes_on = "a new worker has taken its place and the other items go on"
-        if event.timed_out:
-            text = f"{item} ran longer than task_timeout={self._task_timeout} s in worker process {event.pid}; {goes_on}"
-            return Failure(TaskTimeout(text), None, event.pid)
-        text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran {item}; {goes_on}"
-        if event.stack:
-            text += f"\n{event.stack}"
-        return Failure(WorkerDied(text, task, index, event.pid, event.exitcode), None, event.pid)
 
     # ------------------------------------------------------------------ figures
 
@@ -403,6 +366,30 @@ class Manager:
             "replaced": self._replaced,
         }
         return values.__getitem__
+
+
+def _opening(slots: Sequence[Slot]) -> Slot | None:
+    """An idle slot, else one that can hold a second job."""
+    second = None
+    for slot in slots:
+        if slot.open:
+            if not slot.jobs:
+                return slot
+            if second is None and len(slot.jobs) == 1 and not slot.stuck:
+                second = slot
+    return second
+
+
+def _death(event: Died, index: int, task: str, limit: float | None) -> Failure:
+    """What became of the item that a dead worker was running."""
+    goes_on = "a new worker has taken its place and the other items go on"
+    if event.timed_out:
+        text = f"item {index} of {task} ran longer than task_timeout={limit} s in worker process {event.pid}; {goes_on}"
+        return Failure(TaskTimeout(text), None, event.pid)
+    text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran item {index} of {task}; {goes_on}"
+    if event.stack:
+        text += f"\n{event.stack}"
+    return Failure(WorkerDied(text, event.program, index, event.pid, event.exitcode), None, event.pid)
 
 
 def _run(manager: Manager) -> None:

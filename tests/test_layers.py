@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     "numap": """
         _errors _capabilities _outcome _platform _options _lifecycle _statistics
-        _schedule _delivery _pacing
+        _schedule _delivery _pacing _retries
         _serialize _code _mirror _channel _page
         _worker
         _starter

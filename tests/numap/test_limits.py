@@ -258,7 +258,8 @@ def test_a_stopped_map_tells_what_it_discarded(options: dict[str, Any]) -> None:
 
     def source() -> Any:
         nonlocal pulled
-        for pulled in count(1):
+        while True:
+            pulled += 1
             yield pulled
 
     imap = IMap(abs, source(), buffer=6, **options)
