@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._errors import StateError
 from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
-from ._options import Options, TaskSpec, flag, positive, sequence, task_spec, timeout_seconds
+from ._options import Options, TaskSpec, flag, sequence, task_spec, timeout_seconds
 from ._reader import AsyncReader, Reader
 from ._statistics import Statistics, TaskStatistics
 from ._streams import Join, detach
@@ -241,8 +241,11 @@ class IMap(Reader[T]):
             StateError: the map is started.
         """
         self._state = move(self._current(), "pop_task")
-        if number is not True and number != 0:
-            positive("number", number if number is not None else "None")
+        if isinstance(number, bool) or not isinstance(number, int):
+            if number is not True:
+                raise TypeError(f"number: must be a whole number of tasks or True, not {number!r:.50}")
+        elif number < 0:
+            raise ValueError(f"number: {number} given; must be at least 0, or True for all tasks")
         count = len(self._specs) if number is True else int(number)
         if count > 0:
             del self._specs[-count:]

@@ -78,6 +78,10 @@ class ProcessSlot(Slot):
         if self.room <= 0:
             self.open = False
 
+    def unsend(self, returned: list[Returned]) -> None:
+        """Items came back without having run: the worker has room for as many others."""
+        self.room += sum(back.count for back in returned)
+
     def told(self, last: bool) -> None:
         """The worker told outcomes, with ``last`` those of the last items of a job."""
         self.stuck = False
@@ -108,8 +112,9 @@ class ProcessSlot(Slot):
             return returned, False
         if self.recalled_at is not None and now >= self.recalled_at:
             self.recalled_at = None
-            self.open = self.ready and self.room > 0
             returned = self.books.take_back(self.handle.page.words[STARTED])
+            self.unsend(returned)
+            self.open = self.ready and self.room > 0
         if self.check_at is not None and now >= self.check_at:
             self._look_for_progress(self.handle, now)
         return returned, self.limit_at is not None and now >= self.limit_at and self._over_limit(self.handle, now)

@@ -236,6 +236,9 @@ class ProcessEngine:
         if count:
             self._events.append(Output(job, first, count, segments, seconds))
         self._events += returned
+        slot.unsend(returned)
+        if slot.recalled_at is None:
+            slot.open = slot.room > 0
         if slot.room <= 0 and not slot.jobs:
             self._retire(slot)
 

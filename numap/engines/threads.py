@@ -154,8 +154,15 @@ class ThreadEngine:
             begun = max(work.limit, work.started)
             if begun < job.count:
                 segments = parts(job.segments, begun, job.count)
-                self._events.append(Returned(job.program, job.first + begun, job.count - begun, segments))
-                job.count = begun
+                self._give_back(slot, job, begun, segments)
+
+    def _give_back(self, slot: ThreadSlot, job: Job, start: int, segments: list[Segment]) -> None:
+        """The items of a job from its ``start``-th on have not run: the thread has room for as many others."""
+        count = job.count - start
+        self._events.append(Returned(job.program, job.first + start, count, segments))
+        job.count = start
+        slot.room += count
+        slot.open = not self._stopped
 
     # ------------------------------------------------------------------ events
 
@@ -205,9 +212,7 @@ class ThreadEngine:
             slot.jobs.remove(job)
             del self._work[job]
             if job.done < job.count:
-                rest = parts(job.segments, job.done, job.count)
-                self._events.append(Returned(job.program, job.first + job.done, job.count - job.done, rest))
-                job.count = job.done
+                self._give_back(slot, job, job.done, parts(job.segments, job.done, job.count))
             slot.seen = -1
             slot.check_at = monotonic() + PATIENCE if slot.jobs else None
             if slot.room <= 0 and not slot.jobs and not self._stopped:

@@ -274,9 +274,13 @@ for n, y in enumerate(IMap(len, (bytes(10_000_000) for _ in itertools.count()), 
 }
 
 
-@pytest.mark.parametrize("engine", PROCESSES)
+SIGNALS = [("13-sigkill", SIGKILL, "default"), ("13-sigkill", SIGKILL, "spawn"), ("16-sigterm", SIGTERM, "default")]
+
+
 @pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("number", [SIGKILL, SIGTERM], ids=["13-sigkill", "16-sigterm"])
+@pytest.mark.parametrize(
+    ("number", "engine"), [pytest.param(number, engine, id=f"{name}-{engine}") for name, number, engine in SIGNALS]
+)
 def test_a_signal_to_the_program(number: int, state: str, engine: str, tmp_path: Path) -> None:
     with Program(tmp_path, STATES[state], engine) as program:
         program.wait_for("ready")

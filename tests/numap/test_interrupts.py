@@ -19,7 +19,7 @@ os.mkdir(folder)
 def slow(x):
     with open(f"{folder}/{x}", "a") as file: file.write("+")
     if x == 0: say("ready")
-    time.sleep(0.3)
+    time.sleep(0.15)
     return x
 def marks():
     return {int(name): open(f"{folder}/{name}").read() for name in os.listdir(folder)}
@@ -48,7 +48,7 @@ try:
     found.extend(imap)
 except KeyboardInterrupt:
     begun = marks()
-    time.sleep(1)
+    time.sleep(0.5)
     say("caught", len(found), begun == marks())
 found.extend(imap)
 say(found == list(range(12)), set(marks()) == set(range(12)), set(marks().values()))

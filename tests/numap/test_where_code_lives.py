@@ -27,7 +27,7 @@ from enum import Enum
 from functools import partial
 from math import sqrt
 from numap import IMap, SerializationError, WorkerDied
-OPTIONS = json.loads(os.environ["NUMAP_TEST_OPTIONS"])
+OPTIONS = {**json.loads(os.environ["NUMAP_TEST_OPTIONS"]), "worker_num": 1}
 with open(os.environ["NUMAP_TEST_COUNT"], "a") as file: _ = file.write("ran\\n")
 
 def run(func, items, **options):
@@ -295,9 +295,9 @@ def test_37_at_a_prompt_on_a_terminal(terminal: Terminal) -> None:
 
 
 def test_18_after_ctrl_c_the_same_session_goes_on(terminal: Terminal) -> None:
-    terminal.type("def slow(x): print('started', x); time.sleep(600)\n")
+    terminal.type("def slow(x): os.write(1, b'started\\n'); time.sleep(600)\n")
     os.write(terminal._fd, b"list(IMap(slow, [0], **OPTIONS))\n")
-    terminal.read_until("started 0")
+    terminal.read_until("started\r\n")
     terminal.press(b"\x03")
     shown = terminal.read_until(">>> ")
     assert shown.count("Traceback") == 1
