@@ -101,7 +101,7 @@ def chaos(seed: int) -> tuple[str, int, int]:
                 assert error.index is not None
                 found.append(("failed", error.index))
             if dice.random() < 0.2:
-                time.sleep(0.00005)
+                time.sleep(0.0006)
         killer.over.set()
         killer.join()
     failed = [index for kind, index in found if kind == "failed"]
