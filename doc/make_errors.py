@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 from numap import IMap, join, tee
@@ -60,7 +61,7 @@ def no_connection() -> None:
 
 
 def started() -> IMap[Any]:
-    return IMap(abs, [1], worker_type="thread")
+    return IMap(abs, count(), worker_type="thread")
 
 
 def second(items: Any) -> Any:

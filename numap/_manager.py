@@ -148,7 +148,9 @@ class Manager:
 
     def on_release(self) -> None:
         """See `Hooks.on_release`."""
-        self.bell.ring()
+        # Not `ring`: an interrupt between the two things that it does would lose the wake-up.
+        if self.bell.hungry:
+            self.wake()
 
     def on_interrupt(self) -> None:
         """See `Hooks.on_interrupt`."""

@@ -204,8 +204,12 @@ class Outlet:
     def outcome(self) -> Segment:
         """The next outcome as a segment of one item, failures and skipped places included; for streams of ours."""
         while True:
-            if self._advance(None, True, skipped=True):
-                return SKIPPED, 1, None
+            try:
+                if self._advance(None, True, skipped=True):
+                    return SKIPPED, 1, None
+            except KeyboardInterrupt:
+                self._hooks.on_interrupt()
+                raise
             failure, ending = self._failure, self._ending
             if failure is not None:
                 self._failure = None

@@ -30,7 +30,7 @@ class Bell:
         self.hungry = False
 
     def ring(self) -> None:
-        """There is something new."""
+        """There is something new. For threads of ours, where no interrupt comes."""
         if self.hungry:
             self.hungry = False
             self._wake()

@@ -30,10 +30,7 @@ PROCESSES = ("default", "spawn")
 
 @dataclass(frozen=True)
 class End:
-    """How a program ends: its code, after "ready" perhaps a signal, and then exit code, stdout and the last of stderr.
-
-    ``stderr`` is a regular expression for all of it.
-    """
+    """How a program ends: its code, and then its exit code, stdout and stderr, a regular expression."""
 
     number: int
     name: str
@@ -41,7 +38,6 @@ class End:
     exitcode: int = 0
     stdout: str = ""
     stderr: str = ""
-    signal: int = 0
     engines: tuple[str, ...] = WORKERS
 
 

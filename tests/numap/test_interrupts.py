@@ -66,6 +66,30 @@ say(found == list(range(12)), set(marks()) == set(range(12)), set(marks().values
         assert program.stderr == "" and program.left() == []
 
 
+@pytest.mark.parametrize("through", ["tee(imap)[0]", "join(imap)"])
+@pytest.mark.parametrize("engine", ["default", "thread"])
+def test_17_no_new_item_starts_behind_a_tee_or_a_join(engine: str, through: str, tmp_path: Path) -> None:
+    code = f"""
+from numap import join, tee
+stream = {through}
+found = []
+try:
+    found.extend(stream)
+except KeyboardInterrupt:
+    begun = marks()
+    time.sleep(0.5)
+    say("caught", begun == marks())
+found.extend(stream)
+say(len(found), set(marks().values()))
+"""
+    with Program(tmp_path, ITEMS + code, engine) as program:
+        program.wait_for("ready")
+        program.send(SIGINT)
+        program.ends(0)
+        assert program.stdout == "ready\ncaught True\n12 {'+'}\n"
+        assert program.stderr == "" and program.left() == []
+
+
 @pytest.mark.parametrize("engine", ALL)
 def test_17_twice_and_in_the_users_code(engine: str, tmp_path: Path) -> None:
     code = """
