@@ -92,7 +92,7 @@ class Worker:
                 self._words[INITIALIZING] = 1
                 initializer(*initargs)
         except BaseException as error:
-            self._channel.send(("failed", stage, trace_of(error)))
+            self._channel.send(("failed", os.getpid(), stage, trace_of(error)))
             return False
         finally:
             loading = False
@@ -100,7 +100,7 @@ class Worker:
             signal.signal(NUDGE, self._nudged)
             signal.siginterrupt(NUDGE, False)
         _flush_streams()
-        self._channel.send(("ready",))
+        self._channel.send(("ready", os.getpid()))
         return True
 
     # ------------------------------------------------------------------ jobs

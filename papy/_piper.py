@@ -48,7 +48,7 @@ class Piper:
             thread of whoever takes its results, when they are taken.
         unpack: Call the functions with the items of the inbox: ``f(item)`` with one upstream piper, ``f(a, b)`` with
             two. In this way plain functions are welcome.
-        name: Shown in errors; None: "piper_" and a number.
+        name: Shown in errors; None: ``piper_`` and a number.
         branch: Where the piper stands among its like, for example among several outputs: None, a number, a string, or
             anything that can be compared with the others.
 

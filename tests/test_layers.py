@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
         _errors _capabilities _outcome _platform _options _lifecycle _statistics
@@ -35,6 +36,7 @@ LAYERS = {
         core __init__
     """.split(),
 }
+# End of the order.
 
 
 def modules(package: str) -> dict[str, Path]:

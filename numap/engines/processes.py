@@ -216,10 +216,13 @@ class ProcessEngine:
             if kind == "out":
                 self._output(slot, *message[1:])
             elif kind == "ready":
+                # The starter tells it, too, perhaps later.
+                handle.pid = message[1]
                 slot.ready = slot.open = True
                 self._stillborn = 0
             else:
-                self._give_up(f"can't {message[1]} worker process {handle.pid}:\n{render(message[2])}")
+                _, pid, stage, trace = message
+                self._give_up(f"can't {stage} worker process {pid}:\n{render(trace)}")
                 return
         if handle.channel.ended:
             # Its exit is reported by the starter; a descriptor says nothing for certain.
