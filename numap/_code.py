@@ -25,8 +25,6 @@ from collections.abc import Callable, Iterable, Iterator
 from opcode import opmap
 from typing import Any
 
-Reduced = tuple[Any, ...]
-
 _EXTENDED = opmap["EXTENDED_ARG"]
 _LOADS = {opmap[name] for name in ("LOAD_GLOBAL", "LOAD_NAME") if name in opmap}
 _LOADS |= {opmap[name] for name in ("LOAD_FROM_DICT_OR_GLOBALS",) if name in opmap}

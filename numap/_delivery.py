@@ -40,10 +40,6 @@ class Delivery:
             self.next += follower[1]
         return ready
 
-    def held(self) -> int:
-        """Outcomes that wait for earlier ones."""
-        return sum(segment[1] for segment in self._early.values())
-
 
 class Pairing:
     """Brings the members of joined tasks together by their place.

@@ -308,7 +308,9 @@ class Manager:
             most = min(most, self._pacing.batch(task, bound), slot.room) if self._inline is None else 1
             first, count, segments = self._flow.take(task, most)
             schedule.submit(task, count)
-            self._engine.submit(slot, Job(task, first, count, segments))
+            job = Job(task, first, count, segments)
+            self._engine.submit(slot, job)
+            self._pacing.observe_bytes(task, count, sum(map(size_of, job.segments)))
 
     def _on(self, event: Event) -> None:
         if isinstance(event, Output):

@@ -13,11 +13,11 @@ import pickle
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
 
-from ._code import CodePickler, Scope, find, global_names
+from ._code import CodePickler, Scope, global_names
 from ._errors import SerializationError
 from ._outcome import safe_text
 
@@ -228,11 +228,3 @@ def main_identity() -> dict[str, Any]:
     own = vars(main) if main is not None else {}
     kept = ("__file__", "__doc__", "__package__")
     return {name: own[name] for name in kept if name in own and isinstance(own[name], (str, type(None)))}
-
-
-def walk(definitions: Iterable[Definition]) -> Iterator[str]:
-    """The qualified names in a log, for messages and tests."""
-    return (f"{module}.{name}" for module, name, _ in definitions)
-
-
-__all__ = ["Definition", "Image", "Mirror", "OwnImage", "find", "main_identity", "walk"]

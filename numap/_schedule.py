@@ -194,9 +194,3 @@ class Schedule:
             if best is None or self.inside[task] < self.inside[best]:
                 best = task
         return best
-
-    # ------------------------------------------------------------------ ends
-
-    def drained(self, task: int) -> bool:
-        """No item of ``task`` is waiting or running."""
-        return not self.waiting[task] and not self.inside[task]

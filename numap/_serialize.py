@@ -108,17 +108,3 @@ def size_of(segment: Segment) -> int:
     if kind in (PACKED, PICKLED):
         return len(data)
     return sum(map(size_of, data)) if kind == JOINED else 0
-
-
-__all__ = [
-    "encode_item",
-    "is_atom",
-    "item_of",
-    "pack",
-    "part",
-    "parts",
-    "segments_of",
-    "serialization_error",
-    "singles",
-    "size_of",
-]

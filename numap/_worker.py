@@ -15,7 +15,7 @@ from typing import Any
 from ._channel import Channel, outgoing
 from ._code import CodePickler, Scope
 from ._mirror import Image
-from ._outcome import FAILED, JOINED, LONG, PACKED, PICKLED, RAW, Failure, Segment, trace_of, unpickle_failure
+from ._outcome import FAILED, LONG, PACKED, RAW, Failure, Segment, trace_of, unpickle_failure
 from ._page import CLOCK, EPOCH, INITIALIZING, STARTED, Page
 from ._serialize import encode_item, item_of, pack, segments_of
 
@@ -43,7 +43,6 @@ class Worker:
         self._calls: list[Callable[[Any], Any]] = []
         self._out: list[Any] = []
         self._sending = False
-        self._seq = 0
         self._since = 0.0
         self._clocked = False
         self._finalizer: Any = None
@@ -300,5 +299,3 @@ def main(sock_fd: int, page_fd: int) -> None:
     page.hear_crashes()
     Worker(Channel(sock), page).run()
 
-
-__all__ = ["JOINED", "NUDGE", "PICKLED", "Worker", "main"]

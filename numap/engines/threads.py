@@ -303,6 +303,3 @@ def _run(work: _Work) -> None:
                 outcomes.append(call(value))
             except BaseException as error:
                 outcomes.append(_Failed(Failure(error, trace_of(error))))
-
-
-__all__ = ["ThreadEngine", "bind"]

@@ -15,12 +15,17 @@ from typing import Any
 import pytest
 
 from numap import SerializationError
-from numap._mirror import Mirror, main_identity, walk
+from numap._mirror import Mirror, main_identity
 from tests.numap.receiver import LENGTH
 from tests.numap.tools import says
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "mirrored.py"
+
+
+def walk(log: list[Any]) -> Iterator[str]:
+    """The qualified names in a log."""
+    return (f"{module}.{name}" for module, name, _ in log)
 
 
 def load(name: str) -> types.ModuleType:
