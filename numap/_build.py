@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ._manager import Manager
 from ._options import Options, TaskSpec
 from ._source import Bell, Encode, Feeder, SequenceSource, Source
+from ._track import Track
 from .engines import Engine, Program
 
 
 def build(
-    options: Options, specs: Sequence[TaskSpec], inputs: Sequence[Sequence[int]], ordered: Sequence[bool]
+    options: Options, specs: Sequence[TaskSpec], inputs: Sequence[Sequence[int]], ordered: Sequence[bool],
+    tracks: Mapping[int, Track],
 ) -> tuple[Manager, dict[int, Source]]:
     """The manager of a run with its engine, and the sources of its roots.
 
@@ -22,7 +24,7 @@ def build(
     """
     programs = [Program(spec.func, spec.args, spec.kwargs, spec.label) for spec in specs]
     engine, encode = _engine(options, programs)
-    manager = Manager(options, [spec.label for spec in specs], inputs, ordered, engine)
+    manager = Manager(options, [spec.label for spec in specs], inputs, ordered, engine, tracks)
     feeders: dict[int, Feeder] = {}
     sources = {
         task: _source(spec.iterable, encode, manager.bell, feeders)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ._delivery import Delivery, Pairing
 from ._errors import SourceError
@@ -11,6 +11,7 @@ from ._outcome import END, ENDING, FAILED, JOINED, SKIPPED, Failure, Segment
 from ._outlet import Outlet
 from ._schedule import Schedule
 from ._serialize import part, singles
+from ._track import Track
 
 
 class Flow:
@@ -23,17 +24,19 @@ class Flow:
         skip: failures are dropped.
         pickled: items are in their pickled form.
         outlets: where the outcomes of the ends leave.
+        tracks: tasks whose outcomes are kept, with what keeps them.
     """
 
     def __init__(
         self, schedule: Schedule, labels: Sequence[str], ordered: Sequence[bool], skip: bool, pickled: bool,
-        outlets: dict[int, Outlet],
+        outlets: dict[int, Outlet], tracks: Mapping[int, Track],
     ) -> None:
         self._schedule = schedule
         self._labels = labels
         self._skip = skip
         self._pickled = pickled
         self._outlets = outlets
+        self._tracks = tracks
         self._lanes = [Lane() for _ in labels]
         self._pairings = {task: Pairing(list(m)) for task, m in enumerate(schedule.inputs) if len(m) > 1}
         self._deliveries = {end: Delivery(ordered[end]) for end in schedule.ends}
@@ -109,6 +112,8 @@ class Flow:
                 self.fail(task, first, segment[2])
             else:
                 self.done[task] += segment[1]
+                if task in self._tracks:
+                    self._tracks[task].add(first, segment)
                 if reader < 0:
                     self._deliver(task, first, segment)
                 elif reader in self._pairings:
@@ -132,6 +137,8 @@ class Flow:
         self.failed[task] += 1
         if failure.task < 0:
             failure = failure.at(task, index, self._labels[task])
+        if task in self._tracks:
+            self._tracks[task].add(index, (FAILED, 1, failure))
         reader = self._schedule.reader
         node = task
         while reader[node] >= 0:

@@ -17,6 +17,7 @@ from ._streams import Join, detach
 
 if TYPE_CHECKING:
     from ._outlet import Outlet
+    from ._track import Track
 
 T = TypeVar("T")
 
@@ -33,6 +34,15 @@ class TaskIterator(Reader[T]):
     def __init__(self, imap: IMap[Any], task: int) -> None:
         self.task = task
         self._imap: IMap[Any] | None = imap
+        self._track: Track | None = None
+
+    @property
+    def tracked(self) -> dict[int, Any]:
+        """The outcomes so far by the index of their item, errors as exceptions; empty unless added with ``track=True``.
+
+        It stays when the map is stopped.
+        """
+        return {} if self._track is None else self._track.results()
 
     def _find_outlet(self) -> Outlet:
         outlet = self._outlet
@@ -162,6 +172,8 @@ class IMap(Reader[T]):
         self._specs: list[TaskSpec] = []
         #: For each task the tasks of this map that it reads.
         self._inputs: list[list[int]] = []
+        #: What keeps the outcomes of tasks that were added with ``track``.
+        self._tracks: dict[int, Track] = {}
         #: Tasks whose results come in order though the map is unordered, as they are joined by place.
         self._in_order: set[int] = set()
         self._manager: Any = None
@@ -184,6 +196,7 @@ class IMap(Reader[T]):
         kwargs: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         block: bool = True,
+        track: bool = False,
     ) -> TaskIterator[Any]:
         """Adds a task and returns the iterator of its results.
 
@@ -195,13 +208,14 @@ class IMap(Reader[T]):
             kwargs: constant keyword arguments.
             timeout: seconds that a ``next`` on the iterator waits at most; None: without limit.
             block: False: ``next`` on the iterator never waits.
+            track: keep every outcome, in `TaskIterator.tracked`, also where another task reads this one.
 
         Raises:
             StateError: the map is started.
             TypeError, ValueError: an argument is not allowed.
         """
         state = move(self._current(), "add_task")
-        spec = task_spec(func, iterable, args, kwargs, timeout, block)
+        spec = task_spec(func, iterable, args, kwargs, timeout, block, track)
         members = self._members(iterable)
         if members:
             self._check_members(members)
@@ -213,7 +227,12 @@ class IMap(Reader[T]):
         self._state = state
         self._specs.append(spec)
         self._inputs.append(members)
-        return _iterator(self, len(self._specs) - 1, timeout, block)
+        found = _iterator(self, len(self._specs) - 1, timeout, block)
+        if track:
+            from ._track import Track
+
+            found._track = self._tracks[found.task] = Track()
+        return found
 
     __call__ = add_task
 
@@ -250,6 +269,7 @@ class IMap(Reader[T]):
         if count > 0:
             del self._specs[-count:]
             del self._inputs[-count:]
+            self._tracks = {task: track for task, track in self._tracks.items() if task < len(self._specs)}
 
     def get_task(self, task: int = 0, timeout: float | None = None, block: bool = True) -> TaskIterator[Any]:
         """A further iterator over the results of a task, which it shares with the others.
@@ -260,7 +280,9 @@ class IMap(Reader[T]):
         timeout_seconds("timeout", timeout)
         flag("block", block)
         self._check_task(task)
-        return _iterator(self, task, timeout, block)
+        found = _iterator(self, task, timeout, block)
+        found._track = self._tracks.get(task)
+        return found
 
     def _check_task(self, task: int) -> None:
         if isinstance(task, bool) or not isinstance(task, int):
@@ -289,7 +311,7 @@ class IMap(Reader[T]):
         from ._build import build
 
         in_order = [self._options.ordered or task in self._in_order for task in range(len(self._specs))]
-        manager, sources = build(self._options, self._specs, self._inputs, in_order)
+        manager, sources = build(self._options, self._specs, self._inputs, in_order, self._tracks)
         # Before its threads start: an input that is made of other tasks of this map asks it for their results.
         self._manager = manager
         self._state = state
@@ -337,6 +359,7 @@ class IMap(Reader[T]):
     def _forget_tasks(self) -> None:
         self._specs = []
         self._inputs = []
+        self._tracks = {}
         self._in_order = set()
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from ._retries import Retries
 from ._schedule import Schedule
 from ._serialize import parts, size_of
 from ._source import Bell, Source
+from ._track import Track
 from .engines import Died, Engine, Event, InlineEngine, Job, Output, Returned, Slot, StartFailed
 
 #: Managers whose workers may be alive, for the end of the interpreter.
@@ -43,13 +44,15 @@ class Manager:
         inputs: for each task the tasks it reads; none: it has a source.
         ordered: tasks whose outcomes come in order.
         engine: runs the items.
+        tracks: tasks whose outcomes are kept, with what keeps them.
 
     Raises:
         ValueError: the buffer is too small for these tasks.
     """
 
     def __init__(
-        self, options: Options, labels: Sequence[str], inputs: Sequence[Sequence[int]], ordered: Sequence[bool], engine: Engine
+        self, options: Options, labels: Sequence[str], inputs: Sequence[Sequence[int]], ordered: Sequence[bool], engine: Engine,
+        tracks: Mapping[int, Track],
     ) -> None:
         self._engine = engine
         self._labels = labels
@@ -64,7 +67,7 @@ class Manager:
         self._seen_released = dict.fromkeys(self._schedule.ends, 0)
         self._seen_starved = dict.fromkeys(self._schedule.ends, 0)
         skip, pickled = options.on_error == "skip", engine.capabilities.pickles
-        self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets)
+        self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks)
         self._replaced = 0
         self.bell = Bell(engine.wake)
         #: The engine, if items run in the threads of those who ask.

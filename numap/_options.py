@@ -22,6 +22,7 @@ class TaskSpec(NamedTuple):
     kwargs: dict[str, Any]
     timeout: float | None = None
     block: bool = True
+    track: bool = False
 
     @property
     def label(self) -> str:
@@ -202,7 +203,7 @@ def _unwrapped(func: Any) -> Any:
 
 def task_spec(
     func: Callable[..., Any], iterable: Iterable[Any], args: Iterable[Any] | None, kwargs: Mapping[str, Any] | None,
-    timeout: float | None = None, block: bool = True,
+    timeout: float | None = None, block: bool = True, track: bool = False,
 ) -> TaskSpec:
     """A checked TaskSpec."""
     function(func)
@@ -214,4 +215,5 @@ def task_spec(
         text("kwargs: a name", key)
     timeout_seconds("timeout", timeout)
     flag("block", block)
-    return TaskSpec(func, iterable, sequence("args", args), dict(kwargs or {}), timeout, block)
+    flag("track", track)
+    return TaskSpec(func, iterable, sequence("args", args), dict(kwargs or {}), timeout, block, track)

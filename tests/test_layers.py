@@ -21,7 +21,7 @@ LAYERS = {
         _crew
         _forks
         engines engines._books engines._slot engines.threads engines.serial engines.processes
-        _source _outlet _reader _streams _lane _flow _manager
+        _track _source _outlet _reader _streams _lane _flow _manager
         _build
         _imap _imports
         __init__

@@ -253,6 +253,27 @@ def test_36_a_step_that_was_cancelled_loses_nothing(options: dict[str, Any], tmp
 
 
 @pytest.mark.parametrize("options", ENGINES)
+@pytest.mark.parametrize("ordered", [True, False])
+def test_tracked_outcomes(options: dict[str, Any], ordered: bool) -> None:
+    imap: IMap[Any] = IMap(ordered=ordered, **options)
+    halves = imap.add_task(inverse, range(5), track=True)
+    texts = imap.add_task(str, halves, track=True)
+    plain = imap.add_task(str, range(5))
+    with imap:
+        found = outcomes(texts)
+    inner, outer = halves.tracked, texts.tracked
+    assert list(inner) == list(range(5)) and {k: v for k, v in inner.items() if k} == {1: 1.0, 2: 0.5, 3: 1 / 3, 4: 0.25}
+    assert isinstance(inner[0], ZeroDivisionError)
+    assert outer == {1: "1.0", 2: "0.5", 3: str(1 / 3), 4: "0.25"}
+    assert sorted(map(str, found)) == sorted(["division by zero", *outer.values()])
+    assert plain.tracked == {}
+
+
+def inverse(x: int) -> float:
+    return 1 / x
+
+
+@pytest.mark.parametrize("options", ENGINES)
 def test_a_stopped_map_tells_what_it_discarded(options: dict[str, Any]) -> None:
     pulled = 0
 
