@@ -350,7 +350,7 @@ class IMap(Reader[T]):
                 self._drain(ends)
             manager.stop()
             figures = manager.figures()
-            self._last = self._figures(figures, STOPPED, figures("in_flight"))
+            self._last = _snapshot(figures, self._specs, self._options.workers, STOPPED, figures("in_flight"))
             self._finalizer.detach()
             self._state = STOPPED
             self._manager = None
@@ -474,20 +474,7 @@ class IMap(Reader[T]):
                 return self._last
             tasks = tuple(TaskStatistics(spec.label, 0, 0, 0, 0, 0, 0) for spec in self._specs)
             return Statistics(state, workers, self._options.buffer or 0, 0, 0, 0, 0, 0, tasks)
-        return self._figures(manager.figures(), state)
-
-    def _figures(self, get: Callable[[str], Any], state: str, discarded: int = 0) -> Statistics:
-        tasks = tuple(
-            TaskStatistics(
-                spec.label, get("pulled")[n], get("done")[n], get("failed")[n], get("yielded").get(n, 0),
-                get("waiting")[n], get("inside")[n],
-            )
-            for n, spec in enumerate(self._specs)
-        )  # fmt: skip
-        return Statistics(
-            state, self._options.workers, get("bound"), sum(get("pulled")), sum(get("yielded").values()),
-            sum(get("failed")), discarded, get("replaced"), tasks,
-        )  # fmt: skip
+        return _snapshot(manager.figures(), self._specs, workers, state)
 
     def __repr__(self) -> str:
         figures = self.statistics()
@@ -501,6 +488,23 @@ class IMap(Reader[T]):
 
     def __reduce__(self) -> Any:
         raise TypeError("an IMap can't be pickled: it belongs to the process that made it")
+
+
+def _snapshot(
+    get: Callable[[str], Any], specs: list[TaskSpec], workers: int, state: str, discarded: int = 0
+) -> Statistics:
+    """The figures of a manager as the caller sees them."""
+    tasks = tuple(
+        TaskStatistics(
+            spec.label, get("pulled")[n], get("done")[n], get("failed")[n], get("yielded").get(n, 0),
+            get("waiting")[n], get("inside")[n],
+        )
+        for n, spec in enumerate(specs)
+    )  # fmt: skip
+    return Statistics(
+        state, workers, get("bound"), sum(get("pulled")), sum(get("yielded").values()),
+        sum(get("failed")), discarded, get("replaced"), tasks,
+    )  # fmt: skip
 
 
 def _inside_worker(loading: bool = False) -> bool:
