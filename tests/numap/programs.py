@@ -40,7 +40,9 @@ import itertools, json, os, signal, subprocess, sys, threading, time
 from numap import IMap
 OPTIONS = json.loads(os.environ["NUMAP_TEST_OPTIONS"])
 def say(*words):
-    print(*words, flush=True)
+    # In one write: others write to the same pipe.
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")
+    sys.stdout.flush()
 
 """
 

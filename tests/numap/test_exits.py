@@ -513,6 +513,8 @@ time.sleep(600)
 def test_58_the_user_forks_while_a_map_runs(engine: str, tmp_path: Path) -> None:
     code = """
 from numap import StateError
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 and later: of forks of a process with threads
 imap = IMap(lambda x: time.sleep(0.002) or x, range(300), **OPTIONS)
 found = [next(imap) for _ in range(20)]
 read, write = os.pipe()
@@ -544,6 +546,8 @@ say(found == list(range(300)), codes, sorted(os.read(read, 1000).decode().split(
 @pytest.mark.parametrize("engine", PROCESSES)
 def test_58_the_parent_ends_first_and_the_child_goes_on(engine: str, tmp_path: Path) -> None:
     code = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
 imap = IMap(lambda x: x, itertools.count(), **OPTIONS)
 next(imap)
 if os.fork() == 0:
