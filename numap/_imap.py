@@ -78,7 +78,19 @@ class ImpatientIterator(TaskIterator[T]):
         self._block = block
 
     def __next__(self) -> T:
-        return self._find_outlet().take(self._timeout, self._block)  # type: ignore[no-any-return]
+        outlet = self._find_outlet()
+        while True:
+            # As in Reader: no call between the look at a value and the return.
+            at = outlet.at
+            try:
+                value = outlet.values[at]
+            except IndexError:
+                pass
+            else:
+                outlet.values[at] = None
+                outlet.at = at + 1
+                return value  # type: ignore[no-any-return]
+            outlet.open(self._timeout, self._block)
 
 
 def _iterator(imap: IMap[Any], task: int, timeout: float | None, block: bool) -> TaskIterator[Any]:

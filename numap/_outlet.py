@@ -238,28 +238,33 @@ class Outlet:
                 token.extend(islice(iter(partial(self._turn.get, block, remaining), 0), 1))
             except Empty:
                 raise next_timeout("next: other threads waited for results all the time that was given") from None
-            while self.at >= len(self.values) and self._failure is None and self._ending is None:
-                if self._closed is not None:
-                    while self._parked and threading.current_thread() is not threading.main_thread():
-                        SimpleQueue[None]().get()
-                    raise StateError(self._closed)
-                if self._hooks.paused:
-                    self._hooks.resume()
-                if self._places:
-                    # One statement without a call: an interrupt comes before it or after it.
-                    self.released, self._places, self.values, self.at = self.released + self._places, 0, _NOTHING, 0
-                    self._hooks.on_release()
-                parcels = self._parcels
-                while parcels and parcels[0][0] < self._opened:
-                    parcels.popleft()
-                if parcels:
-                    if self._open(*parcels[0]) and skipped:
-                        return True
-                else:
-                    self._wait(deadline, block)
+            # The loop is a function of its own: CPython 3.13 looks for signals at the jump back to the head of a loop, and
+            # that jump is in no `try`. An interrupt there would pass the `finally` by.
+            return self._open_next(deadline, block, skipped)
         finally:
             if token:
                 self._turn.put(None)
+
+    def _open_next(self, deadline: float | None, block: bool, skipped: bool) -> bool:
+        while self.at >= len(self.values) and self._failure is None and self._ending is None:
+            if self._closed is not None:
+                while self._parked and threading.current_thread() is not threading.main_thread():
+                    SimpleQueue[None]().get()
+                raise StateError(self._closed)
+            if self._hooks.paused:
+                self._hooks.resume()
+            if self._places:
+                # One statement without a call: an interrupt comes before it or after it.
+                self.released, self._places, self.values, self.at = self.released + self._places, 0, _NOTHING, 0
+                self._hooks.on_release()
+            parcels = self._parcels
+            while parcels and parcels[0][0] < self._opened:
+                parcels.popleft()
+            if parcels:
+                if self._open(*parcels[0]) and skipped:
+                    return True
+            else:
+                self._wait(deadline, block)
         return False
 
     def _open(self, number: int, first: int, segment: Segment) -> bool:

@@ -53,7 +53,6 @@ class Stream:
         del self
         while True:
             box = _Box()
-            error = None
             try:
                 again = puller.again
                 if again:
@@ -62,16 +61,17 @@ class Stream:
                     puller.pull_into(box)
                 assert box.segment is not None, "a stream gives something or raises"
                 kind, _, data = box.segment
+                # Python 3.10 looks for signals at conditional jumps, too; none follows on what gives the item away.
                 if kind == FAILED:
                     error = exception_of(data)
+                    box.segment = None
+                    raise error
+                if kind != SKIPPED:
+                    return data[0]
             except BaseException:
                 if box.segment is not None:
                     puller.again = (box.segment, *puller.again)
                 raise
-            if error is not None:
-                raise error
-            if kind != SKIPPED:
-                return data[0]
 
     def _next_outcome(self) -> Segment:
         """The next outcome, for threads of ours: no interrupt comes there."""
@@ -120,23 +120,27 @@ class _Pairs(Puller):
     def pull_into(self, box: _Box) -> None:
         """See `Puller.pull_into`."""
         with self._lock:
-            if self._over:
+            self._fill(box)
+
+    def _fill(self, box: _Box) -> None:
+        """With the lock; apart, as no loop may stand within a `with` through which an interrupt can come (see Outlet)."""
+        if self._over:
+            raise StopIteration
+        for pull, part in zip(self._pulls, self._parts, strict=True):
+            # A part that is here already was pulled before an interrupt.
+            if not part:
+                part.extend(islice(pull, 1))
+        ended = [place for place, part in enumerate(self._parts) if not part]
+        if ended:
+            self._over = True
+            if len(ended) == len(self._parts):
                 raise StopIteration
-            for pull, part in zip(self._pulls, self._parts, strict=True):
-                # A part that is here already was pulled before an interrupt.
-                if not part:
-                    part.extend(islice(pull, 1))
-            ended = [place for place, part in enumerate(self._parts) if not part]
-            if ended:
-                self._over = True
-                if len(ended) == len(self._parts):
-                    raise StopIteration
-                raise SourceError(
-                    f"the inputs of a join have unequal lengths: input {ended[0]} ended first, after {self._count} items"
-                )
-            given = _joined([part[0] for part in self._parts])
-            fresh: list[list[Segment]] = [[] for _ in self._parts]
-            self._parts, self._count, box.segment = fresh, self._count + 1, given
+            raise SourceError(
+                f"the inputs of a join have unequal lengths: input {ended[0]} ended first, after {self._count} items"
+            )
+        given = _joined([part[0] for part in self._parts])
+        fresh: list[list[Segment]] = [[] for _ in self._parts]
+        self._parts, self._count, box.segment = fresh, self._count + 1, given
 
 
 class Join(Stream):
@@ -226,11 +230,15 @@ class _Splitter:
 
     def _find(self, place: int) -> Segment | None:
         with self._lock:
-            log = self._log
-            slowest = min((branch.place for branch in list(self._branches)), default=place)
-            while log and log[0][1] < slowest:
-                log.popleft()
-            return log[place - log[0][1]][0] if log and place - log[0][1] < len(log) else None
+            return self._look_up(place)
+
+    def _look_up(self, place: int) -> Segment | None:
+        """With the lock; apart, as no loop may stand within a `with` through which an interrupt can come (see Outlet)."""
+        log = self._log
+        slowest = min((branch.place for branch in list(self._branches)), default=place)
+        while log and log[0][1] < slowest:
+            log.popleft()
+        return log[place - log[0][1]][0] if log and place - log[0][1] < len(log) else None
 
     def _pull(self, place: int) -> None:
         slowest = min(branch.place for branch in list(self._branches))

@@ -185,13 +185,11 @@ def f(x):
     return x
 def half(x):
     return x if x % 7 else 1 // 0
-class Impatient:
-    def __init__(self, imap):
-        self.imap = imap
-    def __iter__(self):
-        return self
-    def __next__(self):
-        return self.imap.next(timeout=600)
+def impatient():
+    imap = IMap(**OPTIONS)
+    results = imap.add_task(f, range(COUNT), timeout=600)
+    imap.start()
+    return results
 def chain(func):
     imap = IMap(**OPTIONS)
     results = imap.add_task(func, imap.add_task(f, range(COUNT)))
@@ -228,7 +226,7 @@ MAPS = {
     "chain": ("chain(f)", "found == list(range(COUNT))"),
     "join": ("joined()", "found == [(x, x) for x in range(COUNT)]"),
     "tee": ("tee(IMap(f, range(COUNT), **OPTIONS), 1)[0]", "found == list(range(COUNT))"),
-    "timeouts": ("Impatient(IMap(f, range(COUNT), **OPTIONS))", "found == list(range(COUNT))"),
+    "timeouts": ("impatient()", "found == list(range(COUNT))"),
     "slow": (
         "IMap(lambda x: time.sleep(0.0002) or x, range(COUNT // 10), **OPTIONS)",
         "found == list(range(COUNT // 10))",
