@@ -390,10 +390,10 @@ class IMap(Reader[T]):
     def _drain(self, ends: list[int]) -> None:
         self._manager.drain()
         for task in ends:
-            outlet = self._outlet_of(task)
+            reader = self.get_task(task)
             while True:
                 try:
-                    outlet.outcome()
+                    reader._next_outcome()
                 except StopIteration:
                     break
 

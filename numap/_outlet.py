@@ -85,7 +85,8 @@ class Outlet:
         self._sent = 0
         self._opened = 0
         self._places = 0
-        self._failure: Failure | None = None
+        #: An opened failure, with nothing in ``values``.
+        self.failure: Failure | None = None
         self._ending: BaseException | None = None
         self._closed: str | None = None
         self._parked = False
@@ -170,13 +171,13 @@ class Outlet:
         error: BaseException | None = None
         try:
             self._advance(deadline, block)
-            failure, ending = self._failure, self._ending
+            failure, ending = self.failure, self._ending
             if failure is not None:
                 error = exception_of(failure)
                 if self._on_error == "return":
-                    self._failure, self.values, self.at = None, [error], 0
+                    self.failure, self.values, self.at = None, [error], 0
                     return
-                self._failure = None
+                self.failure = None
                 raise error
             if ending is not None:
                 self._ending = None
@@ -201,32 +202,25 @@ class Outlet:
                 return value
             self.open(timeout, block)
 
-    def outcome(self) -> Segment:
-        """The next outcome as a segment of one item, failures and skipped places included; for streams of ours."""
-        while True:
-            try:
-                if self._advance(None, True, skipped=True):
-                    return SKIPPED, 1, None
-            except KeyboardInterrupt:
-                self._hooks.on_interrupt()
-                raise
-            failure, ending = self._failure, self._ending
-            if failure is not None:
-                self._failure = None
-                if self._on_error == "return":
-                    return RAW, 1, [exception_of(failure)]
-                return FAILED, 1, failure
+    def open_outcome(self) -> bool:
+        """Sees to it that there is something in ``values`` or in ``failure``; returns True for a skipped place instead.
+
+        For streams of ours, which take it as `open` says. Raises what ends the task.
+        """
+        try:
+            if self._advance(None, True, skipped=True):
+                return True
+            ending, failure = self._ending, self.failure
+            if failure is not None and self._on_error == "return":
+                error = exception_of(failure)
+                self.failure, self.values, self.at = None, [error], 0
             if ending is not None:
                 self._ending = None
                 raise ending
-            at = self.at
-            try:
-                value = self.values[at]
-            except IndexError:
-                continue
-            self.values[at] = None
-            self.at = at + 1
-            return RAW, 1, [value]
+        except KeyboardInterrupt:
+            self._hooks.on_interrupt()
+            raise
+        return False
 
     def _advance(self, deadline: float | None, block: bool, skipped: bool = False) -> bool:
         """Opens the next parcel unless something is open; returns True for a skipped place where these are asked for."""
@@ -246,7 +240,7 @@ class Outlet:
                 self._turn.put(None)
 
     def _open_next(self, deadline: float | None, block: bool, skipped: bool) -> bool:
-        while self.at >= len(self.values) and self._failure is None and self._ending is None:
+        while self.at >= len(self.values) and self.failure is None and self._ending is None:
             if self._closed is not None:
                 while self._parked and threading.current_thread() is not threading.main_thread():
                     SimpleQueue[None]().get()
@@ -292,7 +286,7 @@ class Outlet:
         if given_up:
             failure = None
             self._given_up -= given_up
-        self._opened, self._places, self._failure, self._ending, self.values, self.at = (
+        self._opened, self._places, self.failure, self._ending, self.values, self.at = (
             number + 1, count, failure, ending, values, given_up,
         )  # fmt: skip
         return kind == SKIPPED

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._errors import NextTimeout
+from ._outcome import FAILED, RAW, SKIPPED
 
 if TYPE_CHECKING:
     import asyncio
@@ -51,7 +52,24 @@ class Reader(Generic[T]):
 
     def _next_outcome(self) -> Segment:
         """The next outcome, failures and skipped places included; how `join`, `tee` and inputs read."""
-        return self._find_outlet().outcome()
+        outlet = self._find_outlet()
+        while True:
+            # As in __next__: what is taken is noted and returned without a call in between.
+            at = outlet.at
+            try:
+                value = outlet.values[at]
+            except IndexError:
+                pass
+            else:
+                outlet.values[at] = None
+                outlet.at = at + 1
+                return RAW, 1, [value]
+            failure = outlet.failure
+            if failure is not None:
+                outlet.failure = None
+                return FAILED, 1, failure
+            if outlet.open_outcome():
+                return SKIPPED, 1, None
 
 
 

@@ -56,7 +56,9 @@ def test_errors() -> None:
         "['ONE', 'TWO', 'THREE', 'FOUR', 'FIVE']",
         *("ONE", "TWO", "5."),
     ]
-    assert lines[1].startswith("1. division by zero") and "item 1" in lines[1]
+    assert lines[1].startswith("1. division by zero")
+    # Before 3.11 exceptions have no notes.
+    assert "item 1" in lines[1] or sys.version_info < (3, 11)
     assert lines[3] == "2. SystemExit 3"
     assert lines[5] == "3. item 5 ended its worker with code 3"
     assert lines[7].startswith("4. the result (a tuple) can't be pickled") and "lock" in lines[7]
@@ -81,7 +83,9 @@ def test_session() -> None:
     _, *answers = done.stdout.split(mark + "\n")
     for step, answer in zip(steps, answers[:-1], strict=True):
         if step.exc_msg is not None:
-            assert checker.check_output(step.exc_msg, answer[answer.rindex(step.exc_msg[:15]) :], doctest.ELLIPSIS), (
+            # Before 3.11 exceptions have no notes, which are the lines behind the first here.
+            said = step.exc_msg if sys.version_info >= (3, 11) else step.exc_msg.splitlines(keepends=True)[0]
+            assert checker.check_output(said, answer[answer.rindex(said[:15]) :], doctest.ELLIPSIS), (
                 answer
             )
         else:
