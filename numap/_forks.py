@@ -18,7 +18,7 @@ from typing import NoReturn
 from . import _worker
 from ._channel import Channel
 from ._crew import WorkerHandle, new_worker
-from ._platform import die_with_pipe, process_tree
+from ._platform import die_with_pipe, kill_group, kill_tree
 
 _life: tuple[int, int] | None = None
 _life_users = 0
@@ -95,16 +95,8 @@ class ForkCrew:
 
     def kill(self, handle: WorkerHandle) -> None:
         """Kills a worker, its process group and its descendants."""
-        if handle.pid is None:
-            return
-        tree = process_tree(handle.pid)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(handle.pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(handle.pid, signal.SIGKILL)
-        for pid in tree:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        if handle.pid is not None:
+            kill_tree(handle.pid)
 
     def reports(self) -> list[tuple[WorkerHandle, int | None]]:
         """Workers that have exited since the last call, with their exit codes."""
@@ -117,8 +109,7 @@ class ForkCrew:
             handle = self.workers.pop(number, None)
             if handle is not None:
                 if handle.pid is not None:
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.killpg(handle.pid, signal.SIGKILL)
+                    kill_group(handle.pid)
                 found.append((handle, code))
         return found
 

@@ -20,9 +20,6 @@ class TaskSpec(NamedTuple):
     iterable: Iterable[Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    timeout: float | None = None
-    block: bool = True
-    track: bool = False
 
     @property
     def label(self) -> str:
@@ -205,7 +202,7 @@ def task_spec(
     func: Callable[..., Any], iterable: Iterable[Any], args: Iterable[Any] | None, kwargs: Mapping[str, Any] | None,
     timeout: float | None = None, block: bool = True, track: bool = False,
 ) -> TaskSpec:
-    """A checked TaskSpec."""
+    """A TaskSpec, once all that `add_task` was given has been checked."""
     function(func)
     if isinstance(iterable, type) or not (hasattr(type(iterable), "__iter__") or hasattr(type(iterable), "__getitem__")):
         raise TypeError(f"iterable: must be iterable, not {type(iterable).__name__}")
@@ -216,4 +213,4 @@ def task_spec(
     timeout_seconds("timeout", timeout)
     flag("block", block)
     flag("track", track)
-    return TaskSpec(func, iterable, sequence("args", args), dict(kwargs or {}), timeout, block, track)
+    return TaskSpec(func, iterable, sequence("args", args), dict(kwargs or {}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -146,3 +147,24 @@ def exit_text(exitcode: int | None) -> str:
         except ValueError:
             return f"killed by signal {-exitcode}"
     return f"exit code {exitcode}"
+
+
+def kill_tree(pid: int) -> None:
+    """Kills a worker, then its group and all its descendants, so that none of them is seen to end before it."""
+    tree = process_tree(pid)
+    kill_all([pid])
+    kill_group(pid)
+    kill_all(tree)
+
+
+def kill_group(pid: int) -> None:
+    """Kills the process group that a worker leads."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def kill_all(pids: list[int]) -> None:
+    """Kills processes; those that are gone already are no error."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)

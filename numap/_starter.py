@@ -21,7 +21,7 @@ import sys
 from typing import NoReturn
 
 from . import _worker
-from ._platform import become_subreaper, die_with_parent, die_with_pipe, process_tree
+from ._platform import become_subreaper, die_with_parent, die_with_pipe, kill_all, kill_group, kill_tree, process_tree
 
 _PACKET = 1 << 12
 _FDS = 4
@@ -96,7 +96,7 @@ class Starter:
         else:
             for pid, owner in list(self._workers.items()):
                 if owner == (number, message[1]):
-                    _kill_tree(pid)
+                    kill_tree(pid)
         return True
 
     def _spawn(self, crew: int, number: int, method: str, fds: list[int]) -> None:
@@ -154,7 +154,7 @@ class Starter:
                 return
             owner = self._workers.pop(pid, None)
             if owner is not None:
-                _kill_group(pid)
+                kill_group(pid)
                 for number, connection in self._crews.values():
                     if number == owner[0]:
                         _tell(connection, ("exit", owner[1], os.waitstatus_to_exitcode(status)))
@@ -163,19 +163,19 @@ class Starter:
         number, connection = self._crews.pop(crew)
         connection.close()
         for pid in [pid for pid, owner in self._workers.items() if owner[0] == number]:
-            _kill_tree(pid)
+            kill_tree(pid)
         if not self._crews:
             # Nobody else is served: what is left of our descendants escaped from a worker's group.
-            _kill_all([pid for pid in process_tree(os.getpid()) if pid not in self._workers])
+            kill_all([pid for pid in process_tree(os.getpid()) if pid not in self._workers])
 
     def end(self) -> None:
         """Kills every descendant; those that fork meanwhile, too."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for pid in self._workers:
-            _kill_group(pid)
+            kill_group(pid)
         while True:
-            _kill_all(process_tree(os.getpid()) or list(self._workers))
+            kill_all(process_tree(os.getpid()) or list(self._workers))
             try:
                 pid, _ = os.waitpid(-1, 0)
             except ChildProcessError:
@@ -187,25 +187,6 @@ def _tell(connection: socket.socket, message: tuple[object, ...]) -> None:
     # A caller that is gone, or does not read, is noticed elsewhere.
     with contextlib.suppress(OSError):
         connection.send(pickle.dumps(message))
-
-
-def _kill_tree(pid: int) -> None:
-    """Kills a worker, then its group and all its descendants, so that none of them is seen to end before it."""
-    tree = process_tree(pid)
-    _kill_all([pid])
-    _kill_group(pid)
-    _kill_all(tree)
-
-
-def _kill_group(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def _kill_all(pids: list[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
 
 
 def _exec_worker(sock: int, page: int, life: int) -> NoReturn:
