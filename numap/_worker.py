@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from io import TextIOWrapper
 from time import monotonic_ns
 from time import perf_counter as clock
 from typing import Any
@@ -264,6 +265,13 @@ def _flush_streams() -> None:
             continue
 
 
+def _write_whole_lines() -> None:
+    """A line in one write: an unbuffered stream writes line and end apart, and another worker's text comes between."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True, write_through=False)
+
+
 def _adopt(setup: dict[str, Any]) -> None:
     """Takes over what the caller's process is like now: a map sees what its caller sees."""
     os.environ.clear()
@@ -297,5 +305,6 @@ def main(sock_fd: int, page_fd: int) -> None:
     sock.setblocking(True)
     page = Page(page_fd)
     page.hear_crashes()
+    _write_whole_lines()
     Worker(Channel(sock), page).run()
 
