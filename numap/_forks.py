@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import threading
 import warnings
 from collections import deque
@@ -150,6 +151,8 @@ def _become_worker(channels: list[Channel], sock: int, page: int, life: int) -> 
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
+        # The caller's object may have read ahead, or be no file at all.
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115  (it lives as long as the process)
         _worker.main(sock, page)
         code = 0
     finally:

@@ -35,7 +35,8 @@ def die_with_parent() -> bool:
 def die_with_pipe(fd: int) -> None:
     """Ask for SIGKILL at the moment the last write end of the pipe ``fd`` is closed, whatever this process does then.
 
-    The signal comes from the kernel, so a process stuck in C code dies, too. The pipe is opened anew through
+    The signal comes from the kernel, so a process stuck in C code dies, too, and if this process leads a process group,
+    so do the programs in it. The pipe is opened anew through
     /proc, as a shared open description signals only the last process that armed it. Where that is not to be had,
     a thread waits for the end of the pipe instead.
     """
@@ -43,7 +44,8 @@ def die_with_pipe(fd: int) -> None:
         import fcntl
 
         own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
+        pid = os.getpid()
+        fcntl.fcntl(own, fcntl.F_SETOWN, -pid if os.getpgrp() == pid else pid)  # negative: the group
         fcntl.fcntl(own, _F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
         try:

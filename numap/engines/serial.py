@@ -87,14 +87,15 @@ class SerialEngine:
                 token.extend(iter(self._turn.get_nowait, 0))
             except Empty:
                 pass
-            if not token or not self._ready:
+            ready = self._ready
+            if not token or not ready:
                 return False
-            job = self._ready[0]
+            job = ready[0]
             began = perf_counter()
             outcome = self._run(job)
             # Who is interrupted between these two runs the item twice; the other way round it would be lost.
             self._signals.put((job, outcome, perf_counter() - began))
-            self._ready.popleft()
+            ready.popleft()
             return True
         finally:
             if token:
@@ -133,7 +134,8 @@ class SerialEngine:
 
     def stop(self) -> None:
         """Forgets what has not run."""
-        self._ready.clear()
+        # Not `clear`: somebody may be about to take out the job that has just run.
+        self._ready = deque()
         self.slots[0].jobs.clear()
 
     def finalize(self) -> None:

@@ -25,11 +25,12 @@ SOON = 2.0
 LIMIT = 30.0
 
 #: How worker processes come to be.
-STARTS = ("default", "spawn")
+STARTS = ("default", "spawn", "fork")
 #: What each engine of the matrix is made with.
 ENGINES: dict[str, dict[str, Any]] = {
     "default": {"worker_type": "process", "worker_num": 2},
     "spawn": {"worker_type": "process", "worker_num": 2, "start_method": "spawn"},
+    "fork": {"worker_type": "process", "worker_num": 2, "start_method": "fork"},
     "thread": {"worker_type": "thread", "worker_num": 2},
     "serial": {"worker_type": "serial"},
 }

@@ -21,11 +21,10 @@ import pytest
 
 from numap import IMap, StateError
 from tests.numap import work
-from tests.numap.programs import ENGINES, SIGKILL, SIGTERM, SOON, Program, run, until
+from tests.numap.programs import ENGINES, SIGKILL, SIGTERM, SOON, STARTS, Program, run, until
 
-ALL = ("default", "spawn", "thread", "serial")
-WORKERS = ("default", "spawn", "thread")
-PROCESSES = ("default", "spawn")
+ALL = tuple(ENGINES)
+WORKERS = (*STARTS, "thread")
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ say(list(IMap(lambda x: x, range(3), **OPTIONS)))""", stdout="0\n[0, 1, 2]\n", e
     End(
         15, "forgotten-with-programs", """
 imap = IMap(lambda x: subprocess.run(["sleep", "600"]) if x else x, range(9), **OPTIONS)
-say(next(imap))""", stdout="0\n", engines=PROCESSES,
+say(next(imap))""", stdout="0\n", engines=STARTS,
     ),
     End(
         57, "a-map-inside-an-item", """
@@ -182,7 +181,7 @@ def inner(x):
     global imap
     imap = IMap(lambda y: time.sleep(600 * y), range(4))
     return next(imap)
-say(list(IMap(inner, range(2), **OPTIONS)))""", stdout="[None, None]\n", engines=PROCESSES,
+say(list(IMap(inner, range(2), **OPTIONS)))""", stdout="[None, None]\n", engines=STARTS,
     ),
 ]  # fmt: skip
 
@@ -270,22 +269,29 @@ for n, y in enumerate(IMap(len, (bytes(10_000_000) for _ in itertools.count()), 
 }
 
 
-SIGNALS = [("13-sigkill", SIGKILL, "default"), ("13-sigkill", SIGKILL, "spawn"), ("16-sigterm", SIGTERM, "default")]
+SIGNALS = {13: SIGKILL, 16: SIGTERM}
+#: What a fork of the program can't do: nobody is left to look for those who left its group. It is in the manual.
+NOT_OF_FORKS = ("in-a-program-in-a-session-of-its-own",)
+SIGNALLED = [
+    pytest.param(SIGNALS[number], state, engine, id=f"{number}-{SIGNALS[number].name.lower()}-{engine}-{state}")
+    for number in SIGNALS
+    for engine in STARTS
+    for state in STATES
+    if not (engine == "fork" and state in NOT_OF_FORKS)
+]
 
 
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize(
-    ("number", "engine"), [pytest.param(number, engine, id=f"{name}-{engine}") for name, number, engine in SIGNALS]
-)
+@pytest.mark.parametrize(("number", "state", "engine"), SIGNALLED)
 def test_a_signal_to_the_program(number: int, state: str, engine: str, tmp_path: Path) -> None:
     with Program(tmp_path, STATES[state], engine) as program:
         program.wait_for("ready")
-        assert len(program.alive()) >= 2 + (state != "finished")  # the caller, the starter and a worker
+        # The caller, the starter and a worker.
+        assert len(program.alive()) >= 1 + (engine != "fork") + (state != "finished")
         program.send(number)
         program.check_clean_end(-number, within=SOON)
 
 
-@pytest.mark.parametrize("engine", PROCESSES)
+@pytest.mark.parametrize("engine", STARTS)
 def test_13_sigkill_to_the_process_group(engine: str, tmp_path: Path) -> None:
     with Program(tmp_path, STATES["in-programs"], engine) as program:
         program.wait_for("ready")
@@ -306,14 +312,13 @@ def test_16_the_users_own_handler_of_sigterm(engine: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", PROCESSES)
+@pytest.mark.parametrize("engine", STARTS)
 def test_13_sigkill_at_any_moment(engine: str, tmp_path: Path) -> None:
     """Also during the start: of the interpreter, of the starter, of the workers."""
     code = "while True:\n    with IMap(lambda x: x, range(50), **OPTIONS) as imap: next(imap)"
-    dice = random.Random(13)
     for _ in range(20):
         with Program(tmp_path, code, engine) as program:
-            time.sleep(dice.uniform(0.02, 0.4))
+            time.sleep(random.uniform(0.02, 0.4))
             program.send(SIGKILL)
             program.check_clean_end(-SIGKILL, within=SOON)
 
@@ -387,7 +392,19 @@ def test_9_stop_from_many_threads_while_others_read(engine: str) -> None:
         assert not any(thread.is_alive() for thread in threads)
 
 
-@pytest.mark.parametrize("engine", PROCESSES)
+@pytest.mark.parametrize("engine", ["thread", "serial"])
+def test_9_an_item_stops_its_own_map(engine: str) -> None:
+    imap: IMap[Any] = IMap(**ENGINES[engine])
+    imap.add_task(lambda _: imap.stop(), range(5))
+    imap.start()
+    with suppress(StateError):  # a result may have been handed over before
+        while True:
+            assert next(imap) is None
+    with pytest.raises(StateError, match="next"):
+        next(imap)
+
+
+@pytest.mark.parametrize("engine", STARTS)
 def test_15_what_an_item_started_goes_with_stop(engine: str, tmp_path: Path) -> None:
     code = STATES["in-programs"].replace("for y in", "imap =").replace(": pass", "") + (
         "\nsys.stdin.read()\nimap.stop()\nsay('stopped')\ntime.sleep(600)"
@@ -395,7 +412,7 @@ def test_15_what_an_item_started_goes_with_stop(engine: str, tmp_path: Path) -> 
     with Program(tmp_path, code, engine) as program:
         program.wait_for("stopped")
         # The caller and the starter stay.
-        assert until(lambda: len(program.alive()) == 2, SOON), program.left(0)
+        assert until(lambda: len(program.alive()) == (1 if engine == "fork" else 2), SOON), program.left(0)
         assert not any("sleep" in process.name() for process in program.alive())
 
 
@@ -431,7 +448,7 @@ def test_12_200_maps_leave_nothing(engine: str) -> None:
     assert resources() == before
 
 
-@pytest.mark.parametrize("engine", PROCESSES)
+@pytest.mark.parametrize("engine", STARTS)
 def test_12_what_a_dropped_map_holds_goes_at_once(engine: str) -> None:
     own = psutil.Process()
     imap = IMap(work.identity, count(), **ENGINES[engine])
@@ -458,7 +475,7 @@ def starter():
 """
 
 
-@pytest.mark.parametrize("engine", PROCESSES)
+@pytest.mark.parametrize("engine", ["default", "spawn"])  # forks have no starter
 @pytest.mark.parametrize("times", [1, 5])
 def test_55_the_starter_is_killed(times: int, engine: str, tmp_path: Path) -> None:
     code = (
@@ -543,7 +560,7 @@ say(found == list(range(300)), codes, sorted(os.read(read, 1000).decode().split(
     assert run(tmp_path, code, engine).stdout == f"True [0, 0, 0] {sorted(expected)}\n"
 
 
-@pytest.mark.parametrize("engine", PROCESSES)
+@pytest.mark.parametrize("engine", STARTS)
 def test_58_the_parent_ends_first_and_the_child_goes_on(engine: str, tmp_path: Path) -> None:
     code = """
 import warnings
@@ -561,7 +578,7 @@ if os.fork() == 0:
         assert program.left() == [] and program.stderr == ""
 
 
-@pytest.mark.parametrize("engine", PROCESSES)
+@pytest.mark.parametrize("engine", STARTS)
 def test_57_a_map_inside_an_item_dies_with_it(engine: str, tmp_path: Path) -> None:
     code = """
 def inner(x):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.numap.programs import SIGINT, SOON, Program, run
+from tests.numap.programs import ENGINES, SIGINT, SOON, STARTS, Program, run
 
-WORKERS = ("default", "spawn", "thread")
-ALL = (*WORKERS, "serial")
+WORKERS = (*STARTS, "thread")
+ALL = tuple(ENGINES)
 
 #: Functions whose items leave a mark when they begin. Of `held` the first two run until `release`: what runs at the
 #: interrupt is known for sure, and has left its mark.

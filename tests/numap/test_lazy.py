@@ -17,7 +17,7 @@ from numap import IMap, join
 from tests.numap import work
 from tests.numap.programs import ENGINES, SOON, STARTS, until
 
-WORKERS = ("default", "spawn", "thread")
+WORKERS = (*STARTS, "thread")
 
 
 class Counted:

@@ -16,9 +16,9 @@ import pytest
 
 from numap import IMap, NextTimeout, NumapError
 from tests.numap import work
-from tests.numap.programs import ENGINES, until
+from tests.numap.programs import ENGINES, STARTS, until
 
-WORKERS = ("default", "spawn", "thread")
+WORKERS = (*STARTS, "thread")
 
 
 @pytest.fixture(params=WORKERS)
