@@ -126,9 +126,13 @@ say(some.wait(20))""", stdout="True\n", engines=ALL,
     ),
     End(
         11, "a-consumer-in-a-thread-gets-all", """
+started = threading.Event()
 def consume():
-    say(sum(IMap(lambda x: time.sleep(0.01) or x, range(50), **OPTIONS)))
-threading.Thread(target=consume).start()""", stdout="1225\n", engines=ALL,
+    imap = IMap(lambda x: time.sleep(0.01) or x, range(50), **OPTIONS)
+    started.set()  # CPython 3.12 and later start no thread once the main thread has ended
+    say(sum(imap))
+threading.Thread(target=consume).start()
+started.wait()""", stdout="1225\n", engines=ALL,
     ),
     End(
         11, "a-consumer-in-a-thread-of-a-map-of-main", """

@@ -176,6 +176,8 @@ EXPECTED: dict[str, Any] = {
 
 #: Without files there are no source lines to show, unless the session keeps them.
 SOURCES = {"script", "module", "ipython", "cells"}
+if sys.version_info >= (3, 13):
+    SOURCES |= {"command", "interactive"}
 
 CELLS = """\
 from IPython.core.interactiveshell import InteractiveShell
