@@ -43,11 +43,10 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Enco
         from .engines.threads import ThreadEngine
 
         return ThreadEngine(programs, options), None
-    from ._mirror import Mirror, OwnImage
     from .engines.processes import ProcessEngine
 
-    mirror = OwnImage() if options.start_method == "fork" else Mirror()
-    return ProcessEngine(programs, options, mirror), mirror.encode
+    processes = ProcessEngine(programs, options)
+    return processes, processes.encode
 
 
 def _source(iterable: Any, encode: Encode | None, bell: Bell, feeders: dict[int, Feeder]) -> Source:

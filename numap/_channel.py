@@ -12,7 +12,7 @@ from collections import deque
 from itertools import islice
 from typing import Any
 
-from ._outcome import JOINED, PICKLED, Segment
+from ._outcome import JOINED, PICKLED, SHARED, Segment
 
 _HEADER = struct.Struct("<QI")
 _LENGTH = struct.Struct("<Q")
@@ -25,14 +25,16 @@ _IOVEC = 64
 
 def beside(data: Any) -> Any:
     """A pickle as it is, or marked to go beside the frame where it is large."""
-    return pickle.PickleBuffer(data) if len(data) >= _BESIDE else data
+    return pickle.PickleBuffer(data) if isinstance(data, bytes) and len(data) >= _BESIDE else data
 
 
 def outgoing(segment: Segment) -> Segment:
-    """The segment with its large pickles marked to go beside the frame."""
+    """The segment as it goes into a frame: large pickles are marked to go beside it."""
     kind, count, data = segment
     if kind == PICKLED:
         return kind, count, beside(data)
+    if kind == SHARED:
+        return kind, count, data.wire()
     if kind == JOINED:
         return kind, count, tuple(outgoing(part) for part in data)
     return segment

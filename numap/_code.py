@@ -103,20 +103,31 @@ class CodePickler(pickle.Pickler):
 
     def __init__(self, scope: Scope) -> None:
         self._buffer = io.BytesIO()
-        super().__init__(self._buffer, pickle.HIGHEST_PROTOCOL)
+        super().__init__(self._buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=self._beside)
         self._reduce = scope.reduce
+        self._callback: Callable[[pickle.PickleBuffer], object] | None = None
 
     def reducer_override(self, obj: Any) -> Any:
         """Asks the scope."""
         return self._reduce(obj)
 
-    def encode(self, obj: object) -> bytes:
-        """The pickle of one object; nothing is shared with objects before it."""
+    def _beside(self, buffer: pickle.PickleBuffer) -> object:
+        return self._callback is None or self._callback(buffer)
+
+    def encode(self, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None = None, /) -> bytes:
+        """The pickle of one object; nothing is shared with objects before it.
+
+        ``callback`` is called with large buffers, as arrays have them, and returns true for those to be left in the pickle.
+        """
         buffer = self._buffer
         buffer.seek(0)
         buffer.truncate()
         self.clear_memo()
-        self.dump(obj)
+        self._callback = callback
+        try:
+            self.dump(obj)
+        finally:
+            self._callback = None
         return buffer.getvalue()
 
 
@@ -366,6 +377,17 @@ def _make_cached_property(func: Callable[..., Any], name: str | None) -> Any:
     return made
 
 
+def _reduce_memoryview(scope: Scope, obj: memoryview) -> Any:
+    # Only a buffer that is in one piece, in the order of C, is told by its bytes, format and shape.
+    if not obj.c_contiguous:
+        return NotImplemented
+    return _make_memoryview, (pickle.PickleBuffer(obj), obj.format, obj.shape)
+
+
+def _make_memoryview(data: Any, form: str, shape: tuple[int, ...]) -> memoryview:
+    return memoryview(data).cast("B").cast(form, shape)  # type: ignore[call-overload,no-any-return]
+
+
 _NAMED_IN_TYPES = {
     value: name for name, value in vars(types).items() if isinstance(value, type) and value.__module__ != "types"
 }  # fmt: skip
@@ -376,6 +398,7 @@ _REDUCERS: dict[type, Callable[[Scope, Any], Any]] = {
     types.ModuleType: _reduce_module,
     types.CodeType: lambda scope, obj: (marshal.loads, (marshal.dumps(obj),)),
     types.MappingProxyType: lambda scope, obj: (types.MappingProxyType, (dict(obj),)),
+    memoryview: _reduce_memoryview,
     property: lambda scope, obj: (property, (obj.fget, obj.fset, obj.fdel, obj.__doc__)),
     classmethod: lambda scope, obj: (classmethod, (obj.__func__,)),
     staticmethod: lambda scope, obj: (staticmethod, (obj.__func__,)),

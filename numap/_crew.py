@@ -122,6 +122,8 @@ class WorkerHandle:
         self.channel = channel
         self.page = page
         self.pid: int | None = None
+        #: Its column in the shared memory; None: it has no part in that.
+        self.column: int | None = None
 
     def close(self) -> None:
         """Gives back the socket and the page."""
@@ -157,8 +159,8 @@ class Crew:
         self.connection = connect()
         self.connection.setblocking(False)
 
-    def spawn(self) -> WorkerHandle:
-        """A new worker; it is not yet known whether it starts."""
+    def spawn(self, memory: int | None) -> WorkerHandle:
+        """A new worker; it is not yet known whether it starts. ``memory``: descriptor of the shared memory, if any."""
         self._numbers += 1
         handle, theirs = new_worker(self._numbers)
         self.workers[handle.number] = handle
@@ -167,7 +169,8 @@ class Crew:
             message = pickle.dumps(("spawn", handle.number, self._method))
             # A starter that is gone will be noticed as the end of the connection, and the worker be reported dead.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                socket.send_fds(self.connection, [message], [theirs.fileno(), handle.page.fd, out, err])
+                fds = [theirs.fileno(), handle.page.fd, out, err]
+                socket.send_fds(self.connection, [message], fds if memory is None else [*fds, memory])
         finally:
             theirs.close()
             handle.page.close_fd()

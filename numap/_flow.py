@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ._delivery import Delivery, Pairing
 from ._errors import SourceError
 from ._lane import Lane
-from ._outcome import END, ENDING, FAILED, JOINED, SKIPPED, Failure, Segment
+from ._outcome import END, ENDING, FAILED, JOINED, SHARED, SKIPPED, Failure, Segment
 from ._outlet import Outlet
 from ._schedule import Schedule
 from ._serialize import part, singles
@@ -113,6 +113,8 @@ class Flow:
             else:
                 self.done[task] += segment[1]
                 if task in self._tracks:
+                    if segment[0] == SHARED:
+                        segment[2].several = True
                     self._tracks[task].add(first, segment)
                 if reader < 0:
                     self._deliver(task, first, segment)

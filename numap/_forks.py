@@ -71,8 +71,8 @@ class ForkCrew:
         self._exits: deque[tuple[int, int | None]] = deque()
         self._life = _open_life()
 
-    def spawn(self) -> WorkerHandle:
-        """Forks a worker."""
+    def spawn(self, memory: int | None) -> WorkerHandle:
+        """Forks a worker; see `Crew.spawn`."""
         self._numbers += 1
         handle, theirs = new_worker(self._numbers)
         mine = [other.channel for other in self.workers.values()] + [handle.channel]
@@ -81,7 +81,8 @@ class ForkCrew:
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid == 0:
-            _become_worker(mine, theirs.detach(), handle.page.fd, self._life)
+            fds = [theirs.detach(), handle.page.fd]
+            _become_worker(mine, self._life, fds if memory is None else [*fds, os.dup(memory)])
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         theirs.close()
@@ -137,7 +138,7 @@ def _watch(pid: int, number: int, exits: deque[tuple[int, int | None]], ring: so
         ring.send(b"\0")
 
 
-def _become_worker(channels: list[Channel], sock: int, page: int, life: int) -> NoReturn:
+def _become_worker(channels: list[Channel], life: int, fds: list[int]) -> NoReturn:
     """In the child: lets go of the other workers' sockets and serves."""
     code = 1
     try:
@@ -153,7 +154,7 @@ def _become_worker(channels: list[Channel], sock: int, page: int, life: int) -> 
         os.close(null)
         # The caller's object may have read ahead, or be no file at all.
         sys.stdin = open(0, closefd=False)  # noqa: SIM115  (it lives as long as the process)
-        _worker.main(sock, page)
+        _worker.main(*fds)
         code = 0
     finally:
         os._exit(code)

@@ -14,6 +14,7 @@ from typing import Any
 
 from ._errors import TaskTimeout, WorkerDied, WorkerStartError
 from ._flow import Flow
+from ._intake import Intake
 from ._options import Options
 from ._outcome import FAILED, Failure
 from ._outlet import Outlet
@@ -21,10 +22,10 @@ from ._pacing import Pacing
 from ._platform import exit_text
 from ._retries import Retries
 from ._schedule import Schedule
-from ._serialize import parts, size_of
+from ._serialize import is_lent, parts, size_of
 from ._source import Bell, Source
 from ._track import Track
-from .engines import Died, Engine, Event, InlineEngine, Job, Output, Returned, Slot, StartFailed
+from .engines import Complaint, Died, Engine, Event, InlineEngine, Job, Output, Returned, Slot, StartFailed
 
 #: Managers whose workers may be alive, for the end of the interpreter.
 live: weakref.WeakSet[Manager] = weakref.WeakSet()
@@ -62,12 +63,10 @@ class Manager:
             self._schedule.set_bound(root, self._pacing.initial_bound())
         self._retries = Retries(options.retries)
         self._task_timeout = options.task_timeout
-        self._sources: dict[int, Source] = {}
         self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
-        self._seen_released = dict.fromkeys(self._schedule.ends, 0)
-        self._seen_starved = dict.fromkeys(self._schedule.ends, 0)
         skip, pickled = options.on_error == "skip", engine.capabilities.pickles
         self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks)
+        self._intake = Intake(self._schedule, self._pacing, self._flow, self.outlets)
         self._replaced = 0
         self.bell = Bell(engine.wake)
         #: The engine, if items run in the threads of those who ask.
@@ -75,6 +74,8 @@ class Manager:
         if self._inline is not None:
             self._inline.offer = self._offer
         self.paused = False
+        #: What whoever asks for the next result is to be warned of.
+        self.complaint: str | None = None
         # Not an Event: a second interrupt within its wait could leave its lock locked, and us waiting for that.
         self._pause_seen: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
@@ -99,12 +100,10 @@ class Manager:
         Raises:
             WorkerStartError: no worker can be started.
         """
-        self._sources = dict(sources)
         live.add(self)
         try:
             self._engine.start()
-            for source in self._sources.values():
-                source.start()
+            self._intake.start(sources)
             self._thread.start()
         except BaseException:
             self._stopping = True
@@ -186,10 +185,10 @@ class Manager:
 
     def advance(self) -> bool:
         """Decides, waits for something to happen and deals with it; False: the run is over."""
-        self._take_releases()
+        self._intake.take_releases()
         if self._draining:
-            self._close_sources()
-        self._draw()
+            self._intake.close()
+        self._intake.draw()
         if self._stopping:
             self.end()
             return False
@@ -210,19 +209,14 @@ class Manager:
 
     def _news(self) -> bool:
         """Whether something came between the last look and the moment from which on it would wake us."""
-        ends = self._schedule.ends
-        if self._stopping or any(self.outlets[end].released != self._seen_released[end] for end in ends):
-            return True
-        return self._draw()
+        return self._stopping or self._intake.has_releases() or self._intake.draw()
 
     def end(self) -> None:
         """Ends workers and readers. What consumers have not taken stays with the outlets."""
         if self._ended:
             return
         self._ended = True
-        for source in self._sources.values():
-            source.stop()
-        self._sources = {}
+        self._intake.stop()
         self._engine.stop()
         self._pause_seen.put(None)
 
@@ -231,67 +225,6 @@ class Manager:
         self._failure = error
         self._flow.fail_all(error)
         self.end()
-
-    # ------------------------------------------------------------------ inputs
-
-    def _take_releases(self) -> None:
-        schedule = self._schedule
-        for end in schedule.ends:
-            outlet = self.outlets[end]
-            released = outlet.released
-            if released != self._seen_released[end]:
-                schedule.release(end, released - self._seen_released[end])
-                self._seen_released[end] = released
-            if outlet.starved != self._seen_starved[end]:
-                self._seen_starved[end] = outlet.starved
-                self._grow(end)
-
-    def _grow(self, end: int) -> None:
-        """A consumer waited. If that is for want of items in flight, more may be."""
-        schedule = self._schedule
-        if schedule.buffer is not None:
-            return
-        tasks = [task for task in range(len(self._labels)) if schedule.end_of[task] == end]
-        for root in schedule.roots_of[end]:
-            if 2 * schedule.allowance(root) < schedule.bound(root):
-                schedule.set_bound(root, self._pacing.grown_bound(schedule.bound(root), tasks))
-
-    def _draw(self) -> bool:
-        """Lets the sources pull what they may, and takes what they have pulled; returns whether anything came."""
-        came = False
-        schedule = self._schedule
-        for root, source in list(self._sources.items()):
-            if not schedule.is_open(root):
-                # Its end was cut off: another input of a join was shorter.
-                del self._sources[root]
-                source.stop()
-                continue
-            allowed = schedule.allowance(root)
-            # Not each single place: a grant is a message to another thread.
-            if allowed > 0 and allowed * 8 >= schedule.bound(root):
-                schedule.pull(root, allowed)
-                source.grant(allowed)
-            segments = source.collect()
-            for segment in segments:
-                self._flow.enter(root, segment)
-                came = True
-            if source.ended and not segments and schedule.is_open(root):
-                came = True
-                self._close(root, source)
-        return came
-
-    def _close_sources(self) -> None:
-        for root, source in list(self._sources.items()):
-            for segment in source.collect():
-                self._flow.enter(root, segment)
-            if self._schedule.is_open(root):
-                self._close(root, source)
-
-    def _close(self, root: int, source: Source) -> None:
-        """An input has ended."""
-        del self._sources[root]
-        source.stop()
-        self._flow.close(root, source.error)
 
     # ------------------------------------------------------------------ workers
 
@@ -332,10 +265,14 @@ class Manager:
                 self._after_death(event, event.program, event.index)
         elif isinstance(event, StartFailed):
             self.crash(event.error)
+        elif isinstance(event, Complaint):
+            self.complaint = event.text
 
     def _after_death(self, event: Died, task: int, index: int) -> None:
         """The item that was running has failed, unless it may run again."""
-        again = self._retries.again if event.exitcode is not None else self._retries.again_after_loss
+        # The starter's end takes its workers with it, whatever they ran, and says nothing of the item.
+        lost = event.exitcode is None and not any(map(is_lent, event.segments))
+        again = self._retries.again_after_loss if lost else self._retries.again
         if again(task, index):
             self._flow.again(task, index, 1, event.segments)
         else:

@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
 
+from ._arena import Arena
 from ._code import CodePickler, Scope, global_names
 from ._errors import SerializationError
 from ._outcome import safe_text
+from ._parcel import Code, Constants, load
 
-#: One definition: module, name, pickle of the object.
-Definition = tuple[str, str, bytes]
+#: One definition: module, name, the object.
+Definition = tuple[str, str, Code]
 
 
 #: What a module says of itself; never a definition.
@@ -35,8 +37,10 @@ class Mirror(Scope):
     One mirror serves a run; its log only grows. `encode` may be called by several threads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, constants: Constants | None = None) -> None:
         super().__init__()
+        #: Makes what goes to every worker.
+        self.constants = Constants(None) if constants is None else constants
         #: What workers have to define, in order of discovery. A worker that knows the first n needs the rest.
         self.log: list[Definition] = []
         self._known: dict[tuple[str, str], str] = {}
@@ -52,8 +56,10 @@ class Mirror(Scope):
         if code is not None:
             self._exempt.update(global_names(code, stores=True))
 
-    def encode(self, obj: object) -> bytes:
+    def encode(self, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None = None, /) -> bytes:
         """The pickle of an object for the workers; what they need for it is in the log when this returns.
+
+        ``callback``: see `CodePickler.encode`.
 
         Raises:
             SerializationError: a global that it refers to can't be pickled.
@@ -63,7 +69,7 @@ class Mirror(Scope):
             self._staged: list[Definition] = []
             self._added: list[tuple[str, str]] = []
             try:
-                raw = self._pickler.encode(obj)
+                raw = self._pickler.encode(obj, callback)
                 while self._todo:
                     self._define(*self._todo.pop())
             except BaseException:
@@ -79,12 +85,12 @@ class Mirror(Scope):
         value = vars(module)[name]
         self.defining = value
         try:
-            blob = CodePickler(self).encode(value)
+            code = self.constants.encode(value, CodePickler(self).encode)
         except Exception as error:
-            blob = self._by_dill(module, name, error)
+            code = self._by_dill(module, name, error), []
         finally:
             self.defining = None
-        self._staged.append((module.__name__, name, blob))
+        self._staged.append((module.__name__, name, code))
 
     def _by_dill(self, module: types.ModuleType, name: str, error: Exception) -> bytes:
         """Second try for code that holds what only dill can pickle; plain values get no second try."""
@@ -178,9 +184,10 @@ def _dill_dumps(obj: Any, scope: Scope) -> bytes:
 class Image:
     """The worker's side: modules that are filled with the caller's definitions, each when it is first needed."""
 
-    def __init__(self, main: dict[str, Any] | None) -> None:
+    def __init__(self, main: dict[str, Any] | None, arena: Arena | None = None) -> None:
         """``main``: what the caller's ``__main__`` says of itself; None: this process has that module itself."""
-        self._pending: dict[tuple[str, str], bytes] = {}
+        self._arena = arena
+        self._pending: dict[tuple[str, str], Code] = {}
         if main is None:
             return
         module = types.ModuleType("__main__")
@@ -190,8 +197,8 @@ class Image:
     def update(self, definitions: Iterable[Definition]) -> None:
         """Sets names; those that refer to one another find each other."""
         keys = []
-        for module, name, blob in definitions:
-            self._pending[module, name] = blob
+        for module, name, code in definitions:
+            self._pending[module, name] = code
             keys.append((module, name))
             if module not in sys.modules:
                 fresh = sys.modules[module] = types.ModuleType(module)
@@ -202,19 +209,19 @@ class Image:
 
     def define(self, module: str, name: str) -> None:
         """Makes sure that a mirrored name is set."""
-        blob = self._pending.pop((module, name), None)
-        if blob is not None:
-            value = self.load(blob)
+        code = self._pending.pop((module, name), None)
+        if code is not None:
+            value = self.load(code)
             setattr(sys.modules[module], name, value)
 
-    def load(self, blob: bytes) -> Any:
+    def load(self, code: Code) -> Any:
         """Unpickles what may refer to names that are not set yet."""
-        return _Unpickler(BytesIO(blob), self).load()
+        return load(code, self._arena, lambda blob, buffers: _Unpickler(BytesIO(blob), self, buffers).load())
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: BytesIO, image: Image) -> None:
-        super().__init__(file)
+    def __init__(self, file: BytesIO, image: Image, buffers: list[Any]) -> None:
+        super().__init__(file, buffers=buffers)
         self._image = image
 
     def find_class(self, module: str, name: str) -> Any:

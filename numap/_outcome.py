@@ -33,6 +33,9 @@ FAILED = 3
 #: ``data`` is a tuple of segments of one item each, the members of a join.
 JOINED = 4
 
+#: ``data`` is the Parcel of one item; on its way to another process, what that makes the parcel of.
+SHARED = 8
+
 #: No data: the items were dropped by ``on_error="skip"``.
 SKIPPED = 5
 #: ``data`` is the exception that ends a task, to be raised once; no items.

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import pickle
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Protocol
@@ -21,12 +21,14 @@ from typing import Any, Protocol
 from ._errors import StateError, next_timeout
 from ._outcome import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Failure, Segment, exception_of, unpickle_failure
 from ._serialize import item_of
+from ._turn import Taken, Turn
 
 
 class Hooks(Protocol):
     """What an outlet needs of the manager."""
 
     paused: bool
+    complaint: str | None
 
     def on_release(self) -> None:
         """Places were handed over, or somebody found nothing to take."""
@@ -75,9 +77,7 @@ class Outlet:
         #: Called, once each, when something comes; see `notify`.
         self._callbacks: deque[Callable[[], None]] = deque()
         self._hooks = hooks
-        #: The lock of the consumers: a token. With a lock that is acquired in time or not, an interrupt could come
-        #: between the acquisition and the `try` that makes sure of the release.
-        self._turn: SimpleQueue[None] = _one_token()
+        self._turn = Turn()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._waiting = False
         #: Parcels by number. The manager appends; a consumer removes one only after the next was opened.
@@ -132,7 +132,7 @@ class Outlet:
 
     def after_fork(self) -> None:
         """In a child of the user's: the map belongs to the parent, and so may the locks."""
-        self._turn = _one_token()
+        self._turn = Turn()
         self._bell = SimpleQueue()
         self.close("next: this map belongs to the process that started it; make a new one in the child")
 
@@ -225,19 +225,10 @@ class Outlet:
     def _advance(self, deadline: float | None, block: bool, skipped: bool = False) -> bool:
         """Opens the next parcel unless something is open; returns True for a skipped place where these are asked for."""
         remaining = None if deadline is None else max(0.0, deadline - monotonic())
-        token: list[None] = []
         try:
-            try:
-                # One call, so that the token is there or here, whenever an interrupt comes.
-                token.extend(islice(iter(partial(self._turn.get, block, remaining), 0), 1))
-            except Empty:
-                raise next_timeout("next: other threads waited for results all the time that was given") from None
-            # The loop is a function of its own: CPython 3.13 looks for signals at the jump back to the head of a loop, and
-            # that jump is in no `try`. An interrupt there would pass the `finally` by.
-            return self._open_next(deadline, block, skipped)
-        finally:
-            if token:
-                self._turn.put(None)
+            return self._turn.hold(partial(self._open_next, deadline, block, skipped), block, remaining)
+        except Taken:
+            raise next_timeout("next: other threads waited for results all the time that was given") from None
 
     def _open_next(self, deadline: float | None, block: bool, skipped: bool) -> bool:
         while self.at >= len(self.values) and self.failure is None and self._ending is None:
@@ -247,6 +238,8 @@ class Outlet:
                 raise StateError(self._closed)
             if self._hooks.paused:
                 self._hooks.resume()
+            if self._hooks.complaint is not None:
+                self._complain(self._hooks)
             if self._places:
                 # One statement without a call: an interrupt comes before it or after it.
                 self.released, self._places, self.values, self.at = self.released + self._places, 0, _NOTHING, 0
@@ -260,6 +253,12 @@ class Outlet:
             else:
                 self._wait(deadline, block)
         return False
+
+    def _complain(self, hooks: Hooks) -> None:
+        """Warns in the thread of a consumer: warnings run code of the user's."""
+        text, hooks.complaint = hooks.complaint, None
+        if text is not None:
+            warnings.warn(text, RuntimeWarning, stacklevel=7)
 
     def _open(self, number: int, first: int, segment: Segment) -> bool:
         """Opens a parcel; an interrupt before the last statement leaves it to be opened again."""
@@ -314,12 +313,6 @@ class Outlet:
             if self._skip:
                 self._given_up += 1
             raise next_timeout(f"next: no result of task {self.task} was ready in time") from None
-
-
-def _one_token() -> SimpleQueue[None]:
-    queue: SimpleQueue[None] = SimpleQueue()
-    queue.put(None)
-    return queue
 
 
 #: An empty list that is never written to.

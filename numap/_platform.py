@@ -78,6 +78,56 @@ def memory_file(size: int) -> int:
     return fd
 
 
+def reserve(fd: int, offset: int, size: int) -> bool:
+    """Makes sure that there is memory behind a range of a memory file; False: there is none.
+
+    Where this can't be asked for, it has to be hoped for.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return True
+    try:
+        os.posix_fallocate(fd, offset, size)
+    except OSError:
+        return False
+    return True
+
+
+def memory_budget() -> int:
+    """Bytes that the shared memory of a map may have: a quarter of what this process can still get."""
+    limits = [_available_memory(), *_cgroup_memory()]
+    try:
+        import resource
+    except ImportError:
+        return min(limits) // 4
+    for limit in (resource.RLIMIT_AS, resource.RLIMIT_FSIZE):
+        soft = resource.getrlimit(limit)[0]
+        if soft != resource.RLIM_INFINITY:
+            limits.append(soft)
+    return min(limits) // 4
+
+
+def _available_memory() -> int:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) << 10
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 4 << 30
+
+
+def _cgroup_memory() -> list[int]:
+    """What the container's limit leaves, if there is one."""
+    try:
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+            limit = file.read().strip()
+        with open("/sys/fs/cgroup/memory.current", encoding="ascii") as file:
+            return [] if limit == "max" else [max(0, int(limit) - int(file.read()))]
+    except (OSError, ValueError):
+        return []
+
+
 def cpu_count() -> int:
     """The CPUs this process may use: affinity and container quota included, at least 1."""
     affinity = getattr(os, "sched_getaffinity", None)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ._errors import SerializationError
-from ._outcome import ATOMS, FAILED, JOINED, LONG, PACKED, PICKLED, RAW, Failure, Segment, safe_text
+from ._outcome import ATOMS, FAILED, JOINED, LONG, PACKED, PICKLED, RAW, SHARED, Failure, Segment, safe_text
 
 
 def is_atom(value: object) -> bool:
@@ -23,12 +23,19 @@ def pack(values: list[Any]) -> Segment:
     return PACKED, len(values), pickle.dumps(values, 5)
 
 
-def encode_item(value: object, encode: Callable[[object], bytes], what: str) -> Segment:
-    """The segment of one item that is no atom, or of the failure to pickle it; ``what`` is "item" or "result"."""
+def encode_item(value: object, encode: Callable[[object], Any], what: str) -> Segment:
+    """The segment of one item that is no atom, or of the failure to pickle it.
+
+    Args:
+        value: the item.
+        encode: makes its pickle or its parcel.
+        what: "item" or "result".
+    """
     try:
-        return PICKLED, 1, encode(value)
+        data = encode(value)
     except Exception as error:
         return FAILED, 1, Failure(serialization_error(what, value, error))
+    return PICKLED if type(data) is bytes else SHARED, 1, data
 
 
 def serialization_error(what: str, value: object, error: Exception) -> SerializationError:
@@ -92,19 +99,27 @@ def singles(segment: Segment, pickled: bool) -> list[Segment]:
     return [(RAW, 1, [value]) for value in values]
 
 
-def item_of(segment: Segment) -> Any:
-    """The object of a segment of one item; raises what unpickling raises."""
+def item_of(segment: Segment, lent: Any = None) -> Any:
+    """The object of a segment of one item; raises what unpickling raises. ``lent``: see `Parcel.open`."""
     kind, _, data = segment
     if kind == PICKLED:
         return pickle.loads(data)
+    if kind == SHARED:
+        return data.open(lent)
     if kind == JOINED:
-        return tuple(item_of(member) for member in data)
+        return tuple(item_of(member, lent) for member in data)
     return (pickle.loads(data) if kind == PACKED else data)[0]
 
 
 def size_of(segment: Segment) -> int:
     """Bytes of the pickles in a segment; live objects count as nothing."""
     kind, _, data = segment
-    if kind in (PACKED, PICKLED):
+    if kind in (PACKED, PICKLED, SHARED):
         return len(data)
     return sum(map(size_of, data)) if kind == JOINED else 0
+
+
+def is_lent(segment: Segment) -> bool:
+    """Whether who runs this item gets memory that it may change, so that it can't simply run again."""
+    kind, _, data = segment
+    return kind == SHARED or (kind == JOINED and any(map(is_lent, data)))

@@ -10,13 +10,14 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from ._outcome import ATOMS, RAW, SKIPPED, Segment, source_error
-from ._serialize import encode_item, is_atom, segments_of
+from ._serialize import is_atom, segments_of
 
 #: Items of a sequence in one piece at most.
 _PIECE = 2048
 _ALIKE = frozenset(ATOMS - {str, bytes})
 
-Encode = Callable[[object], bytes]
+#: Makes the segment of an item for another process.
+Encode = Callable[[object], Segment]
 
 
 class Bell:
@@ -182,7 +183,7 @@ class Feeder:
 
     Args:
         items: the iterator; the only reference that is kept to it.
-        encode: pickles an item for another process; None: items stay as they are.
+        encode: makes the segment of an item for another process; None: items stay as they are.
         bell: rung when something was pulled.
     """
 
@@ -247,7 +248,7 @@ def _serve(
                 return False
             if segment[0] == RAW and encode is not None:
                 value = segment[2][0]
-                append(value if is_atom(value) else encode_item(value, encode, "item"))
+                append(value if is_atom(value) else encode(value))
             else:
                 append(segment)
             count -= 1
@@ -258,7 +259,7 @@ def _serve(
         if encode is None:
             append((RAW, 1, [value]))
         else:
-            append(value if is_atom(value) else encode_item(value, encode, "item"))
+            append(value if is_atom(value) else encode(value))
         del value
         if bell.hungry:
             bell.ring()

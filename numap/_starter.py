@@ -24,7 +24,7 @@ from . import _worker
 from ._platform import become_subreaper, die_with_parent, die_with_pipe, kill_all, kill_group, kill_tree, process_tree
 
 _PACKET = 1 << 12
-_FDS = 4
+_FDS = 5
 
 
 class Starter:
@@ -126,15 +126,15 @@ class Starter:
             self._control.close()
             for _, connection in self._crews.values():
                 connection.close()
-            sock, page, out, err = fds
+            sock, page, out, err, *arena = fds
             for source, target in ((out, 1), (err, 2)):
                 os.dup2(source, target)
                 os.close(source)
             if method == "spawn":
-                _exec_worker(sock, page, self._life)
+                _exec_worker(self._life, [sock, page, *arena])
             die_with_pipe(self._life)
             gc.unfreeze()
-            _worker.main(sock, page)
+            _worker.main(sock, page, *arena)
             code = 0
         finally:
             os._exit(code)
@@ -189,22 +189,22 @@ def _tell(connection: socket.socket, message: tuple[object, ...]) -> None:
         connection.send(pickle.dumps(message))
 
 
-def _exec_worker(sock: int, page: int, life: int) -> NoReturn:
+def _exec_worker(life: int, fds: list[int]) -> NoReturn:
     import subprocess
 
-    for fd in (sock, page, life):
+    for fd in (life, *fds):
         os.set_inheritable(fd, True)
-    code = f"import sys; sys.path[:] = {sys.path!r}; from numap._starter import spawned; spawned({sock}, {page}, {life})"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from numap._starter import spawned; spawned({life}, {fds})"
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     os.execv(sys.executable, [sys.executable, *flags, "-c", code])
 
 
-def spawned(sock: int, page: int, life: int) -> None:
+def spawned(life: int, fds: list[int]) -> None:
     """Entry of a worker that is a fresh interpreter."""
-    for fd in (sock, page):
+    for fd in fds:
         os.set_inheritable(fd, False)
     die_with_pipe(life)
-    _worker.main(sock, page)
+    _worker.main(*fds)
     os._exit(0)
 
 

@@ -6,12 +6,14 @@ import weakref
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import count, islice
 from typing import Any
 
 from ._errors import SourceError, StateError
 from ._options import positive
 from ._outcome import FAILED, RAW, SKIPPED, Segment, exception_of, source_error
+from ._turn import Turn
 
 
 class _Box:
@@ -115,15 +117,13 @@ class _Pairs(Puller):
         self._parts: list[list[Segment]] = [[] for _ in members]
         self._count = 0
         self._over = False
-        self._lock = allocate_lock()
+        self._turn = Turn()
 
     def pull_into(self, box: _Box) -> None:
         """See `Puller.pull_into`."""
-        with self._lock:
-            self._fill(box)
+        self._turn.hold(partial(self._fill, box))
 
     def _fill(self, box: _Box) -> None:
-        """With the lock; apart, as no loop may stand within a `with` through which an interrupt can come (see Outlet)."""
         if self._over:
             raise StopIteration
         for pull, part in zip(self._pulls, self._parts, strict=True):
@@ -210,7 +210,7 @@ class _Splitter:
         self._branches: weakref.WeakSet[Branch] = weakref.WeakSet()
         #: Guards the log, briefly; the other one guards the source, for as long as it blocks.
         self._lock = allocate_lock()
-        self._pulling = allocate_lock()
+        self._pulling = Turn()
         self._error: BaseException | None = None
         self._over = False
 
@@ -224,16 +224,14 @@ class _Splitter:
             found = self._find(place)
             if found is not None:
                 return found
-            with self._pulling:
-                if self._find(place) is None:
-                    self._pull(place)
+            self._pulling.hold(partial(self._pull, place))
 
     def _find(self, place: int) -> Segment | None:
         with self._lock:
             return self._look_up(place)
 
     def _look_up(self, place: int) -> Segment | None:
-        """With the lock; apart, as no loop may stand within a `with` through which an interrupt can come (see Outlet)."""
+        """With the lock; apart, as no loop may stand within a `with` through which an interrupt can come (see Turn)."""
         log = self._log
         slowest = min((branch.place for branch in list(self._branches)), default=place)
         while log and log[0][1] < slowest:
@@ -241,6 +239,8 @@ class _Splitter:
         return log[place - log[0][1]][0] if log and place - log[0][1] < len(log) else None
 
     def _pull(self, place: int) -> None:
+        if self._find(place) is not None:
+            return
         slowest = min(branch.place for branch in list(self._branches))
         if place - slowest >= self.limit:
             raise StateError(
@@ -272,13 +272,15 @@ class _Cursor(Puller):
         super().__init__()
         self.splitter = splitter
         self.place = 0
-        self._lock = allocate_lock()
+        self._turn = Turn()
 
     def pull_into(self, box: _Box) -> None:
         """See `Puller.pull_into`."""
-        with self._lock:
-            segment = self.splitter.get(self.place)
-            box.segment, self.place = segment, self.place + 1
+        self._turn.hold(partial(self._take, box))
+
+    def _take(self, box: _Box) -> None:
+        segment = self.splitter.get(self.place)
+        box.segment, self.place = segment, self.place + 1
 
 
 class Branch(Stream):

@@ -8,17 +8,20 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import TextIOWrapper
 from time import monotonic_ns
 from time import perf_counter as clock
 from typing import Any
 
+from ._arena import Arena
 from ._channel import Channel, outgoing
 from ._code import CodePickler, Scope
 from ._mirror import Image
-from ._outcome import FAILED, LONG, PACKED, RAW, Failure, Segment, trace_of, unpickle_failure
+from ._outcome import FAILED, LONG, PACKED, RAW, SHARED, Failure, Segment, trace_of, unpickle_failure
 from ._page import CLOCK, EPOCH, INITIALIZING, STARTED, Page
-from ._serialize import encode_item, item_of, pack, segments_of
+from ._parcel import Loan, Packer, incoming
+from ._serialize import encode_item, is_lent, item_of, pack, segments_of
 
 #: Results stay in the worker for so many seconds at most while it goes on with other items.
 LINGER = 0.010
@@ -37,15 +40,18 @@ loading = False
 class Worker:
     """A worker process: takes jobs from its channel until it is told to end, or is killed."""
 
-    def __init__(self, channel: Channel, page: Page) -> None:
+    def __init__(self, channel: Channel, page: Page, memory: int | None) -> None:
         self._channel = channel
         self._words = page.words
+        self._memory = memory
+        self._arena: Arena | None = None
         self._encode = CodePickler(Scope()).encode
         self._calls: list[Callable[[Any], Any]] = []
         self._out: list[Any] = []
         self._sending = False
         self._since = 0.0
         self._clocked = False
+        self._copies = False
         self._finalizer: Any = None
 
     # ------------------------------------------------------------------ life
@@ -76,7 +82,11 @@ class Worker:
         stage = "set up"
         try:
             _adopt(setup)
-            self._image = Image(setup["main"])
+            if self._memory is not None:
+                layout, column, region = setup["memory"]
+                self._arena = Arena(layout, column, region, self._memory)
+            self._pack = Packer(self._encode, self._arena)
+            self._image = Image(setup["main"], self._arena)
             loading = True
             stage = "load the code of the map in"
             self._image.update(setup["mirror"])
@@ -85,7 +95,7 @@ class Worker:
                 self._calls.append(_call(*self._image.load(blob)))
             stage = "load the initializer in"
             initializer, initargs, self._finalizer = self._image.load(setup["initializer"])
-            self._clocked = setup["clocked"]
+            self._clocked, self._copies = setup["clocked"], setup["copies"]
             loading = False
             stage = "run the initializer in"
             if initializer is not None:
@@ -111,10 +121,17 @@ class Worker:
         self._job_seq = seq
         self._since = clock()
         call = self._calls[program]
+        lent = False
         for segment in segments:
             kind, count, data = segment
+            if lent:
+                # It may have changed what it was lent, so it must not run again: its outcome leaves before the next begins.
+                self._flush(False)
+            lent = is_lent(segment)
             if kind == PACKED:
                 done = self._atoms(seq, epoch, call, pickle.loads(data))
+            elif lent and self._arena is not None:
+                done = self._lent(seq, epoch, call, incoming(segment, self._arena))
             else:
                 done = self._single(seq, epoch, call, segment)
             seq += done
@@ -147,7 +164,22 @@ class Worker:
                 until = now() + LINGER
         return seq - first
 
-    def _single(self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment) -> int:
+    def _lent(self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment) -> int:
+        """Runs an item with lent memory."""
+        loan = Loan(self._copies)
+        # A nudge must not send the outcome before it is parted from what the item keeps.
+        self._sending = True
+        done = self._single(seq, epoch, call, segment, loan)
+        if done:
+            last = self._out[-1]
+            if type(last) is tuple and last[0] == SHARED and loan.is_kept():
+                last[2].part_from(loan)
+        self._sending = False
+        return done
+
+    def _single(
+        self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment, loan: Loan | None = None
+    ) -> int:
         words = self._words
         if self._clocked:
             words[CLOCK] = monotonic_ns()
@@ -156,7 +188,7 @@ class Worker:
             words[STARTED] = seq
             return 0
         try:
-            value = item_of(segment)
+            value = item_of(segment, loan)
         except BaseException as error:
             self._out.append((FAILED, 1, self._portable(unpickle_failure(error), error)))
         else:
@@ -165,19 +197,19 @@ class Worker:
             except BaseException as error:
                 self._out.append(self._failed(error))
             else:
-                self._out.append(result if type(result) in _SMALL else self._entry(result))
+                self._out.append(result if type(result) in _SMALL else self._entry(result, loan))
         if self._clocked:
             words[CLOCK] = 0
-        if clock() > self._since + LINGER:
+        if loan is None and clock() > self._since + LINGER:
             self._flush(False)
         return 1
 
-    def _entry(self, result: Any) -> Any:
+    def _entry(self, result: Any, loan: Loan | None = None) -> Any:
         """A result as it waits for its message: an atom as it is, all else pickled at once, as it may change."""
         kind = type(result)
         if (kind is str or kind is bytes) and len(result) < LONG:
             return result
-        segment = encode_item(result, self._encode, "result")
+        segment = encode_item(result, self._pack if loan is None else partial(self._pack, loan=loan), "result")
         if segment[0] == FAILED:
             failure = segment[2]
             return FAILED, 1, self._portable(failure, failure.error)
@@ -215,9 +247,12 @@ class Worker:
             _flush_streams()
             now = clock()
             segments = [pack(s[2]) if s[0] == RAW else outgoing(s) for s in segments_of(out)]
-            out.clear()
             elapsed = now - self._since
+            for entry in out:
+                if type(entry) is tuple and entry[0] == SHARED:
+                    entry[2].hand_over()
             self._channel.send(("out", self._job_seq, segments, last, elapsed))
+            out.clear()
             self._since = clock()
         finally:
             self._sending = False
@@ -296,7 +331,7 @@ def _adopt(setup: dict[str, Any]) -> None:
         warnings._filters_mutated()
 
 
-def main(sock_fd: int, page_fd: int) -> None:
+def main(sock_fd: int, page_fd: int, memory_fd: int | None = None) -> None:
     """The life of a worker whose process has been prepared; returns when it shall end."""
     global serving
     serving = os.getpid()
@@ -306,5 +341,5 @@ def main(sock_fd: int, page_fd: int) -> None:
     page = Page(page_fd)
     page.hear_crashes()
     _write_whole_lines()
-    Worker(Channel(sock), page).run()
+    Worker(Channel(sock), page, memory_fd).run()
 

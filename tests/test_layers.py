@@ -13,15 +13,15 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
-        _errors _capabilities _outcome _platform _options _lifecycle _statistics
+        _errors _capabilities _turn _outcome _platform _options _lifecycle _statistics
         _schedule _delivery _pacing _retries
-        _serialize _code _mirror _channel _page
+        _serialize _region _arena _parcel _code _mirror _channel _page
         _worker
         _starter
         _crew
         _forks
-        engines engines._books engines._slot engines.threads engines.serial engines.processes
-        _track _source _outlet _reader _streams _lane _flow _manager
+        engines engines._books engines._slot engines._memory engines.threads engines.serial engines.processes
+        _track _source _outlet _reader _streams _lane _flow _intake _manager
         _build
         _imap _imports
         __init__

@@ -118,7 +118,14 @@ class StartFailed:
     error: Exception
 
 
-Event = Output | Returned | Died | StartFailed
+@dataclass(frozen=True)
+class Complaint:
+    """Something that users should know; said once in the life of an engine."""
+
+    text: str
+
+
+Event = Output | Returned | Died | StartFailed | Complaint
 
 
 class Engine(Protocol):
@@ -169,4 +176,7 @@ class InlineEngine(Engine, Protocol):
         """Runs the finalizer in this thread, if it has not run."""
 
 
-__all__ = ["Capabilities", "Died", "Engine", "Event", "InlineEngine", "Job", "Output", "Program", "Returned", "Slot", "StartFailed"]
+__all__ = [
+    "Capabilities", "Complaint", "Died", "Engine", "Event", "InlineEngine", "Job", "Output", "Program", "Returned", "Slot",
+    "StartFailed",
+]  # fmt: skip

@@ -18,14 +18,16 @@ from .._capabilities import CAPABILITIES
 from .._channel import beside
 from .._crew import Crew, WorkerHandle
 from .._errors import SerializationError, WorkerStartError
-from .._mirror import Mirror, main_identity
+from .._mirror import Mirror, OwnImage, main_identity
 from .._options import Options
 from .._outcome import Segment, render
 from .._page import INITIALIZING, STARTED
+from .._parcel import Code, Constants, Packer, size_of_code
 from .._platform import exit_text, umask
-from .._serialize import serialization_error
+from .._serialize import encode_item, serialization_error
 from . import UNLIMITED, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
 from ._books import item
+from ._memory import Memory
 from ._slot import ProcessSlot
 
 if TYPE_CHECKING:
@@ -47,7 +49,6 @@ class ProcessEngine:
     Args:
         programs: the functions, pickled here once for all workers.
         options: of the map.
-        mirror: collects what workers must know of the caller's code.
 
     Raises:
         SerializationError: a function can't be pickled.
@@ -55,17 +56,21 @@ class ProcessEngine:
 
     capabilities = CAPABILITIES["process"]
 
-    def __init__(self, programs: Sequence[Program], options: Options, mirror: Mirror) -> None:
-        self._mirror = mirror
+    def __init__(self, programs: Sequence[Program], options: Options) -> None:
         self._method = options.start_method or "forkserver"
+        self._memory = Memory(options.workers)
+        constants = Constants(self._memory.arena)
+        mirror = self._mirror = OwnImage(constants) if self._method == "fork" else Mirror(constants)
         self._room = options.max_items_per_worker or UNLIMITED
         self._finalizes = options.finalizer is not None
+        self._pack = Packer(mirror.encode, self._memory.arena)
         mirror.exempt(options.initializer)
         hooks = (options.initializer, options.initargs, options.finalizer)
         self._setup: dict[str, Any] = {
             "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs)) for p in programs],
             "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
             "clocked": options.task_timeout is not None,
+            "copies": options.retries > 0,
             "main": None if self._method == "fork" else main_identity(),
             "environ": dict(os.environ),
             "cwd": _cwd(),
@@ -76,8 +81,7 @@ class ProcessEngine:
             "warnings": _filters(),
         }
         label = ", ".join(p.label for p in programs)
-        sizes = [len(blob) for blob in self._setup["programs"]] + [len(blob) for _, _, blob in mirror.log]
-        _warn_of_size(label, sum(sizes))
+        _warn_of_size(label, sum(map(size_of_code, [*self._setup["programs"], *(code for _, _, code in mirror.log)])))
         self.slots: list[ProcessSlot] = [ProcessSlot(options.task_timeout) for _ in range(options.workers)]
         self._events: list[Event] = []
         self._wake_r, self._wake_w = socket.socketpair()
@@ -109,10 +113,12 @@ class ProcessEngine:
 
     def _fill(self, slot: ProcessSlot) -> None:
         slot.fresh(self._room)
-        handle = slot.handle = self._crew.spawn()
+        handle = slot.handle = self._crew.spawn(self._memory.fd)
         definitions = list(self._mirror.log)
         slot.known = len(definitions)
-        setup = dict(self._setup, mirror=definitions, programs=[beside(blob) for blob in self._setup["programs"]])
+        programs = [(beside(blob), buffers) for blob, buffers in self._setup["programs"]]
+        setup = dict(self._setup, mirror=definitions, programs=programs)
+        setup["memory"] = self._memory.assign(handle, self.slots.index(slot))
         self._selector.register(handle.channel, selectors.EVENT_READ, slot)
         handle.channel.send(("setup", setup))
         self._watch_writes(slot)
@@ -132,8 +138,10 @@ class ProcessEngine:
                 slot.handle.close()
             slot.handle = None
             slot.open = False
+            slot.jobs.clear()
         for handle in self._leaving:
             handle.close()
+        self._memory.retire()
         self._wake_r.close()
         self._wake_w.close()
 
@@ -161,9 +169,14 @@ class ProcessEngine:
 
     # ------------------------------------------------------------------ jobs
 
+    def encode(self, value: object) -> Segment:
+        """The segment of an item, for the threads that pull the inputs."""
+        return encode_item(value, self._pack, "item")
+
     def submit(self, slot: Slot, job: Job) -> None:
         """Sends a job."""
         assert isinstance(slot, ProcessSlot), "jobs go to slots of this engine"
+        self._events += self._memory.complaint(job.segments)
         slot.send(job, self._mirror.log)
         self._watch_writes(slot)
 
@@ -234,10 +247,13 @@ class ProcessEngine:
 
     def _output(self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float) -> None:
         count = sum(segment[1] for segment in segments)
+        # Before the job lets go of its items: a result may lie in the memory of one.
+        segments = self._memory.incoming(segments)
         job, first, returned = slot.books.account(seq, count, last)
         if job is None:
             return
         slot.told(last)
+        self._events += self._memory.complaint(segments)
         if count:
             self._events.append(Output(job, first, count, segments, seconds))
         self._events += returned
@@ -303,6 +319,7 @@ class ProcessEngine:
             elif handle in self._leaving:
                 self._leaving.remove(handle)
                 handle.close()
+                self._memory.release(handle, None)
 
     def _bury(self, slot: ProcessSlot, handle: WorkerHandle, exitcode: int | None) -> None:
         """The one procedure for every death: last words, blame, the rest given back, a successor."""
@@ -315,6 +332,7 @@ class ProcessEngine:
         initializing = bool(handle.page.words[INITIALIZING])
         slot.handle = None
         handle.close()
+        self._memory.release(handle, self.slots.index(slot))
         if slot.ready:
             job, running, returned = slot.books.close(started)
             self._events += returned
@@ -359,9 +377,9 @@ def _warn_of_size(label: str, size: int) -> None:
         )  # fmt: skip
 
 
-def _encode(mirror: Mirror, label: str, obj: object) -> bytes:
+def _encode(mirror: Mirror, label: str, obj: object) -> Code:
     try:
-        return mirror.encode(obj)
+        return mirror.constants.encode(obj, mirror.encode)
     except Exception as error:
         wrapped = serialization_error("function", obj, error)
         raise SerializationError(f"{label} can't be sent to worker processes: {wrapped}") from error

@@ -18,6 +18,7 @@ from .._errors import WorkerStartError
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of
+from .._turn import Taken, Turn
 from . import Event, Job, Output, Program, Slot
 from .threads import bind
 
@@ -50,8 +51,7 @@ class SerialEngine:
         self._signals: SimpleQueue[_Done | None] = SimpleQueue()
         self._ready: deque[Job] = deque()
         #: Who has the token runs items.
-        self._turn: SimpleQueue[None] = SimpleQueue()
-        self._turn.put(None)
+        self._turn = Turn()
 
     def start(self) -> None:
         """Runs the initializer.
@@ -80,26 +80,22 @@ class SerialEngine:
         Raises:
             KeyboardInterrupt: a real one; the item runs again next time.
         """
-        token: list[None] = []
         try:
-            try:
-                # One call; see Outlet for why. The second look at the queue raises Empty, with or without the token.
-                token.extend(iter(self._turn.get_nowait, 0))
-            except Empty:
-                pass
-            ready = self._ready
-            if not token or not ready:
-                return False
-            job = ready[0]
-            began = perf_counter()
-            outcome = self._run(job)
-            # Who is interrupted between these two runs the item twice; the other way round it would be lost.
-            self._signals.put((job, outcome, perf_counter() - began))
-            ready.popleft()
-            return True
-        finally:
-            if token:
-                self._turn.put(None)
+            return self._turn.hold(self._run_ready, block=False)
+        except Taken:
+            return False
+
+    def _run_ready(self) -> bool:
+        ready = self._ready
+        if not ready:
+            return False
+        job = ready[0]
+        began = perf_counter()
+        outcome = self._run(job)
+        # Who is interrupted between these two runs the item twice; the other way round it would be lost.
+        self._signals.put((job, outcome, perf_counter() - began))
+        ready.popleft()
+        return True
 
     def _run(self, job: Job) -> Segment:
         try:

@@ -22,7 +22,7 @@ def serve(request: Any) -> bytes:
         image = Image(identity)
         image.update(log)
         results = []
-        for func, args in image.load(blob):
+        for func, args in image.load((blob, [])):
             results.append(func(*args))
         return encode((True, results))
     except BaseException as error:

@@ -16,6 +16,7 @@ import pytest
 
 from numap import SerializationError
 from numap._mirror import Mirror, main_identity
+from numap._parcel import size_of_code
 from tests.numap.receiver import LENGTH
 from tests.numap.tools import says
 
@@ -265,7 +266,7 @@ def test_an_attribute_does_not_drag_a_global_along(there: Receiver) -> None:
     mirror = Mirror()
     raw = mirror.encode(MAIN.attributes)
     assert set(walk(mirror.log)) == {"__main__.attributes"}
-    assert len(raw) + sum(len(blob) for _, _, blob in mirror.log) < 5000
+    assert len(raw) + sum(size_of_code(code) for _, _, code in mirror.log) < 5000
     assert there(MAIN.attributes, type("X", (), {"huge": 1, "lock": 2})()) == (1, 1, 2)
 
 
@@ -275,7 +276,7 @@ def test_a_global_is_sent_once() -> None:
         raw = mirror.encode([MAIN.one, MAIN.two, MAIN.one])
         for _ in range(3):
             raw += mirror.encode(MAIN.two)
-        sent = len(raw) + sum(len(blob) for _, _, blob in mirror.log)
+        sent = len(raw) + sum(size_of_code(code) for _, _, code in mirror.log)
         assert len(MAIN.huge) < sent < len(MAIN.huge) + 5000
 
 

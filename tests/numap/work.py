@@ -227,3 +227,62 @@ def kill_self(*args: Any) -> None:
 def megabytes(x: int) -> tuple[int, bytes]:
     """The pid and 0, 0.5 or 1 MB."""
     return os.getpid(), bytes(x % 3 << 19)
+
+
+# ---------------------------------------------------------------------- arrays
+
+
+def double(x: Any) -> Any:
+    """A new array."""
+    return x * 2
+
+
+def double_or_die(x: Any, every: int) -> Any:
+    """Kills its worker at each n-th item, before or after the work."""
+    n = int(x[0])
+    if n % every == every - 1 and n % 2:
+        kill_self()
+    y = x * 2
+    if n % every == every - 1:
+        kill_self()
+    return y
+
+
+def bump_or_die(x: Any, every: int) -> Any:
+    """Changes the array itself; of each so many one kills its worker after that."""
+    n = int(x[0])
+    x += 1
+    if n % every == every - 1:
+        kill_self()
+    return x
+
+
+def bump_then_fail_once(x: Any, folder: str) -> Any:
+    """Changes the array itself, and raises when it sees it for the first time."""
+    mark = os.path.join(folder, str(int(x[0])))
+    x += 1
+    if not os.path.exists(mark):
+        open(mark, "w").close()
+        raise ValueError("once more")
+    return x
+
+
+def change_constant(x: Any, constant: Any) -> tuple[int, float]:
+    """Counts calls in a constant argument."""
+    constant[0] += 1
+    return os.getpid(), float(constant[0])
+
+
+def own_memory_with(x: Any, constant: Any) -> int:
+    """Bytes of memory that belong to this worker alone, after all of the constant was read."""
+    assert constant.sum() > 0
+    import psutil
+
+    return int(psutil.Process().memory_full_info().uss)
+
+
+def zeros(size: int) -> Any:
+    """Many bytes from a number."""
+    import numpy
+
+    return numpy.zeros(size, "u1")

@@ -1,0 +1,232 @@
+"""Shared memory for large buffers: one memory file per map, in which each process writes in a region of its own.
+
+The file has no name, so nothing of it can be left behind. In front is a table: for each block of a region its place and
+a byte per process that says whether this process still uses it. Only the owner of a region gives out its blocks, and
+a block is free when all its bytes are 0; so no lock is shared between processes, and giving back is one store.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+import weakref
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from ._platform import memory_file, reserve
+from ._region import ALIGN, BLOCKS, PLACE, Layout, Region
+
+#: Buffers from this size on are shared; below, the socket is as fast.
+SHARE: Final = 1 << 16
+#: The column of the caller.
+CALLER: Final = 0
+
+#: How a buffer is told to another process: its block, and offset and size in the file.
+Wire = tuple[int, int, int]
+
+
+class Lease:
+    """This process uses a block. The block is given back when the last reference is gone."""
+
+    __slots__ = ("__weakref__", "_arena", "_at", "block", "offset", "size")
+
+    def __init__(self, arena: Arena, block: int, at: int, offset: int, size: int) -> None:
+        self._arena = arena
+        self._at = at
+        self.block = block
+        self.offset = offset
+        self.size = size
+        arena.memory[at] = 1
+
+    def __del__(self) -> None:
+        # Runs anywhere, so it takes no lock. A child that the user forked has a copy of this object, but no say.
+        arena = self._arena
+        if arena.pid == os.getpid():
+            arena.memory[self._at] = 0
+            if arena.retired:
+                arena.give_back(self.offset, self.size)
+
+
+class Ref(NamedTuple):
+    """A buffer in a block: offset in the file and size in bytes."""
+
+    lease: Lease
+    offset: int
+    size: int
+
+    @property
+    def wire(self) -> Wire:
+        """For another process."""
+        return self.lease.block, self.offset, self.size
+
+
+class Arena:
+    """The memory file as one process sees it. It is mapped when it is first needed.
+
+    Args:
+        layout: how the file is divided.
+        column: of this process.
+        region: in which this process writes.
+        fd: descriptor of the file, which the arena owns; None: make the file.
+    """
+
+    def __init__(self, layout: Layout, column: int, region: int, fd: int | None = None) -> None:
+        self.fd = memory_file(layout.size) if fd is None else fd
+        self.layout = layout
+        self.pid = os.getpid()
+        #: The whole file, once it is mapped.
+        self.memory: memoryview = memoryview(b"")
+        #: The run is over: whatever is given back from now on goes back to the system.
+        self.retired = False
+        #: A buffer found no room.
+        self.refused = False
+        self._column = column
+        self._number = region
+        self._lock = threading.Lock()
+        self._map: mmap.mmap | None = None
+        self._region: Region | None = None
+        self._base = 0
+        self._leases: weakref.WeakValueDictionary[int, Lease] = weakref.WeakValueDictionary()
+
+    def __del__(self) -> None:
+        self.close_fd()
+
+    def close_fd(self) -> None:
+        """Closes the descriptor; the mapping stays as long as somebody uses a buffer in it."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _open(self) -> mmap.mmap:
+        if self._map is None:
+            with self._lock:
+                if self._map is None:
+                    import ctypes
+
+                    mapped = mmap.mmap(self.fd, self.layout.size)
+                    self.memory = memoryview(mapped)
+                    self._base = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+                    self._map = mapped
+        return self._map
+
+    # ------------------------------------------------------------------ writing
+
+    def put(self, data: Any, align: int = ALIGN) -> Ref | None:
+        """Copies bytes, or a contiguous buffer of bytes, into this process's region; None: there is no room."""
+        try:
+            self._open()
+            with self._lock:
+                block = None if self.retired else self._allocate(len(data), align)
+        except (OSError, ValueError):  # no room for the mapping
+            block = None
+        if block is None:
+            self.refused = not self.retired
+            return None
+        lease = self._lease(block)
+        self.memory[lease.offset : lease.offset + len(data)] = data
+        return Ref(lease, lease.offset, len(data))
+
+    def _allocate(self, size: int, align: int) -> int | None:
+        if self._region is None:
+            self._region = Region(self.memory, self.layout, self._number, partial(reserve, self.fd))
+        return self._region.allocate(size, align, self._column)
+
+    def hand_over(self, ref: Ref) -> None:
+        """The caller is going to use a block: to be said before it is told, lest the block be free in between."""
+        self.memory[self.layout.entry(ref.lease.block) + PLACE.size + CALLER] = 1
+
+    # ------------------------------------------------------------------ reading
+
+    def adopt(self, wire: Wire) -> Ref:
+        """The buffer that another process told of; it stays as long as the ref does."""
+        block, offset, size = wire
+        self._open()
+        return Ref(self._lease(block), offset, size)
+
+    def _lease(self, block: int) -> Lease:
+        lease = self._leases.get(block)
+        if lease is None:
+            at = self.layout.entry(block)
+            offset, size = PLACE.unpack_from(self.memory, at)
+            lease = self._leases[block] = Lease(self, block, at + PLACE.size + self._column, offset, size)
+        return lease
+
+    def view(self, ref: Ref) -> Any:
+        """The buffer itself, writable. Whatever is made of it without a copy keeps it, and it keeps the lease."""
+        import ctypes
+
+        found = (ctypes.c_ubyte * ref.size).from_buffer(self._open(), ref.offset)
+        found.lease = ref.lease  # type: ignore[attr-defined]  # any object may hang there
+        return found
+
+    def private(self, wire: Wire) -> memoryview:
+        """A buffer that begins with a page, as a private copy that takes memory only where it is changed.
+
+        For what is never given back while this process lives: a page would show what comes after it.
+        """
+        _, offset, size = wire
+        if not hasattr(mmap, "MAP_PRIVATE"):
+            return memoryview(bytearray(self.view(self.adopt(wire))))
+        return memoryview(mmap.mmap(self.fd, size, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset))
+
+    def find(self, buffer: memoryview) -> Ref | None:
+        """The place of a buffer that lies in a block which this process uses; None: it lies elsewhere."""
+        if not self._base or buffer.readonly:
+            return None
+        import ctypes
+
+        offset = ctypes.addressof(ctypes.c_char.from_buffer(buffer)) - self._base
+        if not 0 <= offset < self.layout.size:
+            return None
+        for lease in list(self._leases.values()):
+            if lease.offset <= offset and offset + buffer.nbytes <= lease.offset + lease.size:
+                return Ref(lease, offset, buffer.nbytes)
+        return None
+
+    # ------------------------------------------------------------------ the caller's care for the whole
+
+    def crowded(self) -> bool:
+        """Whether this process keeps so much that more of it should be kept outside."""
+        leases = list(self._leases.values())
+        return len(leases) > BLOCKS // 4 or sum(lease.size for lease in leases) > self.layout.size // 8
+
+    def forget(self, column: int, region: int | None) -> None:
+        """A worker is gone: what it used is free, and so is what it had written for the caller and not told.
+
+        ``region``: where it wrote; None: another worker writes there now, and this one had told all.
+        """
+        if self._map is None:
+            return
+        mine = self.memory[self.layout.column(CALLER)]
+        theirs = self.memory[self.layout.column(column)]
+        for block, used in enumerate(theirs.tobytes()):
+            if used:
+                theirs[block] = 0
+        if region is None:
+            return
+        first = region * BLOCKS
+        for block, used in enumerate(mine[first : first + BLOCKS].tobytes(), first):
+            if used and block not in self._leases:
+                mine[block] = 0
+
+    def retire(self) -> None:
+        """The run is over: gives the memory that nobody uses back, and the rest as it becomes free."""
+        with self._lock:
+            self.retired = True
+        place = 0
+        for offset, size in sorted((lease.offset, lease.size) for lease in list(self._leases.values())):
+            self.give_back(place, offset - place)
+            place = offset + size
+        self.give_back(place, self.layout.size - place)
+        self.close_fd()
+
+    def give_back(self, offset: int, size: int) -> None:
+        """Gives the whole pages of a range back to the system."""
+        start = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
+        stop = (offset + size) // mmap.PAGESIZE * mmap.PAGESIZE
+        if self._map is not None and stop > start and hasattr(mmap, "MADV_REMOVE"):
+            try:
+                self._map.madvise(mmap.MADV_REMOVE, start, stop - start)
+            except OSError:
+                return  # a file system that can't: the memory goes with the mapping

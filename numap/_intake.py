@@ -1,0 +1,107 @@
+"""What comes in: how much each input may give, and what it has given. It knows no worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ._flow import Flow
+from ._outlet import Outlet
+from ._pacing import Pacing
+from ._schedule import Schedule
+from ._source import Source
+
+
+class Intake:
+    """The inputs of one run. All methods are called by the manager's thread.
+
+    Args:
+        schedule: says how many items may come, and is told of those that left.
+        pacing: says how far the bounds may grow.
+        flow: takes the items.
+        outlets: of the ends; they count what left, and who had to wait.
+    """
+
+    def __init__(self, schedule: Schedule, pacing: Pacing, flow: Flow, outlets: Mapping[int, Outlet]) -> None:
+        self._schedule = schedule
+        self._pacing = pacing
+        self._flow = flow
+        self._outlets = outlets
+        self._sources: dict[int, Source] = {}
+        self._released = dict.fromkeys(schedule.ends, 0)
+        self._starved = dict.fromkeys(schedule.ends, 0)
+
+    def start(self, sources: Mapping[int, Source]) -> None:
+        """Starts the readers of the inputs, by root."""
+        self._sources = dict(sources)
+        for source in self._sources.values():
+            source.start()
+
+    def stop(self) -> None:
+        """Lets the inputs go."""
+        for source in self._sources.values():
+            source.stop()
+        self._sources = {}
+
+    def has_releases(self) -> bool:
+        """Whether consumers have taken anything since the last `take_releases`."""
+        return any(self._outlets[end].released != self._released[end] for end in self._schedule.ends)
+
+    def take_releases(self) -> None:
+        """What consumers have taken makes room; where one had to wait, there may be more room."""
+        for end in self._schedule.ends:
+            outlet = self._outlets[end]
+            released = outlet.released
+            if released != self._released[end]:
+                self._schedule.release(end, released - self._released[end])
+                self._released[end] = released
+            if outlet.starved != self._starved[end]:
+                self._starved[end] = outlet.starved
+                self._grow(end)
+
+    def _grow(self, end: int) -> None:
+        """A consumer waited. If that is for want of items in flight, more may be."""
+        schedule = self._schedule
+        if schedule.buffer is not None:
+            return
+        tasks = [task for task, its_end in enumerate(schedule.end_of) if its_end == end]
+        for root in schedule.roots_of[end]:
+            if 2 * schedule.allowance(root) < schedule.bound(root):
+                schedule.set_bound(root, self._pacing.grown_bound(schedule.bound(root), tasks))
+
+    def draw(self) -> bool:
+        """Lets the inputs give what they may, and takes what they have given; returns whether anything came."""
+        came = False
+        schedule = self._schedule
+        for root, source in list(self._sources.items()):
+            if not schedule.is_open(root):
+                # Its end was cut off: another input of a join was shorter.
+                del self._sources[root]
+                source.stop()
+                continue
+            allowed = schedule.allowance(root)
+            # Not each single place: a grant is a message to another thread.
+            if allowed > 0 and allowed * 8 >= schedule.bound(root):
+                schedule.pull(root, allowed)
+                source.grant(allowed)
+            segments = source.collect()
+            for segment in segments:
+                self._flow.enter(root, segment)
+                came = True
+            if source.ended and not segments and schedule.is_open(root):
+                came = True
+                self._close(root, source)
+        return came
+
+    def close(self) -> None:
+        """Takes what has been given, and nothing after that."""
+        for root, source in list(self._sources.items()):
+            for segment in source.collect():
+                self._flow.enter(root, segment)
+            if self._schedule.is_open(root):
+                self._close(root, source)
+
+    def _close(self, root: int, source: Source) -> None:
+        """An input has ended."""
+        del self._sources[root]
+        source.stop()
+        self._flow.close(root, source.error)

@@ -1,0 +1,246 @@
+"""A parcel: the form of an object whose large buffers lie in shared memory. Made by who sends, opened by who receives."""
+
+from __future__ import annotations
+
+import mmap
+import pickle
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from ._arena import SHARE, Arena, Ref, Wire
+from ._outcome import JOINED, SHARED, Segment
+
+#: What the first buffer of a parcel without a pickle of its own is.
+_PICKLE, _BYTES, _TEXT, _BYTEARRAY = range(4)
+_PLAIN: dict[type, int] = {bytes: _BYTES, str: _TEXT, bytearray: _BYTEARRAY}
+
+#: A buffer of a parcel; bytes where it had to leave shared memory again.
+Buffer = Ref | bytes
+
+#: A constant object: its pickle, or where that is, and where its large buffers are.
+Code = tuple[bytes | Wire, list[Wire]]
+
+
+class Encode(Protocol):
+    """Pickles an object; ``callback`` is called with its large buffers and returns true for those to be left in it."""
+
+    def __call__(self, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None = None, /) -> bytes:
+        """The pickle."""
+        ...
+
+
+class Parcel:
+    """An object in shared memory.
+
+    Attributes:
+        several: More than one reader will open it, so each gets a copy.
+    """
+
+    __slots__ = ("_arena", "_buffers", "_control", "_form", "several")
+
+    def __init__(self, arena: Arena, form: int, control: bytes, buffers: Sequence[Buffer], several: bool = False) -> None:
+        self._arena = arena
+        self._form = form
+        self._control = control
+        self._buffers = list(buffers)
+        self.several = several
+
+    def __len__(self) -> int:
+        """Bytes of it."""
+        return len(self._control) + sum(_size(buffer) for buffer in self._buffers)
+
+    def open(self, lent: Loan | None = None) -> Any:
+        """The object. A buffer of it is the memory itself where nobody else will need that, else a copy.
+
+        Args:
+            lent: notes what was lent, for `Packer`.
+        """
+        copies = self.several or (self._arena.crowded() if lent is None else lent.copies)
+        plain = self._form != _PICKLE
+        views: list[Any] = []
+        for buffer in self._buffers:
+            view = self._arena.view(buffer) if isinstance(buffer, Ref) else buffer
+            if copies and not plain:
+                view = bytearray(view)
+            elif lent is not None and isinstance(buffer, Ref):
+                lent.note(view, buffer)
+            views.append(view)
+        if self._form == _BYTES:
+            return bytes(views[0])
+        if self._form == _TEXT:
+            return str(views[0], "utf-8", "surrogatepass")
+        if self._form == _BYTEARRAY:
+            return bytearray(views[0])
+        buffers = [memoryview(view).cast("B") for view in views]
+        return pickle.loads(self._control or buffers.pop(0), buffers=buffers)
+
+    def wire(self) -> tuple[Any, ...]:
+        """For another process; the parcel has to live until that has it."""
+        buffers = [buffer.wire if isinstance(buffer, Ref) else buffer for buffer in self._buffers]
+        return self._form, self._control, buffers, self.several
+
+    @classmethod
+    def of_wire(cls, arena: Arena, wire: tuple[Any, ...]) -> Parcel:
+        """What another process has sent."""
+        form, control, buffers, several = wire
+        found = [arena.adopt(buffer) if isinstance(buffer, tuple) else buffer for buffer in buffers]
+        return cls(arena, form, control, found, several)
+
+    def hand_over(self) -> None:
+        """To be called by a worker before it sends a parcel; see `Arena.hand_over`."""
+        for buffer in self._buffers:
+            if isinstance(buffer, Ref):
+                self._arena.hand_over(buffer)
+
+    def part_from(self, loan: Loan) -> None:
+        """Copies what is still lent: somebody here goes on using it, and the receiver shall have it for itself."""
+        for number, buffer in enumerate(self._buffers):
+            if isinstance(buffer, Ref) and loan.covers(buffer):
+                data = self._arena.memory[buffer.offset : buffer.offset + buffer.size]
+                self._buffers[number] = self._arena.put(data) or bytes(data)
+
+
+class Constants:
+    """Objects that all workers get once, their large buffers in one memory for all. They live as long as this object."""
+
+    def __init__(self, arena: Arena | None) -> None:
+        self._arena = arena
+        self._refs: list[Ref] = []
+
+    def encode(self, obj: object, encode: Encode) -> Code:
+        """The object for the workers; `load` is the other side."""
+        buffers: list[Wire] = []
+
+        def share(buffer: pickle.PickleBuffer) -> bool:
+            try:
+                raw = buffer.raw()
+            except BufferError:
+                return True
+            place = self._put(raw)
+            if place is None:
+                return True
+            buffers.append(place)
+            return False
+
+        blob = encode(obj, share)
+        return self._put(blob) or blob, buffers
+
+    def _put(self, data: Any) -> Wire | None:
+        ref = self._arena.put(data, mmap.PAGESIZE) if self._arena is not None and len(data) >= SHARE else None
+        if ref is None:
+            return None
+        self._refs.append(ref)
+        return ref.wire
+
+
+def size_of_code(code: Code) -> int:
+    """Bytes of a constant object."""
+    return sum(part[2] if isinstance(part, tuple) else len(part) for part in (code[0], *code[1]))
+
+
+def load(code: Code, arena: Arena | None, unpickle: Callable[[Any, list[Any]], Any]) -> Any:
+    """In a worker: a constant object. It may be changed; nobody else sees that."""
+    blob, buffers = code
+    if arena is None:
+        return unpickle(blob, [])
+    data = arena.view(arena.adopt(blob)) if isinstance(blob, tuple) else blob
+    return unpickle(data, [arena.private(buffer) for buffer in buffers])
+
+
+class Loan:
+    """What was lent to one item.
+
+    Args:
+        copies: the item may run again, so nothing is lent and it gets copies.
+    """
+
+    def __init__(self, copies: bool) -> None:
+        self.copies = copies
+        self._views: list[weakref.ref[Any]] = []
+        self._refs: list[Ref] = []
+
+    def note(self, view: Any, ref: Ref) -> None:
+        """A view was lent."""
+        self._views.append(weakref.ref(view))
+        self._refs.append(ref)
+
+    def covers(self, ref: Ref) -> bool:
+        """Whether a buffer lies in what was lent."""
+        return any(ref.lease is lent.lease for lent in self._refs)
+
+    def is_kept(self) -> bool:
+        """Whether anything that was lent is still in use in this process."""
+        return any(view() is not None for view in self._views)
+
+
+class Packer:
+    """Pickles objects, with their large buffers in shared memory as far as there is room."""
+
+    def __init__(self, encode: Encode, arena: Arena | None) -> None:
+        self._encode = encode
+        self._arena = arena
+
+    def __call__(self, obj: object, loan: Loan | None = None) -> bytes | Parcel:
+        """The pickle, or the parcel.
+
+        Args:
+            loan: what was lent to the item whose result this is: a buffer in it is passed on by its place.
+
+        Raises:
+            Exception: whatever pickling the object raises.
+        """
+        arena = self._arena
+        if arena is None:
+            return self._encode(obj)
+        form = _PLAIN.get(type(obj))
+        if form is not None:
+            return self._plain(arena, form, obj)
+        buffers: list[Ref] = []
+
+        def share(buffer: pickle.PickleBuffer) -> bool:
+            try:
+                raw = buffer.raw()
+            except BufferError:
+                return True  # not in one piece
+            if raw.nbytes < SHARE:
+                return True
+            found = None if loan is None else arena.find(raw)
+            if found is None or loan is None or not loan.covers(found) or _overlaps(found, buffers):
+                found = arena.put(raw)
+            if found is None:
+                return True
+            buffers.append(found)
+            return False
+
+        control = self._encode(obj, share)
+        if len(control) >= SHARE:
+            found = arena.put(control)
+            if found is not None:
+                return Parcel(arena, _PICKLE, b"", [found, *buffers])
+        return Parcel(arena, _PICKLE, control, buffers) if buffers else control
+
+    def _plain(self, arena: Arena, form: int, obj: Any) -> bytes | Parcel:
+        if len(obj) >= SHARE:
+            found = arena.put(obj.encode("utf-8", "surrogatepass") if form == _TEXT else obj)
+            if found is not None:
+                return Parcel(arena, form, b"", [found])
+        return self._encode(obj)
+
+
+def _size(buffer: Buffer) -> int:
+    return buffer.size if isinstance(buffer, Ref) else len(buffer)
+
+
+def _overlaps(ref: Ref, others: Iterable[Ref]) -> bool:
+    return any(ref.offset < other.offset + other.size and other.offset < ref.offset + ref.size for other in others)
+
+
+def incoming(segment: Segment, arena: Arena) -> Segment:
+    """A segment that another process has sent, with its parcels."""
+    kind, count, data = segment
+    if kind == SHARED:
+        return kind, count, Parcel.of_wire(arena, data)
+    if kind == JOINED:
+        return kind, count, tuple(incoming(member, arena) for member in data)
+    return segment

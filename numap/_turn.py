@@ -1,0 +1,56 @@
+"""The lock of threads that may be interrupted at any moment: a token, moved by single C calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Taken(Exception):
+    """Others had their turn all the time that was given."""
+
+
+class Turn:
+    """One thread at a time. An interrupt finds the token with its holder or back in its place, never in between.
+
+    With an ordinary lock that is acquired in time or not, it could come between the acquisition and the ``try``.
+    """
+
+    __slots__ = ("_tokens",)
+
+    def __init__(self) -> None:
+        self._tokens: SimpleQueue[None] = SimpleQueue()
+        self._tokens.put(None)
+
+    def hold(self, func: Callable[[], T], block: bool = True, timeout: float | None = None) -> T:
+        """Returns what ``func`` returns; it runs when it is this thread's turn.
+
+        A loop that an interrupt may leave belongs into ``func``: CPython 3.13 looks for signals at the jump back to the head
+        of a loop, and that jump is in no ``try``.
+
+        Raises:
+            Taken: it was not our turn in time.
+        """
+        token: list[None] = []
+        # Twice, as CPython 3.10 looks for signals before the first instruction of a `finally`, where it protects nothing.
+        try:
+            try:
+                try:
+                    token.extend(islice(iter(partial(self._tokens.get, block, timeout), 0), 1))
+                except Empty:
+                    pass
+                if not token:
+                    raise Taken
+                return func()
+            finally:
+                self._give_back(token)
+        finally:
+            self._give_back(token)
+
+    def _give_back(self, token: list[None]) -> None:
+        any(map(self._tokens.put, islice(iter(token.pop, 0), len(token))))

@@ -1,0 +1,77 @@
+"""The shared memory of a process engine: who has which part of it, and what becomes of that."""
+
+from __future__ import annotations
+
+from .._arena import CALLER, SHARE, Arena
+from .._crew import WorkerHandle
+from .._outcome import PICKLED, Segment
+from .._parcel import incoming
+from .._platform import memory_budget
+from .._region import Layout, layout
+from . import Complaint
+
+
+class Memory:
+    """Shares the arena of a map out to its workers.
+
+    Args:
+        workers: number of slots; the worker in slot n writes in region n + 1.
+
+    Attributes:
+        arena: None where there can't be any shared memory.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.arena = _make(workers)
+        self._columns = list(range(CALLER + 1, self.arena.layout.columns)) if self.arena is not None else []
+        self._complained = False
+
+    @property
+    def fd(self) -> int | None:
+        """The descriptor for the next worker; None: it gets no part of the memory."""
+        return self.arena.fd if self.arena is not None and self._columns else None
+
+    def assign(self, handle: WorkerHandle, slot: int) -> tuple[Layout, int, int] | None:
+        """A new worker's part: the layout, its column and its region."""
+        if self.arena is None or not self._columns:
+            return None
+        handle.column = self._columns.pop()
+        return self.arena.layout, handle.column, slot + 1
+
+    def release(self, handle: WorkerHandle, slot: int | None) -> None:
+        """A worker is gone. ``slot``: where it was; None: its successor is there already."""
+        if self.arena is not None and handle.column is not None:
+            self.arena.forget(handle.column, None if slot is None else slot + 1)
+            self._columns.append(handle.column)
+
+    def incoming(self, segments: list[Segment]) -> list[Segment]:
+        """What a worker has sent, with its parcels."""
+        return segments if self.arena is None else [incoming(segment, self.arena) for segment in segments]
+
+    def complaint(self, segments: list[Segment]) -> list[Complaint]:
+        """Once: these could have been shared and were not, for want of room."""
+        if self._complained or not any(kind == PICKLED and len(data) >= SHARE for kind, _, data in segments):
+            return []
+        self._complained = True
+        size = sum(length for _, length in self.arena.layout.regions) >> 20 if self.arena is not None else 0
+        return [
+            Complaint(
+                f"large items or results find no room in the shared memory of this map ({size} MB) and go the slower way, "
+                f"through pipes (said once); keep fewer results, or copies of them"
+            )
+        ]
+
+    def retire(self) -> None:
+        """The run is over; results that the caller keeps stay."""
+        if self.arena is not None:
+            self.arena.retire()
+
+
+def _make(workers: int) -> Arena | None:
+    divided = layout(workers, memory_budget())
+    if divided is None:
+        return None
+    try:
+        return Arena(divided, CALLER, 0)
+    except OSError:
+        return None
