@@ -31,18 +31,19 @@ class Lease:
 
     __slots__ = ("__weakref__", "_arena", "_at", "block", "offset", "size")
 
-    def __init__(self, arena: Arena, block: int, at: int, offset: int, size: int) -> None:
+    def __init__(self, arena: Arena, block: int, at: int | None, offset: int, size: int) -> None:
         self._arena = arena
         self._at = at
         self.block = block
         self.offset = offset
         self.size = size
-        arena.memory[at] = 1
+        if at is not None:
+            arena.memory[at] = 1
 
     def __del__(self) -> None:
         # Runs anywhere, so it takes no lock. A child that the user forked has a copy of this object, but no say.
         arena = self._arena
-        if arena.pid == os.getpid():
+        if self._at is not None and arena.pid == os.getpid():
             arena.memory[self._at] = 0
             if arena.retired:
                 arena.give_back(self.offset, self.size)
@@ -66,12 +67,12 @@ class Arena:
 
     Args:
         layout: how the file is divided.
-        column: of this process.
+        column: of this process; None: there was none left, so it reads what others keep for it, and writes nothing.
         region: in which this process writes.
         fd: descriptor of the file, which the arena owns; None: make the file.
     """
 
-    def __init__(self, layout: Layout, column: int, region: int, fd: int | None = None) -> None:
+    def __init__(self, layout: Layout, column: int | None, region: int, fd: int | None = None) -> None:
         self.fd = memory_file(layout.size) if fd is None else fd
         self.layout = layout
         self.pid = os.getpid()
@@ -79,9 +80,7 @@ class Arena:
         self.memory: memoryview = memoryview(b"")
         #: The run is over: whatever is given back from now on goes back to the system.
         self.retired = False
-        #: A buffer found no room.
-        self.refused = False
-        self._column = column
+        self.column = column
         self._number = region
         self._lock = threading.Lock()
         self._map: mmap.mmap | None = None
@@ -114,23 +113,24 @@ class Arena:
 
     def put(self, data: Any, align: int = ALIGN) -> Ref | None:
         """Copies bytes, or a contiguous buffer of bytes, into this process's region; None: there is no room."""
+        if self.column is None:
+            return None
         try:
             self._open()
             with self._lock:
-                block = None if self.retired else self._allocate(len(data), align)
+                block = None if self.retired else self._allocate(len(data), align, self.column)
         except (OSError, ValueError):  # no room for the mapping
             block = None
         if block is None:
-            self.refused = not self.retired
             return None
         lease = self._lease(block)
         self.memory[lease.offset : lease.offset + len(data)] = data
         return Ref(lease, lease.offset, len(data))
 
-    def _allocate(self, size: int, align: int) -> int | None:
+    def _allocate(self, size: int, align: int, column: int) -> int | None:
         if self._region is None:
             self._region = Region(self.memory, self.layout, self._number, partial(reserve, self.fd))
-        return self._region.allocate(size, align, self._column)
+        return self._region.allocate(size, align, column)
 
     def hand_over(self, ref: Ref) -> None:
         """The caller is going to use a block: to be said before it is told, lest the block be free in between."""
@@ -149,7 +149,8 @@ class Arena:
         if lease is None:
             at = self.layout.entry(block)
             offset, size = PLACE.unpack_from(self.memory, at)
-            lease = self._leases[block] = Lease(self, block, at + PLACE.size + self._column, offset, size)
+            flag = None if self.column is None else at + PLACE.size + self.column
+            lease = self._leases[block] = Lease(self, block, flag, offset, size)
         return lease
 
     def view(self, ref: Ref) -> Any:

@@ -53,9 +53,9 @@ class Layout(NamedTuple):
 def layout(workers: int, budget: int) -> Layout | None:
     """Half of the budget for the caller, half for the workers; None: that would be too little to be of use.
 
-    A worker that is replaced may still be ending when its successor has begun, so there are more columns than workers.
+    Workers that were replaced may still be ending when their successors run, so there are more columns than workers.
     """
-    columns = 2 * workers + 2
+    columns = 4 * workers + 8
     start = -(-Layout(columns, ()).width * BLOCKS * (workers + 1) // mmap.PAGESIZE) * mmap.PAGESIZE
     regions = []
     for size in [budget // 2] + [budget // 2 // workers] * workers:

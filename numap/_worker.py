@@ -166,7 +166,8 @@ class Worker:
 
     def _lent(self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment) -> int:
         """Runs an item with lent memory."""
-        loan = Loan(self._copies)
+        # Without a column nobody would know that it is in use here.
+        loan = Loan(self._copies or self._arena is None or self._arena.column is None)
         # A nudge must not send the outcome before it is parted from what the item keeps.
         self._sending = True
         done = self._single(seq, epoch, call, segment, loan)

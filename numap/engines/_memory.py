@@ -10,6 +10,9 @@ from .._platform import memory_budget
 from .._region import Layout, layout
 from . import Complaint
 
+#: A pickle of this size holds something that could have been shared: pickles are a little larger than what is in them.
+_LARGE = 2 * SHARE
+
 
 class Memory:
     """Shares the arena of a map out to its workers.
@@ -28,14 +31,14 @@ class Memory:
 
     @property
     def fd(self) -> int | None:
-        """The descriptor for the next worker; None: it gets no part of the memory."""
-        return self.arena.fd if self.arena is not None and self._columns else None
+        """The descriptor for a worker; None: there is no such memory."""
+        return None if self.arena is None else self.arena.fd
 
-    def assign(self, handle: WorkerHandle, slot: int) -> tuple[Layout, int, int] | None:
-        """A new worker's part: the layout, its column and its region."""
-        if self.arena is None or not self._columns:
+    def assign(self, handle: WorkerHandle, slot: int) -> tuple[Layout, int | None, int] | None:
+        """A new worker's part: the layout, its column, if one is left, and its region."""
+        if self.arena is None:
             return None
-        handle.column = self._columns.pop()
+        handle.column = self._columns.pop() if self._columns else None
         return self.arena.layout, handle.column, slot + 1
 
     def release(self, handle: WorkerHandle, slot: int | None) -> None:
@@ -48,9 +51,11 @@ class Memory:
         """What a worker has sent, with its parcels."""
         return segments if self.arena is None else [incoming(segment, self.arena) for segment in segments]
 
-    def complaint(self, segments: list[Segment]) -> list[Complaint]:
-        """Once: these could have been shared and were not, for want of room."""
-        if self._complained or not any(kind == PICKLED and len(data) >= SHARE for kind, _, data in segments):
+    def complaint(self, segments: list[Segment], handle: WorkerHandle | None = None) -> list[Complaint]:
+        """Once: these could have been shared and were not, for want of room. ``handle``: of the worker that sent them."""
+        if self._complained or not any(kind == PICKLED and len(data) >= _LARGE for kind, _, data in segments):
+            return []
+        if handle is not None and handle.column is None and self.arena is not None:
             return []
         self._complained = True
         size = sum(length for _, length in self.arena.layout.regions) >> 20 if self.arena is not None else 0

@@ -253,7 +253,7 @@ class ProcessEngine:
         if job is None:
             return
         slot.told(last)
-        self._events += self._memory.complaint(segments)
+        self._events += self._memory.complaint(segments, slot.handle)
         if count:
             self._events.append(Output(job, first, count, segments, seconds))
         self._events += returned

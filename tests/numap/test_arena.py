@@ -337,6 +337,19 @@ for n, y in enumerate(IMap(lambda x: x + 1, (numpy.zeros(1 << 20) for _ in itert
         assert mine == set()
 
 
+def test_workers_without_a_column_read_copies_and_answer_by_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many may be ending, each in a finalizer of its own, as there are columns."""
+    monkeypatch.setattr("numap.engines._memory.Memory.assign", _assign_nothing)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = list(IMap(work.double, (array() + n for n in range(20)), worker_num=2, max_items_per_worker=3))
+    assert all((result == 2 * (array() + n)).all() for n, result in enumerate(found))
+
+
+def _assign_nothing(memory: Any, handle: Any, slot: int) -> Any:
+    return memory.arena.layout, None, slot + 1
+
+
 @pytest.mark.slow
 def test_41_workers_killed_during_transfers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Room must not leak: 60 deaths with 8 MB of each would fill the regions many times over."""
