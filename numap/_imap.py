@@ -477,6 +477,11 @@ class IMap(Reader[T]):
 
     # ------------------------------------------------------------------ looks
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments that the map was made with, by their names, apart from the first task; ``worker_num`` is set."""
+        return self._options._asdict()
+
     def statistics(self) -> Statistics:
         """The map's figures at this moment."""
         manager, state = self._manager, self._current()

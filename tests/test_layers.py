@@ -29,9 +29,10 @@ LAYERS = {
     """.split(),
     "papy": """
         _errors graph
-        _worker _flow
-        _piper
-        _run
+        _worker _call
+        _settings _flow _rounds _results
+        _wiring _piper
+        _pipes _run
         _dagger
         core __init__
     """.split(),

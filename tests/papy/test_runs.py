@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, StateError
-from papy import Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker, _run
+from papy import Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker, _piper
 from tests.papy import work
 
 Make = Callable[..., Piper]
@@ -387,7 +387,7 @@ def test_a_piper_runs_in_one_dagger_at_a_time() -> None:
     piper = Piper(work.double, unpack=True, name="shared")
     one, other = Dagger([piper]), Dagger([piper])
     one.start([[1, 2]])
-    with pytest.raises(DaggerError, match="shared is in a running Dagger already"):
+    with pytest.raises(DaggerError, match="shared: connect is not possible: it is in a running Dagger already"):
         other.start([[3]])
     assert list(piper) == [2, 4]
     one.stop()
@@ -435,7 +435,7 @@ def test_a_dropped_dagger_leaves_no_cycle(drop: str) -> None:
 
 
 def test_branches_of_a_fork_may_be_so_far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_run, "FORK_LIMIT", 10)
+    monkeypatch.setattr(_piper, "FORK_LIMIT", 10)
     root, left, right = (Piper(work.double, unpack=True) for _ in range(3))
     with Dagger(pipes=[(root, left), (root, right)]) as dagger:
         dagger.start([count()])
@@ -504,7 +504,7 @@ def test_random_daggers(seed: int) -> None:
         ups = rng.sample(pipers[:place], rng.randrange(0, min(place, 3) + 1))
         dagger.add_pipes((up, piper) for up in ups)
     for piper in pipers:
-        upstream[piper] = _run.inbox_order(dagger, piper)
+        upstream[piper] = dagger.inbox_order(piper)
         assert set(upstream[piper]) == set(dagger[piper])
     inputs = dagger.get_inputs()
     length = rng.randrange(0, 30)
