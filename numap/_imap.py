@@ -379,9 +379,7 @@ class IMap(Reader[T]):
         self.stop()
 
     def _checked_ends(self, ends: Iterable[int]) -> list[int]:
-        if isinstance(ends, (str, bytes)) or not hasattr(type(ends), "__iter__"):
-            raise TypeError(f"ends: must be a sequence of task indices or None, not {type(ends).__name__}")
-        found = list(ends)
+        found = _listed(ends)
         if self._manager is not None:
             for task in found:
                 self._check_task(task)
@@ -479,7 +477,7 @@ class IMap(Reader[T]):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The arguments that the map was made with, by their names, apart from the first task; ``worker_num`` is set."""
+        """What the map was made with, by the names of the arguments; ``worker_num`` is set."""
         return self._options._asdict()
 
     def statistics(self) -> Statistics:
@@ -505,6 +503,12 @@ class IMap(Reader[T]):
 
     def __reduce__(self) -> Any:
         raise TypeError("an IMap can't be pickled: it belongs to the process that made it")
+
+
+def _listed(ends: Iterable[int]) -> list[int]:
+    if isinstance(ends, (str, bytes)) or not hasattr(type(ends), "__iter__"):
+        raise TypeError(f"ends: must be a sequence of task indices or None, not {type(ends).__name__}")
+    return list(ends)
 
 
 def _snapshot(
