@@ -51,7 +51,7 @@ class TaskIterator(Reader[T]):
             outlet = self._outlet = self._imap._outlet_of(self.task)
         return outlet
 
-    def _detach(self, imap: IMap[Any]) -> None:
+    def __numap_detach__(self, imap: IMap[Any]) -> None:
         """This iterator is part of an input of its own map, which has started: it must not keep the map alive."""
         if self._imap is imap:
             self._find_outlet()
@@ -369,8 +369,7 @@ class IMap(Reader[T]):
         self._forget_tasks()
 
     def _forget_tasks(self) -> None:
-        self._specs = []
-        self._inputs = []
+        self._specs, self._inputs = [], []
         self._tracks = {}
         self._in_order = set()
 

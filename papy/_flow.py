@@ -48,6 +48,17 @@ class Steady(Iterator[Any]):
         self._held: Any = NOTHING
         self._index = 0
 
+    def __numap_detach__(self, owner: object) -> None:
+        """An IMap that reads this has started: it must not be kept alive by streams that are its own input."""
+        for stream in self._reads():
+            let_go = getattr(stream, "__numap_detach__", None)
+            if let_go is not None:
+                let_go(owner)
+
+    def _reads(self) -> Sequence[object]:
+        """The streams that this one reads."""
+        raise NotImplementedError
+
     def __next__(self) -> Any:
         if self._held is NOTHING:
             self._pull()
@@ -70,19 +81,17 @@ class Evaluator:
         call: The piper's call.
         started: Set when the IMaps that evaluate it and those before it have been started, or never will be: before
             that none of their streams may be read.
-        imap: The IMap that evaluates the call, if one does.
 
     Attributes:
         calls: Whose call each task of the IMap evaluates, as far as they are chained: an error says in which task it
             happened, and comes out at the end of the chain.
     """
 
-    __slots__ = ("call", "calls", "imap", "started")
+    __slots__ = ("call", "calls", "started")
 
-    def __init__(self, call: PiperCall, started: Event, imap: IMap[Any] | None = None) -> None:
+    def __init__(self, call: PiperCall, started: Event) -> None:
         self.call = call
         self.calls: dict[int, PiperCall] = {}
-        self.imap = imap
         self.started = started
 
     def failure(self, error: BaseException) -> PiperError:
@@ -100,6 +109,7 @@ class Source(NamedTuple):
         maker: Who makes the items; None: the stream is the user's data.
         width: How many items a round has; see `papy._rounds`.
         stride: How many rounds are spread together.
+        imap: The IMap that evaluates the maker's call, if one does.
     """
 
     stream: Iterable[Any]
@@ -107,6 +117,7 @@ class Source(NamedTuple):
     maker: Evaluator | None = None
     width: int = 1
     stride: int = 1
+    imap: IMap[Any] | None = None
 
 
 class Link(NamedTuple):
@@ -139,6 +150,9 @@ class Chain(Steady):
         """The chain with one call more; it reads the same items, and this one is not to be read."""
         return Chain(self._items, (*self._links, link))
 
+    def _reads(self) -> Sequence[object]:
+        return (self._items,)
+
     def _pull(self) -> None:
         if self._item is NOTHING:
             items = self._items
@@ -165,6 +179,9 @@ class Data(Steady):
         self._items = iter(data)
         self._name = name
 
+    def _reads(self) -> Sequence[object]:
+        return (self._items,)
+
     def _pull(self) -> None:
         try:
             items = self._items
@@ -186,6 +203,9 @@ class Values(Steady):
         self._maker = maker
         self._started = False
         self._error: Exception | None = None
+
+    def _reads(self) -> Sequence[object]:
+        return (self._items,)
 
     def _pull(self) -> None:
         if not self._started:
@@ -229,6 +249,9 @@ class Late(Values):
         self._patient = iter(patient)
         self._due: Any = None  # NOTHING: a late result has not come yet
 
+    def _reads(self) -> Sequence[object]:
+        return (self._items, self._patient)
+
     def _take(self) -> None:
         if self._due is NOTHING:
             try:
@@ -257,6 +280,9 @@ class Tap(Steady):
         self._started = started
         self.items: Iterator[Any] = iter(())
 
+    def _reads(self) -> Sequence[object]:
+        return (self.items,)
+
     def _pull(self) -> None:
         self._started.wait()
         items = self.items
@@ -282,6 +308,9 @@ class InStep(Steady):
         self._names = names
         self._where = where
         self._cells: list[list[Any]] = [[] for _ in streams]
+
+    def _reads(self) -> Sequence[object]:
+        return self._streams
 
     def _pull(self) -> None:
         for cell, stream in zip(self._cells, self._streams, strict=True):

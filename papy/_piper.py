@@ -218,6 +218,8 @@ class Piper(Settings):
             self._items = Results(items, False, self._run.report)
         if self.imap is not None:
             self.imap.start()
+            for tap in self._taps:  # its reader may be on the same IMap, which started before
+                tap.__numap_detach__(self.imap)
         self._state = state
         self._run.started.set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from papy._errors import PiperError, duplicate, failures_in, origins, policy_of
@@ -86,6 +86,9 @@ class Results(Steady):
             if item is not NOTHING:
                 return item
 
+    def _reads(self) -> Sequence[object]:
+        return (self._items,)
+
     def _fill(self) -> None:
         while self._held is NOTHING:
             if self._taken is NOTHING:
@@ -122,6 +125,9 @@ class Column(Steady):
         super().__init__()
         self._items = rows
         self._place = place
+
+    def _reads(self) -> Sequence[object]:
+        return (self._items,)
 
     def _pull(self) -> None:
         for row in self._items:

@@ -7,7 +7,7 @@ be fewer calls left; then the stride is shorter there. The functions decide, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -86,6 +86,9 @@ class Blocks(Steady):
         self._at = 0
         self._over = False
         self._error: Exception | None = None
+
+    def _reads(self) -> Sequence[object]:
+        return (self._items,)
 
     def _pull(self) -> None:
         while self._at >= len(self._made):

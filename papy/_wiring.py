@@ -8,7 +8,7 @@ from functools import partial
 from threading import Event
 from typing import Any, NamedTuple
 
-from numap import StateError, TaskIterator, join
+from numap import IMap, StateError, TaskIterator, join
 from papy._call import PiperCall
 from papy._errors import POLICIES, PiperError
 from papy._flow import Chain, Evaluator, InStep, Late, Link, Source, Steady, Values, items_of
@@ -75,7 +75,7 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
         joined=len(sources) > 1, grouped=settings.consume > 1, produce=1 if settings.repeat else settings.produce,
         policy=settings.on_error or run.policy, retries=run.retries if settings.retries is None else settings.retries,
     )  # fmt: skip
-    maker = Evaluator(call, run.started, settings.imap)
+    maker = Evaluator(call, run.started)
     task = None
     results: Callable[[], Mapping[int, Any]] = dict
     if settings.imap is None:
@@ -89,11 +89,11 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
         if settings.track:
             results = partial(getattr, task, "tracked")
         if settings.timeout is not None:
-            stream = _timed(task, maker, run.by_place)
+            stream = _timed(settings.imap, task, maker, run.by_place)
     if settings.produce > 1:
         turn = partial(expand, produce=settings.produce, stride=stride, width=settings.spawn, repeat=settings.repeat)
         stream = Blocks(items_of(Source(stream, settings.name, maker)), settings.spawn * stride, turn)
-    output = Source(stream, settings.name, maker, settings.produce * settings.spawn, stride)
+    output = Source(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap)
     return Wiring(sources, output, task, results)
 
 
@@ -152,7 +152,7 @@ def _task(maker: Evaluator, settings: Settings, sources: tuple[Source, ...], str
     if settings.consume > 1:
         stream: Iterable[Any] = _grouped(_paired(settings, sources), settings, sources, stride)
     else:
-        streams = [_for_numap(source, maker) for source in sources]
+        streams = [_for_numap(source, maker, settings.imap) for source in sources]
         stream = join(*streams) if len(streams) > 1 else streams[0]
     try:
         task = settings.imap.add_task(maker.call, stream, timeout=settings.timeout, track=settings.track)
@@ -162,11 +162,11 @@ def _task(maker: Evaluator, settings: Settings, sources: tuple[Source, ...], str
     return task
 
 
-def _for_numap(source: Source, reader: Evaluator) -> Iterable[Any]:
+def _for_numap(source: Source, reader: Evaluator, imap: IMap[Any]) -> Iterable[Any]:
     """A source as the input of a task."""
     if source.maker is None:
         return source.stream
-    if source.maker.imap is not reader.imap or isinstance(source.stream, Steady):
+    if source.imap is not imap or isinstance(source.stream, Steady):
         # Read as values: an item that another engine could not deliver is a failure of a piper there.
         return items_of(source)
     # Tasks of the same IMap are chained by numap without detours.
@@ -174,8 +174,7 @@ def _for_numap(source: Source, reader: Evaluator) -> Iterable[Any]:
     return source.stream
 
 
-def _timed(task: TaskIterator[Any], maker: Evaluator, by_place: bool) -> Values:
-    assert maker.imap is not None
-    if by_place and not maker.imap.options["skip"]:
-        return Late(task, maker, maker.imap.get_task(task.task))
+def _timed(imap: IMap[Any], task: TaskIterator[Any], maker: Evaluator, by_place: bool) -> Values:
+    if by_place and not imap.options["skip"]:
+        return Late(task, maker, imap.get_task(task.task))
     return Values(task, maker)
