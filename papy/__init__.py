@@ -10,14 +10,25 @@
 from __future__ import annotations
 
 from papy._dagger import Dagger
-from papy._errors import DaggerError, PiperError, WorkerError
+from papy._errors import DaggerError, PiperError, PlumberError, WorkerError
 from papy._piper import Piper
+from papy._plumber import Plumber
 from papy._run import RunStatistics
 from papy._worker import Worker
 
-__all__ = ["Dagger", "DaggerError", "Piper", "PiperError", "RunStatistics", "Worker", "WorkerError"]
+__all__ = [
+    "Dagger",
+    "DaggerError",
+    "Piper",
+    "PiperError",
+    "Plumber",
+    "PlumberError",
+    "RunStatistics",
+    "Worker",
+    "WorkerError",
+]
 
 # Where users find them is where they say they live, in errors and documents as in pickles.
-for _public in (Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker, WorkerError):
-    _public.__module__ = __name__
-del _public
+for _name in __all__:
+    globals()[_name].__module__ = __name__
+del _name

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
+from threading import RLock
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+from papy._caretaker import Caretaker
 from papy._errors import POLICIES, DaggerError, PiperError
 from papy._flow import Source
 from papy._piper import Piper
@@ -15,13 +17,15 @@ from papy._pipes import PiperGraph
 from papy._run import GraphRun, RunStatistics, data_sources
 from papy._settings import check_policy
 
-__all__ = ["Dagger"]
+__all__ = ["MOVES", "Dagger"]
 
 # The state, and a call that it allows, lead to the next state.
-_MOVES: Final = {
+MOVES: Final = {
     ("idle", "change"): "idle",
     ("idle", "connect"): "connected",
     ("idle", "disconnect"): "idle",
+    ("idle", "results"): "running",
+    ("idle", "run(datas)"): "running",
     ("idle", "start"): "running",
     ("idle", "stop"): "idle",
     ("connected", "disconnect"): "idle",
@@ -67,6 +71,9 @@ class Dagger(PiperGraph):
     4 words, longest: question
     """
 
+    _moves: ClassVar[Mapping[tuple[str, str], str]] = MOVES
+    _error: ClassVar[type[Exception]] = DaggerError
+
     def __init__(
         self,
         pipers: Iterable[Any] = (),
@@ -80,12 +87,14 @@ class Dagger(PiperGraph):
         self.on_error = on_error
         self.retries = retries
         self._state = "idle"
+        self._moving = RLock()  # for as long as a call leads from one state to another
         self._run: GraphRun | None = None
+        self._caretaker: Caretaker | None = None
         self._datas: dict[Piper, Source] | None = None
         super().__init__(pipers, pipes, xtras)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} pipers, {len(self.edges())} pipes, {self._state})"
+        return f"{type(self).__name__}({len(self)} pipers, {len(self.edges())} pipes, {self._current()})"
 
     def __str__(self) -> str:
         lines = [repr(self), *(f"  {piper!r}" for piper in self.postorder())]
@@ -134,7 +143,14 @@ class Dagger(PiperGraph):
             DaggerError: If the Dagger is connected already or has no pipers, there are more or fewer datas than inputs,
                 a piper or IMap is in use elsewhere, or what a piper gives is not what the next one takes.
         """
-        state = self._allowed("connect")
+        with self._moving:
+            state = self._allowed("connect")
+            self._run = self._made_run(datas, on_error, retries)
+            self._datas = None
+            self._state = state
+
+    def _made_run(self, datas: Iterable[Iterable[Any]] | None, on_error: str | None, retries: int | None) -> GraphRun:
+        """Everything connected."""
         check_policy(on_error, retries, DaggerError)
         if not self:
             raise DaggerError("there are no pipers to start")
@@ -146,9 +162,7 @@ class Dagger(PiperGraph):
             sources = data_sources(self.get_inputs(), () if datas is None else datas)
         policy = on_error or self.on_error or POLICIES[0]
         again = self.retries if retries is None else retries
-        self._run = GraphRun(self, sources, policy, again or 0)
-        self._datas = None
-        self._state = state
+        return GraphRun(self, sources, policy, again or 0)
 
     def start(
         self,
@@ -173,24 +187,40 @@ class Dagger(PiperGraph):
         ...     next(triple), next(triple)
         (3, 6)
         """
-        state = self._allowed("start")
-        if self._state == "idle":
-            self.connect(datas, on_error=on_error, retries=retries)
-        elif datas is not None or on_error is not None or retries is not None:
-            raise DaggerError("the Dagger is connected: start it without arguments, or disconnect it first")
-        assert self._run is not None
-        try:
-            self._run.start()
-        except BaseException:
-            self.stop()
-            raise
-        self._state = state
+        with self._moving:
+            run = self._begin("start", datas, on_error, retries)
+            if run.parallel:
+                self._caretaker = Caretaker(self, run.close)
+
+    def _begin(
+        self, call: str, datas: Iterable[Iterable[Any]] | None, on_error: str | None, retries: int | None
+    ) -> GraphRun:
+        """Connect and start."""
+        with self._moving:
+            state = self._allowed(call)
+            if self._state == "connected":
+                if datas is not None or on_error is not None or retries is not None:
+                    raise self._error(f"{self._who} is connected: start it without arguments, or disconnect it first")
+            else:
+                self.connect(datas, on_error=on_error, retries=retries)
+            assert self._run is not None
+            try:
+                self._run.start()
+            except BaseException:
+                self.stop()
+                raise
+            self._state = state
+            return self._run
 
     def stop(self) -> None:
         """Stop everything, soon and in any state; what was taken from the inputs and not yet read is lost."""
-        self._state = self._allowed("stop")
-        if self._run is not None:
-            self._run.close()
+        with self._moving:
+            self._state = self._allowed("stop")
+            if self._caretaker is not None:
+                self._caretaker.release()
+                self._caretaker = None
+            if self._run is not None:
+                self._run.close()
 
     def disconnect(self, forced: bool = False) -> None:
         """Let go of all inputs.
@@ -227,16 +257,19 @@ class Dagger(PiperGraph):
                 inputs are of unequal length.
             PiperError: If an item failed, where ``on_error="raise"``.
         """
-        self.start(datas, on_error=on_error, retries=retries)
-        run = self._run
-        assert run is not None
+        return self._results("results", datas, on_error, retries)
+
+    def _results(
+        self, call: str, datas: Iterable[Iterable[Any]], on_error: str | None, retries: int | None
+    ) -> Generator[Any, None, None]:
+        run = self._begin(call, datas, on_error, retries)
         try:
             rows = run.rows()
             single = len(run.outputs) == 1
             for row in rows:
                 yield row if single else tuple(row)
-                if self._run is not run or self._state != "running":
-                    raise DaggerError("the Dagger was stopped while its results were read")
+                if run.over:
+                    raise self._error(f"{self._who} was stopped while its results were read")
         finally:
             if self._run is run:  # and not one that was started since
                 self.stop()
@@ -260,7 +293,7 @@ class Dagger(PiperGraph):
         (3, 3, 1)
         """
         began = perf_counter()
-        deque(self.results(datas, on_error=on_error, retries=retries), maxlen=0)
+        deque(self._results("run(datas)", datas, on_error, retries), maxlen=0)
         assert self._run is not None
         return self._run.statistics(perf_counter() - began)
 
@@ -268,7 +301,15 @@ class Dagger(PiperGraph):
         self._allowed("change")
 
     def _allowed(self, call: str) -> str:
-        """The state that a call leads to; DaggerError if it is not allowed now."""
-        if (self._state, call) not in _MOVES:
-            raise DaggerError(f"{call} is not possible while the Dagger is {self._state}")
-        return _MOVES[self._state, call]
+        """The state that a call leads to; an error if it is not allowed now."""
+        state = self._current()
+        if (state, call) not in self._moves:
+            raise self._error(f"{call} is not possible while {self._who} is {state}")
+        return self._moves[state, call]
+
+    def _current(self) -> str:
+        return self._state
+
+    @property
+    def _who(self) -> str:
+        return f"the {type(self).__name__}"

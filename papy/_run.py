@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from math import ceil
+from threading import Lock
 from typing import Any
 
 from numap import IMap
@@ -55,6 +56,8 @@ class GraphRun:
     Attributes:
         outputs: The pipers that no other reads.
         report: The figures.
+        parallel: Whether there are IMaps.
+        over: Whether it was closed.
 
     Raises:
         DaggerError: If a piper or its IMap is in use elsewhere, or pipers don't fit; then nothing is connected.
@@ -68,6 +71,8 @@ class GraphRun:
         self._run = Run(by_place, policy, retries)
         self.report = self._run.report
         self._undo = ExitStack()
+        self._closing = Lock()
+        self.over = False
         self._rates = _rates(graph, self._pipers)
         self._behind = {piper: frozenset(graph[piper]) for piper in self._pipers}
         with ExitStack() as undo:
@@ -76,6 +81,7 @@ class GraphRun:
             self._undo = undo.pop_all()
         self._sources = [given[piper] for piper in self.outputs]
         self._streams = [items_of(source) for source in self._sources]
+        self.parallel = bool(self._imaps)
 
     def _connect(self, graph: PiperGraph, datas: Mapping[Piper, Source], undo: ExitStack) -> dict[Piper, Source]:
         """Connect all pipers, and return what the outputs give."""
@@ -108,9 +114,11 @@ class GraphRun:
         self._run.started.set()
 
     def close(self) -> None:
-        """Stop everything; what has been done so far is undone."""
-        self._undo.close()
-        self._streams, self._sources = [], []
+        """Stop everything; in any state, from any thread, any number of times."""
+        self.over = True
+        with self._closing:  # whoever comes second waits until all is stopped
+            self._undo.close()
+            self._streams, self._sources = [], []
 
     def rows(self) -> Results:
         """What comes out: of one output its items, of several rows with one item of each."""
@@ -135,7 +143,7 @@ class GraphRun:
         report = self.report
         rows = report.results + report.skipped
         items = {piper: rows * rate for piper, rate in self._rates.items()}
-        for numbers, times in report.rows.items():
+        for numbers, times in dict(report.rows).items():  # it may grow while we look at it
             passed: set[Piper] = {piper for piper in self._pipers if piper.number in numbers}
             for piper in self._pipers:
                 if not passed.isdisjoint(self._behind[piper]):
@@ -144,7 +152,7 @@ class GraphRun:
         failures = {piper: report.failures[piper.number] for piper in self._pipers}
         return RunStatistics(
             report.results, seconds, {piper: ceil(calls) for piper, calls in items.items()}, failures,
-            report.skipped, tuple(report.dead_letters),
+            report.skipped, tuple(report.dead_letters.copy()),
         )  # fmt: skip
 
 

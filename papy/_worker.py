@@ -78,8 +78,14 @@ class Worker:
             arguments = None if arguments is None else [arguments]
             kwargs = None if kwargs is None else [kwargs]
         self._steps = _steps(functions, arguments, kwargs, unpack)
+        self.named = name
         self.name = name or ">".join(_name(step.function) for step in self._steps)
         self.__name__ = self.name
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The functions with their arguments."""
+        return self._steps
 
     @property
     def task(self) -> tuple[Callable[..., Any], ...]:

@@ -33,7 +33,9 @@ LAYERS = {
         _settings _flow _rounds _results
         _wiring _piper
         _pipes _run
-        _dagger
+        _caretaker _dagger
+        _expression _codefile
+        _driver _plumber
         core __init__
     """.split(),
 }
