@@ -42,7 +42,7 @@ class Driver:
     def run(self) -> None:
         """Pull, from the beginning or where it was held."""
         with self._changed:
-            self._resting = self._hold = False
+            self._hold = False
             self.state = "running"
             self._changed.notify_all()
 
@@ -101,7 +101,8 @@ class Driver:
     def _go_on(self) -> bool:
         """Rest as long as nothing is to be pulled; False: for ever."""
         with self._changed:
-            self._resting = self._hold
+            self._resting = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: self.state in ("running", "stopped"))
+            self._resting = False
             return self.state == "running"

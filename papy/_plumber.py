@@ -80,7 +80,7 @@ class Plumber(Dagger):
 
     def __init__(self, logger_options: Mapping[str, Any] | None = None, **options: Any) -> None:
         if logger_options:
-            raise PlumberError(f"logger_options: none are needed here, pipers and pipes go by their names; got {logger_options!r:.80}")
+            raise PlumberError(f"logger_options: none are needed; name pipers and pipes; got {logger_options!r:.80}")
         self._driver: Driver | None = None
         self._began = 0.0  # by the clock of the machine
         self._timer = 0.0
