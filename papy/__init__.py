@@ -9,12 +9,16 @@
 
 from __future__ import annotations
 
-from papy._dagger import Dagger
-from papy._errors import DaggerError, PiperError, PlumberError, WorkerError
-from papy._piper import Piper
-from papy._plumber import Plumber
-from papy._run import RunStatistics
-from papy._worker import Worker
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from papy._dagger import Dagger
+    from papy._errors import DaggerError, PiperError, PlumberError, WorkerError
+    from papy._piper import Piper
+    from papy._plumber import Plumber
+    from papy._run import RunStatistics
+    from papy._worker import Worker
 
 __all__ = [
     "Dagger",
@@ -28,7 +32,27 @@ __all__ = [
     "WorkerError",
 ]
 
-# Where users find them is where they say they live, in errors and documents as in pickles.
-for _name in __all__:
-    globals()[_name].__module__ = __name__
-del _name
+# Where the public names are. They are imported when they are asked for: a worker process, which evaluates the functions
+# of pipers, needs one of these modules, and would otherwise wait for all.
+_HOMES = {
+    "Dagger": "papy._dagger",
+    "DaggerError": "papy._errors",
+    "Piper": "papy._piper",
+    "PiperError": "papy._errors",
+    "Plumber": "papy._plumber",
+    "PlumberError": "papy._errors",
+    "RunStatistics": "papy._run",
+    "Worker": "papy._worker",
+    "WorkerError": "papy._errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'papy' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -26,7 +26,7 @@ class PiperCall:
         retries: How often the worker is evaluated again after it raised.
     """
 
-    __slots__ = ("__name__", "grouped", "joined", "number", "policy", "produce", "retries", "worker")
+    __slots__ = ("__name__", "grouped", "joined", "number", "plain", "policy", "produce", "retries", "unpack", "worker")
 
     def __init__(
         self,
@@ -48,8 +48,24 @@ class PiperCall:
         self.produce = produce
         self.policy = policy
         self.retries = retries
+        step = worker.steps[0]
+        simple = len(worker.steps) == 1 and not (step.args or step.kwargs or joined or grouped or retries) and produce == 1
+        # Most pipers call one function with one item: a short way for these, as it is taken for each item.
+        self.plain = step.function if simple else None
+        self.unpack = step.unpack
 
     def __call__(self, item: Any) -> Any:
+        function = self.plain
+        if function is None or isinstance(item, PiperError):
+            return self._full(item)
+        try:
+            return function(item) if self.unpack else function([item])
+        except Exception as error:  # a failed item must not end the run
+            failed = WorkerError(error, self.worker.name_of(function), [item])
+            return failure(self.__name__, self.number, failed, self.policy)
+
+    def _full(self, item: Any) -> Any:
+        """Whatever the item is, and however the worker is to be evaluated."""
         if self.grouped:
             inbox = [list(part) for part in item] if self.joined else [[part] for part in item]
             failures = failures_in(chain.from_iterable(inbox))

@@ -14,6 +14,7 @@ from papy._errors import POLICIES, DaggerError, PiperError
 from papy._flow import Source
 from papy._piper import Piper
 from papy._pipes import PiperGraph
+from papy._public import public
 from papy._run import GraphRun, RunStatistics, data_sources
 from papy._settings import check_policy
 
@@ -35,6 +36,7 @@ MOVES: Final = {
 }
 
 
+@public
 class Dagger(PiperGraph):
     """A directed acyclic graph of pipers: a description, until it is started.
 
@@ -271,8 +273,7 @@ class Dagger(PiperGraph):
                 if run.over:
                     raise self._error(f"{self._who} was stopped while its results were read")
         finally:
-            if self._run is run:  # and not one that was started since
-                self.stop()
+            self._end(run)
 
     def run(
         self, datas: Iterable[Iterable[Any]], *, on_error: str | None = None, retries: int | None = None
@@ -293,9 +294,19 @@ class Dagger(PiperGraph):
         (3, 3, 1)
         """
         began = perf_counter()
-        deque(self._results("run(datas)", datas, on_error, retries), maxlen=0)
-        assert self._run is not None
-        return self._run.statistics(perf_counter() - began)
+        run = self._begin("run(datas)", datas, on_error, retries)
+        try:
+            deque(run.rows(), maxlen=0)
+            if run.over:
+                raise self._error(f"{self._who} was stopped while it ran")
+        finally:
+            self._end(run)
+        return run.statistics(perf_counter() - began)
+
+    def _end(self, run: GraphRun) -> None:
+        """Stop this run, and not one that was started since."""
+        if self._run is run:
+            self.stop()
 
     def _changing(self) -> None:
         self._allowed("change")

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import pickle
 import reprlib
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
+
+from papy._public import public
 
 __all__ = ["DaggerError", "PiperError", "PlumberError", "WorkerError"]
 
@@ -26,6 +27,7 @@ SHOWN: Final = 20
 POLICIES: Final = ("return", "skip", "raise")
 
 
+@public
 class WorkerError(Exception):
     """A function raised an exception; ``args`` are the exception, the name of the function and its inbox.
 
@@ -54,6 +56,7 @@ class WorkerError(Exception):
         return _restore, (exception, self.function, inbox, self.__cause__)
 
 
+@public
 class PiperError(Exception):
     """An item failed, and this travels in its place.
 
@@ -139,10 +142,12 @@ class PiperError(Exception):
         return args[0] if args and isinstance(args[0], BaseException) else None
 
 
+@public
 class DaggerError(Exception):
     """The graph, or the run as a whole: a pipe that can't be, a call at the wrong time, inputs that don't fit."""
 
 
+@public
 class PlumberError(Exception):
     """A call that the state of a `Plumber` forbids, or a pipeline that can't be saved or loaded."""
 
@@ -162,6 +167,8 @@ class _Traceback(Exception):
     """
 
     def __str__(self) -> str:
+        import traceback
+
         return "\n" + "".join(
             ("Traceback (most recent call last):\n" if link.frames else "")
             + "".join(traceback.format_list(traceback.StackSummary.from_list([(*it, None) for it in link.frames])))
@@ -235,6 +242,8 @@ def place(error: PiperError, index: int) -> None:
 
 def _without_frames(exception: BaseException) -> _Traceback:
     """Take the traceback off an exception: its frames would keep alive whatever the function had in hand."""
+    import traceback
+
     links: list[_Link] = []
     error, leads_on, seen = exception, "", set[int]()
     while id(error) not in seen:

@@ -213,24 +213,23 @@ class Values(Steady):
             self._maker.started.wait()
             self._started = True
         if self._error is None:
-            self._take()
-        if self._error is not None:
-            # Without its frames: one of them is this one, and a reference cycle.
-            self._held = self._maker.failure(self._error.with_traceback(None))
-            self._error = None
-
-    def _take(self) -> None:
-        try:
             items = self._items
-            for self._held in items:
-                return
-        except ITEM_ERRORS as error:
-            self._error = error
-            return
-        except SourceError as error:
-            ended = _end_of_run(error)
-            raise ended from ended.__cause__
-        raise StopIteration
+            try:
+                for self._held in items:
+                    return
+                raise StopIteration
+            except ITEM_ERRORS as error:
+                self._error = error
+            except SourceError as error:
+                ended = _end_of_run(error)
+                raise ended from ended.__cause__
+        self._fail(self._error)
+        self._error = None
+
+    def _fail(self, error: Exception) -> None:
+        """The next item is the failure of one that the engine could not deliver."""
+        # Without its frames: one of them is this one, and a reference cycle.
+        self._held = self._maker.failure(error.with_traceback(None))
 
 
 class Late(Values):
@@ -252,7 +251,7 @@ class Late(Values):
     def _reads(self) -> Sequence[object]:
         return (self._items, self._patient)
 
-    def _take(self) -> None:
+    def _pull(self) -> None:
         if self._due is NOTHING:
             try:
                 patient = self._patient
@@ -261,8 +260,11 @@ class Late(Values):
             except ITEM_ERRORS:
                 self._due = None
         self._due = None
-        super()._take()
-        if isinstance(self._error, NextTimeout):
+        super()._pull()
+
+    def _fail(self, error: Exception) -> None:
+        super()._fail(error)
+        if isinstance(error, NextTimeout):
             self._due = NOTHING
 
 

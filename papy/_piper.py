@@ -8,6 +8,7 @@ from typing import Any, Final
 from numap import TaskIterator, tee
 from papy._errors import PiperError
 from papy._flow import Source, Tap, items_of
+from papy._public import public
 from papy._results import Results
 from papy._settings import Settings
 from papy._wiring import Run, Wiring, keep_order, wire
@@ -45,6 +46,7 @@ _ADVICE: Final = {
 }
 
 
+@public
 class Piper(Settings):
     """A node of a pipeline: one call of its functions for each item of its inputs, in their order.
 

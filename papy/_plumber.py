@@ -12,6 +12,7 @@ from papy._codefile import read, write
 from papy._dagger import Dagger
 from papy._driver import Driver
 from papy._errors import PlumberError
+from papy._public import public
 from papy._run import RunStatistics
 
 __all__ = ["Plumber"]
@@ -43,6 +44,7 @@ _MOVES: Final = {
 }
 
 
+@public
 class Plumber(Dagger):
     """A Dagger that runs in the background: `start`, `run`, `pause`, `run` again, `wait`, `stop`.
 

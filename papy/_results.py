@@ -97,7 +97,8 @@ class Results(Steady):
                     break
                 else:
                     raise StopIteration
-            failures = failures_in(self._taken if self._rows else (self._taken,))
+            row = self._taken if self._rows else (self._taken,)
+            failures = failures_in(row) if self._rows or isinstance(self._taken, PiperError) else None
             if not failures or self._passes(failures):
                 self._held = self._taken
                 self._taken = NOTHING

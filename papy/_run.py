@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import islice
-from math import ceil
 from threading import Lock
 from typing import Any
 
@@ -16,12 +14,14 @@ from papy._errors import DaggerError, PiperError
 from papy._flow import InStep, Source, items_of
 from papy._piper import Piper, branches
 from papy._pipes import PiperGraph
+from papy._public import public
 from papy._results import Column, Results
 from papy._wiring import Run
 
 __all__ = ["GraphRun", "RunStatistics", "data_sources"]
 
 
+@public
 @dataclass(frozen=True)
 class RunStatistics:
     """What a run has done so far.
@@ -142,28 +142,31 @@ class GraphRun:
         """What was done so far, in so many seconds, as far as it came out of `rows`."""
         report = self.report
         rows = report.results + report.skipped
-        items = {piper: rows * rate for piper, rate in self._rates.items()}
+        evaluated = dict.fromkeys(self._pipers, rows)
         for numbers, times in dict(report.rows).items():  # it may grow while we look at it
             passed: set[Piper] = {piper for piper in self._pipers if piper.number in numbers}
             for piper in self._pipers:
                 if not passed.isdisjoint(self._behind[piper]):
                     passed.add(piper)
-                    items[piper] -= times * self._rates[piper]
+                    evaluated[piper] -= times
+        rates = self._rates
+        items = {piper: -(-times * rates[piper][0] // rates[piper][1]) for piper, times in evaluated.items()}
         failures = {piper: report.failures[piper.number] for piper in self._pipers}
         return RunStatistics(
-            report.results, seconds, {piper: ceil(calls) for piper, calls in items.items()}, failures,
-            report.skipped, tuple(report.dead_letters.copy()),
+            report.results, seconds, items, failures, report.skipped,
+            tuple(report.dead_letters.copy()),
         )  # fmt: skip
 
 
-def _rates(graph: PiperGraph, pipers: list[Piper]) -> dict[Piper, Fraction]:
-    """How many calls of each piper one row of results takes."""
-    rates: dict[Piper, Fraction] = {}
+def _rates(graph: PiperGraph, pipers: list[Piper]) -> dict[Piper, tuple[int, int]]:
+    """How many calls of each piper one row of results takes: so many for so many rows."""
+    rates: dict[Piper, tuple[int, int]] = {}
     for piper in reversed(pipers):
-        needed = Fraction(1)  # of its results
+        calls, rows = 1, 1
         for down, _ in graph.incoming_edges(piper)[:1]:
-            needed = rates[down] * down.consume
-        rates[piper] = needed / piper.produce
+            calls, rows = rates[down]
+            calls *= down.consume
+        rates[piper] = calls, rows * piper.produce
     return rates
 
 

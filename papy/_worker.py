@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from papy._errors import WorkerError, failures_in, passed_on
+from papy._public import public
 
 __all__ = ["Uncallable", "Worker"]
 
@@ -25,6 +26,7 @@ class Step(NamedTuple):
     unpack: bool
 
 
+@public
 class Worker:
     """One function, or several composed from left to right, called with an inbox; what they raise is returned.
 
@@ -131,6 +133,11 @@ class Worker:
                 raise failed from failed.__cause__
             inbox = (value,)
         return value
+
+    @staticmethod
+    def name_of(function: Any) -> str:
+        """How a function is called in errors."""
+        return _name(function)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Worker):

@@ -28,6 +28,7 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
+        _public
         _errors graph
         _worker _call
         _settings _flow _rounds _results
