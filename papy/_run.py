@@ -15,7 +15,7 @@ from papy._flow import InStep, Source, items_of
 from papy._piper import Piper, branches
 from papy._pipes import PiperGraph
 from papy._public import public
-from papy._results import Column, Results
+from papy._results import Column, Results, admitted
 from papy._wiring import Run
 
 __all__ = ["GraphRun", "RunStatistics", "data_sources"]
@@ -120,11 +120,11 @@ class GraphRun:
             self._undo.close()
             self._streams, self._sources = [], []
 
-    def rows(self) -> Results:
+    def rows(self) -> Iterator[Any]:
         """What comes out: of one output its items, of several rows with one item of each."""
         if len(self._streams) == 1:
-            return Results(self._streams[0], False, self.report)
-        return Results(self._in_step(), True, self.report)
+            return admitted(self._streams[0], False, self.report)
+        return admitted(self._in_step(), True, self.report)
 
     def _in_step(self) -> InStep:
         return InStep(self._streams, [piper.name for piper in self.outputs], "the outputs are of unequal length")
