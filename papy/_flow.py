@@ -275,11 +275,12 @@ class Tap(Steady):
         started: Set when ``items`` has been, or never will be.
     """
 
-    __slots__ = ("_started", "items")
+    __slots__ = ("_started", "ended", "items")
 
     def __init__(self, started: Event) -> None:
         super().__init__()
         self._started = started
+        self.ended = False
         self.items: Iterator[Any] = iter(())
 
     def _reads(self) -> Sequence[object]:
@@ -290,6 +291,7 @@ class Tap(Steady):
         items = self.items
         for self._held in items:
             return
+        self.ended = True
         raise StopIteration
 
 
