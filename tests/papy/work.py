@@ -40,6 +40,12 @@ def inverse(x: float) -> float:
     return 1 / x
 
 
+def unless_half(x: float) -> float:
+    if x == 0.5:
+        raise ValueError("half")
+    return x
+
+
 def pair(*inbox: Any) -> tuple[Any, ...]:
     return inbox
 
