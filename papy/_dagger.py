@@ -257,7 +257,7 @@ class Dagger(PiperGraph):
 
         Raises:
             DaggerError: If the run can't be started (see `start`), an input raised (this is the ``__cause__``), or
-                inputs are of unequal length.
+                inputs are of unequal length, or one output gives more results than another.
             PiperError: If an item failed, where ``on_error="raise"``.
         """
         return self._results("results", datas, on_error, retries)
@@ -300,7 +300,7 @@ class Dagger(PiperGraph):
         began = perf_counter()
         run = self._begin("run(datas)", datas, on_error, retries)
         try:
-            deque(run.rows(), maxlen=0)
+            deque(run.rows(dropped=True), maxlen=0)
             if run.over:
                 raise self._stopped()
         except StateError as error:

@@ -117,7 +117,7 @@ class Plumber(Dagger):
                 # At its end nobody has to take care any more: an error that ended it leads to whoever was told of it,
                 # and a thread that held the error would hold them, too.
                 ends = ExitStack()
-                driver = self._driver = Driver(run.rows(), ends.close)
+                driver = self._driver = Driver(run.rows(dropped=True), ends.close)
                 self._caretaker = Caretaker(self, driver.stop, run.close)
                 ends.callback(self._caretaker.release)
                 ends.callback(run.close)

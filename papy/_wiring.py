@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from numap import IMap, StateError, TaskIterator, join
 from papy._call import PiperCall
 from papy._errors import POLICIES, PiperError
-from papy._flow import Chain, Evaluator, InStep, Late, Link, Source, Steady, Values, items_of
+from papy._flow import Chain, Evaluator, Late, Link, Source, Steady, Values, items_of
 from papy._results import Report
 from papy._rounds import Blocks, expand, regroup
+from papy._rows import InStep
 from papy._settings import Settings
 
 __all__ = ["Run", "Wiring", "keep_order", "wire"]

@@ -16,9 +16,10 @@ import pytest
 from numap import IMap, NextTimeout
 from papy._call import PiperCall
 from papy._errors import DaggerError, PiperError, failure
-from papy._flow import Chain, Data, Evaluator, InStep, Late, Link, Source, Steady, Tap, Values, items_of
-from papy._results import Column, Report, Results
+from papy._flow import Chain, Data, Evaluator, Late, Link, Source, Steady, Tap, Values, items_of
+from papy._results import Report, Results
 from papy._rounds import Blocks, expand, regroup
+from papy._rows import Column, InStep
 from papy._worker import Worker
 from tests.papy import work
 
