@@ -138,7 +138,7 @@ say(plumber.wait(60), len(plumber.stats["dead_letters"]), plumber.stats["results
 
 @pytest.mark.parametrize("kind", ["default", "thread"])
 def test_a_pipeline_from_standard_input(tmp_path: Path, kind: str) -> None:
-    code = RUNNING.replace("count()", "count(15)") + "plumber.wait(0.2)\nplumber.stop()\n"
+    code = RUNNING.replace("count()", "chain(range(30))") + "plumber.wait()\nplumber.stop()\n"
     with Program(tmp_path, argv=["-"], stdin=PRELUDE + code, engine=kind) as program:
         program.check_clean_end()
         assert program.stdout == "twenty\n"
