@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from numap import TaskIterator, tee
+from numap import IMap, TaskIterator, tee
 from papy._errors import PiperError
 from papy._flow import Source, Tap, items_of
 from papy._public import public
@@ -25,10 +25,8 @@ _MOVES: Final = {
     ("connected", "start"): "started",
     ("connected", "disconnect"): "idle",
     ("started", "next"): "started",
-    ("started", "finish"): "finished",
     ("started", "stop(forced=True)"): "stopped",
     ("finished", "next"): "finished",
-    ("finished", "finish"): "finished",
     ("finished", "stop"): "stopped",
     ("finished", "stop(forced=True)"): "stopped",
     ("stopped", "disconnect"): "idle",
@@ -219,11 +217,21 @@ class Piper(Settings):
         else:
             self._items = Results(items, False, self._run.report)
         if self.imap is not None:
-            self.imap.start()
+            self._start_imap(self.imap)
             for tap in self._taps:  # its reader may be on the same IMap, which started before
                 tap.__numap_detach__(self.imap)
         self._state = state
         self._run.started.set()
+
+    def _start_imap(self, imap: IMap[Any]) -> None:
+        """Start it, unless that was done for another piper; it may have come to its end meanwhile."""
+        if imap.statistics().state not in ("idle", "stopped"):
+            return
+        try:
+            imap.start()
+        except BaseException:
+            self._items = None
+            raise
 
     def stop(self, forced: bool = False, ends: Sequence[int] | None = None) -> None:
         """End it and its IMap, and with it all pipers that share the IMap.
@@ -284,12 +292,13 @@ class Piper(Settings):
         # No call may stand between the item and the return; see Steady.
         for item in items:
             return item
-        self._state = self._allowed("finish")
+        if self._state == "started":
+            self._state = "finished"
         raise StopIteration
 
     def _allowed(self, call: str) -> str:
         """The state that a call leads to; PiperError if it is not allowed now."""
-        if self._owned and call not in ("next", "finish"):
+        if self._owned and call != "next":
             raise PiperError(f"{self.name}: {call} is not possible: it is in a running Dagger already")
         return _move(self.name, self._current(), call)
 

@@ -172,6 +172,33 @@ def test_who_is_read_has_to_be_started_first() -> None:
     assert list(second) == [4]
 
 
+@pytest.mark.parametrize("kind", ["serial", "thread", "process"])
+def test_an_imap_that_is_at_its_end_when_the_second_piper_is_started(kind: str) -> None:
+    shared = pool(kind)
+    a, b = plain(work.double, shared), plain(work.increment, shared)
+    a.connect([[1]])
+    b.connect([[1]])
+    a.start()
+    assert list(a) == [2]
+    b.start()
+    assert list(b) == [2]
+    a.stop()
+    b.stop()
+
+
+def test_a_start_that_fails() -> None:
+    narrow = IMap[Any](worker_type="serial", buffer=1)
+    a, b = plain(work.double, narrow), plain(work.double, narrow)
+    a.connect([[1]])
+    b.connect([[1]])
+    with pytest.raises(ValueError, match="buffer"):
+        a.start()
+    assert a.connected and not a.started
+    b.disconnect()
+    a.start()
+    assert list(a) == [2]
+
+
 def test_stages_are_accepted() -> None:
     shared = IMap[Any](worker_type="serial")
     a, b = plain(work.double, shared), plain(work.double, shared)
