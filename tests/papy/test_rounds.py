@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from functools import partial
 from itertools import chain
+from random import Random
 from typing import Any
 
 import pytest
 
 from papy._errors import PiperError, failure
 from papy._rounds import Blocks, expand, regroup
+from tests.numap.tools import each_seed
 
 
 def spread(results: list[tuple[Any, ...]], produce: int, stride: int) -> list[Any]:
@@ -56,9 +57,8 @@ def test_a_failure_takes_the_place_of_each_result() -> None:
     assert expand([(by_hand, 2)], 2, 1) == [by_hand, 2]
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_what_was_produced_together_is_consumed_together(seed: int) -> None:
-    rng = random.Random(seed)
+@each_seed(200)
+def test_what_was_produced_together_is_consumed_together(rng: Random) -> None:
     stride, length = rng.randrange(1, 5), rng.randrange(12)
     consume, spawn = rng.randrange(1, 4), rng.randrange(1, 4)
     width = consume * spawn
@@ -71,9 +71,8 @@ def test_what_was_produced_together_is_consumed_together(seed: int) -> None:
     assert final == parts
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_a_piper_between_produces_again(seed: int) -> None:
-    rng = random.Random(seed)
+@each_seed(200)
+def test_a_piper_between_produces_again(rng: Random) -> None:
     stride, length = rng.randrange(1, 5), rng.randrange(12)
     first, second = rng.randrange(1, 4), rng.randrange(1, 4)
     results = [tuple((call, part) for part in range(first)) for call in range(length)]
@@ -85,9 +84,8 @@ def test_a_piper_between_produces_again(seed: int) -> None:
     assert groups == [[(call, a, b) for a in range(first) for b in range(second)] for call in range(length)]
 
 
-@pytest.mark.parametrize("seed", range(100))
-def test_groups_of_data_are_so_many_places_apart(seed: int) -> None:
-    rng = random.Random(seed)
+@each_seed(100)
+def test_groups_of_data_are_so_many_places_apart(rng: Random) -> None:
     stride, consume, length = rng.randrange(1, 5), rng.randrange(1, 5), rng.randrange(30)
     items = list(range(length))
     made = through(items, consume * stride, partial(regroup, consume=consume, stride=stride))
