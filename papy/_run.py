@@ -212,6 +212,8 @@ def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> lis
 
 def data_sources(inputs: list[Piper], datas: Iterable[Iterable[Any]]) -> dict[Piper, Source]:
     """Give each input its data; DaggerError unless there are as many datas as inputs, and all are iterable."""
+    if not hasattr(datas, "__iter__"):
+        raise DaggerError(f"datas: a list with one iterable for each input is needed, got {datas!r:.80}")
     # One more tells "too many" of an iterable that never ends.
     given = list(islice(datas, len(inputs) + 1))
     if len(given) != len(inputs):

@@ -281,6 +281,11 @@ def test_datas_are_iterable(make: Make) -> None:
         next(Dagger([make(work.double, name="a")]).results([3]))  # type: ignore[list-item]
 
 
+def test_datas_are_a_list() -> None:
+    with pytest.raises(DaggerError, match="a list with one iterable for each input is needed, got 3"):
+        Dagger([work.total]).start(3)  # type: ignore[arg-type]
+
+
 def test_nothing_to_start() -> None:
     with pytest.raises(DaggerError, match="no pipers"):
         Dagger().start([])
