@@ -188,11 +188,13 @@ class ProcessEngine:
         """Blocks until something happened; see `Engine.wait`."""
         if not self._events:
             for key, mask in self._selector.select(self._until_next_look(timeout)):
+                if self._stopped:  # by what came before in this round
+                    break
                 if key.data is None:
                     self._drain_wake()
                 elif key.data is self._crew:
                     self._hear_exits()
-                elif not self._stopped and key.fileobj is getattr(key.data.handle, "channel", None):
+                elif key.fileobj is getattr(key.data.handle, "channel", None):
                     if mask & selectors.EVENT_WRITE:
                         self._watch_writes(key.data)
                     if mask & selectors.EVENT_READ:
