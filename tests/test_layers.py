@@ -28,11 +28,15 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
+        _public
         _errors graph
-        _worker _flow
-        _piper
-        _run
-        _dagger
+        _worker _call
+        _settings _flow _rounds _rows _results
+        _wiring _piper
+        _pipes _run
+        _caretaker _dagger
+        _expression _codefile
+        _driver _plumber
         core __init__
     """.split(),
 }

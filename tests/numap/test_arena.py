@@ -418,7 +418,7 @@ def test_the_memory_of_the_map_goes_back_to_the_system() -> None:
         assert all(result.sum() > 0 for result in kept)
         return mapped()
 
-    assert used_by(0) == 0
+    assert used_by(0) < MB
     assert 16 * MB <= used_by(2) <= 17 * MB
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from itertools import count, islice
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, StateError
-from papy import Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker, _run
+from papy import Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker, _piper
 from tests.papy import work
 
 Make = Callable[..., Piper]
@@ -280,6 +281,11 @@ def test_datas_are_iterable(make: Make) -> None:
         next(Dagger([make(work.double, name="a")]).results([3]))  # type: ignore[list-item]
 
 
+def test_datas_are_a_list() -> None:
+    with pytest.raises(DaggerError, match="a list with one iterable for each input is needed, got 3"):
+        Dagger([work.total]).start(3)  # type: ignore[arg-type]
+
+
 def test_nothing_to_start() -> None:
     with pytest.raises(DaggerError, match="no pipers"):
         Dagger().start([])
@@ -299,6 +305,51 @@ def test_start_read_stop(make: Make) -> None:
     assert list(dagger.results([[1], [2]])) == [(2, "2")]
 
 
+def test_connecting_by_hand(make: Make) -> None:
+    a, b = make(work.double), make(str)
+    dagger = Dagger([a, b])
+    with pytest.raises(DaggerError, match="for each of 2 inputs"):
+        dagger.connect()
+    with pytest.raises(DaggerError, match="for each of 2 inputs"):
+        dagger.connect_inputs([[1]])
+    for _ in range(2):
+        dagger.connect_inputs([[1, 2], [3, 4]])
+        dagger.connect()
+        assert a.connected and b.connected and not a.started
+        with pytest.raises(DaggerError, match="change is not possible while the Dagger is connected"):
+            dagger.add_piper(work.double)
+        dagger.start()
+        assert list(zip(a, b, strict=True)) == [(2, "3"), (4, "4")]
+        with pytest.raises(DaggerError, match="disconnect is not possible while the Dagger is running"):
+            dagger.disconnect()
+        dagger.disconnect(forced=True)
+        dagger.disconnect()
+        assert not a.connected
+    dagger.connect([[1], [2]])
+    with pytest.raises(DaggerError, match="the Dagger is connected: start it without arguments"):
+        dagger.start([[1], [2]])
+    dagger.stop()
+    dagger.connect_inputs([[1], [2]])
+    dagger.del_piper(b)
+    with pytest.raises(DaggerError, match="the inputs are others"):
+        dagger.start()
+    assert list(dagger.results([[5]])) == [10]
+
+
+def test_outputs_that_give_different_numbers(make: Make) -> None:
+    seen: list[Any] = []
+    root, once = make(work.double), make(seen.append)
+    twice = make(lambda x: (x, x), produce=2)
+    dagger = Dagger(pipes=[(root, once), (root, twice)])
+    with pytest.raises(DaggerError, match="they make no tuples"):
+        next(dagger.results([range(5)]))
+    done = dagger.run([range(5)])
+    assert seen == [0, 2, 4, 6, 8] and done.items == {root: 5, once: 5, twice: 5}
+    with dagger:
+        dagger.start([range(2)])
+        assert list(twice) == [0, 0, 2, 2] and len(list(once)) == 2
+
+
 def test_what_is_not_allowed_while_running(make: Make) -> None:
     a, b = make(work.double), make(work.double)
     dagger = Dagger(pipes=[(a, b)])
@@ -316,7 +367,7 @@ def test_what_is_not_allowed_while_running(make: Make) -> None:
         lambda: dagger.add_edge((b, a)),
         lambda: dagger.del_edge((b, a)),
     ):
-        with pytest.raises(DaggerError, match=r"(start|change) is not possible while the Dagger is running"):
+        with pytest.raises(DaggerError, match=r"(start|change|results|run\(datas\)) is not possible while the Dagger is running"):
             call()
     assert list(b) == [4, 8, 12]
     dagger.stop()
@@ -387,7 +438,7 @@ def test_a_piper_runs_in_one_dagger_at_a_time() -> None:
     piper = Piper(work.double, unpack=True, name="shared")
     one, other = Dagger([piper]), Dagger([piper])
     one.start([[1, 2]])
-    with pytest.raises(DaggerError, match="shared is in a running Dagger already"):
+    with pytest.raises(DaggerError, match="shared: connect is not possible: it is in a running Dagger already"):
         other.start([[3]])
     assert list(piper) == [2, 4]
     one.stop()
@@ -429,13 +480,16 @@ def test_a_dropped_dagger_leaves_no_cycle(drop: str) -> None:
             dagger.start([[1, 0, 2]])
             next(left)
         del dagger, left
+        for _ in range(500 if drop == "started" else 1):  # then a thread stops it
+            if seen() is not None and drop == "started":
+                time.sleep(0.01)
         assert seen() is None
     finally:
         gc.enable()
 
 
 def test_branches_of_a_fork_may_be_so_far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_run, "FORK_LIMIT", 10)
+    monkeypatch.setattr(_piper, "FORK_LIMIT", 10)
     root, left, right = (Piper(work.double, unpack=True) for _ in range(3))
     with Dagger(pipes=[(root, left), (root, right)]) as dagger:
         dagger.start([count()])
@@ -504,7 +558,7 @@ def test_random_daggers(seed: int) -> None:
         ups = rng.sample(pipers[:place], rng.randrange(0, min(place, 3) + 1))
         dagger.add_pipes((up, piper) for up in ups)
     for piper in pipers:
-        upstream[piper] = _run.inbox_order(dagger, piper)
+        upstream[piper] = dagger.inbox_order(piper)
         assert set(upstream[piper]) == set(dagger[piper])
     inputs = dagger.get_inputs()
     length = rng.randrange(0, 30)
