@@ -34,6 +34,9 @@ LAYERS = {
         _run
         _dagger
         core __init__
+        util util._guard
+        util._passers util._coders util._streams util._offers util._items util._database
+        util.func
     """.split(),
 }
 # End of the order.
