@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from threading import Event
 from typing import Any, Final
+from weakref import finalize
 
 from numap import IMap, tee
 from papy._errors import DaggerError, PiperError, failures_in, origins
 from papy._flow import Source
 from papy._piper import Piper, Run
+from papy._running import end_of
+from papy._worker import Worker
 from papy.graph import DictGraph
 
 __all__ = ["FORK_LIMIT", "Counted", "RunStatistics", "begin", "data_sources"]
@@ -104,6 +107,10 @@ def begin(graph: DictGraph[Piper], datas: Mapping[Piper, Source], undo: ExitStac
     pipes: dict[tuple[Piper, Piper], Source] = {}
     imaps: list[IMap[Any]] = []
     outputs = [piper for piper in graph if not graph.incoming_edges(piper)]
+    # Programs that work for the pipers end with the run: behind the IMaps, or a thread would start the next one; and
+    # also where the graph is dropped without a stop, or the interpreter exits.
+    owners = [owner for piper in graph for owner in owners_of(piper.worker)]
+    undo.callback(finalize(graph, end_of, owners))
     run = Run(len(outputs) > 1 or any(len(ups) > 1 for ups in graph.values()), Event())
     for piper in graph.postorder():
         sources = [pipes.pop((up, piper)) for up in inbox_order(graph, piper)] or [datas[piper]]
@@ -124,6 +131,14 @@ def begin(graph: DictGraph[Piper], datas: Mapping[Piper, Source], undo: ExitStac
     for imap in imaps:
         imap.start()
     run.started.set()
+
+
+def owners_of(worker: Worker) -> Iterator[object]:
+    """What a program that works for a worker may be known by: its functions and their constant arguments."""
+    for function, args, kwargs in zip(worker.task, worker.args, worker.kwargs, strict=True):
+        yield function
+        yield from args
+        yield from kwargs.values()
 
 
 def inbox_order(graph: DictGraph[Piper], piper: Piper) -> list[Piper]:

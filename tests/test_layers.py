@@ -28,7 +28,7 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
-        _errors graph
+        _errors _running graph
         _worker _flow
         _piper
         _run
@@ -37,6 +37,7 @@ LAYERS = {
         util util._guard
         util._passers util._coders util._streams util._offers util._items util._database
         util.func
+        util._process util._ports util._templates util._workdir util.script
     """.split(),
 }
 # End of the order.

@@ -8,7 +8,7 @@ from contextlib import suppress
 __all__ = ["Guard"]
 
 # It reads from a pipe of which this process alone has the other end: a line is its release, the end of the pipe our end.
-_WATCH = 'trap "" INT TERM HUP; read -r line && exit 0; exec "$@"'
+_WATCH = 'trap "" INT TERM HUP; read -r line && exit 0; "$@"'
 
 
 class Guard:

@@ -183,13 +183,11 @@ def test_who_offered_the_item_is_killed_meanwhile(tmp_path: Path, kind: str) -> 
     assert len(errors) == 1
 
 
-def test_who_offered_the_item_has_stopped(tmp_path: Path) -> None:
-    process, handle = offered_elsewhere("fifo", tmp_path)
-    with process:
-        os.kill(process.pid, signal.SIGSTOP)
-        with pytest.raises(TimeoutError):
-            load_item([handle], timeout=0.1)
-        process.kill()
+def test_nobody_offers_the_item(tmp_path: Path) -> None:
+    """Its process lives, but nothing comes: only the time tells."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TimeoutError):
+        load_item([ItemHandle("fifo", str(tmp_path / "pipe"), os.getppid(), 3)], timeout=0.05)
 
 
 @pytest.mark.parametrize("kind", KINDS)
