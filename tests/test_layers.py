@@ -38,6 +38,7 @@ LAYERS = {
         util._passers util._coders util._streams util._offers util._items util._database
         util.func
         util._process util._ports util._templates util._workdir util.script
+        util.config
     """.split(),
 }
 # End of the order.

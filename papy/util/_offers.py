@@ -83,8 +83,7 @@ def _hand_over(name: str, data: bytes, timeout: float, buffer: int) -> None:
         timer.join()  # or it might open what gets the descriptor's number next
         if itself is not None:
             os.close(itself)
-        with suppress(FileNotFoundError):
-            os.unlink(name)
+        _remove(name)
 
 
 def _look_in(name: str) -> None:
@@ -108,10 +107,11 @@ def take_fifo(name: str, size: int, pid: int, timeout: float, buffer: int) -> by
     alive = None
     try:
         alive = _pidfd(pid)
-        return _read_all(fd, alive, size, deadline, buffer)
+        data = _read_all(fd, alive, size, deadline, buffer)
+        _remove(name)  # its process might end before it does that itself
+        return data
     except ProcessLookupError as error:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
+        _remove(name)
         raise ConnectionError(f"the process {pid} that offered the item in {name} has ended") from error
     finally:
         os.close(fd)
@@ -191,8 +191,7 @@ def _serve_socket(name: str, server: socket.socket, data: bytes, timeout: float,
     except OSError:
         pass  # the reader hears of it by the size, or as nobody listens any more
     finally:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
+        _remove(name)
 
 
 def take_socket(name: str, size: int, pid: int, timeout: float, buffer: int) -> bytes:
@@ -203,9 +202,9 @@ def take_socket(name: str, size: int, pid: int, timeout: float, buffer: int) -> 
         try:
             client.connect(name)
         except ConnectionRefusedError as error:
-            with suppress(FileNotFoundError):
-                os.unlink(name)
             raise ConnectionError(f"the process {pid} that offered the item on {name} has ended") from error
+        finally:
+            _remove(name)
         while part := client.recv(buffer):
             data += part
     return _whole(data, size)
@@ -215,6 +214,11 @@ def _whole(data: bytearray, size: int) -> bytes:
     if len(data) != size:
         raise ConnectionError(f"{len(data)} of the {size} bytes of the item came; who offered it has ended")
     return bytes(data)
+
+
+def _remove(name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name)
 
 
 def _in_thread(function: Callable[..., None], *args: Any) -> None:

@@ -7,7 +7,8 @@ import select
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from subprocess import Popen, TimeoutExpired
+from shutil import which
+from subprocess import PIPE, Popen, TimeoutExpired
 from typing import IO
 
 from papy._running import Running
@@ -17,10 +18,13 @@ __all__ = ["Outcome", "run"]
 
 Outcome = int | str
 
+# The program begins when the guard is there, and not at all if we are gone before.
+_GATE = 'read -r go && exec "$@" <"$0"'
+
 
 def run(
     command: Sequence[str],
-    streams: tuple[IO[bytes] | int, IO[bytes], IO[bytes]],
+    streams: tuple[str, IO[bytes], IO[bytes]],
     running: Running,
     *,
     timeout: float | None,
@@ -34,7 +38,8 @@ def run(
 
     Args:
         command: The program and its arguments; no shell is involved.
-        streams: For standard input, output and error. Files, as a pipe would be held open by what it leaves behind.
+        streams: The path of the file for standard input, and open files for standard output and error. Files, as a pipe
+            would be held open by what it leaves behind.
         running: Who may end it.
         timeout: Seconds it may run.
         env: Its environment.
@@ -46,12 +51,13 @@ def run(
     Raises:
         OSError: If it can't be started.
     """
-    stdin, stdout, stderr = streams
-    process = Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd, start_new_session=True)
+    _find(command[0], env, cwd)
+    process = _start(command, streams, env, cwd)
     guard = None
     try:
         guard = Guard("kill", "-s", "KILL", "--", f"-{process.pid}")
         running.started(lambda: _kill(process))
+        _open_gate(process)
         in_time = _wait(process, timeout)
     finally:
         try:
@@ -63,6 +69,31 @@ def run(
     if running.ended:
         return "was ended together with the run"
     return process.returncode if in_time else f"was killed: it ran for more than {timeout} s"
+
+
+def _start(
+    command: Sequence[str], streams: tuple[str, IO[bytes], IO[bytes]], env: Mapping[str, str], cwd: str | None
+) -> Popen[bytes]:
+    """Start a program behind a gate, in a session of its own; on systems without these just start it."""
+    name, stdout, stderr = streams
+    if os.name != "posix":
+        with open(name, "rb") as stdin:
+            return Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd)
+    gated = ["/bin/sh", "-c", _GATE, name, *command]
+    return Popen(gated, stdin=PIPE, stdout=stdout, stderr=stderr, env=env, cwd=cwd, start_new_session=True)
+
+
+def _find(program: str, env: Mapping[str, str], cwd: str | None) -> None:
+    """Raise FileNotFoundError unless there is such a program: a shell would only say it on standard error."""
+    path = os.path.join(cwd or "", program) if os.path.dirname(program) else program
+    if which(path, path=env.get("PATH", os.defpath)) is None:
+        raise FileNotFoundError(f"no program {program!r}")
+
+
+def _open_gate(process: Popen[bytes]) -> None:
+    if process.stdin is not None:
+        with suppress(BrokenPipeError), process.stdin as gate:
+            gate.write(b"\n")
 
 
 def _wait(process: Popen[bytes], timeout: float | None) -> bool:

@@ -24,7 +24,6 @@ import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from subprocess import DEVNULL
 from typing import Any
 
 from papy._running import Running
@@ -207,7 +206,8 @@ class Program:
             logs[0] = made[self.stdout]
         env = {**os.environ, **environment(values), **self.env}
         with ExitStack() as stack:
-            stdin = DEVNULL if self.stdin is None else stack.enter_context(open(inputs[self.stdin], "rb"))
+            stdin = os.devnull if self.stdin is None else inputs[self.stdin]
+            stack.enter_context(open(stdin, "rb"))  # one that can't be read is no fault of the program
             stdout, stderr = (stack.enter_context(open(name, "wb")) for name in logs)
             try:
                 outcome = _process.run(
