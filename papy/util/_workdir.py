@@ -21,12 +21,13 @@ def work_directory(directory: str) -> Iterator[str]:
     What killed processes of this machine have left there is removed, too.
     """
     root = os.path.join(directory, NAME)
-    os.makedirs(root, exist_ok=True)
+    os.makedirs(directory, exist_ok=True)
     sweep(directory)
     own = None
     while own is None:
-        with suppress(FileNotFoundError):  # somebody else was the last one there, and has removed it
-            os.makedirs(root, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(root)
+        with suppress(FileNotFoundError):  # somebody else was the last one there, and has removed it meanwhile
             own = tempfile.mkdtemp(prefix=f"{_host()}-{os.getpid()}-", dir=root)
     try:
         yield own

@@ -452,3 +452,21 @@ def test_public_names() -> None:
     for name in module.__all__:
         assert getattr(module, name).__module__ == "papy.util.script"
         assert getattr(module, name).__doc__
+
+
+def test_directories_come_and_go_at_the_same_time(tmp_path: Path) -> None:
+    def use() -> int:
+        for _ in range(300):
+            with _workdir.work_directory(str(tmp_path / "out")) as own:
+                assert os.listdir(own) == []
+        return 300
+
+    pool: IMap[int] = IMap(lambda _: use(), range(4), worker_type="thread", worker_num=4)
+    assert list(pool) == [300] * 4
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_file_where_the_directory_should_be(tmp_path: Path) -> None:
+    (tmp_path / _workdir.NAME).write_text("")
+    with pytest.raises(NotADirectoryError), _workdir.work_directory(str(tmp_path)):
+        pass
