@@ -92,7 +92,7 @@ def _connected(name: str, timeout: float, *, write: bool) -> Iterator[Connection
     """A connection with one transaction, which is committed at an orderly end and undone otherwise."""
     import sqlite3
 
-    with closing(sqlite3.connect(name, timeout)) as connection, connection:
+    with closing(sqlite3.connect(name, timeout=timeout)) as connection, connection:
         # Who begins as a reader and then becomes a writer is refused if another one was quicker.
         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         yield connection
