@@ -51,7 +51,7 @@ class TaskIterator(Reader[T]):
             outlet = self._outlet = self._imap._outlet_of(self.task)
         return outlet
 
-    def _detach(self, imap: IMap[Any]) -> None:
+    def __numap_detach__(self, imap: IMap[Any]) -> None:
         """This iterator is part of an input of its own map, which has started: it must not keep the map alive."""
         if self._imap is imap:
             self._find_outlet()
@@ -369,8 +369,7 @@ class IMap(Reader[T]):
         self._forget_tasks()
 
     def _forget_tasks(self) -> None:
-        self._specs = []
-        self._inputs = []
+        self._specs, self._inputs = [], []
         self._tracks = {}
         self._in_order = set()
 
@@ -379,9 +378,7 @@ class IMap(Reader[T]):
         self.stop()
 
     def _checked_ends(self, ends: Iterable[int]) -> list[int]:
-        if isinstance(ends, (str, bytes)) or not hasattr(type(ends), "__iter__"):
-            raise TypeError(f"ends: must be a sequence of task indices or None, not {type(ends).__name__}")
-        found = list(ends)
+        found = _listed(ends)
         if self._manager is not None:
             for task in found:
                 self._check_task(task)
@@ -477,6 +474,11 @@ class IMap(Reader[T]):
 
     # ------------------------------------------------------------------ looks
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the map was made with, by the names of the arguments; ``worker_num`` is set."""
+        return self._options._asdict()
+
     def statistics(self) -> Statistics:
         """The map's figures at this moment."""
         manager, state = self._manager, self._current()
@@ -500,6 +502,12 @@ class IMap(Reader[T]):
 
     def __reduce__(self) -> Any:
         raise TypeError("an IMap can't be pickled: it belongs to the process that made it")
+
+
+def _listed(ends: Iterable[int]) -> list[int]:
+    if isinstance(ends, (str, bytes)) or not hasattr(type(ends), "__iter__"):
+        raise TypeError(f"ends: must be a sequence of task indices or None, not {type(ends).__name__}")
+    return list(ends)
 
 
 def _snapshot(

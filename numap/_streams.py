@@ -94,16 +94,13 @@ def _value(item: Any) -> Segment:
 
 
 def detach(stream: object, owner: object) -> None:
-    """Whatever a stream is made of lets go of the map ``owner``, whose own input the stream is."""
-    if isinstance(stream, Join):
-        for member in stream.members:
-            detach(member, owner)
-    elif isinstance(stream, Branch):
-        detach(stream.source, owner)
-    else:
-        let_go = getattr(stream, "_detach", None)
-        if let_go is not None:
-            let_go(owner)
+    """Whatever a stream is made of lets go of the map ``owner``, whose own input the stream is.
+
+    A stream of somebody else's that reads tasks can take part: it has ``__numap_detach__`` and passes this on.
+    """
+    let_go = getattr(stream, "__numap_detach__", None)
+    if let_go is not None:
+        let_go(owner)
 
 
 class _Pairs(Puller):
@@ -150,6 +147,10 @@ class Join(Stream):
         super().__init__(_Pairs(members))
         #: The joined iterators. A map that gets this as an input pairs its own tasks without unpickling them.
         self.members = members
+
+    def __numap_detach__(self, owner: object) -> None:
+        for member in self.members:
+            detach(member, owner)
 
     def __repr__(self) -> str:
         return f"<join of {len(self.members)} inputs>"
@@ -298,6 +299,9 @@ class Branch(Stream):
     def place(self) -> int:
         """Items that this branch has given out."""
         return self._cursor.place
+
+    def __numap_detach__(self, owner: object) -> None:
+        detach(self.source, owner)
 
     def __repr__(self) -> str:
         return f"<tee branch at item {self.place}>"

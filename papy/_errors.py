@@ -3,6 +3,7 @@
     WorkerError    the function raised: what a Worker returns in place of a result
     PiperError     an item failed: what travels in its place; also raised for a Piper that can't be made or read
     DaggerError    the graph or the run: a pipe that can't be, a call at the wrong time, inputs that don't fit
+    PlumberError   a call that the state of a Plumber forbids, or a pipeline that can't be saved or loaded
 
 A PiperError is a failure only if a piper made it. Any other exception object that a function returns is a value.
 """
@@ -11,16 +12,22 @@ from __future__ import annotations
 
 import pickle
 import reprlib
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-__all__ = ["DaggerError", "PiperError", "WorkerError"]
+from papy._public import public
+
+__all__ = ["DaggerError", "PiperError", "PlumberError", "WorkerError"]
 
 # So many frames are kept from each end of a traceback: enough to see where a recursion starts and what it does.
 SHOWN: Final = 20
 
+# What is done with an item that failed, from the mildest to the strictest: the failure is the result in the item's
+# place, the item is dropped, the failure is raised. Where several failures meet the strictest decides.
+POLICIES: Final = ("return", "skip", "raise")
 
+
+@public
 class WorkerError(Exception):
     """A function raised an exception; ``args`` are the exception, the name of the function and its inbox.
 
@@ -49,6 +56,7 @@ class WorkerError(Exception):
         return _restore, (exception, self.function, inbox, self.__cause__)
 
 
+@public
 class PiperError(Exception):
     """An item failed, and this travels in its place.
 
@@ -73,6 +81,7 @@ class PiperError(Exception):
     _piper: str | None = None
     _number: int | None = None  # of the piper: its name need not be the only one
     _index: int | None = None
+    _policy: str = POLICIES[0]
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
@@ -133,8 +142,14 @@ class PiperError(Exception):
         return args[0] if args and isinstance(args[0], BaseException) else None
 
 
+@public
 class DaggerError(Exception):
     """The graph, or the run as a whole: a pipe that can't be, a call at the wrong time, inputs that don't fit."""
+
+
+@public
+class PlumberError(Exception):
+    """A call that the state of a `Plumber` forbids, or a pipeline that can't be saved or loaded."""
 
 
 class _Link(NamedTuple):
@@ -152,6 +167,8 @@ class _Traceback(Exception):
     """
 
     def __str__(self) -> str:
+        import traceback
+
         return "\n" + "".join(
             ("Traceback (most recent call last):\n" if link.frames else "")
             + "".join(traceback.format_list(traceback.StackSummary.from_list([(*it, None) for it in link.frames])))
@@ -161,17 +178,17 @@ class _Traceback(Exception):
         )
 
 
-def failure(piper: str, number: int, error: BaseException, index: int | None = None) -> PiperError:
-    """An item failed on a piper.
+def failure(piper: str, number: int, error: BaseException, policy: str = POLICIES[0]) -> PiperError:
+    """An item failed on a piper; at which place, `place` says later.
 
     Args:
         piper: The name of the piper.
         number: The number of the piper.
         error: A `WorkerError`, or an error of the engine.
-        index: The place of the item; None: not known here.
+        policy: What is to be done with the item, one of `POLICIES`.
     """
     made = PiperError(error)
-    made.__setstate__({"_failed": True, "_piper": piper, "_number": number, "_index": index})
+    made.__setstate__({"_failed": True, "_piper": piper, "_number": number, "_policy": policy})
     return made
 
 
@@ -180,6 +197,18 @@ def passed_on(failures: Sequence[PiperError]) -> PiperError:
     made = PiperError(*failures)
     made.__setstate__({"_failed": True})
     return made
+
+
+def duplicate(error: PiperError) -> PiperError:
+    """The same failure as another object: what raises it puts a traceback on it, and so holds on to whoever raised it."""
+    made = PiperError(*error.args)
+    made.__setstate__(error.__dict__)
+    return made
+
+
+def policy_of(failures: Iterable[PiperError]) -> str:
+    """What is to be done with an item that has these failures."""
+    return max((origin._policy for error in failures for origin in origins(error)), key=POLICIES.index)
 
 
 def is_failure(item: object) -> bool:
@@ -213,6 +242,8 @@ def place(error: PiperError, index: int) -> None:
 
 def _without_frames(exception: BaseException) -> _Traceback:
     """Take the traceback off an exception: its frames would keep alive whatever the function had in hand."""
+    import traceback
+
     links: list[_Link] = []
     error, leads_on, seen = exception, "", set[int]()
     while id(error) not in seen:

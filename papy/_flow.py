@@ -1,24 +1,77 @@
 """What runs between pipers: streams of items, in which a failed item is a value. Knows nothing of pipers and graphs.
 
-Three kinds of streams meet here: the user's data, streams of numap (tasks, branches of a fork), whose failed places
-raise, and `Chain`, what linear pipers are made of. `items_of` makes one kind of them.
+Streams of numap (tasks, branches of a fork) raise at the places of failed items. All others here are `Steady`: they give
+a `PiperError` as the item, and raise only what ends them. `items_of` makes the second kind of the first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count
+from itertools import islice
 from threading import Event
 from typing import Any, Final, NamedTuple
 
-from numap import IMap, ItemError, SerializationError, SourceError, TaskTimeout, WorkerDied
+from numap import IMap, ItemError, NextTimeout, SerializationError, SourceError, TaskTimeout, WorkerDied
+from papy._call import PiperCall
 from papy._errors import DaggerError, PiperError, failure, place
-from papy._worker import PiperCall
 
-__all__ = ["Chain", "Evaluator", "Source", "in_step", "items_of"]
+__all__ = [
+    "NOTHING",
+    "Chain",
+    "Data",
+    "Evaluator",
+    "InStep",
+    "Late",
+    "Link",
+    "Source",
+    "Steady",
+    "Tap",
+    "Values",
+    "items_of",
+]
 
-ITEM_ERRORS: Final = (ItemError, SerializationError, TaskTimeout, WorkerDied)
-END: Final = object()
+ITEM_ERRORS: Final = (ItemError, NextTimeout, SerializationError, TaskTimeout, WorkerDied)
+NOTHING: Final = object()
+
+
+class Steady(Iterator[Any]):
+    """An iterator that loses no item to an interrupt: what it has taken it keeps until it has given it away.
+
+    CPython looks for signals after calls and at jumps. So an item is taken by the head of a ``for`` loop (or by one call
+    of a list's ``extend``), and no call or jump follows on what gives it away. Whoever catches the KeyboardInterrupt
+    and goes on gets the same item again, evaluated again where that was interrupted.
+    """
+
+    __slots__ = ("_held", "_index")
+
+    def __init__(self) -> None:
+        self._held: Any = NOTHING
+        self._index = 0
+
+    def __numap_detach__(self, owner: object) -> None:
+        """An IMap that reads this has started: it must not be kept alive by streams that are its own input."""
+        for stream in self._reads():
+            let_go = getattr(stream, "__numap_detach__", None)
+            if let_go is not None:
+                let_go(owner)
+
+    def _reads(self) -> Sequence[object]:
+        """The streams that this one reads."""
+        raise NotImplementedError
+
+    def __next__(self) -> Any:
+        if self._held is NOTHING:
+            self._pull()
+        if isinstance(self._held, PiperError):
+            place(self._held, self._index)
+        item = self._held
+        self._held = NOTHING
+        self._index += 1
+        return item
+
+    def _pull(self) -> None:
+        """Put the next item into ``_held``, or raise what ends the stream."""
+        raise NotImplementedError
 
 
 class Evaluator:
@@ -26,26 +79,25 @@ class Evaluator:
 
     Args:
         call: The piper's call.
-        started: Set when all IMaps of the run have been started: before that none of their streams may be read.
-        imap: The IMap that evaluates the call, if one does.
+        started: Set when the IMaps that evaluate it and those before it have been started, or never will be: before
+            that none of their streams may be read.
 
     Attributes:
         calls: Whose call each task of the IMap evaluates, as far as they are chained: an error says in which task it
             happened, and comes out at the end of the chain.
     """
 
-    __slots__ = ("call", "calls", "imap", "started")
+    __slots__ = ("call", "calls", "started")
 
-    def __init__(self, call: PiperCall, started: Event, imap: IMap[Any] | None = None) -> None:
+    def __init__(self, call: PiperCall, started: Event) -> None:
         self.call = call
         self.calls: dict[int, PiperCall] = {}
-        self.imap = imap
         self.started = started
 
     def failure(self, error: BaseException) -> PiperError:
         """The failure of an item that the engine could not deliver."""
         call = self.calls.get(getattr(error, "task", -1), self.call)
-        return failure(call.__name__, call.number, error)
+        return failure(call.__name__, call.number, error, call.policy)
 
 
 class Source(NamedTuple):
@@ -55,103 +107,243 @@ class Source(NamedTuple):
         stream: Where the items come from.
         name: What to call it in an error.
         maker: Who makes the items; None: the stream is the user's data.
+        width: How many items a round has; see `papy._rounds`.
+        stride: How many rounds are spread together.
+        imap: The IMap that evaluates the maker's call, if one does.
     """
 
     stream: Iterable[Any]
     name: str
     maker: Evaluator | None = None
+    width: int = 1
+    stride: int = 1
+    imap: IMap[Any] | None = None
 
 
-class Chain:
+class Link(NamedTuple):
+    """One call of a chain.
+
+    Attributes:
+        call: What to do with an item.
+        tracked: Gets the results by the index of their item, if they are wanted.
+    """
+
+    call: Callable[[Any], Any]
+    tracked: dict[int, Any] | None = None
+
+
+class Chain(Steady):
     """A stream of items that go through one call after the other, in the thread of whoever pulls them.
 
     Linear pipers that follow each other are one chain: as nested iterators a thousand of them would be too deep.
     """
 
-    __slots__ = ("calls", "items")
+    __slots__ = ("_item", "_items", "_links")
 
-    def __init__(self, items: Iterable[Any], calls: tuple[Callable[[Any], Any], ...] = ()) -> None:
-        self.items = items
-        self.calls = calls
+    def __init__(self, items: Iterator[Any], links: tuple[Link, ...]) -> None:
+        super().__init__()
+        self._items = items
+        self._links = links
+        self._item: Any = NOTHING
 
-    def then(self, call: Callable[[Any], Any]) -> Chain:
-        """The chain with one call more."""
-        return Chain(self.items, (*self.calls, call))
+    def then(self, link: Link) -> Chain:
+        """The chain with one call more; it reads the same items, and this one is not to be read."""
+        return Chain(self._items, (*self._links, link))
 
-    def __iter__(self) -> Iterator[Any]:
-        for index, item in enumerate(self.items):
-            for call in self.calls:
-                item = call(item)
-                if isinstance(item, PiperError):
-                    place(item, index)
-            yield item
+    def _reads(self) -> Sequence[object]:
+        return (self._items,)
+
+    def _pull(self) -> None:
+        if self._item is NOTHING:
+            items = self._items
+            for self._item in items:
+                break
+            else:
+                raise StopIteration
+        item = self._item
+        for call, tracked in self._links:
+            item = call(item)
+            if tracked is not None:
+                tracked[self._index] = item
+        self._held = item
+        self._item = NOTHING
 
 
-def items_of(source: Source) -> Iterable[Any]:
-    """The items of a source as values: what failed is a `PiperError` that knows its place.
+class Data(Steady):
+    """The user's data; what it raises ends the run as a `DaggerError` that names it."""
 
-    What ends the run is raised: a `DaggerError` if an input raised or did not fit, or else the error of numap.
+    __slots__ = ("_items", "_name")
+
+    def __init__(self, data: Iterable[Any], name: str) -> None:
+        super().__init__()
+        self._items = iter(data)
+        self._name = name
+
+    def _reads(self) -> Sequence[object]:
+        return (self._items,)
+
+    def _pull(self) -> None:
+        try:
+            items = self._items
+            for self._held in items:
+                return
+        except Exception as error:
+            raise DaggerError(f"{self._name} raised {type(error).__name__}: {error}") from error
+        raise StopIteration
+
+
+class Values(Steady):
+    """The items of a stream of numap as values: what failed is a `PiperError`."""
+
+    __slots__ = ("_error", "_items", "_maker", "_started")
+
+    def __init__(self, stream: Iterable[Any], maker: Evaluator) -> None:
+        super().__init__()
+        self._items = iter(stream)
+        self._maker = maker
+        self._started = False
+        self._error: Exception | None = None
+
+    def _reads(self) -> Sequence[object]:
+        return (self._items,)
+
+    def _pull(self) -> None:
+        if not self._started:
+            # An IMap that is started first may pull from here, in a thread of its own, when the one behind is not yet.
+            self._maker.started.wait()
+            self._started = True
+        if self._error is None:
+            items = self._items
+            try:
+                for self._held in items:
+                    return
+                raise StopIteration
+            except ITEM_ERRORS as error:
+                self._error = error
+            except SourceError as error:
+                ended = _end_of_run(error)
+                raise ended from ended.__cause__
+        self._fail(self._error)
+        self._error = None
+
+    def _fail(self, error: Exception) -> None:
+        """The next item is the failure of one that the engine could not deliver."""
+        # Without its frames: one of them is this one, and a reference cycle.
+        self._held = self._maker.failure(error.with_traceback(None))
+
+
+class Late(Values):
+    """As `Values`, of a task whose ``next`` has a time limit: a result that comes late is given up, its place has failed.
+
+    Args:
+        stream: The task.
+        maker: Who makes the items.
+        patient: The same task without a limit. A late result is waited for there, and dropped, before the next is asked for.
     """
-    if isinstance(source.stream, Chain):
-        return source.stream
-    if source.maker is None:
-        return _from_data(source.stream, source.name)
-    return _from_numap(source.stream, source.maker)
+
+    __slots__ = ("_due", "_patient")
+
+    def __init__(self, stream: Iterable[Any], maker: Evaluator, patient: Iterable[Any]) -> None:
+        super().__init__(stream, maker)
+        self._patient = iter(patient)
+        self._due: Any = None  # NOTHING: a late result has not come yet
+
+    def _reads(self) -> Sequence[object]:
+        return (self._items, self._patient)
+
+    def _pull(self) -> None:
+        if self._due is NOTHING:
+            try:
+                patient = self._patient
+                for self._due in patient:
+                    break
+            except ITEM_ERRORS:
+                self._due = None
+        self._due = None
+        super()._pull()
+
+    def _fail(self, error: Exception) -> None:
+        super()._fail(error)
+        if isinstance(error, NextTimeout):
+            self._due = NOTHING
 
 
-def in_step(streams: Sequence[Iterable[Any]], names: Sequence[str], where: str) -> Iterator[list[Any]]:
-    """Yield lists with one item of each stream; a `DaggerError` names the stream that ends before the others.
+class Tap(Steady):
+    """What one consumer reads of a piper that has not been started: then the items are there.
+
+    Args:
+        started: Set when ``items`` has been, or never will be.
+    """
+
+    __slots__ = ("_started", "items")
+
+    def __init__(self, started: Event) -> None:
+        super().__init__()
+        self._started = started
+        self.items: Iterator[Any] = iter(())
+
+    def _reads(self) -> Sequence[object]:
+        return (self.items,)
+
+    def _pull(self) -> None:
+        self._started.wait()
+        items = self.items
+        for self._held in items:
+            return
+        raise StopIteration
+
+
+class InStep(Steady):
+    """Rows with one item of each stream; a `DaggerError` names the stream that ends before the others.
 
     Args:
         streams: What to read.
         names: What to call each in the error.
         where: Who reads them, for the error.
     """
-    iterators = [iter(stream) for stream in streams]
-    if len(iterators) == 1:
-        for item in iterators[0]:
-            yield [item]
-        return
-    for length in count():
-        row = [next(iterator, END) for iterator in iterators]
-        ended = [name for name, item in zip(names, row, strict=True) if item is END]
-        if len(ended) == len(row):
-            return
+
+    __slots__ = ("_cells", "_names", "_streams", "_where")
+
+    def __init__(self, streams: Sequence[Iterator[Any]], names: Sequence[str], where: str) -> None:
+        super().__init__()
+        self._streams = streams
+        self._names = names
+        self._where = where
+        self._cells: list[list[Any]] = [[] for _ in streams]
+
+    def _reads(self) -> Sequence[object]:
+        return self._streams
+
+    def _pull(self) -> None:
+        for cell, stream in zip(self._cells, self._streams, strict=True):
+            if not cell:  # else it was taken before an interrupt
+                cell.extend(islice(stream, 1))
+        ended = [name for name, cell in zip(self._names, self._cells, strict=True) if not cell]
+        if len(ended) == len(self._cells):
+            raise StopIteration
         if ended:
-            longer = [name for name, item in zip(names, row, strict=True) if item is not END]
-            raise DaggerError(
-                f"{where}: {' and '.join(ended)} ended after {length} items, {' and '.join(longer)} go on"
-            )
-        yield row
+            longer = [name for name, cell in zip(self._names, self._cells, strict=True) if cell]
+            ends, goes = " and ".join(ended), " and ".join(longer)
+            raise DaggerError(f"{self._where}: {ends} ended after {self._index} items, {goes} go on")
+        row = [cell[0] for cell in self._cells]
+        fresh: list[list[Any]] = [[] for _ in self._cells]
+        self._held = row
+        self._cells = fresh
 
 
-def _from_data(data: Iterable[Any], name: str) -> Iterator[Any]:
-    # No "yield from": it would close the user's generator when this one is closed.
-    try:
-        for item in data:  # noqa: UP028
-            yield item
-    except Exception as error:
-        raise DaggerError(f"{name} raised {type(error).__name__}: {error}") from error
+def items_of(source: Source) -> Iterator[Any]:
+    """The items of a source as values.
 
-
-def _from_numap(stream: Iterable[Any], maker: Evaluator) -> Iterator[Any]:
-    iterator = iter(stream)
-    # An IMap that is started first may pull from here, in a thread of its own, when the one behind is not yet.
-    maker.started.wait()
-    for index in count():
-        try:
-            item = next(iterator)
-        except StopIteration:
-            return
-        except ITEM_ERRORS as error:
-            # Without its frames: one of them is this one, and a reference cycle.
-            item = maker.failure(error.with_traceback(None))
-        except SourceError as error:
-            ended = _end_of_run(error)
-            raise ended from ended.__cause__
-        if isinstance(item, PiperError):
-            place(item, index)
-        yield item
+    What ends the run is raised: a `DaggerError` if an input raised or did not fit, or else the error of numap.
+    """
+    stream = source.stream
+    if isinstance(stream, Steady):
+        return stream
+    if source.maker is not None:
+        return Values(stream, source.maker)
+    if type(stream) in (list, tuple, range):  # these raise nothing
+        return iter(stream)
+    return Data(stream, source.name)
 
 
 def _end_of_run(error: SourceError) -> DaggerError:
@@ -159,7 +351,7 @@ def _end_of_run(error: SourceError) -> DaggerError:
     behind: BaseException | None = error
     while isinstance(behind, SourceError):  # one for each task on the way
         error, behind = behind, behind.__cause__
-    if isinstance(behind, DaggerError):  # the input was a linear piper, and has said it all
+    if isinstance(behind, DaggerError):  # the input was one of our streams, and has said it all
         return behind
     ended = DaggerError(str(error))
     ended.__cause__ = behind or error

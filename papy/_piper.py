@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import count
-from threading import Event
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
-from numap import IMap, StateError, join
+from numap import TaskIterator, tee
 from papy._errors import PiperError
-from papy._flow import Chain, Evaluator, Source, in_step, items_of
-from papy._worker import PiperCall, Worker
+from papy._flow import Source, Tap, items_of
+from papy._public import public
+from papy._results import Results
+from papy._settings import Settings
+from papy._wiring import Run, Wiring, keep_order, wire
 
-__all__ = ["Piper"]
+__all__ = ["FORK_LIMIT", "Piper", "branches"]
 
-_numbers = count()
+# Consumers of one piper may be so many items apart. What one has read and another has not is kept, so this bounds
+# the memory. Pipers on IMaps stay within their buffers, far below; who reads outputs one by one can get here.
+FORK_LIMIT: Final = 2**15
+
+# The state, and a call that it allows, lead to the next state.
+_MOVES: Final = {
+    ("idle", "connect"): "connected",
+    ("connected", "start"): "started",
+    ("connected", "disconnect"): "idle",
+    ("started", "next"): "started",
+    ("started", "finish"): "finished",
+    ("started", "stop(forced=True)"): "stopped",
+    ("finished", "next"): "finished",
+    ("finished", "finish"): "finished",
+    ("finished", "stop"): "stopped",
+    ("finished", "stop(forced=True)"): "stopped",
+    ("stopped", "disconnect"): "idle",
+}
+
+_ADVICE: Final = {
+    ("idle", "start"): "connect it to its inputs first",
+    ("idle", "next"): "connect and start it first, or start the Dagger that it is in",
+    ("connected", "next"): "start it first",
+    ("started", "stop"): "read it to its end, or use stop(forced=True)",
+    ("started", "disconnect"): "stop it first",
+    ("finished", "disconnect"): "stop it first",
+    ("stopped", "connect"): "disconnect it first",
+    ("stopped", "next"): "its results are gone",
+}
 
 
-@dataclass(frozen=True)
-class Run:
-    """What the pipers of one run share.
-
-    Attributes:
-        by_place: Results are paired somewhere: what comes out must be in the order of what went in.
-        started: Set when all IMaps have been started.
-    """
-
-    by_place: bool
-    started: Event
-
-
-class Piper:
+@public
+class Piper(Settings):
     """A node of a pipeline: one call of its functions for each item of its inputs, in their order.
 
     A function takes an *inbox*: a list with one item for each upstream piper, or with the one item of the input data.
     Where it raises an Exception a `PiperError` travels on in the item's place.
 
-    Pipers are compared by identity: two pipers with equal workers are two nodes. A piper that nothing else in its
-    `Dagger` reads is an output, and can be iterated over while the Dagger runs.
+    With ``produce=n`` each call has n results. With ``consume=n`` the inbox of a call is a list of n such lists. With
+    ``spawn=n`` a piper between such pipers handles n items a round. What a piper gives, ``produce * spawn`` items a round,
+    has to be what those behind it take, ``consume * spawn``. If its IMap has a ``stride`` s, then the first results of s
+    calls come first, then their second results, and so on, and are collected in the same way; at the end there may be
+    fewer calls.
+
+    Pipers are compared by identity: two pipers with equal workers are two nodes. A piper runs in a `Dagger`, or by itself:
+    `connect` it to its inputs, `start` it, iterate over it, `stop` and `disconnect` it.
 
     Args:
         worker: A callable, a `Worker`, a list or tuple of these, or a piper, of which the worker is taken.
@@ -46,11 +68,23 @@ class Piper:
             results as they come, but in order if results are paired anywhere in the Dagger: by a piper with several
             upstream pipers, or as there are several outputs. None or False: a linear piper, which is evaluated in the
             thread of whoever takes its results, when they are taken.
-        unpack: Call the functions with the items of the inbox: ``f(item)`` with one upstream piper, ``f(a, b)`` with
-            two. In this way plain functions are welcome.
-        name: Shown in errors; None: ``piper_`` and a number.
+        consume: How many items of each input go into one call.
+        produce: How many results a call has: the function returns a sequence of so many.
+        spawn: How many times the piper handles an item in a round.
+        timeout: Seconds that whoever reads a result waits for it; then there is a failure in its place. If the IMap has
+            ``skip=False``, and nothing is paired by its place, the result follows later. For parallel pipers only; to end
+            an item that takes too long is the IMap's ``task_timeout``.
         branch: Where the piper stands among its like, for example among several outputs: None, a number, a string, or
             anything that can be compared with the others.
+        debug: The same as ``on_error="raise"``.
+        name: Shown in errors; None: ``piper_`` and a number.
+        track: Keep all results, in `tracked`.
+        repeat: With ``produce=n`` the one result of a call, whatever it is, is given n times.
+        unpack: Call the functions with the items of the inbox: ``f(item)`` with one upstream piper, ``f(a, b)`` with
+            two. In this way plain functions are welcome.
+        on_error: What is done with an item that failed here: ``"return"`` a `PiperError` in its place, ``"skip"`` it in the
+            whole run, or ``"raise"`` the PiperError, which ends the run. None: as the Dagger says, or else ``"return"``.
+        retries: How often the functions are evaluated again after one raised. None: as the Dagger says, or else not.
 
     Raises:
         PiperError: If this is not what a piper can be made of.
@@ -67,29 +101,169 @@ class Piper:
     >>> dagger = Dagger(pipes=[(root, double, Piper(total))])
     >>> list(dagger.results([[1, -2, 3]]))
     [2, 4, 6]
+
+    By itself:
+
+    >>> both = Piper(lambda x: (x, -x), produce=2, unpack=True)
+    >>> both.connect([[1, 2]]).start()
+    >>> list(both)
+    [1, -1, 2, -2]
     """
 
-    def __init__(
-        self,
-        worker: Any,
-        parallel: IMap[Any] | Literal[False] | None = None,
-        *,
-        unpack: bool = False,
-        name: str | None = None,
-        branch: Any = None,
-    ) -> None:
-        if parallel is not None and parallel is not False and not isinstance(parallel, IMap):
-            raise PiperError(f"parallel: an IMap, None or False is needed, got {parallel!r}")
-        try:
-            self.worker: Worker = Worker(worker.worker if isinstance(worker, Piper) else worker, unpack=unpack)
-        except TypeError as error:
-            raise PiperError(f"worker: {error}") from error
-        self.imap = parallel or None
-        self.branch = branch
-        self.number = next(_numbers)
-        self.name = name or f"piper_{self.number}"
-        self._connected = False
-        self._items: Iterator[Any] | None = None
+    _state = "idle"
+    _owned = False  # by a Dagger, which then leads its life
+    _wiring = Wiring()
+    _run: Run | None = None
+    _ups: tuple[Piper, ...] = ()
+    _taps: tuple[Tap, ...] = ()
+    _items: Iterator[Any] | None = None
+
+    # what it is ------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Whether it has inputs."""
+        return self._state != "idle"
+
+    @property
+    def started(self) -> bool:
+        """Whether it runs; it still does when it has given its last result, until it is stopped."""
+        return self._state in ("started", "finished")
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has given its last result."""
+        return self._state == "finished"
+
+    @property
+    def inbox(self) -> tuple[Iterable[Any], ...]:
+        """The streams that it reads; none, if it isn't connected."""
+        return tuple(source.stream for source in self._wiring.sources)
+
+    @property
+    def outbox(self) -> Iterable[Any] | None:
+        """The stream of its results; None, if it isn't connected."""
+        return None if self._wiring.output is None else self._wiring.output.stream
+
+    @property
+    def imap_tasks(self) -> list[TaskIterator[Any]]:
+        """The iterator of its task; none, if it isn't connected or is linear."""
+        return [] if self._wiring.task is None else [self._wiring.task]
+
+    @property
+    def tracked(self) -> list[dict[int, Any]]:
+        """With ``track=True`` the results of the last run by the index of their call: one dictionary for each spawn.
+
+        With ``produce=n`` a result is what the call returned. A result is here when it has been computed, and stays
+        until the piper is connected again.
+        """
+        return self._wiring.tracked(self.spawn)
+
+    # its life by itself ----------------------------------------------------
+
+    def connect(self, inbox: Sequence[Any]) -> Piper:
+        """Take inputs; nothing is read yet. ``piper(inbox)`` is the same.
+
+        Args:
+            inbox: Pipers that are connected and not started, and any other iterables. The inbox of a call has one item of
+                each, in this order.
+
+        Returns:
+            The piper.
+
+        Raises:
+            PiperError: If the piper is connected, its IMap is running, one of the inputs can't be read, or what one of
+                them gives in a round is not what the piper takes.
+        """
+        state = self._allowed("connect")
+        ups = _checked_inbox(self.name, inbox)
+        run = Run(len(ups) > 1)
+        taps = [up._tap() if isinstance(up, Piper) else None for up in ups]
+        sources = tuple(
+            Source(up, f"input {place} of {self.name}") if tap is None else tap
+            for place, (up, tap) in enumerate(zip(ups, taps, strict=True))
+        )
+        wiring = wire(self, sources, run)
+        for up, tap in zip(ups, taps, strict=True):
+            if isinstance(up, Piper) and tap is not None:
+                assert isinstance(tap.stream, Tap)
+                up._taps = (*up._taps, tap.stream)
+                if len(ups) > 1:
+                    up._keep_order()
+        self._wiring, self._run, self._state = wiring, run, state
+        self._ups = tuple(up for up in ups if isinstance(up, Piper))
+        return self
+
+    __call__ = connect
+
+    def start(self, stages: Sequence[int] | None = None) -> None:
+        """Start the IMap, if it has one; then the piper can be iterated over, or those that read it can be started.
+
+        Args:
+            stages: Not needed. PaPy's stages 0 and 1 start the piper, stage 2 alone has nothing left to do.
+
+        Raises:
+            PiperError: If the piper is not connected, or runs, or a piper that it reads has not been started.
+        """
+        if stages is not None and 0 not in stages and 1 not in stages and self.started:
+            return
+        state = self._allowed("start")
+        for up in self._ups:
+            if not up.started:
+                raise PiperError(f"{self.name}: start is not possible before {up.name}, which it reads, is started")
+        assert self._wiring.output is not None and self._run is not None
+        items = items_of(self._wiring.output)
+        if self._taps:
+            for tap, branch in zip(self._taps, branches(self._wiring.output, len(self._taps)), strict=True):
+                tap.items = items_of(branch)
+        else:
+            self._items = Results(items, False, self._run.report)
+        if self.imap is not None:
+            self.imap.start()
+            for tap in self._taps:  # its reader may be on the same IMap, which started before
+                tap.__numap_detach__(self.imap)
+        self._state = state
+        self._run.started.set()
+
+    def stop(self, forced: bool = False, ends: Sequence[int] | None = None) -> None:
+        """End it and its IMap, and with it all pipers that share the IMap.
+
+        Args:
+            forced: Also when there may be results left, which are lost.
+            ends: Tasks of the IMap whose items that were taken from the inputs are finished first; see `numap.IMap.stop`.
+
+        Raises:
+            PiperError: If the piper was not started, or has not finished and ``forced`` is False.
+        """
+        state = self._allowed("stop(forced=True)" if forced else "stop")
+        if self.imap is not None:
+            self.imap.stop(ends)
+        self._items = None
+        self._state = state
+
+    def disconnect(self, forced: bool = False) -> None:
+        """Let go of all inputs.
+
+        Args:
+            forced: Also remove the tasks that other pipers have on the same IMap.
+
+        Raises:
+            PiperError: If the piper is not connected, or has not been stopped, its IMap is running, or others were
+                connected after it to the same IMap and ``forced`` is False: disconnect the last one first.
+        """
+        state = self._allowed("disconnect")
+        task = self._wiring.task
+        if task is not None and self.imap is not None:
+            figures = self.imap.statistics()
+            if figures.state == "running":
+                raise PiperError(f"{self.name}: disconnect is not possible while its IMap is running; stop that first")
+            # After a stop the IMap has no tasks any more.
+            if self._state == "connected" and figures.tasks:
+                if task.task != len(figures.tasks) - 1 and not forced:
+                    raise PiperError(f"{self.name}: disconnect first what was connected after it to the same IMap")
+                self.imap.pop_task(True if forced else 1)
+        self._let_go()
+        self._state = state
 
     def __iter__(self) -> Iterator[Any]:
         """The piper itself: it has one stream of results."""
@@ -99,68 +273,102 @@ class Piper:
         """The next result, or the `PiperError` in its place.
 
         Raises:
-            PiperError: If the piper is no output of a running Dagger.
+            PiperError: If the piper has not been started, or other pipers read it; or an item failed where
+                ``on_error="raise"``. Then the iteration can go on.
             DaggerError: If an input ended the run.
         """
-        if self._items is None:
-            what = "feeds other pipers" if self._connected else "is not in a running Dagger"
-            raise PiperError(f"{self.name} can't be read: it {what}")
-        return next(self._items)
+        items = self._items
+        if items is None:
+            self._allowed("next")
+            raise PiperError(f"{self.name} can't be read: it feeds other pipers")
+        # No call may stand between the item and the return; see Steady.
+        for item in items:
+            return item
+        self._state = self._allowed("finish")
+        raise StopIteration
 
-    def __repr__(self) -> str:
-        kind = "linear" if self.imap is None else "parallel"
-        return f"Piper({self.name!r}, {self.worker!r}, {kind})"
+    def _allowed(self, call: str) -> str:
+        """The state that a call leads to; PiperError if it is not allowed now."""
+        if self._owned and call not in ("next", "finish"):
+            raise PiperError(f"{self.name}: {call} is not possible: it is in a running Dagger already")
+        return _move(self.name, self._state, call)
 
-    # for the Dagger --------------------------------------------------------
+    def _tap(self) -> Source:
+        """What one more consumer reads, who will be connected."""
+        output, run = self._wiring.output, self._run
+        if self._owned or self._state != "connected" or output is None or run is None:
+            where = "in a running Dagger" if self._owned else self._state
+            raise PiperError(f"{self.name} can't be an input: it is {where}; connect to it before it is started")
+        return output._replace(stream=Tap(run.started))
 
-    def connect_to(self, sources: list[Source], run: Run) -> Source:
-        """Become ready to read; nothing is read yet.
+    def _keep_order(self) -> None:
+        """What comes of this will be paired by place."""
+        ahead, seen = [self], {self}
+        for piper in ahead:
+            if piper._wiring.task is not None:
+                keep_order(piper._wiring.task)
+            ahead += [up for up in piper._ups if up not in seen]
+            seen.update(piper._ups)
+
+    def _let_go(self) -> None:
+        if self._run is not None:
+            self._run.started.set()  # who waits for it finds nothing
+        self._wiring = Wiring(results=self._wiring.results)
+        self._run = None
+        self._ups = self._taps = ()
+        self._items = None
+
+    # in a Dagger -----------------------------------------------------------
+
+    def attach(self, sources: tuple[Source, ...], run: Run) -> Source:
+        """Become part of a run, for a Dagger; nothing is read yet.
 
         Returns:
             What the piper puts out.
 
         Raises:
-            PiperError: If the piper is connected already, or its IMap is running.
+            PiperError: If the piper is connected already, its IMap is running, or its inputs don't fit.
         """
-        if self._connected:
-            raise PiperError(f"{self.name} is in a running Dagger already")
-        maker = Evaluator(PiperCall(self.worker, self.name, self.number, len(sources) > 1), run.started, self.imap)
-        stream = self._chained(maker.call, sources) if self.imap is None else self._task(maker, sources, run)
-        self._connected = True
-        return Source(stream, self.name, maker)
+        state = self._allowed("connect")
+        self._wiring = wire(self, sources, run)
+        assert self._wiring.output is not None
+        self._state, self._owned = state, True
+        return self._wiring.output
 
-    def read_from(self, source: Source) -> None:
-        """Become an output: iterating over the piper gives these items."""
-        self._items = iter(items_of(source))
+    def run(self, items: Iterator[Any] | None) -> None:
+        """All IMaps have been started; with items it is an output, and iterating over it gives these."""
+        self._items = items
+        self._state = _move(self.name, self._state, "start")
 
-    def disconnect(self) -> None:
-        """Let go of all streams."""
-        self._connected = False
-        self._items = None
+    def detach(self) -> None:
+        """The run is over, or has not come about."""
+        self._let_go()
+        self._owned = False
+        self._state = "idle"
 
-    def _chained(self, call: PiperCall, sources: list[Source]) -> Chain:
-        streams = [items_of(source) for source in sources]
-        if call.joined:
-            names = [source.name for source in sources]
-            return Chain(in_step(streams, names, f"the inputs of {self.name} are of unequal length"), (call,))
-        first = streams[0]
-        return first.then(call) if isinstance(first, Chain) else Chain(first, (call,))
 
-    def _task(self, maker: Evaluator, sources: list[Source], run: Run) -> Iterable[Any]:
-        assert self.imap is not None
-        streams: list[Iterable[Any]] = []
-        for source in sources:
-            chained = source.maker is not None and source.maker.imap is self.imap
-            if source.maker is not None and chained:
-                maker.calls = source.maker.calls | maker.calls if maker.calls else source.maker.calls
-            # Tasks of the same IMap are chained by numap without detours. A stream of another one is read as values:
-            # an item that its engine could not deliver is a failure of a piper there.
-            streams.append(source.stream if chained or source.maker is None else items_of(source))
-        try:
-            task = self.imap.add_task(maker.call, join(*streams) if len(streams) > 1 else streams[0])
-        except StateError as error:
-            raise PiperError(f"the IMap of {self.name} is running already, in another Dagger for example") from error
-        maker.calls[task.task] = maker.call
-        if run.by_place:
-            join(task)  # never read: it makes an unordered IMap keep the order of this task
-        return task
+def branches(output: Source, consumers: int) -> list[Source]:
+    """Split what a piper puts out between its consumers."""
+    if consumers < 2:
+        return [output] * consumers
+    return [output._replace(stream=branch) for branch in tee(output.stream, consumers, limit=FORK_LIMIT)]
+
+
+def _move(name: str, state: str, call: str) -> str:
+    """The state that a call leads to."""
+    if (state, call) not in _MOVES:
+        advice = _ADVICE.get((state, call))
+        raise PiperError(f"{name}: {call} is not possible while it is {state}" + (f"; {advice}" if advice else ""))
+    return _MOVES[state, call]
+
+
+def _checked_inbox(name: str, inbox: Sequence[Any]) -> list[Any]:
+    if isinstance(inbox, (str, bytes, Piper)) or not hasattr(inbox, "__iter__"):
+        raise PiperError(f"{name}: connect needs a list of inputs, got {inbox!r:.80}")
+    ups = list(inbox)
+    if not ups:
+        raise PiperError(f"{name}: connect needs at least one input, got none")
+    for place, up in enumerate(ups):
+        if not hasattr(up, "__iter__") and not hasattr(up, "__getitem__"):
+            raise PiperError(f"{name}: input {place} has to be a piper or an iterable, got {up!r:.80}")
+    return ups

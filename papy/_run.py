@@ -1,82 +1,176 @@
-"""One run of a graph of pipers: connects them, and counts what comes out."""
+"""One run of a graph of pipers: wires them, and reads what comes out."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
-from threading import Event
-from typing import Any, Final
-from weakref import finalize
+from threading import Lock
+from typing import Any
 
-from numap import IMap, tee
-from papy._errors import DaggerError, PiperError, failures_in, origins
-from papy._flow import Source
-from papy._piper import Piper, Run
+from numap import IMap
+from papy._errors import DaggerError, PiperError
+from papy._flow import InStep, Source, items_of
+from papy._piper import Piper, branches
+from papy._pipes import PiperGraph
+from papy._public import public
+from papy._results import Column, Results, admitted
 from papy._running import end_of
-from papy._worker import Worker
-from papy.graph import DictGraph
+from papy._wiring import Run
 
-__all__ = ["FORK_LIMIT", "Counted", "RunStatistics", "begin", "data_sources"]
-
-# Consumers of one piper may be so many items apart. What one has read and another has not is kept, so this bounds
-# the memory. Pipers on IMaps stay within their buffers, far below; who reads outputs one by one can get here.
-FORK_LIMIT: Final = 2**15
+__all__ = ["GraphRun", "RunStatistics", "data_sources"]
 
 
+@public
 @dataclass(frozen=True)
 class RunStatistics:
-    """What a finished run has done.
+    """What a run has done so far.
 
     Attributes:
         results: How many results (or failures in their places) came out.
         seconds: How long the run took, starting and stopping included.
-        items: For each piper, on how many items it evaluated its functions.
+        items: For each piper, how many times it evaluated its functions (repetitions apart).
         failures: For each piper, how many of these failed there.
+        skipped: How many results were dropped, as an item in them failed on a piper with ``on_error="skip"``.
+        dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``inbox`` and ``exception``; the
+            last 1,000.
     """
 
     results: int
     seconds: float
     items: Mapping[Piper, int]
     failures: Mapping[Piper, int]
+    skipped: int = 0
+    dead_letters: tuple[PiperError, ...] = ()
 
 
-class Counted:
-    """Counts results, and finds out from the failures among them what each piper did.
+class GraphRun:
+    """One run: its pipers are connected, and started later.
 
-    Every failure comes out at an output, and no piper behind it evaluates that item; so nothing has to be counted
-    on the way.
+    Args:
+        graph: The pipers.
+        datas: What the inputs read.
+        policy: What is to be done with items that fail on pipers that don't say it themselves.
+        retries: How often such pipers evaluate an item again.
+
+    Attributes:
+        outputs: The pipers that no other reads.
+        report: The figures.
+        parallel: Whether there are IMaps.
+        over: Whether it was closed.
+
+    Raises:
+        DaggerError: If a piper or its IMap is in use elsewhere, or pipers don't fit; then nothing is connected.
     """
 
-    def __init__(self, graph: DictGraph[Piper]) -> None:
-        self._graph = graph
-        self._pipers = {piper.number: piper for piper in graph}
-        self._results = 0
-        self._failed: Counter[frozenset[Piper]] = Counter()
+    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, Source], policy: str, retries: int) -> None:
+        self._pipers = graph.postorder()
+        self._imaps: list[IMap[Any]] = []
+        self.outputs = graph.get_outputs()
+        by_place = len(self.outputs) > 1 or any(len(ups) > 1 for ups in graph.values())
+        self._run = Run(by_place, policy, retries)
+        self.report = self._run.report
+        self._undo = ExitStack()
+        self._closing = Lock()
+        self.over = False
+        self._rates = _rates(graph, self._pipers)
+        self._behind = {piper: frozenset(graph[piper]) for piper in self._pipers}
+        with ExitStack() as undo:
+            # What runs for the pipers outside of here ends with the run; behind the IMaps, or a thread would start the next.
+            undo.callback(end_of, [owner for piper in self._pipers for owner in piper.worker.owners()])
+            given = self._connect(graph, datas, undo)
+            undo.callback(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
+            self._undo = undo.pop_all()
+        self._sources = [given[piper] for piper in self.outputs]
+        self._streams = [items_of(source) for source in self._sources]
+        self.parallel = bool(self._imaps)
 
-    def add(self, row: Iterable[Any]) -> None:
-        """Count one result: what the outputs gave for one item."""
-        self._results += 1
-        failures = failures_in(row)
-        if failures:
-            numbers = {origin.number for failure in failures for origin in origins(failure)}
-            self._failed[frozenset(self._pipers[number] for number in numbers if number in self._pipers)] += 1
+    def _connect(self, graph: PiperGraph, datas: Mapping[Piper, Source], undo: ExitStack) -> dict[Piper, Source]:
+        """Connect all pipers, and return what the outputs give."""
+        pipes: dict[tuple[Piper, Piper], Source] = {}
+        given: dict[Piper, Source] = {}
+        for piper in self._pipers:
+            sources = tuple(pipes.pop((up, piper)) for up in graph.inbox_order(piper)) or (datas[piper],)
+            try:
+                output = piper.attach(sources, self._run)
+            except PiperError as error:
+                raise DaggerError(str(error)) from error
+            undo.callback(piper.detach)
+            if piper.imap is not None and not any(piper.imap is imap for imap in self._imaps):
+                self._imaps.append(piper.imap)
+                undo.callback(piper.imap.stop)
+            consumers = [down for down, _ in graph.incoming_edges(piper)]
+            if not consumers:
+                given[piper] = output
+            for down, branch in zip(consumers, branches(output, len(consumers)), strict=True):
+                pipes[piper, down] = branch
+        return given
+
+    def start(self) -> None:
+        """Start all IMaps; from then on each output can be iterated over, or all of them by `rows`."""
+        for imap in self._imaps:
+            imap.start()
+        outputs = dict(zip(self.outputs, self._single(), strict=True))
+        for piper in self._pipers:
+            piper.run(outputs.get(piper))
+        self._run.started.set()
+
+    def close(self) -> None:
+        """Stop everything; in any state, from any thread, any number of times."""
+        self.over = True
+        with self._closing:  # whoever comes second waits until all is stopped
+            self._undo.close()
+            self._streams, self._sources = [], []
+
+    def rows(self) -> Iterator[Any]:
+        """What comes out: of one output its items, of several rows with one item of each."""
+        if len(self._streams) == 1:
+            return admitted(self._streams[0], False, self.report)
+        return admitted(self._in_step(), True, self.report)
+
+    def _in_step(self) -> InStep:
+        return InStep(self._streams, [piper.name for piper in self.outputs], "the outputs are of unequal length")
+
+    def _single(self) -> list[Results]:
+        """What comes out of each output; an item that is dropped is dropped from all of them."""
+        streams: list[Iterator[Any]] = self._streams
+        if len(streams) > 1 and any((piper.on_error or self._run.policy) == "skip" for piper in self._pipers):
+            kept = Results(self._in_step(), True, self.report, ("skip",))
+            fork = branches(self._sources[0]._replace(stream=kept), len(streams))
+            streams = [Column(items_of(branch), place) for place, branch in enumerate(fork)]
+        return [Results(stream, False, self.report) for stream in streams]
 
     def statistics(self, seconds: float) -> RunStatistics:
-        """What was counted in a run of so many seconds."""
-        items = dict.fromkeys(self._graph, self._results)
-        failures = dict.fromkeys(self._graph, 0)
-        for where, times in self._failed.items():
-            passed = set(where)  # where it failed, and what only passed that on
-            for piper in self._graph.postorder():
-                if not passed.isdisjoint(self._graph[piper]):
+        """What was done so far, in so many seconds, as far as it came out of `rows`."""
+        report = self.report
+        rows = report.results + report.skipped
+        evaluated = dict.fromkeys(self._pipers, rows)
+        for numbers, times in dict(report.rows).items():  # it may grow while we look at it
+            passed: set[Piper] = {piper for piper in self._pipers if piper.number in numbers}
+            for piper in self._pipers:
+                if not passed.isdisjoint(self._behind[piper]):
                     passed.add(piper)
-                    items[piper] -= times
-            for piper in where:
-                failures[piper] += times
-        return RunStatistics(self._results, seconds, items, failures)
+                    evaluated[piper] -= times
+        rates = self._rates
+        items = {piper: -(-times * rates[piper][0] // rates[piper][1]) for piper, times in evaluated.items()}
+        failures = {piper: report.failures[piper.number] for piper in self._pipers}
+        return RunStatistics(
+            report.results, seconds, items, failures, report.skipped,
+            tuple(report.dead_letters.copy()),
+        )  # fmt: skip
+
+
+def _rates(graph: PiperGraph, pipers: list[Piper]) -> dict[Piper, tuple[int, int]]:
+    """How many calls of each piper one row of results takes: so many for so many rows."""
+    rates: dict[Piper, tuple[int, int]] = {}
+    for piper in reversed(pipers):
+        calls, rows = 1, 1
+        for down, _ in graph.incoming_edges(piper)[:1]:
+            calls, rows = rates[down]
+            calls *= down.consume
+        rates[piper] = calls, rows * piper.produce
+    return rates
 
 
 def data_sources(inputs: list[Piper], datas: Iterable[Iterable[Any]]) -> dict[Piper, Source]:
@@ -91,71 +185,3 @@ def data_sources(inputs: list[Piper], datas: Iterable[Iterable[Any]]) -> dict[Pi
         if not hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
             raise DaggerError(f"datas: an iterable is needed for {piper.name}, got {data!r}")
     return {piper: Source(data, f"the data of {piper.name}") for piper, data in zip(inputs, given, strict=True)}
-
-
-def begin(graph: DictGraph[Piper], datas: Mapping[Piper, Source], undo: ExitStack) -> None:
-    """Connect all pipers and start their IMaps; what has been done so far is undone by closing the stack.
-
-    Args:
-        graph: The pipers; those that nothing reads become readable.
-        datas: What the inputs read.
-        undo: Gets what is to be done to end the run.
-
-    Raises:
-        DaggerError: If a piper or its IMap is in use elsewhere.
-    """
-    pipes: dict[tuple[Piper, Piper], Source] = {}
-    imaps: list[IMap[Any]] = []
-    outputs = [piper for piper in graph if not graph.incoming_edges(piper)]
-    # Programs that work for the pipers end with the run: behind the IMaps, or a thread would start the next one; and
-    # also where the graph is dropped without a stop, or the interpreter exits.
-    owners = [owner for piper in graph for owner in owners_of(piper.worker)]
-    undo.callback(finalize(graph, end_of, owners))
-    run = Run(len(outputs) > 1 or any(len(ups) > 1 for ups in graph.values()), Event())
-    for piper in graph.postorder():
-        sources = [pipes.pop((up, piper)) for up in inbox_order(graph, piper)] or [datas[piper]]
-        try:
-            output = piper.connect_to(sources, run)
-        except PiperError as error:
-            raise DaggerError(str(error)) from error
-        undo.callback(piper.disconnect)
-        if piper.imap is not None and not any(piper.imap is imap for imap in imaps):
-            imaps.append(piper.imap)
-            undo.callback(piper.imap.stop)
-        consumers = [down for down, _ in graph.incoming_edges(piper)]
-        if not consumers:
-            piper.read_from(output)
-        for down, branch in zip(consumers, _branches(output, len(consumers)), strict=True):
-            pipes[piper, down] = branch
-    undo.callback(run.started.set)  # if the start fails, who waits for it finds a stopped IMap
-    for imap in imaps:
-        imap.start()
-    run.started.set()
-
-
-def owners_of(worker: Worker) -> Iterator[object]:
-    """What a program that works for a worker may be known by: its functions and their constant arguments."""
-    for function, args, kwargs in zip(worker.task, worker.args, worker.kwargs, strict=True):
-        yield function
-        yield from args
-        yield from kwargs.values()
-
-
-def inbox_order(graph: DictGraph[Piper], piper: Piper) -> list[Piper]:
-    """The upstream pipers in the order of the inbox: by branch, then by pipe, but each before those it depends on."""
-    ups = graph.by_branch(graph[piper])
-    if len(ups) < 2:
-        return ups
-    order: DictGraph[Piper] = DictGraph()
-    for up in ups:
-        order.add_node(up, branch=graph[up].branch)
-    for up in ups:
-        order.add_edges((older, up) for older in graph.deep_nodes(up) if older in order)
-    return order.postorder()
-
-
-def _branches(output: Source, consumers: int) -> list[Source]:
-    """Split what a piper puts out between its consumers."""
-    if consumers < 2:
-        return [output] * consumers
-    return [output._replace(stream=branch) for branch in tee(output.stream, consumers, limit=FORK_LIMIT)]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from papy._errors import PiperError, WorkerError, failure, failures_in, passed_on
+from papy._errors import WorkerError, failures_in, passed_on
+from papy._public import public
 
-__all__ = ["Worker"]
+__all__ = ["Uncallable", "Worker"]
+
+
+class Uncallable:
+    """Base of what can be called, but is no function of an inbox."""
 
 
 class Step(NamedTuple):
@@ -21,6 +26,7 @@ class Step(NamedTuple):
     unpack: bool
 
 
+@public
 class Worker:
     """One function, or several composed from left to right, called with an inbox; what they raise is returned.
 
@@ -74,8 +80,14 @@ class Worker:
             arguments = None if arguments is None else [arguments]
             kwargs = None if kwargs is None else [kwargs]
         self._steps = _steps(functions, arguments, kwargs, unpack)
+        self.named = name
         self.name = name or ">".join(_name(step.function) for step in self._steps)
         self.__name__ = self.name
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The functions with their arguments."""
+        return self._steps
 
     @property
     def task(self) -> tuple[Callable[..., Any], ...]:
@@ -91,6 +103,13 @@ class Worker:
     def kwargs(self) -> tuple[dict[str, Any], ...]:
         """The constant keyword arguments of each function."""
         return tuple(step.kwargs for step in self._steps)
+
+    def owners(self) -> Iterator[object]:
+        """What a program that runs for this worker may be known by: its functions and their constant arguments."""
+        for step in self._steps:
+            yield step.function
+            yield from step.args
+            yield from step.kwargs.values()
 
     def __call__(self, inbox: Sequence[Any]) -> Any:
         """Evaluate the functions on an inbox.
@@ -122,6 +141,11 @@ class Worker:
             inbox = (value,)
         return value
 
+    @staticmethod
+    def name_of(function: Any) -> str:
+        """How a function is called in errors."""
+        return _name(function)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Worker):
             return NotImplemented
@@ -134,36 +158,6 @@ class Worker:
 
     def __repr__(self) -> str:
         return f"Worker({self.name})"
-
-
-class PiperCall:
-    """What a piper does with one item: a callable that can be sent to another process.
-
-    Args:
-        worker: What to do.
-        piper: The name of the piper, for the failures.
-        number: The number of the piper, for the failures.
-        joined: An item is already a sequence with one item for each upstream piper.
-    """
-
-    __slots__ = ("__name__", "joined", "number", "worker")
-
-    def __init__(self, worker: Worker, piper: str, number: int, joined: bool) -> None:
-        self.worker = worker
-        self.__name__ = piper  # numap's messages and statistics show it
-        self.number = number
-        self.joined = joined
-
-    def __call__(self, item: Any) -> Any:
-        """Return the value, or a `PiperError` where the function raised or was given a failed item."""
-        inbox = list(item) if self.joined else [item]
-        for one in inbox:  # as it stands here it costs next to nothing
-            if isinstance(one, PiperError) and (failures := failures_in(inbox)):
-                return passed_on(failures)
-        try:
-            return self.worker.evaluate(inbox)
-        except WorkerError as error:
-            return failure(self.__name__, self.number, error.with_traceback(None))
 
 
 def _steps(functions: Sequence[Any], arguments: Any, kwargs: Any, unpack: bool) -> tuple[Step, ...]:
@@ -179,7 +173,7 @@ def _steps(functions: Sequence[Any], arguments: Any, kwargs: Any, unpack: bool) 
     for function, args, keywords in zip(functions, each_args, each_kwargs, strict=True):
         if isinstance(function, Worker):
             steps += [step._replace(unpack=step.unpack or unpack) for step in function._steps]
-        elif not callable(function):
+        elif not callable(function) or isinstance(function, Uncallable):
             raise TypeError(f"functions: a callable or a Worker is needed, got {function!r}")
         elif inspect.iscoroutinefunction(function):
             raise TypeError(f"functions: {_name(function)} is a coroutine function, a plain function is needed")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from papy._dagger import Dagger
-from papy._errors import DaggerError, PiperError, WorkerError
+from papy._errors import DaggerError, PiperError, PlumberError, WorkerError
 from papy._piper import Piper
+from papy._plumber import Plumber
 from papy._worker import Worker
 
-__all__ = ["Dagger", "DaggerError", "Piper", "PiperError", "Worker", "WorkerError"]
+__all__ = ["Dagger", "DaggerError", "Piper", "PiperError", "Plumber", "PlumberError", "Worker", "WorkerError"]

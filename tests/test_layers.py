@@ -28,11 +28,15 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
+        _public
         _errors _running graph
-        _worker _flow
-        _piper
-        _run
-        _dagger
+        _worker _call
+        _settings _flow _rounds _results
+        _wiring _piper
+        _pipes _run
+        _caretaker _dagger
+        _expression _codefile
+        _driver _plumber
         core __init__
         util util._guard
         util._passers util._coders util._streams util._offers util._items util._database

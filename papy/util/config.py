@@ -68,6 +68,7 @@ def start_logger(
     >>> stop_logger()
     """
     made: list[logging.Handler] = []
+    handler: logging.Handler
     try:
         if log_to_stream:
             made.append(_prepared(logging.StreamHandler(log_stream), log_to_stream_level))

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from papy import Dagger, DaggerError, Piper, Worker
-from papy._run import inbox_order
 from tests.papy import work
 
 
@@ -254,7 +253,7 @@ def test_an_inbox_is_in_the_order_of_the_pipes(order: tuple[str, ...]) -> None:
     known = {piper.name: piper for piper in pipers("abcj")}
     dagger = Dagger(known[name] for name in "abc")
     dagger.add_pipes([(known[name], known["j"]) for name in order])
-    assert names(inbox_order(dagger, known["j"])) == "".join(order)
+    assert names(dagger.inbox_order(known["j"])) == "".join(order)
 
 
 def test_branches_come_before_the_order_of_the_pipes() -> None:
@@ -262,10 +261,10 @@ def test_branches_come_before_the_order_of_the_pipes() -> None:
     dagger = Dagger()
     dagger.add_pipe((a, j), branch=2)
     dagger.add_pipe((b, j), branch=1)
-    assert names(inbox_order(dagger, j)) == "ba"
+    assert names(dagger.inbox_order(j)) == "ba"
 
 
 def test_the_younger_comes_before_what_it_depends_on() -> None:
     a, b, c, x, j = pipers("abcxj")
     dagger = Dagger(pipes=[(a, j), (x, j), (a, b, c, j), (b, j)])
-    assert names(inbox_order(dagger, j)) == "xcba"
+    assert names(dagger.inbox_order(j)) == "xcba"

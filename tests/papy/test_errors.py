@@ -50,7 +50,9 @@ def test_an_error_by_hand_is_no_failure() -> None:
 
 
 def test_a_place_is_given_once() -> None:
-    error = passed_on([failure("a", 1, ValueError()), failure("b", 2, ValueError(), index=5)])
+    before = failure("b", 2, ValueError())
+    place(before, 5)
+    error = passed_on([failure("a", 1, ValueError()), before])
     place(error, 7)
     place(error, 8)
     assert [origin.index for origin in origins(error)] == [7, 5]

@@ -55,7 +55,7 @@ def test_branch_zero_is_a_branch() -> None:
 
 def test_only_outputs_of_a_running_dagger_can_be_read() -> None:
     first, last = Piper(work.double, unpack=True, name="first"), Piper(work.double, unpack=True, name="last")
-    with pytest.raises(PiperError, match="last can't be read: it is not in a running Dagger"):
+    with pytest.raises(PiperError, match="last: next is not possible while it is idle"):
         next(last)
     with Dagger(pipes=[(first, last)]) as dagger:
         dagger.start([[1, 2]])
@@ -63,5 +63,5 @@ def test_only_outputs_of_a_running_dagger_can_be_read() -> None:
         with pytest.raises(PiperError, match="first can't be read: it feeds other pipers"):
             next(first)
         assert list(last) == [8] and list(last) == []
-    with pytest.raises(PiperError, match="not in a running Dagger"):
+    with pytest.raises(PiperError, match="while it is idle"):
         next(last)

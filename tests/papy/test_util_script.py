@@ -186,7 +186,10 @@ def test_outputs_must_not_be_inputs(tmp_path: Path) -> None:
         ({"command": "sort"}, "command: a list with a program"),
         ({"command": []}, "command: a list with a program"),
         ({"command": ["x", "{out.b}"]}, "an output port that is declared is needed, got 'b'; there are a"),
-        ({"command": ["x", "{in.b}"], "inputs": []}, "an input port that is declared is needed, got 'b'; there are none"),
+        (
+            {"command": ["x", "{in.b}"], "inputs": []},
+            "an input port that is declared is needed, got 'b'; there are none",
+        ),
         ({"command": ["x", "{params.b}"]}, "a parameter that is declared"),
         ({"command": ["x"], "stdout": "b"}, "stdout: an output port"),
         ({"command": ["x"], "inputs": ["c"], "stdin": "b"}, "stdin: an input port"),

@@ -1,0 +1,39 @@
+"""Caretaker: closes what was forgotten. Knows nothing of pipers."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+
+__all__ = ["Caretaker"]
+
+
+class Caretaker:
+    """Does something in a thread of its own when an object was dropped, unless it is released before.
+
+    A finalizer may run anywhere, also where its thread holds a lock that closing needs. So it only puts a word into
+    a queue, for which the thread waits.
+
+    Args:
+        owner: The object; what is to be done may not hold it.
+        close: What to do, in this order.
+    """
+
+    def __init__(self, owner: object, *close: Callable[[], object]) -> None:
+        self._words: SimpleQueue[bool] = SimpleQueue()
+        self._finalizer = weakref.finalize(owner, self._words.put, True)
+        self._finalizer.atexit = False  # at the end of the interpreter the IMaps stop by themselves
+        Thread(target=_wait, args=(self._words, close), name="papy-caretaker", daemon=True).start()
+
+    def release(self) -> None:
+        """Nothing is to be done any more."""
+        self._finalizer.detach()
+        self._words.put(False)
+
+
+def _wait(words: SimpleQueue[bool], calls: tuple[Callable[[], object], ...]) -> None:
+    if words.get():
+        for call in calls:
+            call()

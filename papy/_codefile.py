@@ -1,0 +1,163 @@
+"""A pipeline as Python source: written so that people can read and change it, and read back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from importlib.util import module_from_spec, spec_from_file_location
+from itertools import count
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from numap import IMap
+from papy._dagger import Dagger
+from papy._errors import PlumberError
+from papy._expression import SAVED, NotSource, Source
+from papy._piper import Piper
+from papy._worker import Worker
+
+__all__ = ["read", "write"]
+
+_numbers = count()
+
+_HEAD: Final = '''"""A pipeline, saved by papy. ``Plumber().load(path)`` gives it back; change whatever you like."""
+
+from __future__ import annotations
+
+'''
+
+
+def write(dagger: Dagger, path: str | os.PathLike[str]) -> None:
+    """Write the pipers and pipes of a Dagger; PlumberError if something in them can't be written as source."""
+    text = _text(dagger)
+    target = Path(path)
+    fresh = target.with_name(f"{target.name}.{os.getpid()}.new")
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        os.replace(fresh, target)  # so that who reads it meanwhile sees the old one or the new one
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def read(dagger: Dagger, path: str | os.PathLike[str]) -> None:
+    """Add what a file describes; PlumberError if it can't be read, and then nothing was added."""
+    module = _module(Path(path))
+    try:
+        pipers, xtras, pipes = module.pipeline()
+        Dagger(pipers, pipes, xtras)  # once all of it is known to be right
+    except Exception as error:  # whatever the file does
+        raise PlumberError(f"{path} can't be loaded: its pipeline(): {type(error).__name__}: {error}") from error
+    dagger.add_pipers(pipers, xtras)
+    dagger.add_pipes(pipes)
+    dagger.on_error = getattr(module, "ON_ERROR", dagger.on_error)
+    dagger.retries = getattr(module, "RETRIES", dagger.retries)
+
+
+def _module(path: Path) -> ModuleType:
+    """Run the file, each time anew, as a module that others find under its name."""
+    name = f"{SAVED}{next(_numbers)}_{path.stem}"
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PlumberError(f"{path} can't be loaded: a file with the ending .py is needed")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        # Not by the loader, which would take old bytecode for a file that was changed within the second.
+        exec(compile(path.read_bytes(), path, "exec"), vars(module))
+        if not callable(getattr(module, "pipeline", None)):
+            raise PlumberError("it has no function pipeline()")
+    except Exception as error:
+        del sys.modules[name]
+        raise PlumberError(f"{path} can't be loaded: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _text(dagger: Dagger) -> str:
+    """The whole file."""
+    source = Source()
+    try:
+        blocks = _Writer(source).pipeline(dagger)
+    except NotSource as error:
+        raise PlumberError(f"the pipeline can't be saved: {error}") from error
+    options = {"ON_ERROR": dagger.on_error, "RETRIES": dagger.retries}
+    said = "".join(f"{name} = {value!r}\n" for name, value in options.items() if value is not None)
+    return _HEAD + source.text() + (f"\n\n{said}" if said else "") + "\n\n" + "\n".join(blocks) + "\n"
+
+
+class _Writer:
+    """Writes the function that makes the pipeline."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._imaps: dict[int, str] = {}
+
+    def pipeline(self, dagger: Dagger) -> list[str]:
+        """The lines of the function."""
+        names = {piper: f"piper_{number}" for number, piper in enumerate(dagger)}
+        lines: list[str] = []
+        for piper, name in names.items():
+            if piper.imap is not None and id(piper.imap) not in self._imaps:
+                self._imaps[id(piper.imap)] = f"imap_{len(self._imaps)}"
+                lines.append(f"    {self._imaps[id(piper.imap)]} = {self._imap(piper.imap)}")
+            lines.append(f"    {name} = {self._piper(piper, dagger[piper].branch)}")
+        pipes = [f"({names[up]}, {names[piper]})" for piper in dagger for up in dagger[piper]]
+        xtras = [self._source.expression(dagger[piper].xtra) for piper in dagger]
+        lines += _listed("pipers", names.values()) + _listed("pipes", pipes)
+        lines += _listed("xtras", xtras) if any(dagger[piper].xtra for piper in dagger) else ["    xtras = None"]
+        taken = self._source.names() & {"pipeline", "pipers", "xtras", "pipes", *names.values(), *self._imaps.values()}
+        if taken:
+            raise NotSource(f"this name is needed for the file itself, rename what the program calls so: {min(taken)}")
+        return ["def pipeline():", *lines, "    return pipers, xtras, pipes"]
+
+    def _imap(self, imap: IMap[Any]) -> str:
+        self._source.import_name(IMap)
+        given = imap.options
+        usual = IMap(worker_type=given["worker_type"]).options | {"worker_type": "process"}
+        return f"IMap({self._said(given, usual)})"
+
+    def _piper(self, piper: Piper, branch: Any) -> str:
+        self._source.import_name(Piper)
+        worker = self._worker(piper)
+        given = {name: getattr(piper, name) for name in _PIPER}
+        given["branch"] = piper.branch if branch is None else branch
+        given["debug"] = piper.debug
+        if piper.debug:
+            given["on_error"] = None
+        given["name"] = None if piper.name == f"piper_{piper.number}" else piper.name
+        parallel = "" if piper.imap is None else f", parallel={self._imaps[id(piper.imap)]}"
+        said = self._said(given, _PIPER)
+        return f"Piper({worker}{parallel}{', ' if said else ''}{said})"
+
+    def _worker(self, piper: Piper) -> str:
+        parts = [
+            (step.function, step.args, step.kwargs, step.unpack and not piper.unpack) for step in piper.worker.steps
+        ]
+        name = "" if piper.worker.named is None else f", name={piper.worker.named!r}"
+        if len(parts) == 1 and not any(parts[0][1:]) and not name:
+            return self._source.expression(parts[0][0])
+        self._source.import_name(Worker)
+        written = []
+        for function, args, kwargs, unpack in parts:
+            text = self._source.expression(function)
+            text += f", {self._source.expression(args)}" if args or kwargs else ""
+            text += f", {self._source.expression(kwargs)}" if kwargs else ""
+            written.append(f"Worker({text}{', unpack=True' if unpack else ''}{name if len(parts) == 1 else ''})")
+        return written[0] if len(parts) == 1 else f"Worker([{', '.join(written)}]{name})"
+
+    def _said(self, given: dict[str, Any], usual: dict[str, Any]) -> str:
+        """Arguments, without those that need not be said."""
+        said = {name: value for name, value in given.items() if value != usual[name] or type(value) is not type(usual[name])}
+        return self._source.arguments((), said)
+
+
+_PIPER: Final[dict[str, Any]] = {
+    "consume": 1, "produce": 1, "spawn": 1, "timeout": None, "branch": None, "debug": False, "name": None,
+    "track": False, "repeat": False, "unpack": False, "on_error": None, "retries": None,
+}  # fmt: skip
+
+
+def _listed(name: str, items: Iterable[str]) -> list[str]:
+    """A list, one item a line."""
+    return [f"    {name} = [", *(f"        {item}," for item in items), "    ]"]

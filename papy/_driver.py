@@ -1,0 +1,108 @@
+"""Driver: pulls what comes out of a run in a thread of its own, which can be held and go on. Knows nothing of pipers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import Condition, Thread, current_thread
+from time import perf_counter
+from typing import Any, Final
+
+__all__ = ["Driver"]
+
+# So many seconds a pause or stop waits for the item in hand: when it returns, nothing moves any more, unless that item
+# takes longer; then it is finished, and nothing after it is begun.
+PATIENCE: Final = 1.0
+
+
+class Driver:
+    """Pulls and drops items while it is in the state ``"running"``.
+
+    Args:
+        items: What to pull; it may run the user's code.
+        close: Called when the items are at their end or raised something, before anybody hears of it.
+
+    Attributes:
+        state: ``"started"``, ``"running"``, ``"paused"``, ``"finished"``, ``"failed"`` or ``"stopped"``.
+        error: What the items raised.
+        ended: When they were at their end, by `time.perf_counter`; None: not yet.
+    """
+
+    def __init__(self, items: Iterator[Any], close: Callable[[], None]) -> None:
+        self.state = "started"
+        self.error: BaseException | None = None
+        self.ended: float | None = None
+        self._items = items
+        self._close = close
+        self._changed = Condition()
+        self._resting = True  # nothing is pulled at this moment
+        self._hold = True  # nothing is to be pulled: what the thread looks at after each item
+        self._thread = Thread(target=self._drive, name="papy-plumber", daemon=True)
+        self._thread.start()
+
+    def run(self) -> None:
+        """Pull, from the beginning or where it was held."""
+        with self._changed:
+            self._hold = False
+            self.state = "running"
+            self._changed.notify_all()
+
+    def pause(self) -> str:
+        """Hold, and return the state that this led to: the items may be at their end meanwhile."""
+        with self._changed:
+            if self.state == "running":
+                self.state = "paused"
+                self._come_to_rest()
+            return self.state
+
+    def stop(self) -> None:
+        """End the thread. An item that it is waiting for has to be ended by other means."""
+        with self._changed:
+            if self.state not in ("finished", "failed"):
+                self.state = "stopped"
+            self._hold = True
+            self._changed.notify_all()
+
+    def rest(self) -> None:
+        """Wait a moment for the item in hand."""
+        with self._changed:
+            self._come_to_rest()
+
+    def wait(self, timeout: float | None) -> str | None:
+        """Wait until it is at its end, and return the state; None if the time ran out."""
+        with self._changed:
+            over = self._changed.wait_for(lambda: self.state in ("finished", "failed", "stopped"), timeout)
+            return self.state if over else None
+
+    def _come_to_rest(self) -> None:
+        self._hold = True
+        if current_thread() is not self._thread:  # a piper may ask for a pause
+            self._changed.wait_for(lambda: self._resting, PATIENCE)
+
+    def _drive(self) -> None:
+        state, error = "finished", None
+        try:
+            while self._go_on():
+                for _ in self._items:
+                    if self._hold:
+                        break
+                else:
+                    break
+        except BaseException as raised:  # whoever waits gets it
+            # Without the frame of this call, which holds us, who will hold the error.
+            state, error = "failed", raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next)
+        self._close()
+        with self._changed:
+            self.ended = perf_counter()
+            if self.state != "stopped":
+                self.state, self.error = state, error
+            self._resting = True
+            self._changed.notify_all()
+
+    def _go_on(self) -> bool:
+        """Rest as long as nothing is to be pulled; False: for ever."""
+        with self._changed:
+            self._resting = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self.state in ("running", "stopped"))
+            self._resting = False
+            return self.state == "running"

@@ -1,0 +1,174 @@
+"""Python source for objects: values as they are written, functions and classes by import or by their own source."""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import inspect
+import math
+import symtable
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from pathlib import PurePath
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any, Final
+
+__all__ = ["SAVED", "NotSource", "Source"]
+
+# The modules that saved pipelines become when they are read have such names. Nobody can import them.
+SAVED: Final = "papy_saved_"
+
+_BRACKETS: Final[Mapping[type, tuple[str, str]]] = {list: ("[", "]"), set: ("{", "}"), tuple: ("(", ")")}
+
+
+class NotSource(Exception):
+    """An object can't be written as source; the message says which and why."""
+
+
+class Source:
+    """The source of a module: what its expressions need is imported or defined before them."""
+
+    def __init__(self) -> None:
+        self._imports: set[str] = set()
+        self._names: dict[str, set[str]] = {}
+        self._defined: dict[str, object] = {}
+        self._definitions: list[str] = []
+
+    def import_name(self, value: Any) -> None:
+        """Have something of a package under its own name."""
+        self._names.setdefault(value.__module__, set()).add(value.__name__)
+
+    def text(self) -> str:
+        """The imports and definitions so far."""
+        named = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(self._names.items())]
+        imports = "".join(f"{line}\n" for line in sorted(self._imports) + named)
+        return "\n\n".join([imports, *(text.strip("\n") + "\n" for text in self._definitions)])
+
+    def names(self) -> set[str]:
+        """The names that are in use."""
+        named = [name for names in self._names.values() for name in names]
+        return {*self._defined, *named, *(line.split()[-1].split(".")[0] for line in self._imports)}
+
+    def expression(self, value: Any) -> str:
+        """How a value is written; NotSource if it can't be."""
+        kind = type(value)
+        if value is None or value is ... or kind in (bool, int, str, bytes, complex, range, slice):
+            return repr(value)
+        if kind is float:
+            return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
+        if kind is dict:
+            return "{" + ", ".join(f"{self.expression(k)}: {self.expression(v)}" for k, v in value.items()) + "}"
+        if kind in (list, tuple, set, frozenset):
+            return self._collection(value)
+        if kind is functools.partial:
+            return f"{self.reference(functools.partial)}({self.arguments((value.func, *value.args), value.keywords)})"
+        if isinstance(value, Enum):
+            return f"{self.reference(kind)}[{value.name!r}]"
+        if isinstance(value, PurePath):
+            return f"{self.reference(kind)}({str(value)!r})"
+        return self.reference(value)
+
+    def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """How arguments are written in a call."""
+        plain = [self.expression(value) for value in args]
+        return ", ".join(plain + [f"{name}={self.expression(value)}" for name, value in kwargs.items()])
+
+    def reference(self, value: Any) -> str:
+        """How a function, class or module is named; it is imported or defined if needed."""
+        if isinstance(value, ModuleType):
+            return self._import(value.__name__)
+        if isinstance(value, (MethodType, BuiltinFunctionType)) and isinstance(value.__self__, type):
+            return f"{self.reference(value.__self__)}.{value.__name__}"  # of a class
+        if not isinstance(value, (FunctionType, BuiltinFunctionType, type)) and not _has_a_name(value):
+            raise NotSource(f"{value!r:.100} is no plain value, and no function or class of a module")
+        name, home = str(value.__qualname__), str(value.__module__)
+        if "<lambda>" in name:
+            raise NotSource(f"a lambda ({_place(value)}) has no name under which it could be written; make it a def")
+        if "<locals>" in name:
+            raise NotSource(f"{name} ({_place(value)}) is defined in a function; move it to the top of its module")
+        if _find(home, name) is not value:
+            raise NotSource(f"{home}.{name} is something else than {value!r:.100}, which has no name of its own")
+        if home == builtins.__name__:
+            return name
+        if home != "__main__" and not home.startswith(SAVED):
+            return f"{self._import(home)}.{name}"
+        top = name.split(".")[0]
+        self._define(top, _find(home, top), home)
+        return name
+
+    def _collection(self, value: Any) -> str:
+        items = ", ".join(self.expression(item) for item in value)
+        if isinstance(value, frozenset) or not (value or isinstance(value, (list, tuple))):
+            return f"{type(value).__name__}([{items}])"
+        left, right = _BRACKETS[type(value)]
+        return left + items + ("," if isinstance(value, tuple) and len(value) == 1 else "") + right
+
+    def _import(self, module: str) -> str:
+        self._imports.add(f"import {module}")
+        return module
+
+    def _define(self, name: str, value: Any, home: str) -> None:
+        """Put a global of the main program, and whatever it refers to, into the source."""
+        if name in self._defined:
+            if self._defined[name] is not value:
+                raise NotSource(f"two different things have the name {name}")
+            return
+        self._defined[name] = value
+        if isinstance(value, ModuleType):
+            self._imports.add(f"import {value.__name__}" + ("" if value.__name__ == name else f" as {name}"))
+            del self._defined[name]
+        elif isinstance(value, (FunctionType, type)) and value.__module__ == home and value.__qualname__ == name:
+            text = _text_of(value)
+            for other in _globals_in(text):
+                known = vars(sys.modules[home])
+                if other in known and other != name:
+                    self._define(other, known[other], home)
+            self._definitions.append(text)
+        else:
+            try:
+                written = self.expression(value)
+            except NotSource as error:
+                raise NotSource(f"the global {name}: {error}") from error
+            if written != name:
+                self._definitions.append(f"{name} = {written}")
+
+
+def _has_a_name(value: Any) -> bool:
+    return callable(value) and isinstance(getattr(value, "__qualname__", None), str) and hasattr(value, "__module__")
+
+
+def _find(module: str, name: str) -> Any:
+    """What a dotted name means in a module; None: nothing."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _place(value: Any) -> str:
+    code = getattr(value, "__code__", None)
+    return f"{code.co_filename}, line {code.co_firstlineno}" if code is not None else repr(value)
+
+
+def _text_of(value: Any) -> str:
+    """The source of a function or class."""
+    try:
+        return textwrap.dedent(inspect.getsource(value))
+    except (OSError, TypeError) as error:
+        raise NotSource(f"the source of {value.__qualname__} is nowhere to be found: {error}") from error
+
+
+def _globals_in(text: str) -> list[str]:
+    """The global names that a piece of source refers to."""
+
+    def walk(table: symtable.SymbolTable) -> Iterator[str]:
+        top = table.get_type() == "module"
+        for symbol in table.get_symbols():
+            if symbol.is_referenced() and (top or symbol.is_global()):
+                yield symbol.get_name()
+        for child in table.get_children():
+            yield from walk(child)
+
+    return list(dict.fromkeys(walk(symtable.symtable(text, "<source>", "exec"))))

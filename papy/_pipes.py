@@ -1,0 +1,237 @@
+"""PiperGraph: pipers and who feeds whom; a description that can be changed while nothing runs. Knows nothing of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+from papy._errors import DaggerError, PiperError
+from papy._piper import Piper
+from papy.graph import DictGraph
+
+__all__ = ["PiperGraph"]
+
+
+class PiperGraph(DictGraph[Piper]):
+    """The pipers of a `papy.Dagger`; see there."""
+
+    __hash__ = object.__hash__
+
+    def __init__(
+        self, pipers: Iterable[Any] = (), pipes: Iterable[Any] = (), xtras: Iterable[dict[str, Any]] | None = None
+    ) -> None:
+        super().__init__()
+        self.add_pipers(pipers, xtras)
+        self.add_pipes(pipes)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def add_node(self, node: Piper, xtra: dict[str, Any] | None = None, branch: object = None) -> bool:
+        """Add a piper, see `DictGraph.add_node`; DaggerError if it is none."""
+        self._changing()
+        if not isinstance(node, Piper):
+            raise DaggerError(f"a Piper is needed, got {node!r}")
+        return super().add_node(node, xtra, branch)
+
+    def del_node(self, node: Piper) -> bool:
+        """Delete a piper and all edges of it, see `DictGraph.del_node`."""
+        self._changing()
+        return super().del_node(node)
+
+    def add_edge(self, edge: tuple[Piper, Piper], double: bool = False) -> None:
+        """Add an edge from a consumer to its producer, see `DictGraph.add_edge`; DaggerError if that makes a cycle."""
+        self._changing()
+        _refuse_cycle(self, [*edge[::-1], edge[1]] if double else edge[::-1])
+        super().add_edge(edge)
+
+    def del_edge(self, edge: tuple[Piper, Piper], double: bool = False) -> None:
+        """Delete an edge, see `DictGraph.del_edge`."""
+        self._changing()
+        super().del_edge(edge, double)
+
+    def resolve(self, piper: Any, forgive: bool = False) -> Piper | None:
+        """Find a piper of the graph.
+
+        Args:
+            piper: A piper, or its ``id()``.
+            forgive: Return None where there is no such piper.
+
+        Raises:
+            DaggerError: If there is no such piper.
+        """
+        if isinstance(piper, Piper) and piper in self:
+            return piper
+        if isinstance(piper, int):
+            for known in self:
+                if id(known) == piper:
+                    return known
+        if forgive:
+            return None
+        raise DaggerError(f"not in this Dagger: {piper!r}")
+
+    def add_piper(
+        self, piper: Any, xtra: dict[str, Any] | None = None, create: bool = True, branch: Any = None
+    ) -> tuple[bool, Piper]:
+        """Add a piper; one that is already here is left as it is.
+
+        Args:
+            piper: A piper, the ``id()`` of one that is here, or anything that a piper can be made of.
+            xtra: Anything that is to be kept with the piper.
+            create: False: only find it.
+            branch: The branch of the piper; None: its own.
+
+        Returns:
+            Whether it was added, and the piper.
+
+        Raises:
+            DaggerError: If no piper can be made of it, or ``create`` is False and it is not here.
+        """
+        self._changing()
+        known = self.resolve(piper, forgive=create)
+        if known is not None:
+            return False, known
+        made = self._made(piper)
+        return self.add_node(made, xtra, branch), made
+
+    def add_pipers(self, pipers: Iterable[Any], xtras: Iterable[dict[str, Any]] | None = None) -> None:
+        """Add pipers, each with its own dictionary of extras; DaggerError unless there are as many of these."""
+        added = list(pipers)
+        extras = [None] * len(added) if xtras is None else list(xtras)
+        if len(extras) != len(added):
+            raise DaggerError(f"xtras: one for each of {len(added)} pipers is needed, got {len(extras)}")
+        for piper, xtra in zip(added, extras, strict=True):
+            self.add_piper(piper, xtra)
+
+    def add_pipe(self, pipe: Iterable[Any], branch: Any = None) -> None:
+        """Add pipers and the edges between them; a pipe that is refused changes nothing.
+
+        Args:
+            pipe: Pipers (or what `add_piper` takes) in the order in which the data flows.
+            branch: The branch of those pipers that are new.
+
+        Raises:
+            DaggerError: If the pipe is empty, or closes a cycle, or no piper can be made of something in it.
+        """
+        self._changing()
+        pipers = [self.resolve(piper, forgive=True) or self._made(piper) for piper in pipe]
+        if not pipers:
+            raise DaggerError("a pipe needs at least one piper")
+        _refuse_cycle(self, pipers)
+        for piper in pipers:
+            self.add_node(piper, branch=branch)
+        for up, down in pairwise(pipers):
+            super().add_edge((down, up))
+
+    def add_pipes(self, pipes: Iterable[Iterable[Any]], branch: Any = None) -> None:
+        """Add pipes one after the other, see `add_pipe`."""
+        for pipe in pipes:
+            self.add_pipe(pipe, branch)
+
+    def del_piper(self, piper: Any, forced: bool = False) -> None:
+        """Delete a piper (or the one with this ``id()``).
+
+        Raises:
+            DaggerError: If it is not here, or, unless ``forced``, if it feeds others.
+        """
+        found = self.resolve(piper)
+        assert found is not None
+        if self.incoming_edges(found) and not forced:
+            raise DaggerError(f"{found.name} feeds other pipers; forced=True deletes it all the same")
+        self.del_node(found)
+
+    def del_pipers(self, pipers: Iterable[Any], forced: bool = False) -> None:
+        """Delete pipers, the last one first, see `del_piper`."""
+        for piper in list(pipers)[::-1]:
+            self.del_piper(piper, forced)
+
+    def del_pipe(self, pipe: Iterable[Any], forced: bool = False) -> None:
+        """Delete the edges of a pipe, and those of its pipers that feed nothing afterwards (``forced``: all of them).
+
+        Raises:
+            DaggerError: If the pipe is not here; then nothing is deleted.
+        """
+        self._changing()
+        pipers = [found for found in map(self.resolve, pipe) if found is not None]
+        edges = [(down, up) for up, down in pairwise(pipers)]
+        for down, up in edges:
+            if up not in self[down]:
+                raise DaggerError(f"not in this Dagger: a pipe from {up.name} to {down.name}")
+        self.del_edges(edges)
+        for piper in pipers[::-1]:
+            if forced or not self.incoming_edges(piper):
+                self.del_node(piper)
+
+    def del_pipes(self, pipes: Iterable[Iterable[Any]], forced: bool = False) -> None:
+        """Delete pipes one after the other, see `del_pipe`."""
+        for pipe in pipes:
+            self.del_pipe(pipe, forced)
+
+    def get_inputs(self) -> list[Piper]:
+        """The pipers that read no other: they read the data."""
+        return self.by_branch(piper for piper in self if not self[piper])
+
+    def get_outputs(self) -> list[Piper]:
+        """The pipers that no other reads: their results are those of the Dagger."""
+        return self.by_branch(piper for piper in self if not self.incoming_edges(piper))
+
+    def _made(self, piper: Any) -> Piper:
+        if isinstance(piper, Piper):
+            return piper
+        try:
+            return Piper(piper)
+        except PiperError as error:
+            raise DaggerError(f"no Piper can be made of {piper!r}: {error}") from error
+
+    def inbox_order(self, piper: Piper) -> list[Piper]:
+        """The pipers that one reads in the order of its inbox: by branch, then by pipe, each before those it depends on."""
+        ups = self.by_branch(self[piper])
+        if len(ups) < 2:
+            return ups
+        order: DictGraph[Piper] = DictGraph()
+        for up in ups:
+            order.add_node(up, branch=self[up].branch)
+        for up in ups:
+            order.add_edges((older, up) for older in self.deep_nodes(up) if older in order)
+        return order.postorder()
+
+    def children_after_parents(self, piper1: Piper, piper2: Piper) -> int:
+        """1 if the first piper is upstream of the second, -1 if it is downstream, 0 if neither feeds the other.
+
+        Raises:
+            DaggerError: If one of them is not here.
+        """
+        first, second = self.resolve(piper1), self.resolve(piper2)
+        assert first is not None and second is not None
+        if first in self.deep_nodes(second):
+            return 1
+        return -1 if second in self.deep_nodes(first) else 0
+
+    def _changing(self) -> None:
+        """Something will be changed; a DaggerError if it must not be now."""
+
+
+def _refuse_cycle(graph: DictGraph[Piper], pipe: Iterable[Piper]) -> None:
+    """Raise a DaggerError if the pipe together with the graph has a cycle."""
+    pipers = list(pipe)
+    seen: set[Piper] = set()
+    for piper in pipers:
+        if piper in seen:
+            raise DaggerError(f"a cycle: {piper.name} would feed itself")
+        seen.add(piper)
+    # Whatever feeds one of the pipe must not stand later in it. What feeds nothing yet can't be met on the way.
+    later = {piper for piper in pipers[1:] if piper in graph and graph.incoming_edges(piper)}
+    seen.clear()
+    for piper in pipers:
+        if not later:
+            return
+        later.discard(piper)
+        ahead = [piper]
+        while ahead:
+            for up in graph.get(ahead.pop(), ()):
+                if up in later:
+                    raise DaggerError(f"a cycle: {up.name} feeds {piper.name} already")
+                if up not in seen:
+                    seen.add(up)
+                    ahead.append(up)

@@ -1,0 +1,151 @@
+"""What comes out of pipers: failed items are noted, and dealt with as their policy says. Knows no graph and no threads."""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from papy._errors import PiperError, duplicate, failures_in, origins, policy_of
+from papy._flow import NOTHING, Steady
+
+__all__ = ["Column", "Report", "Results", "admitted"]
+
+# The failures that are kept: enough to see what goes wrong, and a run that never ends needs no more memory for them.
+DEAD_LETTERS: Final = 1000
+
+# One failure may come out several times, at different outputs or as several results of one call. It is recognised as
+# long as not so many others came between: more than the consumers of one piper may be apart.
+REMEMBERED: Final = 2**16
+
+
+class Report:
+    """What has come out so far, and what failed.
+
+    Attributes:
+        results: How many results (or failures in their places) were `admitted`.
+        skipped: How many were dropped as something in them had failed.
+        failures: How many items failed, for the number of each piper.
+        dead_letters: The failures, each as it happened; the last 1,000.
+        rows: How many rows had failures, for each set of numbers of pipers on which they failed.
+    """
+
+    def __init__(self) -> None:
+        self.results = 0
+        self.skipped = 0
+        self.failures: Counter[int | None] = Counter()
+        self.dead_letters: deque[PiperError] = deque(maxlen=DEAD_LETTERS)
+        self.rows: Counter[frozenset[int | None]] = Counter()
+        self._known: OrderedDict[tuple[int | None, int | None], None] = OrderedDict()
+
+    def note(self, failures: Iterable[PiperError]) -> None:
+        """Note what failed in one row of results."""
+        found = {(origin.number, origin.index): origin for error in failures for origin in origins(error)}
+        self.rows[frozenset(number for number, _ in found)] += 1
+        for key, origin in found.items():
+            if key not in self._known:
+                self._known[key] = None
+                self.failures[key[0]] += 1
+                self.dead_letters.append(origin)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    def admits(self, failures: list[PiperError], policies: tuple[str, ...]) -> bool:
+        """Note the failures of a row, and say whether it is given out. One that is to be raised is raised."""
+        self.note(failures)
+        policy = policy_of(failures)
+        if policy not in policies:
+            return True
+        if policy == "raise":
+            raise duplicate(next(error for error in failures if policy_of((error,)) == policy))
+        self.skipped += 1
+        return False
+
+
+ALL: Final = ("skip", "raise")
+
+
+def admitted(items: Iterator[Any], rows: bool, report: Report) -> Iterator[Any]:
+    """As `Results`, but quicker, for one reader who doesn't go on after an interrupt."""
+    for item in items:
+        if rows or isinstance(item, PiperError):
+            failures = failures_in(item if rows else (item,))
+            if failures and not report.admits(failures, ALL):
+                continue
+        report.results += 1
+        yield item
+
+
+class Results(Steady):
+    """Results, without those to be dropped; a failure that is to be raised is raised in its place.
+
+    Args:
+        items: The results: items, or rows with one item of each output.
+        rows: Whether they are rows.
+        report: Gets the figures.
+        policies: Those that are followed here: the others are somebody else's to follow.
+    """
+
+    __slots__ = ("_items", "_lock", "_policies", "_report", "_rows", "_taken")
+
+    def __init__(self, items: Iterator[Any], rows: bool, report: Report, policies: tuple[str, ...] = ALL) -> None:
+        super().__init__()
+        self._items = items
+        self._rows = rows
+        self._report = report
+        self._policies = policies
+        self._taken: Any = NOTHING
+        # Users may read in several threads. It is not held while an item is given away.
+        self._lock = allocate_lock()
+
+    def __next__(self) -> Any:
+        while True:
+            with self._lock:
+                self._fill()
+            # Threads change over where signals are looked for, so nobody comes between these.
+            item = self._held
+            self._held = NOTHING
+            if item is not NOTHING:
+                return item
+
+    def _reads(self) -> Sequence[object]:
+        return (self._items,)
+
+    def _fill(self) -> None:
+        while self._held is NOTHING:
+            if self._taken is NOTHING:
+                items = self._items
+                for self._taken in items:
+                    break
+                else:
+                    raise StopIteration
+            taken = self._taken
+            failures = failures_in(taken if self._rows else (taken,))
+            try:
+                if not failures or self._report.admits(failures, self._policies):
+                    self._held = taken
+            except PiperError:
+                self._taken = NOTHING
+                raise
+            self._taken = NOTHING
+
+
+class Column(Steady):
+    """One output of rows."""
+
+    __slots__ = ("_items", "_place")
+
+    def __init__(self, rows: Iterator[Any], place: int) -> None:
+        super().__init__()
+        self._items = rows
+        self._place = place
+
+    def _reads(self) -> Sequence[object]:
+        return (self._items,)
+
+    def _pull(self) -> None:
+        for row in self._items:
+            self._held = row[self._place]
+            return
+        raise StopIteration

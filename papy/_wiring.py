@@ -1,0 +1,180 @@
+"""Wiring: the streams of one piper in one run. Knows numap and our streams, but neither pipers nor graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Event
+from typing import Any, NamedTuple
+
+from numap import IMap, StateError, TaskIterator, join
+from papy._call import PiperCall
+from papy._errors import POLICIES, PiperError
+from papy._flow import Chain, Evaluator, InStep, Late, Link, Source, Steady, Values, items_of
+from papy._results import Report
+from papy._rounds import Blocks, expand, regroup
+from papy._settings import Settings
+
+__all__ = ["Run", "Wiring", "keep_order", "wire"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the pipers of one run share.
+
+    Attributes:
+        by_place: Results are paired somewhere: what comes out must be in the order of what went in.
+        policy: What is to be done with items that fail on a piper that doesn't say it itself.
+        retries: How often pipers that don't say it themselves evaluate an item again.
+        report: Gets what comes out of the outputs.
+        started: Set when all IMaps have been started, or never will be.
+    """
+
+    by_place: bool
+    policy: str = POLICIES[0]
+    retries: int = 0
+    report: Report = field(default_factory=Report)
+    started: Event = field(default_factory=Event)
+
+
+class Wiring(NamedTuple):
+    """What a piper reads and gives.
+
+    Attributes:
+        sources: What it reads.
+        output: What it gives; None: it is not connected.
+        task: The task of its IMap, if there is one.
+        results: Gives the results that were tracked, by the index of their call.
+    """
+
+    sources: tuple[Source, ...] = ()
+    output: Source | None = None
+    task: TaskIterator[Any] | None = None
+    results: Callable[[], Mapping[int, Any]] = dict
+
+    def tracked(self, spawn: int) -> list[dict[int, Any]]:
+        """The tracked results, one dictionary for each spawn: they take turns in strides."""
+        found: list[dict[int, Any]] = [{} for _ in range(spawn)]
+        stride = 1 if self.output is None else self.output.stride
+        for index, result in list(self.results().items()):
+            turn, place = divmod(index, stride)
+            found[turn % spawn][turn // spawn * stride + place] = result
+        return found
+
+
+def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
+    """Make the streams of a piper; nothing is read yet.
+
+    Raises:
+        PiperError: If what its inputs give is not what it takes, or its IMap is running.
+    """
+    stride = _checked_stride(settings, sources)
+    call = PiperCall(
+        settings.worker, settings.name, settings.number,
+        joined=len(sources) > 1, grouped=settings.consume > 1, produce=1 if settings.repeat else settings.produce,
+        policy=settings.on_error or run.policy, retries=run.retries if settings.retries is None else settings.retries,
+    )  # fmt: skip
+    maker = Evaluator(call, run.started)
+    task = None
+    results: Callable[[], Mapping[int, Any]] = dict
+    if settings.imap is None:
+        tracked: dict[int, Any] | None = {} if settings.track else None
+        results = dict if tracked is None else tracked.copy
+        stream: Iterable[Any] = _chained(Link(call, tracked), settings, sources, stride)
+    else:
+        stream = task = _task(maker, settings, sources, stride)
+        if run.by_place or settings.spawn > 1 or any(source.width > 1 for source in sources):
+            keep_order(task)
+        if settings.track:
+            results = partial(getattr, task, "tracked")
+        if settings.timeout is not None:
+            stream = _timed(settings.imap, task, maker, run.by_place)
+    if settings.produce > 1:
+        turn = partial(expand, produce=settings.produce, stride=stride, width=settings.spawn, repeat=settings.repeat)
+        stream = Blocks(items_of(Source(stream, settings.name, maker)), settings.spawn * stride, turn)
+    output = Source(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap)
+    return Wiring(sources, output, task, results)
+
+
+def keep_order(task: TaskIterator[Any]) -> None:
+    """Make an unordered IMap keep the order of a task."""
+    join(task)  # never read
+
+
+def _checked_stride(settings: Settings, sources: tuple[Source, ...]) -> int:
+    """The stride of what a piper reads; PiperError if its inputs don't fit."""
+    takes = settings.consume * settings.spawn
+    made = [source for source in sources if source.maker is not None]
+    for source in made:
+        if source.width != takes:
+            raise PiperError(
+                f"{settings.name} takes {takes} items a round (consume={settings.consume} * spawn={settings.spawn}), "
+                f"but {source.name} gives {source.width} (produce * spawn)"
+            )
+    strides = {source.stride for source in made} if takes > 1 else set()
+    if len(strides) > 1:
+        names = ", ".join(f"{source.name} of {source.stride}" for source in made)
+        raise PiperError(
+            f"the inputs of {settings.name} come in different strides: {names}; set the same on their IMaps"
+        )
+    return strides.pop() if strides else settings.stride
+
+
+def _paired(settings: Settings, sources: tuple[Source, ...]) -> Iterator[Any]:
+    """The items of all sources, as values: rows, if there are several sources."""
+    streams = [items_of(source) for source in sources]
+    if len(streams) == 1:
+        return streams[0]
+    names = [source.name for source in sources]
+    return InStep(streams, names, f"the inputs of {settings.name} are of unequal length")
+
+
+def _grouped(items: Iterator[Any], settings: Settings, sources: tuple[Source, ...], stride: int) -> Iterator[Any]:
+    """The groups that go into one call."""
+    made = any(source.maker is not None for source in sources)
+    width = settings.consume * settings.spawn if made else None
+    size = (width or settings.consume) * stride
+    return Blocks(items, size, partial(regroup, consume=settings.consume, stride=stride, width=width))
+
+
+def _chained(link: Link, settings: Settings, sources: tuple[Source, ...], stride: int) -> Chain:
+    """Evaluate here."""
+    items = _paired(settings, sources)
+    if settings.consume > 1:
+        items = _grouped(items, settings, sources, stride)
+    return items.then(link) if isinstance(items, Chain) else Chain(items, (link,))
+
+
+def _task(maker: Evaluator, settings: Settings, sources: tuple[Source, ...], stride: int) -> TaskIterator[Any]:
+    """Have the IMap evaluate it."""
+    assert settings.imap is not None
+    if settings.consume > 1:
+        stream: Iterable[Any] = _grouped(_paired(settings, sources), settings, sources, stride)
+    else:
+        streams = [_for_numap(source, maker, settings.imap) for source in sources]
+        stream = join(*streams) if len(streams) > 1 else streams[0]
+    try:
+        task = settings.imap.add_task(maker.call, stream, timeout=settings.timeout, track=settings.track)
+    except StateError as error:
+        raise PiperError(f"the IMap of {settings.name} is running already, in another Dagger for example") from error
+    maker.calls[task.task] = maker.call
+    return task
+
+
+def _for_numap(source: Source, reader: Evaluator, imap: IMap[Any]) -> Iterable[Any]:
+    """A source as the input of a task."""
+    if source.maker is None:
+        return source.stream
+    if source.imap is not imap or isinstance(source.stream, Steady):
+        # Read as values: an item that another engine could not deliver is a failure of a piper there.
+        return items_of(source)
+    # Tasks of the same IMap are chained by numap without detours.
+    reader.calls = source.maker.calls | reader.calls if reader.calls else source.maker.calls
+    return source.stream
+
+
+def _timed(imap: IMap[Any], task: TaskIterator[Any], maker: Evaluator, by_place: bool) -> Values:
+    if by_place and not imap.options["skip"]:
+        return Late(task, maker, imap.get_task(task.task))
+    return Values(task, maker)
