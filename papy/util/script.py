@@ -24,6 +24,7 @@ import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 from papy._running import Running
@@ -65,6 +66,7 @@ class ScriptError(Exception):
         return f"{self.args[0]} {self.args[1]}" + (f"; it said:\n{said}" if said else "")
 
 
+@dataclass(frozen=True)
 class Program:
     """An external program as a worker function: files in, files out.
 
@@ -103,41 +105,45 @@ class Program:
     output is missing; and ValueError or TypeError if a port is not in the inbox, or the inbox is of another kind.
     """
 
-    def __init__(
-        self,
-        id: str,  # noqa: A002  (the name it has in PaPy)
-        command: Sequence[str],
-        outputs: Mapping[str, str],
-        inputs: Sequence[str] | None = None,
-        *,
-        dir: str | os.PathLike[str] = ".",  # noqa: A002
-        params: Mapping[str, Any] | None = None,
-        stdin: str | None = None,
-        stdout: str | None = None,
-        timeout: float | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: str | os.PathLike[str] | None = None,
-        resume: bool = False,
-    ) -> None:
-        if isinstance(command, str) or not command:
-            raise ValueError(f"command: a list with a program and its arguments is needed, got {command!r}")
-        self.__name__ = self.id = id
-        self.command = tuple(os.fspath(word) for word in command)
-        self.outputs = dict(outputs)
-        used = named(self.command, "in")
-        self.inputs = tuple(dict.fromkeys([*used, *([stdin] if stdin else [])]) if inputs is None else inputs)
-        self.dir = os.fspath(dir)
-        self.params = dict(params or {})
-        self.stdin, self.stdout = stdin, stdout
-        self.timeout = timeout
-        self.env = dict(env or {})
-        self.cwd = None if cwd is None else os.fspath(cwd)
-        self.resume = resume
-        self._check("command: an input port", used, self.inputs)
-        self._check("command: an output port", named(self.command, "out"), self.outputs)
-        self._check("command: a parameter", named(self.command, "params"), self.params)
-        self._check("stdin: an input port", [stdin] if stdin else [], self.inputs)
-        self._check("stdout: an output port", [stdout] if stdout else [], self.outputs)
+    id: str
+    command: Sequence[str]
+    outputs: Mapping[str, str]
+    inputs: Sequence[str] | None = None
+    dir: str | os.PathLike[str] = field(default=".", kw_only=True)
+    params: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    stdin: str | None = field(default=None, kw_only=True)
+    stdout: str | None = field(default=None, kw_only=True)
+    timeout: float | None = field(default=None, kw_only=True)
+    env: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    cwd: str | os.PathLike[str] | None = field(default=None, kw_only=True)
+    resume: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.command, str) or not self.command:
+            raise ValueError(f"command: a list with a program and its arguments is needed, got {self.command!r}")
+        for name in (self.id, *self.outputs, *self.outputs.values()):
+            if os.path.basename(name) != name:
+                raise ValueError(f"id and outputs: parts of the name of a file are needed, got {name!r}")
+        command = [os.fspath(word) for word in self.command]
+        used = named(command, "in")
+        standard = [] if self.stdin is None else [self.stdin]
+        inputs = list(dict.fromkeys(used + standard) if self.inputs is None else self.inputs)
+        plain = {
+            "command": command,
+            "inputs": inputs,
+            "outputs": dict(self.outputs),
+            "dir": os.fspath(self.dir),
+            "params": dict(self.params),
+            "env": dict(self.env),
+            "cwd": None if self.cwd is None else os.fspath(self.cwd),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+        self._check("command: an input port", used, inputs)
+        self._check("command: an output port", named(command, "out"), self.outputs)
+        self._check("command: a parameter", named(command, "params"), self.params)
+        self._check("stdin: an input port", standard, inputs)
+        self._check("stdout: an output port", [] if self.stdout is None else [self.stdout], self.outputs)
 
     @classmethod
     def from_config(cls, cfg: Mapping[str, Any]) -> Program:
@@ -164,27 +170,26 @@ class Program:
         """Run the program on the files of an inbox, and return its outputs, a dictionary from ports to paths."""
         return self.run(inbox, self)
 
-    def __eq__(self, other: object) -> bool:
-        return vars(self) == vars(other) if isinstance(other, Program) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"Program({self.id!r}, {list(self.command)!r})"
+    @property
+    def __name__(self) -> str:
+        """How errors call it."""
+        return self.id
 
     def run(self, inbox: Sequence[Any], owner: object) -> dict[str, str]:
         """The same as a call; ``owner`` is what a run that is stopped knows this program by."""
+        assert self.inputs is not None
+        directory = os.fspath(self.dir)
         with Running(owner) as running, ExitStack() as stack:
             inputs = input_paths(inbox, self.inputs)
             names = output_names(self.id, inputs, self.outputs, inbox)
-            results = {port: os.path.join(self.dir, name) for port, name in names.items()}
+            results = {port: os.path.join(directory, name) for port, name in names.items()}
             if len({*names.values()}) < len(names) or any(
                 _same(a, b) for a in results.values() for b in inputs.values()
             ):
                 raise ValueError(f"{self.id}: its outputs {results} are not distinct from each other and its inputs")
-            if self.resume and _up_to_date(inputs.values(), results.values()):
+            if self.resume and results and _up_to_date(inputs.values(), results.values()):
                 return results
-            work = stack.enter_context(work_directory(self.dir))
+            work = stack.enter_context(work_directory(directory))
             made = {port: os.path.join(os.path.abspath(work), "out", name) for port, name in names.items()}
             self._execute(work, {port: os.path.abspath(path) for port, path in inputs.items()}, made, running)
             for port, path in made.items():
@@ -196,7 +201,7 @@ class Program:
     def _execute(self, work: str, inputs: dict[str, str], made: dict[str, str], running: Running) -> None:
         """Run the program, and raise a ScriptError unless it made what it should."""
         os.mkdir(os.path.join(work, "out"))
-        values: dict[str, dict[str, Any]] = {"params": self.params, "in": inputs, "out": made}
+        values: dict[str, Mapping[str, Any]] = {"params": self.params, "in": inputs, "out": made}
         args = os.path.join(os.path.abspath(work), "args.json")
         with open(args, "w", encoding="utf-8") as file:
             json.dump(values, file)
@@ -211,7 +216,12 @@ class Program:
             stdout, stderr = (stack.enter_context(open(name, "wb")) for name in logs)
             try:
                 outcome = _process.run(
-                    command, (stdin, stdout, stderr), running, timeout=self.timeout, env=env, cwd=self.cwd
+                    command,
+                    (stdin, stdout, stderr),
+                    running,
+                    timeout=self.timeout,
+                    env=env,
+                    cwd=None if self.cwd is None else os.fspath(self.cwd),
                 )
             except OSError as error:
                 raise ScriptError(self.id, f"can't be started: {error}") from error

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from numap import IMap
-from papy import Dagger, Piper, PiperError, Worker
+from papy import Dagger, Piper, PiperError, Plumber, Worker
 from papy.util import _workdir
 from papy.util.script import Program, ScriptError, get_config, script, write_template
 
@@ -160,6 +160,13 @@ def test_relative_paths(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPat
     assert Path("results/greeting_copy.txt").read_text() == Path(text).read_text()
 
 
+def test_resume_without_outputs(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    program = Program("log", ["sh", "-c", 'echo run >> "$0"', str(log)], {}, dir=tmp_path, resume=True)
+    assert (program(["a"]), program(["a"])) == ({}, {})
+    assert log.read_text() == "run\nrun\n"
+
+
 def test_resume(tmp_path: Path, text: str) -> None:
     command = ["sh", "-c", 'echo run >> "$LOG"; cp "$0" "$1"', "{in.text}", "{out.text}"]
     env = {"LOG": str(tmp_path / "log")}
@@ -183,6 +190,8 @@ def test_outputs_must_not_be_inputs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"id": "a/b", "command": ["x"]}, "parts of the name of a file are needed, got 'a/b'"),
+        ({"command": ["x"], "outputs": {"a": "../b"}}, "parts of the name of a file are needed, got '../b'"),
         ({"command": "sort"}, "command: a list with a program"),
         ({"command": []}, "command: a list with a program"),
         ({"command": ["x", "{out.b}"]}, "an output port that is declared is needed, got 'b'; there are a"),
@@ -197,7 +206,7 @@ def test_outputs_must_not_be_inputs(tmp_path: Path) -> None:
 )
 def test_misuse(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Program("id", outputs={"a": ""}, **arguments)
+        Program(**{"id": "id", "outputs": {"a": ""}, **arguments})
 
 
 def test_misuse_of_a_configuration(tmp_path: Path) -> None:
@@ -342,6 +351,32 @@ def test_a_linear_piper_is_stopped_from_another_thread(tmp_path: Path, text: str
     wait_for(gone(pids(tmp_path)))
 
 
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_a_piper_by_itself_is_stopped(tmp_path: Path, text: str, kind: str) -> None:
+    piper = Piper(sleeper(tmp_path), IMap(worker_type=kind, worker_num=1)).connect([[text]])
+    piper.start()
+    numbers = pids(tmp_path)
+    piper.stop(forced=True)
+    piper.disconnect()
+    wait_for(gone(numbers))
+
+
+@pytest.mark.parametrize("kind", [None, "thread", "process"])
+@pytest.mark.parametrize("way", ["stop", "drop", "pause and stop"])
+def test_a_plumber_is_stopped(tmp_path: Path, text: str, kind: str | None, way: str) -> None:
+    pool: IMap[Any] | None = None if kind is None else IMap(worker_type=kind, worker_num=1)
+    plumber = Plumber(pipes=[(Piper(sleeper(tmp_path), pool),)])
+    plumber.start([[text] * 3])
+    plumber.run()
+    numbers = pids(tmp_path)
+    if way == "pause and stop":
+        plumber.pause()
+    if way != "drop":
+        plumber.stop()
+    del plumber, pool
+    wait_for(gone(numbers))
+
+
 def test_another_run_goes_on(tmp_path: Path, text: str) -> None:
     command = ["sh", "-c", 'echo > "$1"; read -r go < "$2"; cp "$0" "$3"', "{in.text}",
                str(tmp_path / "began"), str(tmp_path / "go"), "{out.text}"]  # fmt: skip
@@ -473,3 +508,19 @@ def test_a_file_where_the_directory_should_be(tmp_path: Path) -> None:
     (tmp_path / _workdir.NAME).write_text("")
     with pytest.raises(NotADirectoryError), _workdir.work_directory(str(tmp_path)):
         pass
+
+
+def test_a_saved_pipeline(tmp_path: Path, text: str) -> None:
+    copy = Program("copy", ["cp", "{in.text}", "{out.text}"], {"text": "txt"}, dir=tmp_path, env={"A": "b"}, timeout=9)
+    Plumber(pipes=[(Piper(copy), Piper(Worker(script, (config(tmp_path, WRITE),))))]).save(tmp_path / "saved.py")
+    code = f"""
+from papy import Plumber
+plumber = Plumber()
+plumber.load({str(tmp_path / "saved.py")!r})
+print(*plumber.results([[{text!r}]]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == (
+        f"{ ({'greeting': str(tmp_path / 'out' / 'greeting_copy_py-greeting.txt')}) }\n",
+        "",
+    )
