@@ -35,6 +35,11 @@ _PATIENCE = 10.0
 _PAUSE = 0.5
 
 
+def _close(outlets: Mapping[int, Outlet], why: str, at_exit: bool = False) -> None:
+    for outlet in outlets.values():
+        outlet.close(why, at_exit)
+
+
 class Manager:
     """One run of a map.
 
@@ -77,7 +82,7 @@ class Manager:
         self.paused = False
         # Not an Event: a second interrupt within its wait could leave its lock locked, and us waiting for that.
         self._pause_seen: SimpleQueue[None] = SimpleQueue()
-        self._stopping = False
+        self._abandoned = self._stopping = False
         self._draining = False
         self._ended = False
         self._pid = os.getpid()
@@ -122,14 +127,13 @@ class Manager:
                 self._thread.join(_PATIENCE)
         if self._inline is not None:
             self._inline.finalize()
-        for outlet in self.outlets.values():
-            outlet.close("next: not allowed after stop(); its results are gone", at_exit)
+        _close(self.outlets, "next: not allowed after stop(); its results are gone", at_exit)
 
     def abandon(self) -> None:
         """The map was dropped. Runs as a finalizer, anywhere: it takes no lock and waits for nothing."""
         if os.getpid() != self._pid:
             return
-        self._stopping = True
+        self._abandoned = self._stopping = True
         self.wake()
 
     def drain(self) -> None:
@@ -225,6 +229,7 @@ class Manager:
         self._sources = {}
         self._engine.stop()
         self._pause_seen.put(None)
+        _close(self.outlets if self._abandoned else {}, "next: the map was dropped")  # for inputs that read its own tasks
 
     def crash(self, error: BaseException) -> None:
         """The run can't go on: nobody may be left waiting for it."""

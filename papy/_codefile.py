@@ -148,7 +148,9 @@ class _Writer:
 
     def _said(self, given: dict[str, Any], usual: dict[str, Any]) -> str:
         """Arguments, without those that need not be said."""
-        said = {name: value for name, value in given.items() if value != usual[name] or type(value) is not type(usual[name])}
+        said = {
+            name: value for name, value in given.items() if value != usual[name] or type(value) is not type(usual[name])
+        }
         return self._source.arguments((), said)
 
 

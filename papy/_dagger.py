@@ -9,6 +9,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, ClassVar, Final
 
+from numap import StateError
 from papy._caretaker import Caretaker
 from papy._errors import POLICIES, DaggerError, PiperError
 from papy._flow import Source
@@ -256,7 +257,7 @@ class Dagger(PiperGraph):
 
         Raises:
             DaggerError: If the run can't be started (see `start`), an input raised (this is the ``__cause__``), or
-                inputs are of unequal length.
+                inputs are of unequal length, or one output gives more results than another.
             PiperError: If an item failed, where ``on_error="raise"``.
         """
         return self._results("results", datas, on_error, retries)
@@ -265,13 +266,16 @@ class Dagger(PiperGraph):
         self, call: str, datas: Iterable[Iterable[Any]], on_error: str | None, retries: int | None
     ) -> Generator[Any, None, None]:
         run = self._begin(call, datas, on_error, retries)
+        single = len(run.outputs) == 1
         try:
-            rows = run.rows()
-            single = len(run.outputs) == 1
-            for row in rows:
+            for row in run.rows():
                 yield row if single else tuple(row)
                 if run.over:
-                    raise self._error(f"{self._who} was stopped while its results were read")
+                    break
+            if run.over:
+                raise self._stopped()
+        except StateError as error:  # of an IMap that was stopped while we waited for it
+            raise (self._stopped() if run.over else error) from None
         finally:
             self._end(run)
 
@@ -296,9 +300,11 @@ class Dagger(PiperGraph):
         began = perf_counter()
         run = self._begin("run(datas)", datas, on_error, retries)
         try:
-            deque(run.rows(), maxlen=0)
+            deque(run.rows(dropped=True), maxlen=0)
             if run.over:
-                raise self._error(f"{self._who} was stopped while it ran")
+                raise self._stopped()
+        except StateError as error:
+            raise (self._stopped() if run.over else error) from None
         finally:
             self._end(run)
         return run.statistics(perf_counter() - began)
@@ -307,6 +313,9 @@ class Dagger(PiperGraph):
         """Stop this run, and not one that was started since."""
         if self._run is run:
             self.stop()
+
+    def _stopped(self) -> Exception:
+        return self._error(f"{self._who} was stopped while its results were read")
 
     def _changing(self) -> None:
         self._allowed("change")

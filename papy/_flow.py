@@ -7,7 +7,6 @@ a `PiperError` as the item, and raise only what ends them. `items_of` makes the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from threading import Event
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +19,6 @@ __all__ = [
     "Chain",
     "Data",
     "Evaluator",
-    "InStep",
     "Late",
     "Link",
     "Source",
@@ -275,11 +273,12 @@ class Tap(Steady):
         started: Set when ``items`` has been, or never will be.
     """
 
-    __slots__ = ("_started", "items")
+    __slots__ = ("_started", "ended", "items")
 
     def __init__(self, started: Event) -> None:
         super().__init__()
         self._started = started
+        self.ended = False
         self.items: Iterator[Any] = iter(())
 
     def _reads(self) -> Sequence[object]:
@@ -290,45 +289,8 @@ class Tap(Steady):
         items = self.items
         for self._held in items:
             return
+        self.ended = True
         raise StopIteration
-
-
-class InStep(Steady):
-    """Rows with one item of each stream; a `DaggerError` names the stream that ends before the others.
-
-    Args:
-        streams: What to read.
-        names: What to call each in the error.
-        where: Who reads them, for the error.
-    """
-
-    __slots__ = ("_cells", "_names", "_streams", "_where")
-
-    def __init__(self, streams: Sequence[Iterator[Any]], names: Sequence[str], where: str) -> None:
-        super().__init__()
-        self._streams = streams
-        self._names = names
-        self._where = where
-        self._cells: list[list[Any]] = [[] for _ in streams]
-
-    def _reads(self) -> Sequence[object]:
-        return self._streams
-
-    def _pull(self) -> None:
-        for cell, stream in zip(self._cells, self._streams, strict=True):
-            if not cell:  # else it was taken before an interrupt
-                cell.extend(islice(stream, 1))
-        ended = [name for name, cell in zip(self._names, self._cells, strict=True) if not cell]
-        if len(ended) == len(self._cells):
-            raise StopIteration
-        if ended:
-            longer = [name for name, cell in zip(self._names, self._cells, strict=True) if cell]
-            ends, goes = " and ".join(ended), " and ".join(longer)
-            raise DaggerError(f"{self._where}: {ends} ended after {self._index} items, {goes} go on")
-        row = [cell[0] for cell in self._cells]
-        fresh: list[list[Any]] = [[] for _ in self._cells]
-        self._held = row
-        self._cells = fresh
 
 
 def items_of(source: Source) -> Iterator[Any]:

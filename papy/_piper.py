@@ -129,12 +129,12 @@ class Piper(Settings):
     @property
     def started(self) -> bool:
         """Whether it runs; it still does when it has given its last result, until it is stopped."""
-        return self._state in ("started", "finished")
+        return self._current() in ("started", "finished")
 
     @property
     def finished(self) -> bool:
         """Whether it has given its last result."""
-        return self._state == "finished"
+        return self._current() == "finished"
 
     @property
     def inbox(self) -> tuple[Iterable[Any], ...]:
@@ -293,7 +293,12 @@ class Piper(Settings):
         """The state that a call leads to; PiperError if it is not allowed now."""
         if self._owned and call not in ("next", "finish"):
             raise PiperError(f"{self.name}: {call} is not possible: it is in a running Dagger already")
-        return _move(self.name, self._state, call)
+        return _move(self.name, self._current(), call)
+
+    def _current(self) -> str:
+        if self._state == "started" and self._taps and all(tap.ended for tap in self._taps):
+            self._state = "finished"  # those that read it are at its end
+        return self._state
 
     def _tap(self) -> Source:
         """What one more consumer reads, who will be connected."""
@@ -315,7 +320,7 @@ class Piper(Settings):
     def _let_go(self) -> None:
         if self._run is not None:
             self._run.started.set()  # who waits for it finds nothing
-        self._wiring = Wiring(results=self._wiring.results)
+        self._wiring = Wiring(results=self._wiring.results, stride=self._wiring.stride)
         self._run = None
         self._ups = self._taps = ()
         self._items = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from os import PathLike
 from time import perf_counter, time
 from typing import Any, ClassVar, Final, overload
@@ -113,8 +114,13 @@ class Plumber(Dagger):
             run = self._begin("start", datas, on_error, retries)
             self._began, self._timer, self._seconds = time(), perf_counter(), None
             try:
-                driver = self._driver = Driver(run.rows(), run.close)
+                # At its end nobody has to take care any more: an error that ended it leads to whoever was told of it,
+                # and a thread that held the error would hold them, too.
+                ends = ExitStack()
+                driver = self._driver = Driver(run.rows(dropped=True), ends.close)
                 self._caretaker = Caretaker(self, driver.stop, run.close)
+                ends.callback(self._caretaker.release)
+                ends.callback(run.close)
             except BaseException:
                 self.stop()
                 raise

@@ -10,7 +10,7 @@ from typing import Any, Final
 from papy._errors import PiperError, duplicate, failures_in, origins, policy_of
 from papy._flow import NOTHING, Steady
 
-__all__ = ["Column", "Report", "Results", "admitted"]
+__all__ = ["Report", "Results", "admitted"]
 
 # The failures that are kept: enough to see what goes wrong, and a run that never ends needs no more memory for them.
 DEAD_LETTERS: Final = 1000
@@ -129,23 +129,3 @@ class Results(Steady):
                 self._taken = NOTHING
                 raise
             self._taken = NOTHING
-
-
-class Column(Steady):
-    """One output of rows."""
-
-    __slots__ = ("_items", "_place")
-
-    def __init__(self, rows: Iterator[Any], place: int) -> None:
-        super().__init__()
-        self._items = rows
-        self._place = place
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
-
-    def _pull(self) -> None:
-        for row in self._items:
-            self._held = row[self._place]
-            return
-        raise StopIteration

@@ -6,16 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
+from math import gcd, lcm
 from threading import Lock
 from typing import Any
 
 from numap import IMap
 from papy._errors import DaggerError, PiperError
-from papy._flow import InStep, Source, items_of
+from papy._flow import Source, items_of
 from papy._piper import Piper, branches
 from papy._pipes import PiperGraph
 from papy._public import public
-from papy._results import Column, Results, admitted
+from papy._results import Results, admitted
+from papy._rows import Column, InStep, Shares
 from papy._running import end_of
 from papy._wiring import Run
 
@@ -74,7 +76,10 @@ class GraphRun:
         self._undo = ExitStack()
         self._closing = Lock()
         self.over = False
-        self._rates = _rates(graph, self._pipers)
+        self._rates, self._ends = _rates(graph, self._pipers)
+        self._shares = _shares(graph, self._pipers, self.outputs)
+        self._inputs = [{piper, *graph.deep_nodes(piper)} & set(graph.get_inputs()) for piper in self.outputs]
+        self._shared: Shares | None = None
         self._behind = {piper: frozenset(graph[piper]) for piper in self._pipers}
         with ExitStack() as undo:
             # What runs for the pipers outside of here ends with the run; behind the IMaps, or a thread would start the next.
@@ -123,10 +128,28 @@ class GraphRun:
             self._undo.close()
             self._streams, self._sources = [], []
 
-    def rows(self) -> Iterator[Any]:
-        """What comes out: of one output its items, of several rows with one item of each."""
+    def rows(self, dropped: bool = False) -> Iterator[Any]:
+        """What comes out: of one output its items, of several rows with one item of each.
+
+        Args:
+            dropped: Nobody looks at them. Then there may be more results of one output than of another, and a row has
+                more of these.
+
+        Raises:
+            DaggerError: If the results of outputs don't belong together, as there are more of one than of another.
+        """
         if len(self._streams) == 1:
             return admitted(self._streams[0], False, self.report)
+        if dropped and len(set(self._shares)) > 1:
+            self._shared = Shares(self._streams, self._shares)
+            return admitted(self._shared, True, self.report)
+        for place, share in enumerate(self._shares):
+            for other in range(place):
+                if share != self._shares[other] and self._inputs[place] & self._inputs[other]:
+                    raise DaggerError(
+                        f"for each {self._shares[other]} results of {self.outputs[other].name} there are {share} of "
+                        f"{self.outputs[place].name} (produce, consume), so they make no tuples; read them one by one"
+                    )
         return admitted(self._in_step(), True, self.report)
 
     def _in_step(self) -> InStep:
@@ -146,6 +169,9 @@ class GraphRun:
         report = self.report
         rows = report.results + report.skipped
         evaluated = dict.fromkeys(self._pipers, rows)
+        if self._shared is not None:
+            given = dict(zip(self.outputs, self._shared.counts, strict=True))
+            evaluated = {piper: given[self._ends[piper]] for piper in self._pipers}
         for numbers, times in dict(report.rows).items():  # it may grow while we look at it
             passed: set[Piper] = {piper for piper in self._pipers if piper.number in numbers}
             for piper in self._pipers:
@@ -161,16 +187,30 @@ class GraphRun:
         )  # fmt: skip
 
 
-def _rates(graph: PiperGraph, pipers: list[Piper]) -> dict[Piper, tuple[int, int]]:
-    """How many calls of each piper one row of results takes: so many for so many rows."""
+def _rates(graph: PiperGraph, pipers: list[Piper]) -> tuple[dict[Piper, tuple[int, int]], dict[Piper, Piper]]:
+    """How many calls of each piper there are for how many results of an output, and of which one."""
     rates: dict[Piper, tuple[int, int]] = {}
+    ends: dict[Piper, Piper] = {}
     for piper in reversed(pipers):
-        calls, rows = 1, 1
+        calls, results = 1, 1
+        ends[piper] = piper
         for down, _ in graph.incoming_edges(piper)[:1]:
-            calls, rows = rates[down]
+            calls, results = rates[down]
             calls *= down.consume
-        rates[piper] = calls, rows * piper.produce
-    return rates
+            ends[piper] = ends[down]
+        rates[piper] = calls, results * piper.produce
+    return rates, ends
+
+
+def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> list[int]:
+    """How many results of each output there are for the same number of items of the inputs."""
+    given: dict[Piper, tuple[int, int]] = {}
+    for piper in pipers:
+        results, items = next((given[up] for up in graph[piper]), (1, 1))
+        given[piper] = results * piper.produce, items * piper.consume
+    least = lcm(*(given[piper][1] for piper in outputs))
+    shares = [given[piper][0] * least // given[piper][1] for piper in outputs]
+    return [share // gcd(*shares) for share in shares]
 
 
 def data_sources(inputs: list[Piper], datas: Iterable[Iterable[Any]]) -> dict[Piper, Source]:

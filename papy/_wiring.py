@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from numap import IMap, StateError, TaskIterator, join
 from papy._call import PiperCall
 from papy._errors import POLICIES, PiperError
-from papy._flow import Chain, Evaluator, InStep, Late, Link, Source, Steady, Values, items_of
+from papy._flow import Chain, Evaluator, Late, Link, Source, Steady, Values, items_of
 from papy._results import Report
 from papy._rounds import Blocks, expand, regroup
+from papy._rows import InStep
 from papy._settings import Settings
 
 __all__ = ["Run", "Wiring", "keep_order", "wire"]
@@ -46,20 +47,21 @@ class Wiring(NamedTuple):
         output: What it gives; None: it is not connected.
         task: The task of its IMap, if there is one.
         results: Gives the results that were tracked, by the index of their call.
+        stride: How many items are taken in one go.
     """
 
     sources: tuple[Source, ...] = ()
     output: Source | None = None
     task: TaskIterator[Any] | None = None
     results: Callable[[], Mapping[int, Any]] = dict
+    stride: int = 1
 
     def tracked(self, spawn: int) -> list[dict[int, Any]]:
         """The tracked results, one dictionary for each spawn: they take turns in strides."""
         found: list[dict[int, Any]] = [{} for _ in range(spawn)]
-        stride = 1 if self.output is None else self.output.stride
         for index, result in list(self.results().items()):
-            turn, place = divmod(index, stride)
-            found[turn % spawn][turn // spawn * stride + place] = result
+            turn, place = divmod(index, self.stride)
+            found[turn % spawn][turn // spawn * self.stride + place] = result
         return found
 
 
@@ -94,7 +96,7 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
         turn = partial(expand, produce=settings.produce, stride=stride, width=settings.spawn, repeat=settings.repeat)
         stream = Blocks(items_of(Source(stream, settings.name, maker)), settings.spawn * stride, turn)
     output = Source(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap)
-    return Wiring(sources, output, task, results)
+    return Wiring(sources, output, task, results, stride)
 
 
 def keep_order(task: TaskIterator[Any]) -> None:

@@ -31,7 +31,7 @@ LAYERS = {
         _public
         _errors _running graph
         _worker _call
-        _settings _flow _rounds _results
+        _settings _flow _rounds _rows _results
         _wiring _piper
         _pipes _run
         _caretaker _dagger

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from typing import Any
 
@@ -19,6 +20,14 @@ def total(inbox: list[int]) -> int:
     return sum(inbox)
 
 
+def same(x: Any) -> Any:
+    return x
+
+
+def gates(number: int) -> list[threading.Event]:
+    return [threading.Event() for _ in range(number)]
+
+
 def double(x: int) -> int:
     return 2 * x
 
@@ -29,6 +38,12 @@ def increment(x: int) -> int:
 
 def inverse(x: float) -> float:
     return 1 / x
+
+
+def unless_half(x: float) -> float:
+    if x == 0.5:
+        raise ValueError("half")
+    return x
 
 
 def pair(*inbox: Any) -> tuple[Any, ...]:

@@ -1,0 +1,191 @@
+"""Plumber.save and load: the same pipeline in a fresh interpreter, readable, and a clear error for what can't be written."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from numap import IMap
+from papy import Piper, Plumber, PlumberError, Worker
+from tests.papy import saved_program, work
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def python(code: str, *args: str, folder: Path | None = None) -> str:
+    """Run a program in a fresh interpreter, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *args],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=folder or ROOT, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def described(plumber: Plumber) -> list[Any]:
+    """Everything that makes a pipeline, in plain values."""
+    options = "consume produce spawn timeout debug track repeat unpack on_error retries".split()
+    names = {piper: place for place, piper in enumerate(plumber)}
+    pools: list[Any] = []
+    found: list[Any] = [plumber.on_error, plumber.retries]
+    for piper in plumber:
+        if piper.imap is not None and piper.imap not in pools:
+            pools.append(piper.imap)
+        pool = None if piper.imap is None else (pools.index(piper.imap), piper.imap.options)
+        name = piper.name if piper.name != f"piper_{piper.number}" else None
+        ups = [names[up] for up in plumber.inbox_order(piper)]
+        steps = [(step.function.__class__, step.args, step.kwargs, step.unpack) for step in piper.worker.steps]
+        said = {option: getattr(piper, option) for option in options}
+        found.append((name, said, plumber[piper].branch, plumber[piper].xtra, pool, ups, piper.worker.name, steps))
+    return found
+
+
+def test_a_main_program_saved_and_loaded_in_a_fresh_interpreter(tmp_path: Path) -> None:
+    path, again = tmp_path / "pipeline.py", tmp_path / "again.py"
+    program = str(ROOT / "tests" / "papy" / "saved_program.py")
+    done = subprocess.run(
+        [sys.executable, program, str(path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    loaded = python(
+        """
+        import sys
+        from papy import Plumber
+        plumber = Plumber()
+        plumber.load(sys.argv[1])
+        plumber.save(sys.argv[2])
+        print(plumber.run([[[1, 2]], [4.0]]).results, [piper.worker.name for piper in plumber.get_outputs()])
+        """,
+        str(path), str(again), folder=tmp_path,
+    )  # fmt: skip
+    assert loaded == done.stdout
+    assert path.read_text() == again.read_text()
+    assert "def second(x: float, power: float) -> Point:" in path.read_text()
+
+
+def test_every_option_comes_back(tmp_path: Path) -> None:
+    plumber, loaded = saved_program.pipeline(), Plumber()
+    plumber.save(tmp_path / "p.py")
+    loaded.load(tmp_path / "p.py")
+    assert described(loaded) == described(plumber)
+    assert "import tests.papy.saved_program" in (tmp_path / "p.py").read_text()
+
+
+def test_loading_adds(tmp_path: Path) -> None:
+    plumber = Plumber(pipes=[(work.total, work.total)])
+    plumber.save(tmp_path / "p.py")
+    plumber.load(tmp_path / "p.py")
+    assert len(plumber) == 4 and plumber.run([[1], [2]]).results == 1
+
+
+def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "p.q.py"
+    Plumber(pipers=[Piper(abs, unpack=True)]).save(path)
+    for text in ("abs", "str"):
+        path.write_text(path.read_text().replace("abs", text))
+        loaded = Plumber()
+        loaded.load(path)
+        assert list(loaded.results([[-1]])) == [1 if text == "abs" else "-1"]
+
+
+def local() -> Any:
+    def inner(inbox: Any) -> Any:
+        return inbox
+
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("piper", "message"),
+    [
+        (lambda: Piper(lambda inbox: inbox), r"a lambda \(.*test_codefile.py, line \d+\) has no name .*; make it a def"),
+        (lambda: Piper(local()), "local.<locals>.inner .* is defined in a function"),
+        (lambda: Piper(functools.partial(work.tagged, tag=object())), "is no plain value"),
+        (lambda: Piper(work.total, branch=threading_lock()), "is no plain value"),
+        (lambda: Piper(work.total, IMap(worker_type="thread", initializer=lambda: None)), "a lambda"),
+        (lambda: Piper("abc".join), "built-in method join|no plain value|has no name"),
+    ],
+)
+def test_what_can_not_be_written(tmp_path: Path, piper: Any, message: str) -> None:
+    path = tmp_path / "p.py"
+    path.write_text("# the old one")
+    with pytest.raises(PlumberError, match=f"the pipeline can't be saved: .*({message})"):
+        Plumber(pipers=[piper()]).save(path)
+    assert path.read_text() == "# the old one" and list(tmp_path.iterdir()) == [path]
+
+
+def threading_lock() -> Any:
+    import threading
+
+    return threading.Lock()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", r"no function pipeline\(\)"),
+        ("def pipeline(:", "SyntaxError"),
+        ("raise OSError('gone')", "OSError: gone"),
+        ("def pipeline(): return 3", "TypeError"),
+        ("def pipeline(): return [3], None, []", "no Piper can be made of 3"),
+        ("def pipeline(): return [abs], None, [(len, len, 7)]", "no Piper"),
+        (None, "FileNotFoundError"),
+    ],
+)
+def test_what_can_not_be_read(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "p.py"
+    if text is not None:
+        path.write_text(text)
+    plumber = Plumber(pipers=[work.total])
+    modules = set(sys.modules)
+    with pytest.raises(PlumberError, match=message):
+        plumber.load(path)
+    assert len(plumber) == 1 and (set(sys.modules) <= modules or "pipeline" in str(text))
+    with pytest.raises(PlumberError, match=r"ending \.py"):
+        plumber.load(tmp_path / "p.txt")
+
+
+def test_loading_is_a_change(tmp_path: Path) -> None:
+    plumber = Plumber(pipers=[work.total])
+    plumber.save(tmp_path / "p.py")
+    with plumber:
+        plumber.start([[1]])
+        plumber.save(tmp_path / "p.py")
+        with pytest.raises(PlumberError, match="change is not possible while the Plumber is started"):
+            plumber.load(tmp_path / "p.py")
+
+
+def test_names_of_the_file_itself_are_refused(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from papy import Plumber, PlumberError
+        open("program.py", "w").write('''
+        import sys
+        from papy import Plumber, PlumberError
+        def pipers(inbox):
+            return inbox
+        try:
+            Plumber(pipers=[pipers]).save("p.py")
+        except PlumberError as error:
+            print(error)
+        '''.replace("\\n        ", "\\n"))
+        import runpy, subprocess
+        print(subprocess.run([sys.executable, "program.py"], capture_output=True, text=True).stdout)
+    """
+    assert "this name is needed for the file itself, rename what the program calls so: pipers" in python(
+        code, folder=tmp_path
+    )
+
+
+def test_worker_names_and_unpacking() -> None:
+    worker = Worker([Worker(work.total), Worker(str, unpack=True)], name="both")
+    assert worker.named == "both" and worker([[1], [2]][0]) == "1"
