@@ -245,6 +245,15 @@ def test_daggers_are_compared_by_identity() -> None:
     assert Dagger() != Dagger() and len({Dagger(), Dagger()}) == 2
 
 
+def test_children_come_after_parents() -> None:
+    a, b, c, d = pipers("abcd")
+    dagger = Dagger([d], pipes=[(a, b, c)])
+    assert dagger.children_after_parents(a, c) == 1 and dagger.children_after_parents(c, a) == -1
+    assert dagger.children_after_parents(a, d) == dagger.children_after_parents(b, b) == 0
+    with pytest.raises(DaggerError, match="not in this Dagger"):
+        dagger.children_after_parents(a, *pipers("x"))
+
+
 # the order of an inbox -----------------------------------------------------------
 
 

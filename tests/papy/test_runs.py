@@ -300,6 +300,51 @@ def test_start_read_stop(make: Make) -> None:
     assert list(dagger.results([[1], [2]])) == [(2, "2")]
 
 
+def test_connecting_by_hand(make: Make) -> None:
+    a, b = make(work.double), make(str)
+    dagger = Dagger([a, b])
+    with pytest.raises(DaggerError, match="for each of 2 inputs"):
+        dagger.connect()
+    with pytest.raises(DaggerError, match="for each of 2 inputs"):
+        dagger.connect_inputs([[1]])
+    for _ in range(2):
+        dagger.connect_inputs([[1, 2], [3, 4]])
+        dagger.connect()
+        assert a.connected and b.connected and not a.started
+        with pytest.raises(DaggerError, match="change is not possible while the Dagger is connected"):
+            dagger.add_piper(work.double)
+        dagger.start()
+        assert list(zip(a, b, strict=True)) == [(2, "3"), (4, "4")]
+        with pytest.raises(DaggerError, match="disconnect is not possible while the Dagger is running"):
+            dagger.disconnect()
+        dagger.disconnect(forced=True)
+        dagger.disconnect()
+        assert not a.connected
+    dagger.connect([[1], [2]])
+    with pytest.raises(DaggerError, match="the Dagger is connected: start it without arguments"):
+        dagger.start([[1], [2]])
+    dagger.stop()
+    dagger.connect_inputs([[1], [2]])
+    dagger.del_piper(b)
+    with pytest.raises(DaggerError, match="the inputs are others"):
+        dagger.start()
+    assert list(dagger.results([[5]])) == [10]
+
+
+def test_outputs_that_give_different_numbers(make: Make) -> None:
+    seen: list[Any] = []
+    root, once = make(work.double), make(seen.append)
+    twice = make(lambda x: (x, x), produce=2)
+    dagger = Dagger(pipes=[(root, once), (root, twice)])
+    with pytest.raises(DaggerError, match="they make no tuples"):
+        next(dagger.results([range(5)]))
+    done = dagger.run([range(5)])
+    assert seen == [0, 2, 4, 6, 8] and done.items == {root: 5, once: 5, twice: 5}
+    with dagger:
+        dagger.start([range(2)])
+        assert list(twice) == [0, 0, 2, 2] and len(list(once)) == 2
+
+
 def test_what_is_not_allowed_while_running(make: Make) -> None:
     a, b = make(work.double), make(work.double)
     dagger = Dagger(pipes=[(a, b)])
