@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import shutil
@@ -34,6 +35,8 @@ from papy.util._templates import CONFIGS, TEMPLATES
 from papy.util._workdir import work_directory
 
 __all__ = ["Program", "ScriptError", "get_config", "script", "write_template"]
+
+_log = logging.getLogger(__name__)
 
 _TAIL = 1 << 16  # bytes of standard output and error that an error holds: the ends, where the reason mostly is
 _SHOWN = 2000  # characters of these in its text
@@ -100,6 +103,8 @@ class Program:
 
     Raises:
         ValueError: If the arguments don't fit together.
+
+    The logger ``papy.util.script`` is told the command when it starts, at the level INFO.
 
     A call raises `ScriptError` if the program fails: it can't be started, its exit code isn't 0, its time is over, or an
     output is missing; and ValueError or TypeError if a port is not in the inbox, or the inbox is of another kind.
@@ -214,6 +219,7 @@ class Program:
             stdin = os.devnull if self.stdin is None else inputs[self.stdin]
             stack.enter_context(open(stdin, "rb"))  # one that can't be read is no fault of the program
             stdout, stderr = (stack.enter_context(open(name, "wb")) for name in logs)
+            _log.info("%s: %s", self.id, shlex.join(command))
             try:
                 outcome = _process.run(
                     command,

@@ -271,6 +271,14 @@ def test_an_input_that_is_not_there(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "out") == []
 
 
+def test_a_program_is_logged_when_it_starts(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "papy")
+    Program("count", ["wc", "-l", "{in.text}"], {}, dir=tmp_path)([text])
+    assert [(record.name, record.message) for record in caplog.records] == [
+        ("papy.util.script", f"count: wc -l '{text}'")
+    ]
+
+
 # when it ends --------------------------------------------------------------
 
 
@@ -424,7 +432,8 @@ def test_the_program_is_ended_by_a_signal(tmp_path: Path, text: str, kind: str, 
     numbers = pids(tmp_path)
     os.killpg(process.pid, number)
     out, error = process.communicate(timeout=30)
-    assert out == "" and process.returncode == -number
+    # CPython itself now and then ends with 1 after a KeyboardInterrupt, where there are threads.
+    assert out == "" and process.returncode in ((-number, 1) if number == signal.SIGINT else (-number,))
     assert error.count("KeyboardInterrupt") == (number == signal.SIGINT)
     wait_for(gone(numbers))
 
