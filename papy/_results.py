@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from _thread import allocate_lock
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from threading import RLock
 from typing import Any, Final
 
 from papy._errors import PiperError, duplicate, failures_in, origins, policy_of
@@ -96,8 +96,9 @@ class Results(Steady):
         self._report = report
         self._policies = policies
         self._taken: Any = NOTHING
-        # Users may read in several threads. It is not held while an item is given away.
-        self._lock = allocate_lock()
+        # Users may read in several threads. It is not held while an item is given away. Two interrupts in quick succession can
+        # leave it locked in CPython 3.10; then who was interrupted can still go on.
+        self._lock = RLock()
 
     def __next__(self) -> Any:
         while True:

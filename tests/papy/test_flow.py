@@ -43,7 +43,7 @@ def everything(stream: Iterator[Any]) -> tuple[list[Any], int]:
             raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     try:
         while True:
             try:
