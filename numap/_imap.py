@@ -439,10 +439,10 @@ class IMap(Reader[T]):
         """
         timeout_seconds("timeout", timeout)
         flag("block", block)
-        outlet = self._outlet_of(task)
-        # Whoever keeps an error that comes out of here must not keep the map with it.
-        del self
-        return outlet.take(timeout, block)
+        try:
+            return self._outlet_of(task).take(timeout, block)
+        finally:
+            del self  # whoever keeps an error must not keep the map; not sooner, as nobody else may hold it
 
     def _find_outlet(self) -> Outlet:
         return self._outlet_of(0)

@@ -10,6 +10,7 @@ import symtable
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
@@ -68,6 +69,9 @@ class Source:
             return f"{self.reference(kind)}[{value.name!r}]"
         if isinstance(value, PurePath):
             return f"{self.reference(kind)}({str(value)!r})"
+        if is_dataclass(value) and not isinstance(value, type):
+            given = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+            return f"{self.reference(kind)}({self.arguments((), given)})"
         return self.reference(value)
 
     def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

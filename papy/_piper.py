@@ -10,6 +10,7 @@ from papy._errors import PiperError
 from papy._flow import Source, Tap, items_of
 from papy._public import public
 from papy._results import Results
+from papy._running import end_of
 from papy._settings import Settings
 from papy._wiring import Run, Wiring, keep_order, wire
 
@@ -246,6 +247,7 @@ class Piper(Settings):
         state = self._allowed("stop(forced=True)" if forced else "stop")
         if self.imap is not None:
             self.imap.stop(ends)
+        end_of(self.worker.owners())
         self._items = None
         self._state = state
 

@@ -18,6 +18,7 @@ from papy._pipes import PiperGraph
 from papy._public import public
 from papy._results import Results, admitted
 from papy._rows import Column, InStep, Shares
+from papy._running import end_of
 from papy._wiring import Run
 
 __all__ = ["GraphRun", "RunStatistics", "data_sources"]
@@ -81,6 +82,8 @@ class GraphRun:
         self._shared: Shares | None = None
         self._behind = {piper: frozenset(graph[piper]) for piper in self._pipers}
         with ExitStack() as undo:
+            # What runs for the pipers outside of here ends with the run; behind the IMaps, or a thread would start the next.
+            undo.callback(end_of, [owner for piper in self._pipers for owner in piper.worker.owners()])
             given = self._connect(graph, datas, undo)
             undo.callback(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
             self._undo = undo.pop_all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -103,6 +103,13 @@ class Worker:
     def kwargs(self) -> tuple[dict[str, Any], ...]:
         """The constant keyword arguments of each function."""
         return tuple(step.kwargs for step in self._steps)
+
+    def owners(self) -> Iterator[object]:
+        """What a program that runs for this worker may be known by: its functions and their constant arguments."""
+        for step in self._steps:
+            yield step.function
+            yield from step.args
+            yield from step.kwargs.values()
 
     def __call__(self, inbox: Sequence[Any]) -> Any:
         """Evaluate the functions on an inbox.

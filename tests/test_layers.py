@@ -29,7 +29,7 @@ LAYERS = {
     """.split(),
     "papy": """
         _public
-        _errors graph
+        _errors _running graph
         _worker _call
         _settings _flow _rounds _rows _results
         _wiring _piper
@@ -38,6 +38,11 @@ LAYERS = {
         _expression _codefile
         _driver _plumber
         core __init__
+        util util._guard
+        util._passers util._coders util._streams util._offers util._items util._database
+        util.func
+        util._process util._ports util._templates util._workdir util.script
+        util.config
     """.split(),
 }
 # End of the order.

@@ -8,6 +8,7 @@ import multiprocessing
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -171,3 +172,30 @@ def test_several_consumers_all_see_the_end(engine: str) -> None:
         for thread in threads:
             thread.join(20)
         assert sorted(ends) == [[], [], [], [], [0.05]]
+
+
+@pytest.mark.parametrize("kind", ["default", "thread", "serial"])
+def test_a_map_that_nobody_else_holds(kind: str, tmp_path: Path) -> None:
+    """It is not dropped as long as its ``next`` waits, but then at once, also if the error is kept."""
+    (tmp_path / "marks").mkdir()
+    gate = tmp_path / "gate"
+    timer = threading.Timer(0.1, gate.touch)
+    timer.start()
+    # Not within the assert, which would hold it.
+    result = IMap(work.mark_and_wait, [5], (str(tmp_path / "marks"), str(gate)), **ENGINES[kind]).next(timeout=30)
+    assert result == 5
+    timer.join()
+
+
+@pytest.mark.parametrize("kind", ["default", "thread"])
+def test_an_error_of_next_does_not_keep_the_map(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "marks").mkdir()
+    gate = tmp_path / "gate"
+    imap = IMap(work.mark_and_wait, [5], (str(tmp_path / "marks"), str(gate)), **ENGINES[kind])
+    gone = weakref.ref(imap)
+    with pytest.raises(NextTimeout) as caught:
+        imap.next(timeout=0.01)
+    # Its traceback has our own frame, which lets go here.
+    del imap
+    assert gone() is None and caught.value is not None
+    gate.touch()

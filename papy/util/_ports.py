@@ -1,0 +1,99 @@
+"""Ports: which files a program reads and writes. Decides on names only; makes and runs nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+__all__ = ["environment", "filled", "input_paths", "named", "output_names"]
+
+# Nothing else in braces is touched: awk and shells need theirs.
+_PLACE = re.compile(r"\{(?:(in|out|params)\.([\w-]+)|args)\}")
+
+
+def named(words: Sequence[str], kind: str) -> list[str]:
+    """The names of one kind (in, out, params) for which there are places in a command, each once.
+
+    >>> named(["sort", "{in.left}", "{in.right}", "--output={out.both}", "{in.left}"], "in")
+    ['left', 'right']
+    """
+    found = [match[2] for word in words for match in _PLACE.finditer(word) if match[1] == kind]
+    return list(dict.fromkeys(found))
+
+
+def filled(word: str, values: Mapping[str, Mapping[str, Any]], args: str) -> str:
+    """One word of a command with values in its places, and the path of the file of arguments for ``{args}``.
+
+    >>> filled("{in.a}:{params.n}", {"in": {"a": "a.txt"}, "params": {"n": 3}}, "")
+    'a.txt:3'
+    """
+    return _PLACE.sub(lambda match: args if match[1] is None else str(values[match[1]][match[2]]), word)
+
+
+def input_paths(inbox: Sequence[Any], ports: Sequence[str]) -> dict[str, str]:
+    """Find the file for each input port in an inbox.
+
+    Args:
+        inbox: Dictionaries from ports to paths: each port is taken from the first that has it. A path that comes alone
+            is meant for the only port.
+        ports: The input ports.
+
+    Raises:
+        ValueError: If there is none for one of the ports.
+        TypeError: If there is something else in the inbox.
+
+    >>> input_paths([{"a": "1.txt"}, {"a": "2.txt", "b": "3.txt"}], ["a", "b"])
+    {'a': '1.txt', 'b': '3.txt'}
+    """
+    found: dict[str, str] = {}
+    for item in inbox if ports else ():
+        if isinstance(item, (str, os.PathLike)) and len(ports) == 1:
+            item = {ports[0]: item}
+        if not isinstance(item, Mapping):
+            raise TypeError(f"a dictionary from ports to paths is needed, got {item!r:.60}")
+        for port in ports:
+            if port in item:
+                found.setdefault(port, os.fspath(item[port]))
+    missing = [port for port in ports if port not in found]
+    if missing:
+        offered = sorted({str(port) for item in inbox if isinstance(item, Mapping) for port in item})
+        raise ValueError(f"not all input ports are connected: no {', '.join(missing)} in {', '.join(offered) or 'it'}")
+    return {port: found[port] for port in ports}
+
+
+def output_names(
+    identity: str, inputs: Mapping[str, str], outputs: Mapping[str, str], inbox: Sequence[Any]
+) -> dict[str, str]:
+    """Name the file for each output port: ``<stem>_<id>-<port>.<extension>``.
+
+    The stem is that of the input with the port's own name; then the port is not repeated in the name. Otherwise it is
+    that of the first input, and without inputs the first item of the inbox itself.
+
+    >>> output_names("sh", {"text": "in/greeting.txt"}, {"count": "num", "text": ""}, [])
+    {'count': 'greeting_sh-count.num', 'text': 'greeting_sh'}
+    """
+    first = next(iter(inputs.values()), None)
+    names = {}
+    for port, extension in outputs.items():
+        path = inputs.get(port, first)
+        stem = re.sub(r"\W+", "_", str(inbox[0] if inbox else "")) if path is None else PurePath(path).stem
+        name = f"{stem}_{identity}" if port in inputs else f"{stem}_{identity}-{port}"
+        names[port] = f"{name}.{extension}" if extension else name
+    return names
+
+
+def environment(values: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The same for programs that read no JSON: ``PAPY_IN_<port>``, ``PAPY_OUT_<port>``, ``PAPY_PARAM_<name>``.
+
+    >>> environment({"in": {"a-b": "a.txt"}, "out": {}, "params": {"n": 3}})
+    {'PAPY_IN_a_b': 'a.txt', 'PAPY_PARAM_n': '3'}
+    """
+    kinds = {"in": "IN", "out": "OUT", "params": "PARAM"}
+    return {
+        f"PAPY_{kinds[kind]}_{re.sub(r'[^0-9A-Za-z_]', '_', name)}": str(value)
+        for kind, named_values in values.items()
+        for name, value in named_values.items()
+    }

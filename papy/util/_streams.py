@@ -1,0 +1,185 @@
+"""Items in files, one behind the other: as text between delimiters, as pickles, as lines.
+
+A *handle* is an open file, which stays open, or the path of a file, which is opened and closed again.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from threading import Event
+from typing import IO, Any, AnyStr
+
+__all__ = ["dump_pickle_stream", "dump_stream", "load_pickle_stream", "load_stream", "make_lines"]
+
+_Path = str | os.PathLike[str]
+
+
+def dump_stream(inbox: Sequence[Any], handle: IO[str] | _Path, delimiter: str | None = None) -> Any:
+    """Write the first item of the inbox, a string, and a line with the delimiter to a stream of items.
+
+    Use it in a linear piper: several workers would write into each other's items, and an open file doesn't travel to a
+    worker process.
+
+    Args:
+        inbox: The item.
+        handle: A file that is open for writing text, or a path to append to.
+        delimiter: A line that stands in no item; None: an empty line.
+
+    Returns:
+        The name of the file; None if it has none.
+
+    Raises:
+        ValueError: If the delimiter is a line of the item (an empty line at its end is one, too), or has several lines.
+            Nothing is written.
+
+    >>> from io import StringIO
+    >>> stream = StringIO()
+    >>> for item in ("one", "two\\nlines"):
+    ...     dump_stream([item], stream, "//")
+    >>> stream.getvalue()
+    'one\\n//\\ntwo\\nlines\\n//\\n'
+    >>> stream = StringIO(stream.getvalue())
+    >>> list(load_stream(stream, "//"))
+    ['one', 'two\\nlines']
+    """
+    item, line = inbox[0], _line(delimiter)
+    if line in item.split("\n"):
+        raise ValueError(f"delimiter: the item {item[:60]!r} holds the line {line!r}; choose one that is in no item")
+    with _opened(handle, "a", newline="\n") as file:
+        file.write(f"{item}\n{line}\n")
+        return getattr(file, "name", None)
+
+
+def load_stream(handle: IO[str] | _Path, delimiter: str | None = None) -> Iterator[str]:
+    """Read what `dump_stream` wrote, item by item; what follows the last delimiter is an item, too.
+
+    Args:
+        handle: A file that is open for reading text, or a path. The file is opened at the first ``next``, and closed at
+            the end or when the iterator is closed or dropped.
+        delimiter: The line between the items; None: an empty line.
+    """
+    line = _line(delimiter) + "\n"
+    with _opened(handle, "r", newline="\n") as file:
+        item: list[str] = []
+        for text in file:
+            if text != line:
+                item.append(text)
+                continue
+            # Its last line end belongs to the delimiter.
+            yield "".join(item)[:-1]
+            item = []
+        if item:
+            yield "".join(item).removesuffix("\n")
+
+
+def dump_pickle_stream(inbox: Sequence[Any], handle: IO[bytes] | _Path) -> None:
+    """Write the first item of the inbox to a stream of pickles.
+
+    Use it in a linear piper, like `dump_stream`.
+
+    Args:
+        inbox: The item.
+        handle: A file that is open for writing bytes, or a path to append to.
+
+    >>> from io import BytesIO
+    >>> stream = BytesIO()
+    >>> dump_pickle_stream([{"a": 1}], stream)
+    >>> dump_pickle_stream([(2, None)], stream)
+    >>> stream = BytesIO(stream.getvalue())
+    >>> list(load_pickle_stream(stream))
+    [{'a': 1}, (2, None)]
+    """
+    # In one write: an item that can't be pickled leaves nothing in the file.
+    data = pickle.dumps(inbox[0], pickle.HIGHEST_PROTOCOL)
+    with _opened(handle, "ab") as file:
+        file.write(data)
+
+
+def load_pickle_stream(handle: IO[bytes] | _Path) -> Iterator[Any]:
+    """Read a stream of pickles, item by item.
+
+    A pickle can run any code when it is opened: see `pickle_loads`.
+
+    Args:
+        handle: A file that is open for reading bytes, or a path; see `load_stream`.
+
+    Raises:
+        EOFError, pickle.UnpicklingError: If the stream ends within an item, or is no stream of pickles.
+    """
+    with _opened(handle, "rb") as file:
+        while first := file.read(1):
+            try:
+                item = pickle.Unpickler(_PutBack(first, file)).load()
+            except EOFError as error:
+                raise EOFError("the stream of pickles ends within an item") from error
+            yield item
+
+
+def make_lines(
+    handle: IO[AnyStr] | _Path, follow: bool = False, wait: float = 0.1, *, stop: Event | None = None
+) -> Iterator[AnyStr]:
+    """Read a file line by line, with the line ends; if wanted also what is appended to it later.
+
+    Args:
+        handle: A file that is open for reading text or bytes, or the path of a text file; see `load_stream`.
+        follow: At the end of the file wait for more, for ever or until ``stop`` is set. A line is given when it is
+            whole.
+        wait: Seconds between two looks at a file that is followed: systems don't tell when a file grows.
+        stop: Ends the following; the rest of the file is read before, and may end with an incomplete line.
+
+    >>> from io import StringIO
+    >>> file = StringIO("one\\ntwo")
+    >>> list(make_lines(file))
+    ['one\\n', 'two']
+    """
+    ended = Event() if stop is None else stop
+    with _opened(handle, "r") as file:
+        part = file.read(0)
+        end: Any = b"\n" if isinstance(part, bytes) else "\n"
+        last = not follow
+        while True:
+            text = file.readline()
+            part += text
+            if text and not last and not part.endswith(end):
+                continue  # what was written so far of a line
+            if part and (last or part.endswith(end)):
+                yield part
+                part = file.read(0)
+            elif last:
+                return
+            else:
+                # One more look after the stop: what was written before it is there by now.
+                last = ended.wait(wait)
+
+
+class _PutBack:
+    """A file of bytes of which one has been read already, as pickle reads it."""
+
+    def __init__(self, first: bytes, file: IO[bytes]) -> None:
+        self._first = first
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        first, self._first = self._first[:size], self._first[size:]
+        return first + self._file.read(size - len(first))
+
+    def readline(self) -> bytes:
+        first, self._first = self._first, b""
+        return first if first == b"\n" else first + self._file.readline()
+
+
+def _line(delimiter: str | None) -> str:
+    line = "" if delimiter is None else delimiter
+    if "\n" in line:
+        raise ValueError(f"delimiter: one line is needed, got {line!r}")
+    return line
+
+
+def _opened(handle: Any, mode: str, **options: Any) -> Any:
+    """A context with the file: one that was open stays so."""
+    if isinstance(handle, (str, os.PathLike)):
+        return open(handle, mode, **options, encoding=None if "b" in mode else "utf-8")
+    return nullcontext(handle)

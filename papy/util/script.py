@@ -1,0 +1,341 @@
+"""External programs as nodes of a pipeline: each item is a dictionary from ports to files.
+
+>>> import tempfile, pathlib
+>>> from papy import Dagger, Piper
+>>> directory = tempfile.TemporaryDirectory()
+>>> text = pathlib.Path(directory.name, "fruit.txt")
+>>> _ = text.write_text("pear\\napple\\npear\\n")
+>>> sort = Program("sort", ["sort", "-o", "{out.lines}", "{in.lines}"], {"lines": "txt"}, dir=directory.name)
+>>> unique = Program("uniq", ["uniq", "-c"], {"counts": "txt"}, dir=directory.name, stdin="lines", stdout="counts")
+>>> (result,) = Dagger(pipes=[(sort, unique)]).results([[{"lines": text}]])
+>>> pathlib.Path(result["counts"]).name
+'fruit_sort_uniq-counts.txt'
+>>> print(pathlib.Path(result["counts"]).read_text(), end="")
+      1 apple
+      2 pear
+>>> directory.cleanup()
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from papy._running import Running
+from papy.util import _process
+from papy.util._ports import environment, filled, input_paths, named, output_names
+from papy.util._templates import CONFIGS, TEMPLATES
+from papy.util._workdir import work_directory
+
+__all__ = ["Program", "ScriptError", "get_config", "script", "write_template"]
+
+_log = logging.getLogger(__name__)
+
+_TAIL = 1 << 16  # bytes of standard output and error that an error holds: the ends, where the reason mostly is
+_SHOWN = 2000  # characters of these in its text
+
+_KEYS = frozenset(
+    "id evaluator preamble dir executable script args in out params stdin stdout timeout env cwd resume".split()
+)
+
+
+class ScriptError(Exception):
+    """A program failed; ``args`` are its id, what happened in words, exit code, standard output and standard error.
+
+    Attributes:
+        script: The id.
+        code: The exit code, below 0 the number of the signal that killed it; None: it was not started, or was ended by
+            us.
+        stdout: The end of what it wrote to standard output, unless that is a port.
+        stderr: The end of what it wrote to standard error.
+    """
+
+    def __init__(self, script: str, why: str, code: int | None = None, stdout: str = "", stderr: str = "") -> None:
+        super().__init__(script, why, code, stdout, stderr)
+        self.script = script
+        self.code = code
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def __str__(self) -> str:
+        said = (self.stderr.strip() or self.stdout.strip())[-_SHOWN:]
+        return f"{self.args[0]} {self.args[1]}" + (f"; it said:\n{said}" if said else "")
+
+
+@dataclass(frozen=True)
+class Program:
+    """An external program as a worker function: files in, files out.
+
+    Its item, or each item of its inbox, is a dictionary from ports to paths, and so is its result. A program with one
+    input port also takes a path as it is.
+
+    Outputs are made in a hidden directory and moved to their places when the program was successful: what is there is
+    complete. They are named ``<dir>/<stem of the input>_<id>-<port>.<extension>``, without the port if an
+    input has the same; so the stems of all items have to differ.
+
+    The program is given its files by the words of its command, by an optional file in JSON, and by environment
+    variables. It runs in a session of its own. It and all that it leaves there are killed when its time is over, when the
+    worker or the program that runs the pipeline ends, for whatever reason, and when the run is stopped.
+
+    Args:
+        id: Names the program in files and errors.
+        command: The program and its arguments; no shell is involved. In each word ``{in.<port>}``, ``{out.<port>}`` and
+            ``{params.<name>}`` stand for a path or a value, and ``{args}`` for the path of a JSON file
+            ``{"params": {...}, "in": {...}, "out": {...}}``. The same is in the environment:
+            ``PAPY_IN_<port>``, ``PAPY_OUT_<port>``, ``PAPY_PARAM_<name>``.
+        outputs: The output ports, each with the extension of its file.
+        inputs: The input ports; None: those that ``command`` and ``stdin`` name.
+        dir: Where the outputs go; it is made where it is missing.
+        params: Parameters: anything that JSON can hold.
+        stdin: The input port that it reads as its standard input; None: that is empty.
+        stdout: The output port that is made of its standard output.
+        timeout: Seconds it may run.
+        env: Environment variables for it, besides those that are there.
+        cwd: The directory it runs in; None: that of the worker.
+        resume: Do nothing where all outputs are there, and none is older than an input.
+
+    Raises:
+        ValueError: If the arguments don't fit together.
+
+    The logger ``papy.util.script`` is told the command when it starts, at the level INFO.
+
+    A call raises `ScriptError` if the program fails: it can't be started, its exit code isn't 0, its time is over, or an
+    output is missing; and ValueError or TypeError if a port is not in the inbox, or the inbox is of another kind.
+    """
+
+    id: str
+    command: Sequence[str]
+    outputs: Mapping[str, str]
+    inputs: Sequence[str] | None = None
+    dir: str | os.PathLike[str] = field(default=".", kw_only=True)
+    params: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    stdin: str | None = field(default=None, kw_only=True)
+    stdout: str | None = field(default=None, kw_only=True)
+    timeout: float | None = field(default=None, kw_only=True)
+    env: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    cwd: str | os.PathLike[str] | None = field(default=None, kw_only=True)
+    resume: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.command, str) or not self.command:
+            raise ValueError(f"command: a list with a program and its arguments is needed, got {self.command!r}")
+        for name in (self.id, *self.outputs, *self.outputs.values()):
+            if os.path.basename(name) != name:
+                raise ValueError(f"id and outputs: parts of the name of a file are needed, got {name!r}")
+        command = [os.fspath(word) for word in self.command]
+        used = named(command, "in")
+        standard = [] if self.stdin is None else [self.stdin]
+        inputs = list(dict.fromkeys(used + standard) if self.inputs is None else self.inputs)
+        plain = {
+            "command": command,
+            "inputs": inputs,
+            "outputs": dict(self.outputs),
+            "dir": os.fspath(self.dir),
+            "params": dict(self.params),
+            "env": dict(self.env),
+            "cwd": None if self.cwd is None else os.fspath(self.cwd),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+        self._check("command: an input port", used, inputs)
+        self._check("command: an output port", named(command, "out"), self.outputs)
+        self._check("command: a parameter", named(command, "params"), self.params)
+        self._check("stdin: an input port", standard, inputs)
+        self._check("stdout: an output port", [] if self.stdout is None else [self.stdout], self.outputs)
+
+    @classmethod
+    def from_config(cls, cfg: Mapping[str, Any]) -> Program:
+        """The program that a configuration in PaPy's form describes, see `script`; ValueError if it describes none."""
+        missing = [key for key in ("id", "executable") if not cfg.get(key)]
+        unknown = sorted(cfg.keys() - _KEYS)
+        if missing or unknown:
+            wrong = [*(f"no {key}" for key in missing), *(f"unknown key {key!r}" for key in unknown)]
+            raise ValueError(f"cfg: {', '.join(wrong)}; the keys are {', '.join(sorted(_KEYS))}")
+        command = shlex.split(cfg["executable"])
+        if cfg.get("script"):
+            command.append(os.path.abspath(cfg["script"]))
+        command += cfg.get("args", ["{args}"] if cfg.get("script") else [])
+        if cfg.get("preamble") or cfg.get("evaluator"):
+            shell = shlex.split(cfg.get("evaluator") or "/bin/sh")
+            command = [*shell, "-c", f'{cfg.get("preamble") or ""}\nexec "$@"', cfg["id"], *command]
+        options = {key: cfg[key] for key in ("params", "stdin", "stdout", "timeout", "env", "cwd") if key in cfg}
+        return cls(
+            cfg["id"], command, dict(cfg.get("out", ())), cfg.get("in"),
+            dir=cfg.get("dir") or ".", resume=cfg.get("resume", False), **options,
+        )  # fmt: skip
+
+    def __call__(self, inbox: Sequence[Any]) -> dict[str, str]:
+        """Run the program on the files of an inbox, and return its outputs, a dictionary from ports to paths."""
+        return self.run(inbox, self)
+
+    @property
+    def __name__(self) -> str:
+        """How errors call it."""
+        return self.id
+
+    def run(self, inbox: Sequence[Any], owner: object) -> dict[str, str]:
+        """The same as a call; ``owner`` is what a run that is stopped knows this program by."""
+        assert self.inputs is not None
+        directory = os.fspath(self.dir)
+        with Running(owner) as running, ExitStack() as stack:
+            inputs = input_paths(inbox, self.inputs)
+            names = output_names(self.id, inputs, self.outputs, inbox)
+            results = {port: os.path.join(directory, name) for port, name in names.items()}
+            if len({*names.values()}) < len(names) or any(
+                _same(a, b) for a in results.values() for b in inputs.values()
+            ):
+                raise ValueError(f"{self.id}: its outputs {results} are not distinct from each other and its inputs")
+            if self.resume and results and _up_to_date(inputs.values(), results.values()):
+                return results
+            work = stack.enter_context(work_directory(directory))
+            made = {port: os.path.join(os.path.abspath(work), "out", name) for port, name in names.items()}
+            self._execute(work, {port: os.path.abspath(path) for port, path in inputs.items()}, made, running)
+            for port, path in made.items():
+                if os.path.isdir(results[port]):
+                    shutil.rmtree(results[port])
+                os.replace(path, results[port])
+            return results
+
+    def _execute(self, work: str, inputs: dict[str, str], made: dict[str, str], running: Running) -> None:
+        """Run the program, and raise a ScriptError unless it made what it should."""
+        os.mkdir(os.path.join(work, "out"))
+        values: dict[str, Mapping[str, Any]] = {"params": self.params, "in": inputs, "out": made}
+        args = os.path.join(os.path.abspath(work), "args.json")
+        with open(args, "w", encoding="utf-8") as file:
+            json.dump(values, file)
+        command = [filled(word, values, args) for word in self.command]
+        logs = [os.path.join(work, name) for name in ("stdout", "stderr")]
+        if self.stdout is not None:
+            logs[0] = made[self.stdout]
+        env = {**os.environ, **environment(values), **self.env}
+        with ExitStack() as stack:
+            stdin = os.devnull if self.stdin is None else inputs[self.stdin]
+            stack.enter_context(open(stdin, "rb"))  # one that can't be read is no fault of the program
+            stdout, stderr = (stack.enter_context(open(name, "wb")) for name in logs)
+            _log.info("%s: %s", self.id, shlex.join(command))
+            try:
+                outcome = _process.run(
+                    command,
+                    (stdin, stdout, stderr),
+                    running,
+                    timeout=self.timeout,
+                    env=env,
+                    cwd=None if self.cwd is None else os.fspath(self.cwd),
+                )
+            except OSError as error:
+                raise ScriptError(self.id, f"can't be started: {error}") from error
+        said = ("" if self.stdout is not None else _tail(logs[0]), _tail(logs[1]))
+        if isinstance(outcome, str):
+            raise ScriptError(self.id, outcome, None, *said)
+        if outcome:
+            raise ScriptError(self.id, f"ended with {_exit_text(outcome)}", outcome, *said)
+        missing = [port for port, path in made.items() if not os.path.exists(path)]
+        if missing:
+            raise ScriptError(self.id, f"made no output for {', '.join(missing)}", outcome, *said)
+
+    def _check(self, what: str, used: Sequence[str], known: Sequence[str] | Mapping[str, Any]) -> None:
+        for name in used:
+            if name not in known:
+                raise ValueError(
+                    f"{what} that is declared is needed, got {name!r}; there are {', '.join(known) or 'none'}"
+                )
+
+
+def script(inbox: Sequence[Any], cfg: Mapping[str, Any]) -> dict[str, str]:
+    """Run an external script as PaPy does: ``Piper(Worker(script, (cfg,)))``.
+
+    This is a `Program` that is described by a dictionary, with the keys
+
+    * ``id``: names it.
+    * ``executable``: the program, with arguments if need be: ``"python3"``, ``"bash"``.
+    * ``script``: the path of a script, which gets the path of a JSON file with ``params``, ``in`` and ``out``.
+    * ``args``: arguments; default: ``["{args}"]`` with a script, none without one.
+    * ``in``: the input ports. ``out``: the output ports, pairs of port and extension. ``params``: a dictionary.
+    * ``dir``: where the outputs go.
+    * ``evaluator``, ``preamble``: a shell, and lines for it that come before the program: ``"module load blast"``.
+    * ``stdin``, ``stdout``, ``timeout``, ``env``, ``cwd``, ``resume``: see `Program`.
+
+    Args:
+        inbox: The files, see `Program`.
+        cfg: The configuration.
+
+    Raises:
+        ScriptError: If the script fails.
+        ValueError: If the configuration, or the inbox, is not right.
+    """
+    return Program.from_config(cfg).run(inbox, cfg)
+
+
+def get_config(lang: str) -> dict[str, Any]:
+    """An example of a configuration for `script`, for a script that `write_template` writes.
+
+    Args:
+        lang: "python", "bash" or "r".
+
+    >>> sorted(get_config("bash"))
+    ['dir', 'executable', 'id', 'in', 'out', 'params', 'script']
+    """
+    cfg: dict[str, Any] = json.loads(json.dumps(_of_language(lang, CONFIGS)))
+    return cfg
+
+
+def write_template(fn: str | os.PathLike[str], lang: str = "python") -> None:
+    """Write a script to start from; it copies its input port to its output port.
+
+    Args:
+        fn: The file.
+        lang: "python", "bash" or "r".
+
+    Raises:
+        FileExistsError: If there is such a file.
+    """
+    text = _of_language(lang, TEMPLATES)
+    with open(fn, "x", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _of_language(lang: str, things: Mapping[str, Any]) -> Any:
+    if lang not in things:
+        raise ValueError(f"lang: one of {', '.join(things)} is needed, got {lang!r}")
+    return things[lang]
+
+
+def _exit_text(code: int) -> str:
+    if code > 0:
+        return f"exit code {code}"
+    from signal import Signals
+
+    try:
+        return f"signal {Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"
+
+
+def _tail(path: str) -> str:
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - _TAIL))
+        return file.read().decode(errors="replace")
+
+
+def _same(left: str, right: str) -> bool:
+    return os.path.realpath(left) == os.path.realpath(right)
+
+
+def _up_to_date(inputs: Any, outputs: Any) -> bool:
+    try:
+        oldest = min((os.path.getmtime(path) for path in outputs), default=0.0)
+        return all(os.path.getmtime(path) <= oldest for path in inputs)
+    except FileNotFoundError:
+        return False
+
+
+for _public in (Program, ScriptError, get_config, script, write_template):
+    _public.__module__ = __name__
+del _public
