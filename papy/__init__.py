@@ -11,13 +11,61 @@ from __future__ import annotations
 
 from papy._dagger import Dagger
 from papy._errors import DaggerError, PiperError, WorkerError
+from papy._pipeline import Pipeline
 from papy._piper import Piper
 from papy._run import RunStatistics
 from papy._worker import Worker
+from papy.coroutines import (
+    PipelineStep,
+    chunk,
+    combine_pipeline,
+    consume,
+    flatten,
+    identity_step,
+    is_iterable,
+    recursive_flatten,
+)
+from papy.steps import (
+    AbstractIterStep,
+    AbstractStep,
+    Entries,
+    SiblingInfo,
+    SkipEntry,
+    TimedChunk,
+    funcstep,
+    is_step,
+    iterstep,
+)
 
-__all__ = ["Dagger", "DaggerError", "Piper", "PiperError", "RunStatistics", "Worker", "WorkerError"]
+__all__ = [
+    "AbstractIterStep",
+    "AbstractStep",
+    "Dagger",
+    "DaggerError",
+    "Entries",
+    "Pipeline",
+    "PipelineStep",
+    "Piper",
+    "PiperError",
+    "RunStatistics",
+    "SiblingInfo",
+    "SkipEntry",
+    "TimedChunk",
+    "Worker",
+    "WorkerError",
+    "chunk",
+    "combine_pipeline",
+    "consume",
+    "flatten",
+    "funcstep",
+    "identity_step",
+    "is_iterable",
+    "is_step",
+    "iterstep",
+    "recursive_flatten",
+]
 
 # Where users find them is where they say they live, in errors and documents as in pickles.
-for _public in (Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker, WorkerError):
-    _public.__module__ = __name__
-del _public
+for _name in __all__:
+    globals()[_name].__module__ = __name__
+del _name

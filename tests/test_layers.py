@@ -33,6 +33,9 @@ LAYERS = {
         _piper
         _run
         _dagger
+        steps coroutines
+        _definition _entries _books _handover _intake _upstream _hands _stages _line
+        _pipeline
         core __init__
     """.split(),
 }

@@ -1,0 +1,208 @@
+"""Line: one run of a pipeline, from its source to whoever takes the results."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, add_note
+from papy._definition import StepSpec
+from papy._entries import Meta
+from papy._intake import Intake, Reading
+from papy._stages import Passing, Stage, stages
+from papy._upstream import FromMap
+
+__all__ = ["Line", "Results"]
+
+
+class Line:
+    """The steps of a pipeline at work.
+
+    Args:
+        specs: The steps.
+        intake: What the first one reads.
+        forever: The end of the iterables in it is not the end.
+        ordered: Results come in the order of the entries.
+        on_failure: Called once if the run fails.
+    """
+
+    def __init__(
+        self, specs: Sequence[StepSpec], intake: Intake, forever: bool, ordered: bool, on_failure: Callable[[], object]
+    ) -> None:
+        self.books = Books()
+        self.intake = intake
+        self._on_failure = on_failure
+        self._reading = Reading(intake, self.books, forever)
+        self.stages = stages(specs, self._reading, self.books, ordered)
+        self._stopped = threading.Event()
+        #: Set when nothing more will happen.
+        self.over = threading.Event()
+
+    def start(self) -> None:
+        """Starts everything.
+
+        Raises:
+            Exception: What a hook raised; then nothing is left running.
+        """
+        try:
+            for stage in self.stages:
+                stage.prepare()
+        except BaseException as error:
+            self.books.failure = error
+            self.books.reason = FAILED
+            add_note(error, f"raised by the initialization of step {stage.spec.name!r}")
+            self._settle()
+            raise
+        args = (self.books, self.stages, self._reading, self.intake, self._stopped)
+        threading.Thread(target=_supervise, args=args, daemon=True, name="papy-supervisor").start()
+        try:
+            for stage in self.stages:
+                if self.books.reason is None:  # a hook may have failed already
+                    stage.imap.start()
+        except BaseException as error:
+            self.books.fail(error, f"raised at the start of step {stage.spec.name!r}", entries=0)
+
+    def readable(self) -> FromMap:
+        """The map from which results can be taken one by one; before the start."""
+        output = self.stages[-1].output
+        if not isinstance(output, FromMap):
+            passing = Passing(self.stages[-1].spec, output, self.books)
+            self.stages.append(passing)
+            output = passing.output
+        return output
+
+    def drain(self) -> None:
+        """Takes all results and only counts them; raises what ended the run."""
+        books = self.books
+        try:
+            for _ in self.stages[-1].output:
+                books.count += 1
+        except BaseException:
+            books.end(STOPPED)
+            self.close()
+            raise
+        self.close()
+
+    def close(self) -> None:
+        """Ends the run, and waits until it has ended.
+
+        Raises:
+            Exception: What went wrong in it, at the first of these calls.
+        """
+        if self.over.is_set():
+            return
+        books = self.books
+        books.end(ENDED)
+        self._stopped.wait()
+        for stage in self.stages:
+            stage.conclude(books.reason == ENDED)
+        if books.failure is not None:
+            self._tell()
+        self._settle()
+        if books.failure is not None:
+            raise books.failure
+
+    def _tell(self) -> None:
+        try:
+            self._on_failure()
+        except Exception:
+            import logging
+
+            logging.getLogger("papy").exception("the fail_callback of a pipeline failed")
+
+    def _settle(self) -> None:
+        self.intake.discard(self.books)
+        self.over.set()
+
+    def is_worker(self) -> bool:
+        """Whether the thread that asks is a worker of this run."""
+        return any(stage.is_worker() for stage in self.stages)
+
+    def counts(self) -> Counts:
+        """The figures of the run."""
+        return self.books.counts(self.over.is_set() or self.books.reason == DROPPED)
+
+
+def _supervise(
+    books: Books, stages: list[Stage], reading: Reading, intake: Intake, stopped: threading.Event
+) -> None:
+    """The life of the thread that ends a run: for whom it may be, and wherever they are."""
+    reason = books.mailbox.get()
+    for stage in stages:
+        stage.interrupt()
+    if reading.waits:
+        intake.wake()
+    for stage in stages:
+        stage.imap.stop()
+    del stages, stage
+    stopped.set()
+    if intake.foreign and reason != ENDED:
+        # Producers may wait for room in a queue that nobody reads any more.
+        intake.drain(books)
+
+
+class Results(Iterator[Any]):
+    """The results of one run of a pipeline. The run begins with the first ``next``, and ends with this object.
+
+    Args:
+        begin: Starts the run; gives its line.
+    """
+
+    def __init__(self, begin: Callable[[], Line]) -> None:
+        self._begin: Callable[[], Line] | None = begin
+        self._line: Line | None = None
+        self._box: list[Any] = []
+        self._output: FromMap
+
+    def __iter__(self) -> Results:
+        return self
+
+    def __next__(self) -> Any:
+        line = self._line
+        if line is None:
+            line = self._start()
+        books = line.books
+        while True:
+            box = self._box
+            if not box:
+                # A single call: an interrupt comes before an entry is taken, or when it is in the box.
+                try:
+                    box.extend(islice(self._output.task, 1))
+                except Exception as error:
+                    self._output.lost(error)
+                if not box:
+                    line.close()
+                    raise StopIteration
+            entry = box[0]
+            fresh: list[Any] = []
+            if type(entry) is tuple:
+                value = entry[1]
+                # Without a call from here on: an interrupt comes before it or after it.
+                self._box, books.count = fresh, books.count + 1
+                return value
+            if type(entry) is Meta:
+                books.count += 1
+            else:
+                self._output.skip()
+            self._box = fresh
+
+    def _start(self) -> Line:
+        if self._begin is None:
+            raise StopIteration
+        begin, self._begin = self._begin, None
+        line = begin()
+        weakref.finalize(self, line.books.end, DROPPED).atexit = False
+        self._output = line.readable()
+        self._line = line
+        line.start()
+        return line
+
+    def close(self) -> None:
+        """Ends the run; what is still on its way is skipped. Again, or before the first ``next``, is no error."""
+        self._begin = None
+        if self._line is not None:
+            self._line.books.end(STOPPED)
+            self._line.close()

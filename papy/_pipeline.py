@@ -1,0 +1,312 @@
+"""Pipeline: steps in a row, each with workers of its own."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+from numap import StateError
+from papy._books import DROPPED, STOPPED, Counts
+from papy._definition import NAMES, Settings, define, steps_of
+from papy._entries import Meta
+from papy._intake import Intake
+from papy._line import Line, Results
+
+__all__ = ["Pipeline"]
+
+
+class Pipeline:
+    """Steps in a row, each with as many workers as it needs; entries go through all of them, and nothing is lost silently.
+
+    Each entry that is taken either leaves the last step, or is skipped, or fails: ``taken == count + skipped + failed``
+    at the end of a run. An error ends the run, and is raised where the run was started.
+
+    Args:
+        steps: Tuples ``(step, workers)`` or ``(step, workers, options)``, one by one or in one list. A step is a step class
+            (see `AbstractStep`, `AbstractIterStep`) or a function of one entry. Options are those of the pipeline,
+            for this step only (``worker_type``, ``max_retries``, ``threshold``, ``tracker``); all others are the step's own, and
+            its ``initialize`` gets them.
+        in_queue: A queue (with ``put``, ``put_nowait``, ``get``, ``empty``) that others put entries into; None: entries come by
+            `put` and `put_iterable` only.
+        daemon: Entries that a run in the background has not finished are given up at the end of the program; else
+            the end waits for them.
+        fail_callback: Called without arguments when a run has failed, before its error is raised.
+        worker_type: ``"thread"`` or ``"process"``. Iterator steps always run in threads.
+        max_retries: How often an entry is tried again after its step raised an exception: 0 is one attempt.
+        threshold: Entries inside a step at most: waiting for it, in its workers, or done and not taken by the next step.
+            None: few, and more where entries are so cheap that this pays.
+        tracker: An object whose ``before_process(step)`` and ``after_process(step)`` are called around each ``process``.
+
+    Raises:
+        TypeError, ValueError: An argument is not allowed; the message names it, and the step.
+
+    >>> from papy import Pipeline
+    >>> pipeline = Pipeline((str.strip, 4), (len, 1))
+    >>> sorted(pipeline.results([" a", "bc ", "d"]))
+    [1, 1, 2]
+    >>> pipeline.put_iterable([" a", "bc ", "d"])
+    >>> pipeline.run()
+    >>> pipeline.taken, pipeline.count
+    (6, 6)
+    """
+
+    def __init__(
+        self, *steps: Any, in_queue: Any = None, daemon: bool = False, fail_callback: Callable[[], object] | None = None,
+        **options: Any,
+    ) -> None:
+        unknown = sorted(options.keys() - NAMES)
+        if unknown:
+            raise TypeError(f"{unknown[0]}: no option of a pipeline; those are {', '.join(sorted(NAMES))}")
+        if fail_callback is not None and not callable(fail_callback):
+            raise TypeError(f"fail_callback: must be callable or None, not {type(fail_callback).__name__}")
+        for method in ("put", "put_nowait", "get", "empty"):
+            if in_queue is not None and not callable(getattr(in_queue, method, None)):
+                raise TypeError(f"in_queue: must be a queue, but a {type(in_queue).__name__} has no method {method}()")
+        self._specs = define(steps_of(steps), Settings().changed(options, ""))
+        self._intake = Intake(in_queue)
+        self._daemon = daemon
+        self._on_failure = fail_callback if fail_callback is not None else lambda: None
+        self._lock = threading.Lock()
+        self._line: Line | None = None
+        self._background: _Background | None = None
+        self._before = Counts()
+
+    # ------------------------------------------------------------------ entries
+
+    def put(self, entry: Any) -> None:
+        """Puts an entry in, before a run or while one goes on, from any thread.
+
+        Raises:
+            StateError: After `finish`, or when the run has failed and its error was not yet raised: it would be lost.
+        """
+        self._check_put("put")
+        self._intake.put(entry)
+
+    def put_all(self, entries: Iterable[Any]) -> None:
+        """Puts all entries of an iterable in, now; raises what `put` raises."""
+        for entry in entries:
+            self.put(entry)
+
+    def put_iterable(self, iterable: Iterable[Any]) -> None:
+        """Has the pipeline take the entries of an iterable as it needs them; then `run` needs no `finish`.
+
+        Entries that are `put` go before those that were not yet taken.
+
+        Raises:
+            TypeError: It is not iterable.
+            StateError: As for `put`.
+        """
+        self._check_put("put_iterable")
+        self._intake.put_iterable(iterable)
+
+    def put_meta(self, entry: Any) -> None:
+        """Puts a meta entry in, which each step gives to ``process_meta`` of one of its workers.
+
+        It may overtake entries that other workers are busy with; it passes functions and iterator steps.
+
+        Raises:
+            StateError: As for `put`.
+        """
+        self._check_put("put_meta")
+        self._intake.put(Meta(entry))
+
+    def finish(self) -> None:
+        """Says that no more entries will be put: the run ends when all that there are have been through."""
+        self._intake.finish()
+
+    def _check_put(self, call: str) -> None:
+        line = self._line
+        if line is not None and not line.over.is_set() and line.books.failure is not None:
+            raise StateError(f"{call}: the pipeline has failed, and takes no more; stop() tells why") from line.books.failure
+
+    # ------------------------------------------------------------------ runs
+
+    def run(self) -> None:
+        """Runs until all entries have been through; the results of the last step are counted, and dropped.
+
+        Raises:
+            ValueError: There is no `put_iterable` and no `finish` before: it would never end.
+            StateError: The pipeline runs already.
+            Exception: What a step, a hook or a source raised, with a note that says where.
+        """
+        if not self._intake.finished and not self._intake.iterables:
+            raise ValueError("run: must be filled with entries before: put_iterable(), or put() and finish()")
+        line = self._begin("run", self._intake, forever=False, ordered=False)
+        line.start()
+        line.drain()
+
+    def run_forever(self, background: bool = False) -> Pipeline:
+        """Runs until `finish` or `stop` is called, and all entries that were put before have been through.
+
+        Args:
+            background: Return at once, and run in threads of the pipeline's until `stop`. A pipeline that nobody refers
+                to any more ends.
+
+        Returns:
+            The pipeline.
+
+        Raises:
+            StateError: The pipeline runs already.
+            Exception: As for `run`; in the background only what hooks raise before the start.
+        """
+        line = self._begin("run_forever", self._intake, forever=True, ordered=False)
+        line.start()
+        if background:
+            self._background = _Background(line)
+            weakref.finalize(self, line.books.end, DROPPED).atexit = False
+            if not self._daemon:
+                _wait_at_exit(self)
+        else:
+            line.drain()
+        return self
+
+    def stop(self) -> None:
+        """Has a run in the background finish what was put, and waits for its end. In any other state it does nothing.
+
+        In a worker of the pipeline it is `finish`: a worker can't wait for its own end.
+
+        Raises:
+            Exception: What went wrong in the run, once.
+        """
+        background = self._background
+        if background is None or self._line is None:
+            return
+        self._intake.finish()
+        if not self._line.is_worker():
+            self._background = None
+            background.join()
+
+    def results(self, iterable: Iterable[Any], ordered: bool = False) -> Results:
+        """The results of the last step for the entries of an iterable, lazily, as they come.
+
+        The run begins with the first ``next``, and ends, for whatever reason, with the iterator.
+
+        Args:
+            iterable: The entries; may be infinite.
+            ordered: In the order of the entries.
+
+        Raises:
+            TypeError: It is not iterable.
+            ValueError: ``ordered``, and an iterator step has several workers: what they make has no order.
+            StateError: By the first ``next``: the pipeline runs already.
+            Exception: By ``next``, as for `run`.
+
+        >>> from papy import Pipeline
+        >>> list(Pipeline((abs, 2)).results(range(-3, 0), ordered=True))
+        [3, 2, 1]
+        """
+        for spec in self._specs:
+            if ordered and spec.iterates and spec.workers > 1:
+                raise ValueError(f"ordered: iterator step {spec.name!r} has {spec.workers} workers; with order it can have 1")
+        intake = Intake()
+        intake.put_iterable(iterable)
+        return Results(lambda: self._begin("results", intake, forever=False, ordered=ordered))
+
+    def __enter__(self) -> Pipeline:
+        return self.run_forever(background=True)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        line = self._line
+        if error is not None and line is not None and self._background is not None:
+            if line.books.failure is None:
+                line.books.end(STOPPED)
+                self._background.join(quietly=True)
+                self._background = None
+            elif error.__cause__ is not line.books.failure:
+                # The user's error goes on; that of the run comes with it as its context.
+                self._background.join(quietly=True)
+                self._background = None
+        self.stop()
+
+    def _begin(self, call: str, intake: Intake, forever: bool, ordered: bool) -> Line:
+        with self._lock:
+            line = self._line
+            if line is not None:
+                if line.books.reason == DROPPED:
+                    line.close()
+                if not line.over.is_set() or self._background is not None:
+                    raise StateError(f"{call}: not allowed while the pipeline runs; stop() it first")
+                self._before = self._before.plus(line.counts())
+            self._line = Line(self._specs, intake, forever, ordered, self._on_failure)
+            return self._line
+
+    # ------------------------------------------------------------------ looks
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs: it has been started, and neither ended nor failed."""
+        line = self._line
+        return line is not None and line.books.reason is None
+
+    @property
+    def ok(self) -> bool:
+        """False after an error, until the next run."""
+        return self._line is None or self._line.books.failure is None
+
+    @property
+    def taken(self) -> int:
+        """Entries that were taken in all runs; also those that iterator steps made beyond what they took."""
+        return self._counts().taken
+
+    @property
+    def count(self) -> int:
+        """Entries, meta entries included, that have left the last step in all runs."""
+        return self._counts().count
+
+    @property
+    def skipped(self) -> int:
+        """Entries that were dropped: by `SkipEntry`, into fewer by an iterator step, or on their way when a run ended early."""
+        return self._counts().skipped
+
+    @property
+    def failed(self) -> int:
+        """Entries whose error ended a run."""
+        return self._counts().failed
+
+    def _counts(self) -> Counts:
+        line = self._line
+        return self._before if line is None else self._before.plus(line.counts())
+
+    def __repr__(self) -> str:
+        steps = ", ".join(f"({spec.name}, {spec.workers})" for spec in self._specs)
+        return f"<Pipeline {steps}: {'running' if self.alive else 'ok' if self.ok else 'failed'}>"
+
+
+class _Background:
+    """A run in the background: a thread that takes its results. It doesn't refer to the pipeline."""
+
+    def __init__(self, line: Line) -> None:
+        self._error: list[BaseException] = []
+        self._thread = threading.Thread(target=_drain, args=(line, self._error), daemon=True, name="papy-background")
+        self._thread.start()
+
+    def join(self, quietly: bool = False) -> None:
+        """Waits for the end; raises what went wrong."""
+        self._thread.join()
+        if self._error and not quietly:
+            raise self._error.pop()
+
+
+def _drain(line: Line, errors: list[BaseException]) -> None:
+    try:
+        line.drain()
+    except BaseException as error:
+        errors.append(error)
+
+
+def _wait_at_exit(pipeline: Pipeline) -> None:
+    """At the end of the program, finish what was put."""
+    import atexit
+
+    reference = weakref.ref(pipeline)
+
+    def finish() -> None:
+        found = reference()
+        if found is not None:
+            found.stop()
+
+    atexit.register(finish)
+    weakref.finalize(pipeline, atexit.unregister, finish).atexit = False

@@ -1,0 +1,241 @@
+"""The steps of a running pipeline: each one is an IMap over the entries that leave the one before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+from typing import Any, Final
+
+from numap import IMap, NextTimeout, StateError
+from papy._books import Books
+from papy._definition import StepSpec
+from papy._entries import Entry, Meta
+from papy._handover import Handover
+from papy._hands import Crew, RemoteHand, make_steps
+from papy._upstream import FromHandover, FromMap, FromSource, Shared, Upstream
+from papy.steps import AbstractIterStep, Entries, Step
+
+__all__ = ["FunctionStage", "IteratorStage", "Passing", "ProcessStage", "Stage", "stages"]
+
+# Results of an iterator step that wait for the next step, where no threshold was given: the number of paipa's.
+THRESHOLD: Final = 64
+
+
+class Stage:
+    """One step of a running pipeline.
+
+    Args:
+        spec: The step.
+        books: Of the run.
+
+    Attributes:
+        imap: What runs it.
+        output: What the next step reads.
+    """
+
+    imap: IMap[Any]
+    output: FromMap | FromHandover
+
+    def __init__(self, spec: StepSpec, books: Books) -> None:
+        self.spec = spec
+        self.books = books
+
+    def prepare(self) -> None:
+        """Calls the hooks that come before the workers; raises what they raise."""
+
+    def is_worker(self) -> bool:
+        """Whether the thread that asks is one of its workers."""
+        return False
+
+    def interrupt(self) -> None:
+        """Lets threads go on that wait for others of the run."""
+
+    def conclude(self, patiently: bool) -> None:
+        """Does what is to be done when the workers have been stopped.
+
+        Args:
+            patiently: Wait until they have done what they do at their end. After an error one may be busy for ever.
+        """
+
+
+class FunctionStage(Stage):
+    """A function step with threads."""
+
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, ordered: bool) -> None:
+        super().__init__(spec, books)
+        self._crew = Crew(spec, books, upstream)
+        self.imap = IMap(
+            worker_type="thread", worker_num=spec.workers, buffer=spec.settings.threshold, ordered=ordered, name=spec.name,
+            initializer=self._crew.enter, finalizer=self._crew.leave,
+        )  # fmt: skip
+        self.output = FromMap(self.imap, self.imap.add_task(self._crew, iter(upstream)), books, spec.name)
+
+    def prepare(self) -> None:
+        """See `Stage`."""
+        self._crew.prepare()
+
+    def is_worker(self) -> bool:
+        """See `Stage`."""
+        return self._crew.is_here()
+
+    def conclude(self, patiently: bool) -> None:
+        """See `Stage`."""
+        if patiently:
+            self._crew.ended.wait()
+
+
+class ProcessStage(Stage):
+    """A function step with processes."""
+
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, ordered: bool) -> None:
+        super().__init__(spec, books)
+        self._first: Step = make_steps(spec, 1)[0]
+        hand = RemoteHand(spec)
+        self.imap = IMap(
+            worker_type="process", worker_num=spec.workers, buffer=spec.settings.threshold, ordered=ordered, name=spec.name,
+            initializer=hand.enter, finalizer=hand.leave, retries=spec.settings.max_retries,
+        )  # fmt: skip
+        self.output = FromMap(self.imap, self.imap.add_task(hand, iter(upstream)), books, spec.name)
+
+    def prepare(self) -> None:
+        """See `Stage`."""
+        self._first.step_initialize()
+
+    def conclude(self, patiently: bool) -> None:
+        """See `Stage`."""
+        try:
+            self._first.step_shutdown()
+        except BaseException as error:
+            self.books.fail(error, f"raised by step_shutdown of step {self.spec.name!r}", entries=0)
+
+
+class IteratorStage(Stage):
+    """An iterator step: each thread is one long item of its map, and puts what its generator yields into a `Handover`."""
+
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
+        super().__init__(spec, books)
+        self._crew = Crew(spec, books, upstream)
+        self._shared = Shared(upstream)
+        self._handover = Handover(spec.settings.threshold or THRESHOLD, spec.workers)
+        self._numbers = count()
+        # It reads nothing, so nothing of it has to be read: an item for each thread is within any bound.
+        self.imap = IMap(
+            worker_type="thread", worker_num=spec.workers, buffer=spec.workers, ordered=False, name=spec.name,
+            initializer=self._crew.enter, finalizer=self._crew.leave,
+        )  # fmt: skip
+        self.imap.add_task(self._serve, range(spec.workers))
+        self.output = FromHandover(self._handover)
+
+    def prepare(self) -> None:
+        """See `Stage`."""
+        self._crew.prepare()
+
+    def interrupt(self) -> None:
+        """See `Stage`."""
+        self._handover.close()
+
+    def is_worker(self) -> bool:
+        """See `Stage`."""
+        return self._crew.is_here()
+
+    def conclude(self, patiently: bool) -> None:
+        """See `Stage`."""
+        if patiently:
+            self._crew.ended.wait()
+
+    def _serve(self, _: int) -> None:
+        """The life of one thread."""
+        step: AbstractIterStep = self._crew.step
+        try:
+            results: Iterable[Any] | None = step.process(_Own(step, self._shared, self._handover, self.books))
+            for result in results if results is not None else ():
+                if not self._handover.put((next(self._numbers), result)):
+                    break
+        except BaseException as error:
+            if self.books.reason is None or not isinstance(error, StateError):
+                self.books.fail(error, f"raised by step {self.spec.name!r}")
+        finally:
+            self._handover.done()
+
+
+class _Own(Entries):
+    """What the function of an iterator step iterates over, in one thread.
+
+    Meta entries pass it by, to the next step.
+    """
+
+    def __init__(self, step: AbstractIterStep, shared: Shared, handover: Handover, books: Books) -> None:
+        self._step = step
+        self._shared = shared
+        self._handover = handover
+        self._books = books
+        self._watches = type(step).in_queue_empty is not Step.in_queue_empty
+
+    def __next__(self) -> Any:
+        return self.next()
+
+    def next(self, timeout: float | None = None) -> Any:
+        """See `Entries`."""
+        while True:
+            entry = self._take(timeout)
+            if type(entry) is tuple:
+                return entry[1]
+            for result in self._step._before_meta():
+                self._handover.put((-1, result))
+            self._handover.put(entry)
+
+    def _take(self, timeout: float | None) -> Entry | Meta:
+        try:
+            if self._watches:
+                try:
+                    return self._shared.take(0)
+                except NextTimeout:
+                    self._step.in_queue_empty()
+            return self._shared.take(timeout)
+        except StopIteration:
+            if self._books.reason is not None:
+                # Not as at the end: the generator would finish what it can't know to be complete.
+                raise StateError("the pipeline has ended before its input") from None
+            raise
+
+
+def stages(specs: Iterable[StepSpec], source: Iterable[Entry | Meta], books: Books, ordered: bool) -> list[Stage]:
+    """Make what runs the steps; nothing is started.
+
+    Args:
+        specs: The steps.
+        source: The entries for the first one.
+        books: Of the run.
+        ordered: The results of each step come in the order of its entries.
+    """
+    made: list[Stage] = []
+    upstream: Any = FromSource(source, books)
+    for spec in specs:
+        if spec.iterates:
+            if not made:
+                made.append(Passing(spec, upstream, books))
+            made.append(IteratorStage(spec, made[-1].output, books))
+        elif spec.settings.worker_type == "process":
+            made.append(ProcessStage(spec, upstream, books, ordered))
+        else:
+            made.append(FunctionStage(spec, upstream, books, ordered))
+        upstream = made[-1].output
+    return made
+
+
+class Passing(Stage):
+    """Reads the source for an iterator step, or an iterator step for who reads results.
+
+    A map reads the source in a thread that may block, and can be stopped, and waited for with a time limit; and from a map
+    results can be had without losing one to an interrupt.
+    """
+
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
+        super().__init__(spec, books)
+        self.imap = IMap(worker_type="thread", worker_num=1, buffer=spec.settings.threshold, ordered=True)
+        self.output: FromMap = FromMap(self.imap, self.imap.add_task(_same, iter(upstream)), books, spec.name)
+
+
+def _same(entry: Any) -> Any:
+    return entry
+
