@@ -52,6 +52,7 @@ class Books:
 
     Attributes:
         taken: Entries that came from the sources; added to by the one thread that reads them.
+        added: Entries that steps put in their own queues.
         count: Entries that left the last step; added to by whoever takes them there.
         failed: Entries that ended in an error.
         failure: What ended the run, if something did.
@@ -61,6 +62,7 @@ class Books:
 
     def __init__(self) -> None:
         self.taken = 0
+        self.added = 0
         self.count = 0
         self.failed = 0
         self.failure: BaseException | None = None
@@ -107,8 +109,8 @@ class Books:
         failed, count = self.failed, self.count
         skipped = sum(tally.skipped for tally in self.tallies)
         if not over:
-            return Counts(self.taken, count, skipped, failed)
-        taken = max(self.taken, count + failed)
+            return Counts(self.taken + self.added, count, skipped, failed)
+        taken = max(self.taken + self.added, count + failed)
         return Counts(taken, count, taken - count - failed, failed)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import CodeType
 from typing import Any, Final
 
 from papy.steps import AbstractIterStep, AbstractStep, Step, funcstep, is_step
@@ -73,6 +74,20 @@ class StepSpec:
     def iterates(self) -> bool:
         """Whether it is an iterator step."""
         return issubclass(self.step, AbstractIterStep)
+
+    @property
+    def reenqueues(self) -> bool:
+        """Whether its code calls ``reenqueue``. Only then it gets a queue that allows for it: that costs time."""
+        own = (vars(cls).values() for cls in self.step.__mro__ if cls not in (AbstractStep, Step, object))
+        return any(_mentions(getattr(it, "__func__", it), "reenqueue") for members in own for it in members)
+
+
+def _mentions(it: Any, name: str) -> bool:
+    """Whether a function, or one that is defined in it, uses a name."""
+    code = getattr(it, "__code__", it)
+    if not isinstance(code, CodeType):
+        return False
+    return name in code.co_names or any(_mentions(const, name) for const in code.co_consts)
 
 
 def define(steps: Sequence[Any], settings: Settings) -> tuple[StepSpec, ...]:

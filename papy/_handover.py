@@ -20,11 +20,14 @@ class Handover:
     Args:
         limit: Entries that wait here at most.
         producers: How many threads put entries in.
+        settling: Who takes entries says when each is `settled`, and until then may add more of them.
     """
 
-    def __init__(self, limit: int, producers: int) -> None:
+    def __init__(self, limit: int, producers: int, settling: bool = False) -> None:
         self._limit = limit
         self._producers = producers
+        self._settling = settling
+        self._unsettled = 0
         self._entries: deque[Any] = deque()
         self._closed = False
         lock = Lock()
@@ -38,9 +41,25 @@ class Handover:
                 self._room.wait()
             if self._closed:
                 return False
-            self._entries.append(entry)
-            self._news.notify()
+            self._append(entry)
             return True
+
+    def add(self, entry: Any) -> None:
+        """Hands an entry over without waiting for room: who takes entries must not wait for who takes entries."""
+        with self._room:
+            self._append(entry)
+
+    def _append(self, entry: Any) -> None:
+        self._entries.append(entry)
+        self._unsettled += self._settling
+        self._news.notify()
+
+    def settled(self) -> None:
+        """An entry that was taken will not lead to others any more."""
+        with self._news:
+            self._unsettled -= 1
+            if self._unsettled == 0:
+                self._news.notify_all()
 
     def done(self) -> None:
         """One producer less; after the last one the queue ends behind what is in it."""
@@ -77,7 +96,4 @@ class Handover:
             return entry
 
     def _is_ready(self) -> bool:
-        return bool(self._entries) or self._closed or self._producers == 0
-
-    def __len__(self) -> int:
-        return len(self._entries)
+        return bool(self._entries) or self._closed or (self._producers == 0 and self._unsettled == 0)

@@ -6,15 +6,20 @@ import threading
 from collections import deque
 from itertools import count
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 from papy._books import Books, add_note
 from papy._definition import StepSpec
 from papy._entries import Entry, Meta, Skipped
+from papy._handover import Handover
 from papy._upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
 
 __all__ = ["Crew", "RemoteHand", "make_steps"]
+
+
+# The number of an entry that came from the step itself.
+AGAIN: Final = -1
 
 
 class Hand:
@@ -93,14 +98,16 @@ class Crew:
         spec: The step.
         books: Of the run.
         upstream: Where its entries come from.
+        queue: Where they wait, if the step may add to them.
     """
 
-    def __init__(self, spec: StepSpec, books: Books, upstream: Upstream) -> None:
+    def __init__(self, spec: StepSpec, books: Books, upstream: Upstream, queue: Handover | None = None) -> None:
         self.__qualname__ = spec.name  # what numap calls it
         self.spec = spec
         self.steps = make_steps(spec, spec.workers)
         self._books = books
         self._upstream = upstream
+        self._queue = queue
         #: Whether somebody wants to know when the queue is empty: finding out costs time for each entry.
         self._watches = spec.step.in_queue_empty is not Step.in_queue_empty
         self._here = threading.local()
@@ -123,6 +130,8 @@ class Crew:
     def prepare(self) -> None:
         """Calls the hooks that come before the threads; raises what they raise."""
         for step in self.steps:
+            if self._queue is not None:
+                step._reenqueue = self._again
             if step.sibling.index == 0:
                 step.step_initialize()
             step.initialize(**self.spec.options)
@@ -152,8 +161,17 @@ class Crew:
             return Skipped
         finally:
             hand.entries += 1
+            if self._queue is not None:
+                self._queue.settled()
             if self._watches and sum(each.entries for each in self.hands) == self._upstream.passed:
                 self._close("in_queue_empty")
+
+    def _again(self, value: Any) -> None:
+        if self._queue is None:
+            return
+        with self._books.lock:
+            self._books.added += 1
+        self._queue.add((AGAIN, value))
 
     def leave(self) -> None:
         """A worker ends."""
@@ -175,7 +193,8 @@ class Crew:
 def place_of(entry: Entry | Meta | None, name: str) -> str:
     """Where an entry failed, for the user."""
     if type(entry) is tuple:
-        return f"raised by step {name!r} for entry {entry[0]}"
+        which = f"entry {entry[0]}" if entry[0] != AGAIN else "an entry that it had put in its own queue"
+        return f"raised by step {name!r} for {which}"
     return f"raised by step {name!r}" + (" for a meta entry" if type(entry) is Meta else "")
 
 

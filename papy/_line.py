@@ -56,14 +56,15 @@ class Line:
             add_note(error, f"raised by the initialization of step {stage.spec.name!r}")
             self._settle()
             raise
-        args = (self.books, self.stages, self._reading, self.intake, self._stopped)
-        threading.Thread(target=_supervise, args=args, daemon=True, name="papy-supervisor").start()
         try:
             for stage in self.stages:
                 if self.books.reason is None:  # a hook may have failed already
                     stage.imap.start()
         except BaseException as error:
             self.books.fail(error, f"raised at the start of step {stage.spec.name!r}", entries=0)
+        # Not before: to start a map and to stop it are not for two threads at once.
+        args = (self.books, self.stages, self._reading, self.intake, self._stopped)
+        threading.Thread(target=_supervise, args=args, daemon=True, name="papy-supervisor").start()
 
     def readable(self) -> FromMap:
         """The map from which results can be taken one by one; before the start."""

@@ -61,9 +61,11 @@ class Stage:
 class FunctionStage(Stage):
     """A function step with threads."""
 
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, ordered: bool) -> None:
+    def __init__(
+        self, spec: StepSpec, upstream: Upstream, books: Books, ordered: bool, queue: Handover | None = None
+    ) -> None:
         super().__init__(spec, books)
-        self._crew = Crew(spec, books, upstream)
+        self._crew = Crew(spec, books, upstream, queue)
         self.imap = IMap(
             worker_type="thread", worker_num=spec.workers, buffer=spec.settings.threshold, ordered=ordered, name=spec.name,
             initializer=self._crew.enter, finalizer=self._crew.leave,
@@ -115,8 +117,8 @@ class IteratorStage(Stage):
     def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
         super().__init__(spec, books)
         self._crew = Crew(spec, books, upstream)
-        self._shared = Shared(upstream)
-        self._handover = Handover(spec.settings.threshold or THRESHOLD, spec.workers)
+        self.shared = Shared(upstream)
+        self.handover = Handover(spec.settings.threshold or THRESHOLD, spec.workers)
         self._numbers = count()
         # It reads nothing, so nothing of it has to be read: an item for each thread is within any bound.
         self.imap = IMap(
@@ -124,7 +126,7 @@ class IteratorStage(Stage):
             initializer=self._crew.enter, finalizer=self._crew.leave,
         )  # fmt: skip
         self.imap.add_task(self._serve, range(spec.workers))
-        self.output = FromHandover(self._handover)
+        self.output = FromHandover(self.handover)
 
     def prepare(self) -> None:
         """See `Stage`."""
@@ -132,7 +134,7 @@ class IteratorStage(Stage):
 
     def interrupt(self) -> None:
         """See `Stage`."""
-        self._handover.close()
+        self.handover.close()
 
     def is_worker(self) -> bool:
         """See `Stage`."""
@@ -143,32 +145,31 @@ class IteratorStage(Stage):
         if patiently:
             self._crew.ended.wait()
 
+    def emit(self, result: Any) -> bool:
+        """Hands a result over, once there is room; False: nobody wants it any more."""
+        return self.handover.put((next(self._numbers), result))
+
     def _serve(self, _: int) -> None:
         """The life of one thread."""
         step: AbstractIterStep = self._crew.step
         try:
-            results: Iterable[Any] | None = step.process(_Own(step, self._shared, self._handover, self.books))
+            results: Iterable[Any] | None = step.process(_Own(step, self))
             for result in results if results is not None else ():
-                if not self._handover.put((next(self._numbers), result)):
+                if not self.emit(result):
                     break
         except BaseException as error:
             if self.books.reason is None or not isinstance(error, StateError):
                 self.books.fail(error, f"raised by step {self.spec.name!r}")
         finally:
-            self._handover.done()
+            self.handover.done()
 
 
 class _Own(Entries):
-    """What the function of an iterator step iterates over, in one thread.
+    """What the function of an iterator step iterates over, in one thread. Meta entries pass it by, to the next step."""
 
-    Meta entries pass it by, to the next step.
-    """
-
-    def __init__(self, step: AbstractIterStep, shared: Shared, handover: Handover, books: Books) -> None:
+    def __init__(self, step: AbstractIterStep, stage: IteratorStage) -> None:
         self._step = step
-        self._shared = shared
-        self._handover = handover
-        self._books = books
+        self._stage = stage
         self._watches = type(step).in_queue_empty is not Step.in_queue_empty
 
     def __next__(self) -> Any:
@@ -181,19 +182,20 @@ class _Own(Entries):
             if type(entry) is tuple:
                 return entry[1]
             for result in self._step._before_meta():
-                self._handover.put((-1, result))
-            self._handover.put(entry)
+                self._stage.emit(result)
+            self._stage.handover.put(entry)
 
     def _take(self, timeout: float | None) -> Entry | Meta:
+        shared = self._stage.shared
         try:
             if self._watches:
                 try:
-                    return self._shared.take(0)
+                    return shared.take(0)
                 except NextTimeout:
                     self._step.in_queue_empty()
-            return self._shared.take(timeout)
+            return shared.take(timeout)
         except StopIteration:
-            if self._books.reason is not None:
+            if self._stage.books.reason is not None:
                 # Not as at the end: the generator would finish what it can't know to be complete.
                 raise StateError("the pipeline has ended before its input") from None
             raise
@@ -211,16 +213,48 @@ def stages(specs: Iterable[StepSpec], source: Iterable[Entry | Meta], books: Boo
     made: list[Stage] = []
     upstream: Any = FromSource(source, books)
     for spec in specs:
+        queue = None
+        own_queue = spec.settings.worker_type == "thread" and spec.reenqueues
+        if not made and (spec.iterates or own_queue):
+            made.append(Passing(spec, upstream, books))
+            upstream = made[-1].output
+        if own_queue and not spec.iterates:
+            before = QueueStage(spec, upstream, books)
+            made.append(before)
+            queue, upstream = before.handover, before.output
         if spec.iterates:
-            if not made:
-                made.append(Passing(spec, upstream, books))
-            made.append(IteratorStage(spec, made[-1].output, books))
+            made.append(IteratorStage(spec, upstream, books))
         elif spec.settings.worker_type == "process":
             made.append(ProcessStage(spec, upstream, books, ordered))
         else:
-            made.append(FunctionStage(spec, upstream, books, ordered))
+            made.append(FunctionStage(spec, upstream, books, ordered, queue))
         upstream = made[-1].output
     return made
+
+
+class QueueStage(Stage):
+    """Moves entries into a queue in front of a step which adds to it: a map alone reads one stream."""
+
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
+        super().__init__(spec, books)
+        self.handover = Handover(spec.settings.threshold or THRESHOLD, 1, settling=True)
+        self._upstream = upstream
+        self.imap = IMap(worker_type="thread", worker_num=1, name=f"queue of {spec.name}")
+        self.imap.add_task(self._serve, range(1))
+        self.output = FromHandover(self.handover)
+
+    def interrupt(self) -> None:
+        """See `Stage`."""
+        self.handover.close()
+
+    def _serve(self, _: int) -> None:
+        """The life of its thread."""
+        try:
+            for entry in self._upstream:
+                if not self.handover.put(entry):
+                    break
+        finally:
+            self.handover.done()
 
 
 class Passing(Stage):
