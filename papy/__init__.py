@@ -9,10 +9,13 @@
 
 from __future__ import annotations
 
+from papy._counter import Counter, entry_counter
 from papy._dagger import Dagger
+from papy._debugger import Debugger, PipelineRuntimeDebugger
 from papy._errors import DaggerError, PiperError, WorkerError
 from papy._pipeline import Pipeline
 from papy._piper import Piper
+from papy._reporters import CallbackReporter, DebugReporter, LoggingReporter, Resources, TableReporter
 from papy._run import RunStatistics
 from papy._worker import Worker
 from papy.coroutines import (
@@ -40,22 +43,31 @@ from papy.steps import (
 __all__ = [
     "AbstractIterStep",
     "AbstractStep",
+    "CallbackReporter",
+    "Counter",
     "Dagger",
     "DaggerError",
+    "DebugReporter",
+    "Debugger",
     "Entries",
+    "LoggingReporter",
     "Pipeline",
+    "PipelineRuntimeDebugger",
     "PipelineStep",
     "Piper",
     "PiperError",
+    "Resources",
     "RunStatistics",
     "SiblingInfo",
     "SkipEntry",
+    "TableReporter",
     "TimedChunk",
     "Worker",
     "WorkerError",
     "chunk",
     "combine_pipeline",
     "consume",
+    "entry_counter",
     "flatten",
     "funcstep",
     "identity_step",

@@ -36,12 +36,11 @@ class Counts:
 
 
 class Tally:
-    """Entries that one thread saw at one place; only that thread adds, so no count is lost."""
+    """Entries that were dropped at one place; only one thread adds, so no count is lost."""
 
-    __slots__ = ("passed", "skipped")
+    __slots__ = ("skipped",)
 
     def __init__(self) -> None:
-        self.passed = 0
         self.skipped = 0
 
 

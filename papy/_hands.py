@@ -99,6 +99,9 @@ class Crew:
         books: Of the run.
         upstream: Where its entries come from.
         queue: Where they wait, if the step may add to them.
+
+    Attributes:
+        measured: Whether the time that entries take is measured.
     """
 
     def __init__(self, spec: StepSpec, books: Books, upstream: Upstream, queue: Handover | None = None) -> None:
@@ -108,6 +111,7 @@ class Crew:
         self._books = books
         self._upstream = upstream
         self._queue = queue
+        self.measured = False
         #: Whether somebody wants to know when the queue is empty: finding out costs time for each entry.
         self._watches = spec.step.in_queue_empty is not Step.in_queue_empty
         self._here = threading.local()
@@ -122,6 +126,16 @@ class Crew:
     def step(self) -> Any:
         """The object of this thread."""
         return self._here.step
+
+    @property
+    def entries(self) -> int:
+        """Entries that its workers have dealt with."""
+        return sum(hand.entries for hand in self.hands)
+
+    @property
+    def seconds(self) -> float:
+        """How long they took, if that is measured."""
+        return sum(hand.seconds for hand in self.hands)
 
     def is_here(self) -> bool:
         """Whether the thread that asks is one of the workers."""
@@ -153,9 +167,9 @@ class Crew:
         """One entry, of a function step."""
         if self._books.reason == "failed":
             return Skipped  # it would be for nothing
-        hand = self._here.hand
+        hand: Hand = self._here.hand
         try:
-            return hand(entry)  # type: ignore[no-any-return]
+            return hand.timed(entry) if self.measured else hand(entry)
         except BaseException as error:
             self._books.fail(error, place_of(entry, self.spec.name))
             return Skipped
@@ -163,7 +177,7 @@ class Crew:
             hand.entries += 1
             if self._queue is not None:
                 self._queue.settled()
-            if self._watches and sum(each.entries for each in self.hands) == self._upstream.passed:
+            if self._watches and self.entries == self._upstream.passed:
                 self._close("in_queue_empty")
 
     def _again(self, value: Any) -> None:

@@ -9,9 +9,11 @@ from itertools import islice
 from typing import Any
 
 from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, add_note
+from papy._debugger import PipelineRuntimeDebugger
 from papy._definition import StepSpec
 from papy._entries import Meta
 from papy._intake import Intake, Reading
+from papy._reporters import Resources
 from papy._stages import Passing, Stage, stages
 from papy._upstream import FromMap
 
@@ -27,16 +29,22 @@ class Line:
         forever: The end of the iterables in it is not the end.
         ordered: Results come in the order of the entries.
         on_failure: Called once if the run fails.
+        debugger: Told what the steps do, or None.
     """
 
     def __init__(
-        self, specs: Sequence[StepSpec], intake: Intake, forever: bool, ordered: bool, on_failure: Callable[[], object]
+        self, specs: Sequence[StepSpec], intake: Intake, forever: bool, ordered: bool, on_failure: Callable[[], object],
+        debugger: PipelineRuntimeDebugger | None,
     ) -> None:
         self.books = Books()
         self.intake = intake
         self._on_failure = on_failure
+        self._debugger = debugger
         self._reading = Reading(intake, self.books, forever)
         self.stages = stages(specs, self._reading, self.books, ordered)
+        if debugger is not None:
+            for stage in self.stages:
+                stage.measure()
         self._stopped = threading.Event()
         #: Set when nothing more will happen.
         self.over = threading.Event()
@@ -81,6 +89,8 @@ class Line:
         try:
             for _ in self.stages[-1].output:
                 books.count += 1
+                if self._debugger is not None:
+                    self.report()
         except BaseException:
             books.end(STOPPED)
             self.close()
@@ -102,6 +112,8 @@ class Line:
             stage.conclude(books.reason == ENDED)
         if books.failure is not None:
             self._tell()
+        if self._debugger is not None:
+            self.report(force=True)
         self._settle()
         if books.failure is not None:
             raise books.failure
@@ -117,6 +129,25 @@ class Line:
     def _settle(self) -> None:
         self.intake.discard(self.books)
         self.over.set()
+
+    def report(self, force: bool = False) -> None:
+        """Shows what the steps have done so far, if it is time for that."""
+        if self._debugger is not None and self._debugger.due(force):
+            steps = [(stage.spec.name, Resources(passed, stage.seconds())) for stage, passed in self._passed()]
+            self._debugger.show([("source", Resources(self.books.taken)), *steps])
+
+    def flows(self) -> Iterator[tuple[str, int]]:
+        """What `Pipeline.counter` shows."""
+        came = self.books.taken
+        for stage, passed in self._passed():
+            yield stage.spec.name, passed
+            if isinstance(stage.output, FromMap):
+                yield f"{stage.spec.name} in", max(0, came - passed - stage.output.skipped)
+            came = passed
+
+    def _passed(self) -> list[tuple[Stage, int]]:
+        own = [stage for stage in self.stages if stage.own]
+        return [*((stage, stage.output.passed) for stage in own[:-1]), (own[-1], self.books.count)]
 
     def is_worker(self) -> bool:
         """Whether the thread that asks is a worker of this run."""
@@ -166,6 +197,7 @@ class Results(Iterator[Any]):
         if line is None:
             line = self._start()
         books = line.books
+        line.report()
         while True:
             box = self._box
             if not box:

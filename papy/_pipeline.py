@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -10,6 +11,8 @@ from typing import Any
 
 from numap import StateError
 from papy._books import DROPPED, STOPPED, Counts
+from papy._counter import Counter
+from papy._debugger import PipelineRuntimeDebugger
 from papy._definition import NAMES, Settings, define, steps_of
 from papy._entries import Meta
 from papy._intake import Intake
@@ -33,7 +36,10 @@ class Pipeline:
             `put` and `put_iterable` only.
         daemon: Entries that a run in the background has not finished are given up at the end of the program; else
             the end waits for them.
+        quiet: No lines about the steps in the log; else the logger ``papy.pipeline`` gets them, at most every second, if it is
+            at the level DEBUG.
         fail_callback: Called without arguments when a run has failed, before its error is raised.
+        debugger: Shows what the steps do, see `PipelineRuntimeDebugger`.
         worker_type: ``"thread"`` or ``"process"``. Iterator steps always run in threads.
         max_retries: How often an entry is tried again after its step raised an exception: 0 is one attempt.
         threshold: Entries inside a step at most: waiting for it, in its workers, or done and not taken by the next step.
@@ -54,8 +60,8 @@ class Pipeline:
     """
 
     def __init__(
-        self, *steps: Any, in_queue: Any = None, daemon: bool = False, fail_callback: Callable[[], object] | None = None,
-        **options: Any,
+        self, *steps: Any, in_queue: Any = None, daemon: bool = False, quiet: bool = False,
+        fail_callback: Callable[[], object] | None = None, debugger: PipelineRuntimeDebugger | None = None, **options: Any,
     ) -> None:
         unknown = sorted(options.keys() - NAMES)
         if unknown:
@@ -67,7 +73,11 @@ class Pipeline:
                 raise TypeError(f"in_queue: must be a queue, but a {type(in_queue).__name__} has no method {method}()")
         self._specs = define(steps_of(steps), Settings().changed(options, ""))
         self._intake = Intake(in_queue)
+        if debugger is not None and not isinstance(debugger, PipelineRuntimeDebugger):
+            raise TypeError(f"debugger: must be a PipelineRuntimeDebugger or None, not {type(debugger).__name__}")
         self._daemon = daemon
+        self._quiet = quiet
+        self._debugger = debugger
         self._on_failure = fail_callback if fail_callback is not None else lambda: None
         self._lock = threading.Lock()
         self._line: Line | None = None
@@ -230,7 +240,8 @@ class Pipeline:
                 if not line.over.is_set() or self._background is not None:
                     raise StateError(f"{call}: not allowed while the pipeline runs; stop() it first")
                 self._before = self._before.plus(line.counts())
-            self._line = Line(self._specs, intake, forever, ordered, self._on_failure)
+            debugger = self._debugger if self._debugger is not None or self._quiet else _log_debugger()
+            self._line = Line(self._specs, intake, forever, ordered, self._on_failure, debugger)
             return self._line
 
     # ------------------------------------------------------------------ looks
@@ -266,6 +277,19 @@ class Pipeline:
         """Entries whose error ended a run."""
         return self._counts().failed
 
+    @property
+    def counter(self) -> Counter:
+        """The counts of this run, or of the last one, as they are now.
+
+        Its ``counts`` have, for each step, ``name``: entries that it has passed on, and for function steps ``name in``:
+        entries that are in it.
+        """
+        counter = Counter(show_every=None)
+        if self._line is not None:
+            for name, value in self._line.flows():
+                counter.gauge(name, value)
+        return counter
+
     def _counts(self) -> Counts:
         line = self._line
         return self._before if line is None else self._before.plus(line.counts())
@@ -295,6 +319,14 @@ def _drain(line: Line, errors: list[BaseException]) -> None:
         line.drain()
     except BaseException as error:
         errors.append(error)
+
+
+def _log_debugger() -> PipelineRuntimeDebugger | None:
+    """What writes to the log, if anybody reads it."""
+    logging = sys.modules.get("logging")  # who has not imported it has not set a level
+    if logging is None or not logging.getLogger("papy.pipeline").isEnabledFor(logging.DEBUG):
+        return None
+    return PipelineRuntimeDebugger(every=1.0)
 
 
 def _wait_at_exit(pipeline: Pipeline) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import count
+from time import perf_counter
 from typing import Any, Final
 
 from numap import IMap, NextTimeout, StateError
@@ -31,8 +32,10 @@ class Stage:
     Attributes:
         imap: What runs it.
         output: What the next step reads.
+        own: Whether it stands for its step; others only carry entries.
     """
 
+    own = True
     imap: IMap[Any]
     output: FromMap | FromHandover
 
@@ -46,6 +49,13 @@ class Stage:
     def is_worker(self) -> bool:
         """Whether the thread that asks is one of its workers."""
         return False
+
+    def measure(self) -> None:
+        """From now on, measure how long entries take; before the start."""
+
+    def seconds(self) -> float:
+        """How long all entries took so far, if that was measured."""
+        return 0.0
 
     def interrupt(self) -> None:
         """Lets threads go on that wait for others of the run."""
@@ -75,6 +85,14 @@ class FunctionStage(Stage):
     def prepare(self) -> None:
         """See `Stage`."""
         self._crew.prepare()
+
+    def measure(self) -> None:
+        """See `Stage`."""
+        self._crew.measured = True
+
+    def seconds(self) -> float:
+        """See `Stage`."""
+        return self._crew.seconds
 
     def is_worker(self) -> bool:
         """See `Stage`."""
@@ -120,6 +138,7 @@ class IteratorStage(Stage):
         self.shared = Shared(upstream)
         self.handover = Handover(spec.settings.threshold or THRESHOLD, spec.workers)
         self._numbers = count()
+        self._owns: list[_Own] = []
         # It reads nothing, so nothing of it has to be read: an item for each thread is within any bound.
         self.imap = IMap(
             worker_type="thread", worker_num=spec.workers, buffer=spec.workers, ordered=False, name=spec.name,
@@ -136,6 +155,10 @@ class IteratorStage(Stage):
         """See `Stage`."""
         self.handover.close()
 
+    def seconds(self) -> float:
+        """See `Stage`."""
+        return sum(own.seconds for own in self._owns)
+
     def is_worker(self) -> bool:
         """See `Stage`."""
         return self._crew.is_here()
@@ -151,12 +174,10 @@ class IteratorStage(Stage):
 
     def _serve(self, _: int) -> None:
         """The life of one thread."""
-        step: AbstractIterStep = self._crew.step
+        own = _Own(self._crew.step, self)
+        self._owns.append(own)
         try:
-            results: Iterable[Any] | None = step.process(_Own(step, self))
-            for result in results if results is not None else ():
-                if not self.emit(result):
-                    break
+            own.work()
         except BaseException as error:
             if self.books.reason is None or not isinstance(error, StateError):
                 self.books.fail(error, f"raised by step {self.spec.name!r}")
@@ -171,6 +192,20 @@ class _Own(Entries):
         self._step = step
         self._stage = stage
         self._watches = type(step).in_queue_empty is not Step.in_queue_empty
+        #: Seconds that were not spent waiting for entries, or for room for results.
+        self.seconds = 0.0
+
+    def work(self) -> None:
+        """Hands over all results of the step."""
+        self.seconds -= perf_counter()
+        results: Iterable[Any] | None = self._step.process(self)
+        for result in results if results is not None else ():
+            self.seconds += perf_counter()
+            wanted = self._stage.emit(result)
+            self.seconds -= perf_counter()
+            if not wanted:
+                break
+        self.seconds += perf_counter()
 
     def __next__(self) -> Any:
         return self.next()
@@ -178,7 +213,11 @@ class _Own(Entries):
     def next(self, timeout: float | None = None) -> Any:
         """See `Entries`."""
         while True:
-            entry = self._take(timeout)
+            self.seconds += perf_counter()
+            try:
+                entry = self._take(timeout)
+            finally:
+                self.seconds -= perf_counter()
             if type(entry) is tuple:
                 return entry[1]
             for result in self._step._before_meta():
@@ -235,6 +274,8 @@ def stages(specs: Iterable[StepSpec], source: Iterable[Entry | Meta], books: Boo
 class QueueStage(Stage):
     """Moves entries into a queue in front of a step which adds to it: a map alone reads one stream."""
 
+    own = False
+
     def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
         super().__init__(spec, books)
         self.handover = Handover(spec.settings.threshold or THRESHOLD, 1, settling=True)
@@ -263,6 +304,8 @@ class Passing(Stage):
     A map reads the source in a thread that may block, and can be stopped, and waited for with a time limit; and from a map
     results can be had without losing one to an interrupt.
     """
+
+    own = False
 
     def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
         super().__init__(spec, books)

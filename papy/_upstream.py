@@ -92,6 +92,11 @@ class FromMap:
                 self.passed += 1
                 return entry  # type: ignore[no-any-return]
 
+    @property
+    def skipped(self) -> int:
+        """Entries that were dropped."""
+        return self._tally.skipped
+
     def skip(self) -> None:
         """An entry was dropped, and it was not this object that has read it."""
         self._tally.skipped += 1

@@ -33,7 +33,7 @@ LAYERS = {
         _piper
         _run
         _dagger
-        steps coroutines
+        steps coroutines _counter _reporters _debugger
         _definition _entries _books _handover _intake _upstream _hands _stages _line
         _pipeline
         core __init__
