@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Lock
+from threading import Lock, Thread
 from typing import Final, Literal
 
 from numap import ItemError
 
-__all__ = ["DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "add_note", "presentable"]
+__all__ = ["DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "add_note", "presentable"]
 
 # Why a run ends; None while it goes on.
 Reason = Literal["ended", "failed", "stopped", "dropped"]
@@ -36,12 +36,29 @@ class Counts:
 
 
 class Tally:
-    """Entries that were dropped at one place; only one thread adds, so no count is lost."""
+    """What became of entries at one place; only one thread adds, so no count is lost.
 
-    __slots__ = ("skipped",)
+    Attributes:
+        skipped: Entries that were dropped.
+        more: Entries that an iterator step made beyond those that it took; negative where it made fewer.
+    """
+
+    __slots__ = ("more", "skipped")
 
     def __init__(self) -> None:
         self.skipped = 0
+        self.more = 0
+
+
+class Drained:
+    """What is taken from the user's queue after a run, without a way from here to its error and whatever hangs on that."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        #: Nobody will ask any more what producers go on to put in.
+        self.released = False
+        self.waits = False
+        self.thread: Thread | None = None
 
 
 class Books:
@@ -54,7 +71,9 @@ class Books:
         added: Entries that steps put in their own queues.
         count: Entries that left the last step; added to by whoever takes them there.
         failed: Entries that ended in an error.
-        failure: What ended the run, if something did.
+        failure: What ended the run, if something did, until it is raised.
+        ok: Nothing has gone wrong.
+        drained: What was taken after the end.
         reason: Why the run is ending; None: it goes on.
         mailbox: Where whoever wants the run to end says so; the supervisor of the run waits at the other end.
     """
@@ -65,6 +84,8 @@ class Books:
         self.count = 0
         self.failed = 0
         self.failure: BaseException | None = None
+        self.ok = True
+        self.drained = Drained()
         self.reason: Reason | None = None
         self.mailbox: SimpleQueue[Reason] = SimpleQueue()
         self.tallies: list[Tally] = []
@@ -86,8 +107,9 @@ class Books:
         """
         with self.lock:
             self.failed += entries
-            first = self.failure is None and self.reason in (None, ENDED)
+            first = self.ok and self.reason in (None, ENDED)
             if first:
+                self.ok = False
                 self.failure = presentable(error, where)
         if first:
             self.end(FAILED)
@@ -106,11 +128,10 @@ class Books:
                 more entries than they take; these count as taken.
         """
         failed, count = self.failed, self.count
-        skipped = sum(tally.skipped for tally in self.tallies)
-        if not over:
-            return Counts(self.taken + self.added, count, skipped, failed)
-        taken = max(self.taken + self.added, count + failed)
-        return Counts(taken, count, taken - count - failed, failed)
+        more = sum(tally.more for tally in self.tallies)
+        taken = self.taken + self.added + self.drained.taken + max(0, more)
+        skipped = taken - count - failed if over else sum(tally.skipped for tally in self.tallies) + max(0, -more)
+        return Counts(taken, count, skipped, failed)
 
 
 def presentable(error: BaseException, where: str) -> BaseException:

@@ -178,7 +178,7 @@ class Crew:
             if self._queue is not None:
                 self._queue.settled()
             if self._watches and self.entries == self._upstream.passed:
-                self._close("in_queue_empty")
+                self.call("in_queue_empty")
 
     def _again(self, value: Any) -> None:
         if self._queue is None:
@@ -189,15 +189,16 @@ class Crew:
 
     def leave(self) -> None:
         """A worker ends."""
-        self._close("thread_shutdown")
+        self.call("thread_shutdown")
         with self._lock:
             self._left += 1
             last = self._left == len(self.steps)
         if last:
-            self._close("step_shutdown")
+            self.call("step_shutdown")
             self.ended.set()
 
-    def _close(self, hook: str) -> None:
+    def call(self, hook: str) -> None:
+        """Calls a hook of the object of this thread; an error ends the run."""
         try:
             getattr(self._here.step, hook)()
         except BaseException as error:

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from numap import StateError
-from papy._books import Books
+from papy._books import Books, Drained
 from papy._entries import Entry, Meta
 
 __all__ = ["Intake", "Reading"]
@@ -45,20 +45,21 @@ class Intake:
         self._lock = Lock()
         self.finished = False
         self.iterables = 0
+        self._run: Books | None = None
 
-    def put(self, entry: Any) -> None:
-        """Adds an entry.
+    def put(self, entry: Any, call: str) -> None:
+        """Adds an entry, for a call of this name.
 
         Raises:
             StateError: The end has been put already.
         """
         if self.foreign:
             # May wait, as its owner wanted: not under a lock.
-            self._check("put")
+            self._check(call)
             self._queue.put(entry)
             return
         with self._lock:
-            self._check("put")
+            self._check(call)
             self._queue.put(entry)
 
     def put_iterable(self, iterable: Iterable[Any]) -> None:
@@ -69,10 +70,19 @@ class Intake:
             self.iterables += 1
         self._queue.put(_Many(entries))
 
-    def finish(self) -> None:
-        """Adds the end; again is no error."""
+    def begin(self, books: Books) -> None:
+        """A run begins to read."""
         with self._lock:
-            if self.finished:
+            self._run = books
+
+    def finish(self, run: Books | None = None) -> None:
+        """Adds the end; again is no error.
+
+        Args:
+            run: The end is for this run; if that is over already, there is nothing to do.
+        """
+        with self._lock:
+            if self.finished or (run is not None and run is not self._run):
                 return
             self.finished = True
         self._queue.put(_End)
@@ -103,15 +113,28 @@ class Intake:
                 books.taken += _is_entry(self._queue.get())
             self.finished = False
             self.iterables = 0
+            self._run = None
 
-    def drain(self, books: Books) -> None:
-        """Takes whatever producers put into the user's queue after the end of a run that failed, until it is woken.
+    def drain(self, drained: Drained) -> None:
+        """Takes whatever producers put into the user's queue after the end of a run that failed, until it is released.
 
         They wait for room, perhaps, and know nothing of the failure. What they put is taken, and thus skipped.
         """
-        while (entry := self._queue.get()) is not _Wake:
-            with books.lock:
-                books.taken += _is_entry(entry)
+        while not drained.released:
+            drained.waits = True
+            # In this order: who releases says so first, and then looks whether we wait.
+            try:
+                entry = _Wake if drained.released else self._queue.get()
+            except Exception:  # nobody can be waiting for room in a queue that is broken
+                return
+            drained.waits = False
+            drained.taken += _is_entry(entry)
+
+    def release(self, drained: Drained) -> None:
+        """Ends `drain`."""
+        drained.released = True
+        if drained.waits:
+            self.wake()
 
     def get(self, block: bool) -> Any:
         """The next thing in the queue; _End: none will come, Empty: there is none now."""

@@ -45,6 +45,7 @@ class Line:
         if debugger is not None:
             for stage in self.stages:
                 stage.measure()
+        intake.begin(self.books)
         self._stopped = threading.Event()
         #: Set when nothing more will happen.
         self.over = threading.Event()
@@ -59,7 +60,7 @@ class Line:
             for stage in self.stages:
                 stage.prepare()
         except BaseException as error:
-            self.books.failure = error
+            self.books.ok = False
             self.books.reason = FAILED
             add_note(error, f"raised by the initialization of step {stage.spec.name!r}")
             self._settle()
@@ -110,13 +111,24 @@ class Line:
         self._stopped.wait()
         for stage in self.stages:
             stage.conclude(books.reason == ENDED)
-        if books.failure is not None:
+        if not books.ok:
             self._tell()
         if self._debugger is not None:
             self.report(force=True)
         self._settle()
-        if books.failure is not None:
-            raise books.failure
+        failure, books.failure = books.failure, None
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # it refers to this frame
+
+    def release(self) -> None:
+        """Leaves the user's queue to others; when the run is over."""
+        drained = self.books.drained
+        if drained.thread is not None:
+            self.intake.release(drained)
+            drained.thread.join()
 
     def _tell(self) -> None:
         try:
@@ -169,11 +181,12 @@ def _supervise(
         intake.wake()
     for stage in stages:
         stage.imap.stop()
-    del stages, stage
-    stopped.set()
-    if intake.foreign and reason != ENDED:
+    if intake.foreign and reason in (FAILED, STOPPED):
         # Producers may wait for room in a queue that nobody reads any more.
-        intake.drain(books)
+        drained = books.drained
+        drained.thread = threading.Thread(target=intake.drain, args=(drained,), daemon=True, name="papy-drain")
+        drained.thread.start()
+    stopped.set()
 
 
 class Results(Iterator[Any]):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
+from _thread import start_new_thread
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
 from numap import StateError
-from papy._books import DROPPED, STOPPED, Counts
+from papy._books import DROPPED, STOPPED, Counts, Drained
 from papy._counter import Counter
 from papy._debugger import PipelineRuntimeDebugger
 from papy._definition import NAMES, Settings, define, steps_of
@@ -93,7 +94,7 @@ class Pipeline:
             StateError: After `finish`, or when the run has failed and its error was not yet raised: it would be lost.
         """
         self._check_put("put")
-        self._intake.put(entry)
+        self._intake.put(entry, "put")
 
     def put_all(self, entries: Iterable[Any]) -> None:
         """Puts all entries of an iterable in, now; raises what `put` raises."""
@@ -121,16 +122,17 @@ class Pipeline:
             StateError: As for `put`.
         """
         self._check_put("put_meta")
-        self._intake.put(Meta(entry))
+        self._intake.put(Meta(entry), "put_meta")
 
     def finish(self) -> None:
         """Says that no more entries will be put: the run ends when all that there are have been through."""
         self._intake.finish()
 
     def _check_put(self, call: str) -> None:
-        line = self._line
-        if line is not None and not line.over.is_set() and line.books.failure is not None:
-            raise StateError(f"{call}: the pipeline has failed, and takes no more; stop() tells why") from line.books.failure
+        line, background = self._line, self._background
+        if line is not None and not line.books.ok and (background is not None or not line.over.is_set()):
+            failure = line.books.failure or (None if background is None else background.error)
+            raise StateError(f"{call}: the pipeline has failed, and takes no more; stop() tells why") from failure
 
     # ------------------------------------------------------------------ runs
 
@@ -184,7 +186,7 @@ class Pipeline:
         background = self._background
         if background is None or self._line is None:
             return
-        self._intake.finish()
+        self._intake.finish(self._line.books)
         if not self._line.is_worker():
             self._background = None
             background.join()
@@ -219,16 +221,15 @@ class Pipeline:
         return self.run_forever(background=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        line = self._line
-        if error is not None and line is not None and self._background is not None:
-            if line.books.failure is None:
+        background, line = self._background, self._line
+        if error is not None and background is not None and line is not None:
+            failure = line.books.failure or background.error
+            if failure is None or error.__cause__ is not failure:
+                # It goes on; and nobody waits for what was put.
                 line.books.end(STOPPED)
-                self._background.join(quietly=True)
                 self._background = None
-            elif error.__cause__ is not line.books.failure:
-                # The user's error goes on; that of the run comes with it as its context.
-                self._background.join(quietly=True)
-                self._background = None
+                background.join(quietly=True)
+                return
         self.stop()
 
     def _begin(self, call: str, intake: Intake, forever: bool, ordered: bool) -> Line:
@@ -239,9 +240,12 @@ class Pipeline:
                     line.close()
                 if not line.over.is_set() or self._background is not None:
                     raise StateError(f"{call}: not allowed while the pipeline runs; stop() it first")
+                line.release()
                 self._before = self._before.plus(line.counts())
             debugger = self._debugger if self._debugger is not None or self._quiet else _log_debugger()
             self._line = Line(self._specs, intake, forever, ordered, self._on_failure, debugger)
+            if intake.foreign:
+                weakref.finalize(self, _release, intake, self._line.books.drained).atexit = False
             return self._line
 
     # ------------------------------------------------------------------ looks
@@ -255,7 +259,7 @@ class Pipeline:
     @property
     def ok(self) -> bool:
         """False after an error, until the next run."""
-        return self._line is None or self._line.books.failure is None
+        return self._line is None or self._line.books.ok
 
     @property
     def taken(self) -> int:
@@ -303,15 +307,20 @@ class _Background:
     """A run in the background: a thread that takes its results. It doesn't refer to the pipeline."""
 
     def __init__(self, line: Line) -> None:
-        self._error: list[BaseException] = []
-        self._thread = threading.Thread(target=_drain, args=(line, self._error), daemon=True, name="papy-background")
+        self._errors: list[BaseException] = []
+        self._thread = threading.Thread(target=_drain, args=(line, self._errors), daemon=True, name="papy-background")
         self._thread.start()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong, once the run is over and until it is raised."""
+        return self._errors[0] if self._errors else None
 
     def join(self, quietly: bool = False) -> None:
         """Waits for the end; raises what went wrong."""
         self._thread.join()
-        if self._error and not quietly:
-            raise self._error.pop()
+        if self._errors and not quietly:
+            raise self._errors.pop()
 
 
 def _drain(line: Line, errors: list[BaseException]) -> None:
@@ -319,6 +328,11 @@ def _drain(line: Line, errors: list[BaseException]) -> None:
         line.drain()
     except BaseException as error:
         errors.append(error)
+
+
+def _release(intake: Intake, drained: Drained) -> None:
+    """The pipeline was dropped. In a thread of its own: the user's queue has a lock, which the thread at hand may hold."""
+    start_new_thread(intake.release, (drained,))
 
 
 def _log_debugger() -> PipelineRuntimeDebugger | None:

@@ -75,33 +75,33 @@ class FunctionStage(Stage):
         self, spec: StepSpec, upstream: Upstream, books: Books, ordered: bool, queue: Handover | None = None
     ) -> None:
         super().__init__(spec, books)
-        self._crew = Crew(spec, books, upstream, queue)
+        self.crew = Crew(spec, books, upstream, queue)
         self.imap = IMap(
             worker_type="thread", worker_num=spec.workers, buffer=spec.settings.threshold, ordered=ordered, name=spec.name,
-            initializer=self._crew.enter, finalizer=self._crew.leave,
+            initializer=self.crew.enter, finalizer=self.crew.leave,
         )  # fmt: skip
-        self.output = FromMap(self.imap, self.imap.add_task(self._crew, iter(upstream)), books, spec.name)
+        self.output = FromMap(self.imap, self.imap.add_task(self.crew, iter(upstream)), books, spec.name)
 
     def prepare(self) -> None:
         """See `Stage`."""
-        self._crew.prepare()
+        self.crew.prepare()
 
     def measure(self) -> None:
         """See `Stage`."""
-        self._crew.measured = True
+        self.crew.measured = True
 
     def seconds(self) -> float:
         """See `Stage`."""
-        return self._crew.seconds
+        return self.crew.seconds
 
     def is_worker(self) -> bool:
         """See `Stage`."""
-        return self._crew.is_here()
+        return self.crew.is_here()
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
         if patiently:
-            self._crew.ended.wait()
+            self.crew.ended.wait()
 
 
 class ProcessStage(Stage):
@@ -134,7 +134,7 @@ class IteratorStage(Stage):
 
     def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
         super().__init__(spec, books)
-        self._crew = Crew(spec, books, upstream)
+        self.crew = Crew(spec, books, upstream)
         self.shared = Shared(upstream)
         self.handover = Handover(spec.settings.threshold or THRESHOLD, spec.workers)
         self._numbers = count()
@@ -142,14 +142,14 @@ class IteratorStage(Stage):
         # It reads nothing, so nothing of it has to be read: an item for each thread is within any bound.
         self.imap = IMap(
             worker_type="thread", worker_num=spec.workers, buffer=spec.workers, ordered=False, name=spec.name,
-            initializer=self._crew.enter, finalizer=self._crew.leave,
+            initializer=self.crew.enter, finalizer=self.crew.leave,
         )  # fmt: skip
         self.imap.add_task(self._serve, range(spec.workers))
         self.output = FromHandover(self.handover)
 
     def prepare(self) -> None:
         """See `Stage`."""
-        self._crew.prepare()
+        self.crew.prepare()
 
     def interrupt(self) -> None:
         """See `Stage`."""
@@ -161,12 +161,12 @@ class IteratorStage(Stage):
 
     def is_worker(self) -> bool:
         """See `Stage`."""
-        return self._crew.is_here()
+        return self.crew.is_here()
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
         if patiently:
-            self._crew.ended.wait()
+            self.crew.ended.wait()
 
     def emit(self, result: Any) -> bool:
         """Hands a result over, once there is room; False: nobody wants it any more."""
@@ -174,7 +174,7 @@ class IteratorStage(Stage):
 
     def _serve(self, _: int) -> None:
         """The life of one thread."""
-        own = _Own(self._crew.step, self)
+        own = _Own(self.crew.step, self)
         self._owns.append(own)
         try:
             own.work()
@@ -191,6 +191,7 @@ class _Own(Entries):
     def __init__(self, step: AbstractIterStep, stage: IteratorStage) -> None:
         self._step = step
         self._stage = stage
+        self._tally = stage.books.tally()
         self._watches = type(step).in_queue_empty is not Step.in_queue_empty
         #: Seconds that were not spent waiting for entries, or for room for results.
         self.seconds = 0.0
@@ -201,7 +202,7 @@ class _Own(Entries):
         results: Iterable[Any] | None = self._step.process(self)
         for result in results if results is not None else ():
             self.seconds += perf_counter()
-            wanted = self._stage.emit(result)
+            wanted = self._emit(result)
             self.seconds -= perf_counter()
             if not wanted:
                 break
@@ -219,10 +220,16 @@ class _Own(Entries):
             finally:
                 self.seconds -= perf_counter()
             if type(entry) is tuple:
+                self._tally.more -= 1
                 return entry[1]
             for result in self._step._before_meta():
-                self._stage.emit(result)
+                self._emit(result)
             self._stage.handover.put(entry)
+
+    def _emit(self, result: Any) -> bool:
+        wanted = self._stage.emit(result)
+        self._tally.more += wanted
+        return wanted
 
     def _take(self, timeout: float | None) -> Entry | Meta:
         shared = self._stage.shared
@@ -231,7 +238,7 @@ class _Own(Entries):
                 try:
                     return shared.take(0)
                 except NextTimeout:
-                    self._step.in_queue_empty()
+                    self._stage.crew.call("in_queue_empty")
             return shared.take(timeout)
         except StopIteration:
             if self._stage.books.reason is not None:
