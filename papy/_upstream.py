@@ -71,9 +71,7 @@ class FromMap:
                 else:
                     self.passed += 1
                     yield entry
-        except GeneratorExit:
-            raise
-        except BaseException as error:
+        except Exception as error:  # an interrupt of whoever reads is theirs
             self.lost(error)
 
     def take(self, timeout: float | None = None) -> Entry | Meta:
@@ -83,7 +81,7 @@ class FromMap:
                 entry = next(self.task) if timeout is None else self._imap.next(timeout)
             except (StopIteration, NextTimeout):
                 raise
-            except BaseException as error:
+            except Exception as error:
                 self.lost(error)
                 raise StopIteration from None
             if entry is Skipped:
