@@ -147,3 +147,11 @@ def test_coroutine_steps_as_a_step_of_threads() -> None:
         return found
 
     assert sorted(Pipeline((iterstep(both), 2)).results(range(6))) == [1, 3, 5]
+
+
+def test_the_names_of_paipa() -> None:
+    import papy
+
+    names = """combine_pipeline identity_step consume chunk AbstractStep AbstractIterStep SkipEntry Pipeline funcstep iterstep
+    PipelineRuntimeDebugger""".split()
+    assert set(names) <= set(papy.__all__)

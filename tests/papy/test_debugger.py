@@ -108,6 +108,16 @@ def test_queries() -> None:
     assert [(it.queries, it.queries_per_entry) for it in last.shown[0].values()] == [(0, 0), (6, 2), (0, 0)]
 
 
+def test_looks_at_the_system_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are what costs; per entry there are only two looks at a clock."""
+    looks = []
+    look = PipelineRuntimeDebugger._look
+    monkeypatch.setattr(PipelineRuntimeDebugger, "_look", lambda self: looks.append(1) or look(self))
+    begin = time.perf_counter()
+    list(combine_pipeline(range(20_000), [quick, quick], PipelineRuntimeDebugger([])))
+    assert len(looks) <= 2 + (time.perf_counter() - begin) / 0.010
+
+
 def test_a_debugger_of_ones_own() -> None:
     class Loud(Debugger):
         def __init__(self) -> None:
