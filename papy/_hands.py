@@ -12,6 +12,7 @@ from papy._books import Books, add_note
 from papy._definition import StepSpec
 from papy._entries import Entry, Meta, Skipped
 from papy._handover import Handover
+from papy._letterbox import post
 from papy._upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
 
@@ -222,11 +223,16 @@ class RemoteHand:
     """What the worker processes of a step are sent: makes a `Hand` there, and lets it work.
 
     Errors are left to the map, which knows of attempts that ended with the process, too.
+
+    Args:
+        spec: The step.
+        letterbox: Where errors at the end go.
     """
 
-    def __init__(self, spec: StepSpec) -> None:
+    def __init__(self, spec: StepSpec, letterbox: str | None) -> None:
         self.__qualname__ = spec.name
         self._spec = spec
+        self._letterbox = letterbox
         self._number = next(_numbers)
 
     def enter(self) -> None:
@@ -248,5 +254,9 @@ class RemoteHand:
 
     def leave(self) -> None:
         """The process ends in an orderly way."""
-        _hands.pop(self._number).step.thread_shutdown()
+        try:
+            _hands.pop(self._number).step.thread_shutdown()
+        except BaseException as error:
+            if self._letterbox is not None:
+                post(self._letterbox, error)
 

@@ -13,6 +13,7 @@ from papy._definition import StepSpec
 from papy._entries import Entry, Meta
 from papy._handover import Handover
 from papy._hands import Crew, RemoteHand, make_steps
+from papy._letterbox import Letterbox
 from papy._upstream import FromHandover, FromMap, FromSource, Shared, Upstream
 from papy.steps import AbstractIterStep, Entries, Step
 
@@ -110,10 +111,13 @@ class ProcessStage(Stage):
     def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, ordered: bool) -> None:
         super().__init__(spec, books)
         self._first: Step = make_steps(spec, 1)[0]
-        hand = RemoteHand(spec)
+        # Without a hook for it nobody has to wait for the end of the processes.
+        closes = spec.step.thread_shutdown is not Step.thread_shutdown
+        self._letterbox = Letterbox() if closes else None
+        hand = RemoteHand(spec, None if self._letterbox is None else self._letterbox.path)
         self.imap = IMap(
             worker_type="process", worker_num=spec.workers, buffer=spec.settings.threshold, ordered=ordered, name=spec.name,
-            initializer=hand.enter, finalizer=hand.leave, retries=spec.settings.max_retries,
+            initializer=hand.enter, finalizer=hand.leave if closes else None, retries=spec.settings.max_retries,
         )  # fmt: skip
         self.output = FromMap(self.imap, self.imap.add_task(hand, iter(upstream)), books, spec.name)
 
@@ -123,6 +127,9 @@ class ProcessStage(Stage):
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
+        error = None if self._letterbox is None else self._letterbox.open()
+        if error is not None:
+            self.books.fail(error, f"raised by thread_shutdown of step {self.spec.name!r}", entries=0)
         try:
             self._first.step_shutdown()
         except BaseException as error:

@@ -34,7 +34,7 @@ LAYERS = {
         _run
         _dagger
         steps coroutines _counter _reporters _debugger
-        _definition _entries _books _handover _intake _upstream _hands _stages _line
+        _definition _entries _books _letterbox _handover _intake _upstream _hands _stages _line
         _pipeline
         core __init__
     """.split(),

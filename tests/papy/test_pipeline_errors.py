@@ -105,7 +105,7 @@ def test_a_hook_that_fails(kind: type[Any], hook: str, place: int) -> None:
         assert not pipeline.ok
 
 
-@pytest.mark.parametrize("hook", ["step_initialize", "initialize", "thread_initialize", "step_shutdown"])
+@pytest.mark.parametrize("hook", HOOKS[:5])
 def test_a_hook_that_fails_with_processes(hook: str) -> None:
     step = type("Failing", (AbstractStep,), {"process": lambda self, entry: entry, hook: boom})
     pipeline = Pipeline((same, 1), (step, 2, {"worker_type": "process"}), (same, 1))

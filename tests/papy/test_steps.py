@@ -103,9 +103,10 @@ def test_hooks_with_processes(tmp_path: Any) -> None:
 
     pipeline = Pipeline([(Step, 2, {"factor": 3, "worker_type": "process"})])
     assert sorted(pipeline.results(range(4))) == [100, 103, 106, 109]
-    assert {path.name: len(path.read_text()) for path in tmp_path.iterdir()} == {
-        "step_initialize": 1, "initialize": 2, "thread_shutdown": 2, "step_shutdown": 1,
-    }  # fmt: skip
+    calls = {path.name: len(path.read_text()) for path in tmp_path.iterdir()}
+    # A process that is still beginning when the work is done is ended without its hooks.
+    assert 1 <= calls["thread_shutdown"] <= calls["initialize"] <= 2
+    assert calls["step_initialize"] == calls["step_shutdown"] == 1
 
 
 def test_what_a_step_knows() -> None:
