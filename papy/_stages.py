@@ -187,7 +187,7 @@ class IteratorStage(Stage):
             own.work()
         except BaseException as error:
             if self.books.reason is None or not isinstance(error, StateError):
-                self.books.fail(error, f"raised by step {self.spec.name!r}")
+                self.books.fail(error, f"raised by step {self.spec.name!r}", own.fail())
         finally:
             self.handover.done()
 
@@ -199,6 +199,7 @@ class _Own(Entries):
         self._step = step
         self._stage = stage
         self._tally = stage.books.tally()
+        self._took = False
         self._watches = type(step).in_queue_empty is not Step.in_queue_empty
         #: Seconds that were not spent waiting for entries, or for room for results.
         self.seconds = 0.0
@@ -215,6 +216,11 @@ class _Own(Entries):
                 break
         self.seconds += perf_counter()
 
+    def fail(self) -> int:
+        """The generator has raised; returns how many entries failed by that: the one that it took last, if any."""
+        self._tally.more += self._took  # that entry has not become others, or fewer
+        return int(self._took)
+
     def __next__(self) -> Any:
         return self.next()
 
@@ -228,6 +234,7 @@ class _Own(Entries):
                 self.seconds -= perf_counter()
             if type(entry) is tuple:
                 self._tally.more -= 1
+                self._took = True
                 return entry[1]
             for result in self._step._before_meta():
                 self._emit(result)
