@@ -74,6 +74,7 @@ class Books:
         failure: What ended the run, if something did, until it is raised.
         ok: Nothing has gone wrong.
         drained: What was taken after the end.
+        dropped: Whoever took the results is gone, and will not see to the end.
         reason: Why the run is ending; None: it goes on.
         mailbox: Where whoever wants the run to end says so; the supervisor of the run waits at the other end.
     """
@@ -86,6 +87,7 @@ class Books:
         self.failure: BaseException | None = None
         self.ok = True
         self.drained = Drained()
+        self.dropped = False
         self.reason: Reason | None = None
         self.mailbox: SimpleQueue[Reason] = SimpleQueue()
         self.tallies: list[Tally] = []
@@ -116,6 +118,7 @@ class Books:
 
     def end(self, reason: Reason) -> None:
         """The run is to end now. Takes no lock and waits for nothing: it may be called by a finalizer."""
+        self.dropped = self.dropped or reason == DROPPED
         if self.reason is None or (reason == FAILED and self.reason == ENDED):
             self.reason = reason
         self.mailbox.put(reason)
@@ -129,7 +132,7 @@ class Books:
         """
         failed, count = self.failed, self.count
         more = sum(tally.more for tally in self.tallies)
-        taken = self.taken + self.added + self.drained.taken + max(0, more)
+        taken = self.taken + self.added + max(0, more)
         skipped = taken - count - failed if over else sum(tally.skipped for tally in self.tallies) + max(0, -more)
         return Counts(taken, count, skipped, failed)
 

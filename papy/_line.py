@@ -47,6 +47,8 @@ class Line:
                 stage.measure()
         intake.begin(self.books)
         self._stopped = threading.Event()
+        self._closing = threading.Lock()
+        self._final: Counts | None = None
         #: Set when nothing more will happen.
         self.over = threading.Event()
 
@@ -104,24 +106,28 @@ class Line:
         Raises:
             Exception: What went wrong in it, at the first of these calls.
         """
-        if self.over.is_set():
-            return
-        books = self.books
-        books.end(ENDED)
-        self._stopped.wait()
-        for stage in self.stages:
-            stage.conclude(books.reason == ENDED)
-        if not books.ok:
-            self._tell()
-        if self._debugger is not None:
-            self.report(force=True)
-        self._settle()
-        failure, books.failure = books.failure, None
+        self.books.end(ENDED)
+        self.wait()
+        failure, self.books.failure = self.books.failure, None
         try:
             if failure is not None:
                 raise failure
         finally:
             del failure  # it refers to this frame
+
+    def wait(self) -> None:
+        """Waits until the run has ended, as somebody has said that it shall."""
+        with self._closing:
+            if self.over.is_set():
+                return
+            self._stopped.wait()
+            for stage in self.stages:
+                stage.conclude(self.books.reason == ENDED)
+            if not self.books.ok:
+                self._tell()
+            if self._debugger is not None:
+                self.report(force=True)
+            self._settle()
 
     def release(self) -> None:
         """Leaves the user's queue to others; when the run is over."""
@@ -140,6 +146,7 @@ class Line:
 
     def _settle(self) -> None:
         self.intake.discard(self.books)
+        self._final = self.books.counts(over=True)
         self.over.set()
 
     def report(self, force: bool = False) -> None:
@@ -161,13 +168,18 @@ class Line:
         own = [stage for stage in self.stages if stage.own]
         return [*((stage, stage.output.passed) for stage in own[:-1]), (own[-1], self.books.count)]
 
+    def counts(self) -> Counts:
+        """The figures of the run. Once it is over they change no more, but for what producers still put in a queue."""
+        if self.books.dropped:
+            self.wait()
+        if self._final is None:
+            return self.books.counts(over=False)
+        late = self.books.drained.taken
+        return self._final.plus(Counts(taken=late, skipped=late))
+
     def is_worker(self) -> bool:
         """Whether the thread that asks is a worker of this run."""
         return any(stage.is_worker() for stage in self.stages)
-
-    def counts(self) -> Counts:
-        """The figures of the run."""
-        return self.books.counts(self.over.is_set() or self.books.reason == DROPPED)
 
 
 def _supervise(

@@ -178,7 +178,7 @@ class Pipeline:
     def stop(self) -> None:
         """Has a run in the background finish what was put, and waits for its end. In any other state it does nothing.
 
-        In a worker of the pipeline it is `finish`: a worker can't wait for its own end.
+        In a worker of the pipeline, and in its ``fail_callback``, it is `finish`: these can't wait for their own end.
 
         Raises:
             Exception: What went wrong in the run, once.
@@ -187,7 +187,7 @@ class Pipeline:
         if background is None or self._line is None:
             return
         self._intake.finish(self._line.books)
-        if not self._line.is_worker():
+        if not self._line.is_worker() and not background.is_here():
             self._background = None
             background.join()
 
@@ -236,8 +236,8 @@ class Pipeline:
         with self._lock:
             line = self._line
             if line is not None:
-                if line.books.reason == DROPPED:
-                    line.close()
+                if line.books.dropped:
+                    line.wait()
                 if not line.over.is_set() or self._background is not None:
                     raise StateError(f"{call}: not allowed while the pipeline runs; stop() it first")
                 line.release()
@@ -315,6 +315,10 @@ class _Background:
     def error(self) -> BaseException | None:
         """What went wrong, once the run is over and until it is raised."""
         return self._errors[0] if self._errors else None
+
+    def is_here(self) -> bool:
+        """Whether this is the thread that asks."""
+        return threading.current_thread() is self._thread
 
     def join(self, quietly: bool = False) -> None:
         """Waits for the end; raises what went wrong."""
