@@ -41,10 +41,7 @@ class Line:
         self._on_failure = on_failure
         self._debugger = debugger
         self._reading = Reading(intake, self.books, forever)
-        self.stages = stages(specs, self._reading, self.books, ordered)
-        if debugger is not None:
-            for stage in self.stages:
-                stage.measure()
+        self.stages = stages(specs, self._reading, self.books, ordered, debugger is not None)
         intake.begin(self.books)
         self._stopped = threading.Event()
         self._closing = threading.Lock()

@@ -43,8 +43,7 @@ class Pipeline:
         debugger: Shows what the steps do, see `PipelineRuntimeDebugger`.
         worker_type: ``"thread"`` or ``"process"``. Iterator steps always run in threads.
         max_retries: How often an entry is tried again after its step raised an exception: 0 is one attempt.
-        threshold: Entries inside a step at most: waiting for it, in its workers, or done and not taken by the next step.
-            None: few, and more where entries are so cheap that this pays.
+        threshold: Entries that wait in a step at most: for its workers, or done and not yet taken by the next step; 128 by default.
         tracker: An object whose ``before_process(step)`` and ``after_process(step)`` are called around each ``process``.
 
     Raises:

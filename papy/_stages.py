@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import count
 from time import perf_counter
-from typing import Any, Final
+from typing import Any
 
 from numap import IMap, NextTimeout, StateError
 from papy._books import Books
@@ -18,10 +18,6 @@ from papy._upstream import FromHandover, FromMap, FromSource, Shared, Upstream
 from papy.steps import AbstractIterStep, Entries, Step
 
 __all__ = ["FunctionStage", "IteratorStage", "Passing", "ProcessStage", "Stage", "stages"]
-
-# Results of an iterator step that wait for the next step, where no threshold was given: the number of paipa's.
-THRESHOLD: Final = 64
-
 
 class Stage:
     """One step of a running pipeline.
@@ -51,11 +47,8 @@ class Stage:
         """Whether the thread that asks is one of its workers."""
         return False
 
-    def measure(self) -> None:
-        """From now on, measure how long entries take; before the start."""
-
     def seconds(self) -> float:
-        """How long all entries took so far, if that was measured."""
+        """How long all entries took so far, if that is measured."""
         return 0.0
 
     def interrupt(self) -> None:
@@ -73,23 +66,19 @@ class FunctionStage(Stage):
     """A function step with threads."""
 
     def __init__(
-        self, spec: StepSpec, upstream: Upstream, books: Books, ordered: bool, queue: Handover | None = None
+        self, spec: StepSpec, upstream: Upstream, books: Books, ordered: bool, measured: bool, queue: Handover | None
     ) -> None:
         super().__init__(spec, books)
-        self.crew = Crew(spec, books, upstream, queue)
+        self.crew = Crew(spec, books, upstream, measured, queue)
         self.imap = IMap(
-            worker_type="thread", worker_num=spec.workers, buffer=spec.settings.threshold, ordered=ordered, name=spec.name,
+            worker_type="thread", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
             initializer=self.crew.enter, finalizer=self.crew.leave,
         )  # fmt: skip
-        self.output = FromMap(self.imap, self.imap.add_task(self.crew, iter(upstream)), books, spec.name)
+        self.output = FromMap(self.imap, self.imap.add_task(self.crew.function(), iter(upstream)), books, spec.name)
 
     def prepare(self) -> None:
         """See `Stage`."""
         self.crew.prepare()
-
-    def measure(self) -> None:
-        """See `Stage`."""
-        self.crew.measured = True
 
     def seconds(self) -> float:
         """See `Stage`."""
@@ -116,7 +105,7 @@ class ProcessStage(Stage):
         self._letterbox = Letterbox() if closes else None
         hand = RemoteHand(spec, None if self._letterbox is None else self._letterbox.path)
         self.imap = IMap(
-            worker_type="process", worker_num=spec.workers, buffer=spec.settings.threshold, ordered=ordered, name=spec.name,
+            worker_type="process", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
             initializer=hand.enter, finalizer=hand.leave if closes else None, retries=spec.settings.max_retries,
         )  # fmt: skip
         self.output = FromMap(self.imap, self.imap.add_task(hand, iter(upstream)), books, spec.name)
@@ -141,9 +130,9 @@ class IteratorStage(Stage):
 
     def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
         super().__init__(spec, books)
-        self.crew = Crew(spec, books, upstream)
+        self.crew = Crew(spec, books, upstream, measured=False)  # it has its own way to measure
         self.shared = Shared(upstream)
-        self.handover = Handover(spec.settings.threshold or THRESHOLD, spec.workers)
+        self.handover = Handover(spec.settings.threshold, spec.workers)
         self._numbers = count()
         self._owns: list[_Own] = []
         # It reads nothing, so nothing of it has to be read: an item for each thread is within any bound.
@@ -261,7 +250,9 @@ class _Own(Entries):
             raise
 
 
-def stages(specs: Iterable[StepSpec], source: Iterable[Entry | Meta], books: Books, ordered: bool) -> list[Stage]:
+def stages(
+    specs: Iterable[StepSpec], source: Iterable[Entry | Meta], books: Books, ordered: bool, measured: bool
+) -> list[Stage]:
     """Make what runs the steps; nothing is started.
 
     Args:
@@ -269,6 +260,7 @@ def stages(specs: Iterable[StepSpec], source: Iterable[Entry | Meta], books: Boo
         source: The entries for the first one.
         books: Of the run.
         ordered: The results of each step come in the order of its entries.
+        measured: The time that entries take is measured.
     """
     made: list[Stage] = []
     upstream: Any = FromSource(source, books)
@@ -287,7 +279,7 @@ def stages(specs: Iterable[StepSpec], source: Iterable[Entry | Meta], books: Boo
         elif spec.settings.worker_type == "process":
             made.append(ProcessStage(spec, upstream, books, ordered))
         else:
-            made.append(FunctionStage(spec, upstream, books, ordered, queue))
+            made.append(FunctionStage(spec, upstream, books, ordered, measured, queue))
         upstream = made[-1].output
     return made
 
@@ -299,7 +291,7 @@ class QueueStage(Stage):
 
     def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
         super().__init__(spec, books)
-        self.handover = Handover(spec.settings.threshold or THRESHOLD, 1, settling=True)
+        self.handover = Handover(spec.settings.threshold, 1, settling=True)
         self._upstream = upstream
         self.imap = IMap(worker_type="thread", worker_num=1, name=f"queue of {spec.name}")
         self.imap.add_task(self._serve, range(1))

@@ -189,8 +189,8 @@ def test_results_are_lazy_and_bounded() -> None:
     assert next(pulled) == 0
     assert len(list(islice(results, 100))) == 100
     del results
-    # What the steps hold: their thresholds, and what lies between them.
-    assert next(pulled) < 100 + 3 * 4
+    # What waits in the steps, what their workers hold, and what is in between.
+    assert next(pulled) < 100 + (4 + 2) + (4 + 1) + 2
 
 
 def test_leaving_results_ends_the_run() -> None:
@@ -428,7 +428,7 @@ def test_threshold_holds_the_source_back() -> None:
     runner = threading.Thread(target=pipeline.run)
     runner.start()
     assert reached.wait(60)
-    assert len(pulled) <= 2 * 16 + 1
+    assert len(pulled) <= (16 + 4) + (16 + 1) + 1
     gate.set()
     runner.join()
     assert balance(pipeline) == (1000, 1000, 0, 0)
