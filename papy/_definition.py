@@ -40,7 +40,8 @@ class Settings:
         Raises:
             TypeError, ValueError: One is not allowed.
         """
-        made = replace(self, **options)
+        given = {name: value for name, value in options.items() if name != "threshold" or value is not None}
+        made = replace(self, **given)
         if made.worker_type not in WORKER_TYPES:
             raise ValueError(f"{where}worker_type: {made.worker_type!r} is unknown; allowed: 'thread', 'process'")
         _whole(f"{where}max_retries", made.max_retries, 0)

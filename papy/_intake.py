@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import queue
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from queue import Empty, Full, SimpleQueue
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from numap import StateError
@@ -13,6 +15,10 @@ from papy._books import Books, Drained
 from papy._entries import Entry, Meta
 
 __all__ = ["Intake", "Reading"]
+
+
+#: What a queue that was shut down raises, from Python 3.13 on; before, something that doesn't come up where it is expected.
+ShutDown: Any = getattr(queue, "ShutDown", Full)
 
 
 class _Many:
@@ -36,13 +42,14 @@ class Intake:
     """A queue of entries, iterables and meta entries.
 
     Args:
-        queue: The queue of the user's, which others put into; None: one of our own, without limit.
+        given: The queue of the user's, which others put into; None: one of our own, without limit.
     """
 
-    def __init__(self, queue: Any = None) -> None:
-        self.foreign = queue is not None
-        self._queue: Any = SimpleQueue() if queue is None else queue
-        self._lock = Lock()
+    def __init__(self, given: Any = None) -> None:
+        self.foreign = given is not None
+        self._queue: Any = SimpleQueue() if given is None else given
+        # A signal handler may call `finish` while this very thread is in here.
+        self._lock = RLock()
         self.finished = False
         self.iterables = 0
         self._run: Books | None = None
@@ -85,7 +92,8 @@ class Intake:
             if self.finished or (run is not None and run is not self._run):
                 return
             self.finished = True
-        self._queue.put(_End)
+        with suppress(ShutDown):  # then that is the end
+            self._queue.put(_End)
 
     def _check(self, call: str) -> None:
         if self.finished:
@@ -101,10 +109,8 @@ class Intake:
 
     def wake(self) -> None:
         """Wakes who waits for an entry."""
-        try:
+        with suppress(Full, ShutDown):  # then nobody waits
             self._queue.put_nowait(_Wake)
-        except Full:  # then nobody waits
-            pass
 
     def discard(self, books: Books) -> None:
         """Takes what nobody will take any more, and counts it as taken; then the next run can begin."""
@@ -205,6 +211,8 @@ class Reading:
         try:
             # In this order: who ends the run gives the reason first, and then looks whether we wait.
             return _Wake if self._books.reason is not None else self._intake.get(block)
+        except ShutDown:
+            return _End
         finally:
             self.waits = False
 

@@ -46,6 +46,8 @@ class Line:
         self._stopped = threading.Event()
         self._closing = threading.Lock()
         self._final: Counts | None = None
+        #: Who takes the results, if that is one thread from the start to the end.
+        self.driver: threading.Thread | None = None
         #: Set when nothing more will happen.
         self.over = threading.Event()
 
@@ -62,17 +64,22 @@ class Line:
             self.books.ok = False
             self.books.reason = FAILED
             add_note(error, f"raised by the initialization of step {stage.spec.name!r}")
+            self._tell()
             self._settle()
             raise
         try:
             for stage in self.stages:
                 if self.books.reason is None:  # a hook may have failed already
                     stage.imap.start()
-        except BaseException as error:
+        except Exception as error:
             self.books.fail(error, f"raised at the start of step {stage.spec.name!r}", entries=0)
-        # Not before: to start a map and to stop it are not for two threads at once.
-        args = (self.books, self.stages, self._reading, self.intake, self._stopped)
-        threading.Thread(target=_supervise, args=args, daemon=True, name="papy-supervisor").start()
+        except BaseException:
+            self.books.end(STOPPED)
+            raise
+        finally:
+            # Not before: to start a map and to stop it are not for two threads at once.
+            args = (self.books, self.stages, self._reading, self.intake, self._stopped)
+            threading.Thread(target=_supervise, args=args, daemon=True, name="papy-supervisor").start()
 
     def readable(self) -> FromMap:
         """The map from which results can be taken one by one; before the start."""
@@ -86,6 +93,7 @@ class Line:
     def drain(self) -> None:
         """Takes all results and only counts them; raises what ended the run."""
         books = self.books
+        self.driver = threading.current_thread()
         try:
             for _ in self.stages[-1].output:
                 books.count += 1
@@ -174,9 +182,9 @@ class Line:
         late = self.books.drained.taken
         return self._final.plus(Counts(taken=late, skipped=late))
 
-    def is_worker(self) -> bool:
-        """Whether the thread that asks is a worker of this run."""
-        return any(stage.is_worker() for stage in self.stages)
+    def is_part(self) -> bool:
+        """Whether the run needs the thread that asks: a worker, or who takes the results."""
+        return self.driver is threading.current_thread() or any(stage.is_worker() for stage in self.stages)
 
 
 def _supervise(

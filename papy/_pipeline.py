@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 import weakref
 from _thread import start_new_thread
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -43,7 +45,7 @@ class Pipeline:
         debugger: Shows what the steps do, see `PipelineRuntimeDebugger`.
         worker_type: ``"thread"`` or ``"process"``. Iterator steps always run in threads.
         max_retries: How often an entry is tried again after its step raised an exception: 0 is one attempt.
-        threshold: Entries that wait in a step at most: for its workers, or done and not yet taken by the next step; 128 by default.
+        threshold: Entries that wait in a step at most: for its workers, or done and not yet taken by the next step. None: 128.
         tracker: An object whose ``before_process(step)`` and ``after_process(step)`` are called around each ``process``.
 
     Raises:
@@ -71,6 +73,8 @@ class Pipeline:
         for method in ("put", "put_nowait", "get", "empty"):
             if in_queue is not None and not callable(getattr(in_queue, method, None)):
                 raise TypeError(f"in_queue: must be a queue, but a {type(in_queue).__name__} has no method {method}()")
+        if in_queue is not None and inspect.iscoroutinefunction(in_queue.get):
+            raise TypeError("in_queue: must be a queue for threads, not one for coroutines")
         self._specs = define(steps_of(steps), Settings().changed(options, ""))
         self._intake = Intake(in_queue)
         if debugger is not None and not isinstance(debugger, PipelineRuntimeDebugger):
@@ -83,6 +87,7 @@ class Pipeline:
         self._line: Line | None = None
         self._background: _Background | None = None
         self._before = Counts()
+        self._waited_for = False
 
     # ------------------------------------------------------------------ entries
 
@@ -168,27 +173,44 @@ class Pipeline:
         if background:
             self._background = _Background(line)
             weakref.finalize(self, line.books.end, DROPPED).atexit = False
-            if not self._daemon:
+            if not self._daemon and not self._waited_for:
+                self._waited_for = True
                 _wait_at_exit(self)
         else:
             line.drain()
         return self
 
     def stop(self) -> None:
-        """Has a run in the background finish what was put, and waits for its end. In any other state it does nothing.
+        """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
-        In a worker of the pipeline, and in its ``fail_callback``, it is `finish`: these can't wait for their own end.
+        A part of the run can't wait for its end: in a worker, in ``fail_callback``, and in a signal handler of the thread that is
+        in `run`, it is `finish`. An interrupt while it waits ends the run at once.
 
         Raises:
-            Exception: What went wrong in the run, once.
+            Exception: What went wrong in a run in the background, once. Any other run raises it where it was started.
         """
-        background = self._background
-        if background is None or self._line is None:
+        background, line = self._background, self._line
+        if line is None or line.intake is not self._intake or (background is None and line.over.is_set()):
             return
-        self._intake.finish(self._line.books)
-        if not self._line.is_worker() and not background.is_here():
-            self._background = None
-            background.join()
+        self._intake.finish(line.books)
+        if line.is_part():
+            return
+        try:
+            line.over.wait()
+            if background is not None:
+                self._background = None
+                background.join()
+        except KeyboardInterrupt:
+            self._abort(line)
+            raise
+
+    def _abort(self, line: Line) -> None:
+        """Ends a run without finishing what was put."""
+        line.books.end(STOPPED)
+        line.over.wait()
+        background, self._background = self._background, None
+        if background is not None:
+            background.join(quietly=True)
 
     def results(self, iterable: Iterable[Any], ordered: bool = False) -> Results:
         """The results of the last step for the entries of an iterable, lazily, as they come.
@@ -225,9 +247,7 @@ class Pipeline:
             failure = line.books.failure or background.error
             if failure is None or error.__cause__ is not failure:
                 # It goes on; and nobody waits for what was put.
-                line.books.end(STOPPED)
-                self._background = None
-                background.join(quietly=True)
+                self._abort(line)
                 return
         self.stop()
 
@@ -235,7 +255,7 @@ class Pipeline:
         with self._lock:
             line = self._line
             if line is not None:
-                if line.books.dropped:
+                if line.books.reason is not None:  # whoever ended it may have gone without waiting
                     line.wait()
                 if not line.over.is_set() or self._background is not None:
                     raise StateError(f"{call}: not allowed while the pipeline runs; stop() it first")
@@ -315,15 +335,13 @@ class _Background:
         """What went wrong, once the run is over and until it is raised."""
         return self._errors[0] if self._errors else None
 
-    def is_here(self) -> bool:
-        """Whether this is the thread that asks."""
-        return threading.current_thread() is self._thread
-
     def join(self, quietly: bool = False) -> None:
         """Waits for the end; raises what went wrong."""
         self._thread.join()
-        if self._errors and not quietly:
-            raise self._errors.pop()
+        with suppress(IndexError):  # nothing went wrong, or another thread has been told
+            error = self._errors.pop()
+            if not quietly:
+                raise error
 
 
 def _drain(line: Line, errors: list[BaseException]) -> None:

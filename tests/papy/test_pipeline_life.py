@@ -395,3 +395,99 @@ pipeline.put("x")
 """)
     _, err = process.communicate(timeout=60)
     assert "invalid literal for int()" in err
+
+
+def test_stop_by_a_signal_handler_and_by_another_thread() -> None:
+    for how in ("signal.raise_signal(signal.SIGALRM)", "threading.Thread(target=pipeline.stop).start()"):
+        process = program(f"""
+import signal, threading
+from papy import Pipeline
+def work(n):
+    if n == 5:
+        tell.set()
+    return n
+tell = threading.Event()
+pipeline = Pipeline((work, 2))
+signal.signal(signal.SIGALRM, lambda *_: pipeline.stop())
+pipeline.put_all(range(10))
+def later():
+    tell.wait()
+    {how}
+threading.Thread(target=later).start()
+pipeline.run_forever()
+print(pipeline.count)
+""")
+        out, err = process.communicate(timeout=60)
+        assert (out, err) == ("10\n", "")
+
+
+def test_stop_in_the_fail_callback() -> None:
+    pipeline = Pipeline((lambda n: 1 // n, 1), fail_callback=lambda: pipeline.stop())  # noqa: PLW0108
+    pipeline.put(0)
+    pipeline.run_forever(background=True)
+    with pytest.raises(ZeroDivisionError):
+        pipeline.stop()
+    with pytest.raises(ZeroDivisionError), pipeline:
+        pipeline.put(0)
+
+
+def test_an_interrupt_in_stop_ends_the_run() -> None:
+    process = program("""
+import threading, time
+from papy import Pipeline
+gate = threading.Event()
+def work(n):
+    if n == 0:
+        print("at work", flush=True)
+    gate.wait(60)
+pipeline = Pipeline((work, 2))
+try:
+    with pipeline:
+        pipeline.put_all(range(100))
+except KeyboardInterrupt:
+    print("interrupted", pipeline.alive)
+gate.set()
+pipeline.put_iterable([1])
+pipeline.run()
+print(pipeline.taken == pipeline.count + pipeline.skipped + pipeline.failed)
+""")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at work\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (out, err) == ("interrupted False\nTrue\n", "")
+
+
+@pytest.mark.skipif(not hasattr(queue, "ShutDown"), reason="queues can be shut down from Python 3.13 on")
+def test_a_queue_that_is_shut_down_is_the_end() -> None:
+    entries: Any = queue.Queue()
+    pipeline = Pipeline((double, 1), in_queue=entries)
+    entries.put(1)
+    entries.shutdown()
+    pipeline.run_forever()
+    pipeline.stop()
+    assert pipeline.count == 1
+
+
+def test_a_queue_for_coroutines_is_refused() -> None:
+    import asyncio
+
+    with pytest.raises(TypeError, match="in_queue: must be a queue for threads"):
+        Pipeline((double, 1), in_queue=asyncio.Queue())
+
+
+def test_a_hook_that_fails_at_the_start_calls_back() -> None:
+    class Fails(AbstractStep):
+        def process(self, entry: int) -> int:
+            return entry
+
+        def initialize(self) -> None:
+            raise KeyError("at the start")
+
+    called: list[int] = []
+    pipeline = Pipeline((double, 1), (Fails, 1), fail_callback=lambda: called.append(1))
+    with pytest.raises(KeyError, match="at the start"):
+        pipeline.run_forever(background=True)
+    assert called == [1]
+    assert not pipeline.alive
+    pipeline.stop()
