@@ -46,8 +46,8 @@ class Line:
         self._stopped = threading.Event()
         self._closing = threading.Lock()
         self._final: Counts | None = None
-        #: Who takes the results, if that is one thread from the start to the end.
-        self.driver: threading.Thread | None = None
+        #: Who sees to the run: whoever starts it, from the very beginning, as a signal may come at any time.
+        self.driver = threading.current_thread()
         #: Set when nothing more will happen.
         self.over = threading.Event()
 
@@ -93,7 +93,6 @@ class Line:
     def drain(self) -> None:
         """Takes all results and only counts them; raises what ended the run."""
         books = self.books
-        self.driver = threading.current_thread()
         try:
             for _ in self.stages[-1].output:
                 books.count += 1
@@ -183,7 +182,7 @@ class Line:
         return self._final.plus(Counts(taken=late, skipped=late))
 
     def is_part(self) -> bool:
-        """Whether the run needs the thread that asks: a worker, or who takes the results."""
+        """Whether the run needs the thread that asks: a worker, or who sees to it."""
         return self.driver is threading.current_thread() or any(stage.is_worker() for stage in self.stages)
 
 

@@ -328,6 +328,7 @@ class _Background:
     def __init__(self, line: Line) -> None:
         self._errors: list[BaseException] = []
         self._thread = threading.Thread(target=_drain, args=(line, self._errors), daemon=True, name="papy-background")
+        line.driver = self._thread
         self._thread.start()
 
     @property
