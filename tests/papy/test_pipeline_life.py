@@ -490,3 +490,26 @@ def test_a_hook_that_fails_at_the_start_calls_back() -> None:
     assert called == [1]
     assert not pipeline.alive
     pipeline.stop()
+
+
+def test_a_script_with_processes() -> None:
+    process = program("""
+from papy import AbstractStep, Pipeline, SkipEntry
+base = 10
+class Step(AbstractStep):
+    def initialize(self, factor):
+        self.factor = factor
+    def process(self, n):
+        if n % 2:
+            raise SkipEntry
+        return Result(base + self.factor * n)
+class Result:
+    def __init__(self, value):
+        self.value = value
+def check(result):
+    assert isinstance(result, Result)
+    return result.value
+pipeline = Pipeline((Step, 2, {"factor": 2, "worker_type": "process"}), (check, 1), (lambda n: n + 1, 1), max_retries=1)
+print(sorted(pipeline.results(range(5))), pipeline.skipped)
+""")
+    assert process.communicate(timeout=60) == ("[11, 15, 19] 2\n", "")
