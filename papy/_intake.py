@@ -190,6 +190,10 @@ class Reading:
             books.fail(error, f"raised by the source of the pipeline after {books.taken} entries", entries=0)
         raise StopIteration
 
+    def drop(self) -> None:
+        """Lets go of the iterables; when nobody reads any more."""
+        self._iterables.clear()
+
     def _find(self) -> Any:
         """An entry, or _Wake to be asked again."""
         try:

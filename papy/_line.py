@@ -191,22 +191,27 @@ def _supervise(
 ) -> None:
     """The life of the thread that ends a run: for whom it may be, and wherever they are."""
     reason = books.mailbox.get()
-    for stage in stages:
-        stage.interrupt()
-    if reading.waits:
-        intake.wake()
-    for stage in stages:
-        stage.imap.stop()
-    if intake.foreign and reason in (FAILED, STOPPED):
-        # Producers may wait for room in a queue that nobody reads any more.
-        drained = books.drained
-        drained.thread = threading.Thread(target=intake.drain, args=(drained,), daemon=True, name="papy-drain")
-        drained.thread.start()
-    stopped.set()
+    try:
+        for stage in stages:
+            stage.interrupt()
+        if reading.waits:
+            intake.wake()
+        for stage in stages:
+            stage.imap.stop()
+        reading.drop()
+        if intake.foreign and reason in (FAILED, STOPPED):
+            # Producers may wait for room in a queue that nobody reads any more.
+            drained = books.drained
+            drained.thread = threading.Thread(target=intake.drain, args=(drained,), daemon=True, name="papy-drain")
+            drained.thread.start()
+    finally:
+        stopped.set()  # whatever happens, nobody may wait for ever
 
 
 class Results(Iterator[Any]):
-    """The results of one run of a pipeline. The run begins with the first ``next``, and ends with this object.
+    """The results of one run of a pipeline, for one thread at a time.
+
+    The run begins with the first ``next``, and ends with this object.
 
     Args:
         begin: Starts the run; gives its line.

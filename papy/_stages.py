@@ -19,6 +19,7 @@ from papy.steps import AbstractIterStep, Entries, Step
 
 __all__ = ["FunctionStage", "IteratorStage", "Passing", "ProcessStage", "Stage", "stages"]
 
+
 class Stage:
     """One step of a running pipeline.
 

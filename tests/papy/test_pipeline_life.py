@@ -252,6 +252,29 @@ def test_a_dropped_pipeline_ends() -> None:
     assert ended.wait(60)
 
 
+@pytest.mark.parametrize("how", ["break", "error"])
+def test_an_input_that_is_not_read_to_its_end_is_let_go(how: str) -> None:
+    closed = threading.Event()
+
+    def source() -> Iterator[int]:
+        try:
+            yield from count()
+        finally:
+            closed.set()
+
+    pipeline = Pipeline((lambda n: n if how == "break" else 1 // n, 2))
+    if how == "break":
+        for _ in pipeline.results(source()):
+            break
+    else:
+        pipeline.put_iterable(source())
+        with pytest.raises(ZeroDivisionError):
+            pipeline.run()
+    gc.collect()
+    assert closed.wait(60)
+    assert balanced(pipeline)
+
+
 def test_dropped_results_end_while_the_source_blocks() -> None:
     release = threading.Event()
 
