@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import mmap
 import subprocess
 import sys
 import time
@@ -78,7 +79,10 @@ def test_cpu_times_and_memory() -> None:
 
     def burn(entries: Iterable[int]) -> Iterator[int]:
         for entry in entries:
-            kept.append(bytearray(5 * 2**20))
+            # Pages of its own: an ordinary allocation may get what was freed before.
+            block = mmap.mmap(-1, 5 * 2**20, flags=mmap.MAP_PRIVATE)
+            block.write(bytes(len(block)))
+            kept.append(block)
             until = time.process_time() + 0.05
             while time.process_time() < until:
                 pass
