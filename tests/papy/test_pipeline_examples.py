@@ -70,7 +70,7 @@ def service(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def ask(url: str, data: bytes | None = None) -> Any:
-    with urlopen(url, data=data, timeout=60) as answer:
+    with urlopen(url, data=data, timeout=10) as answer:
         return json.loads(answer.read())
 
 
