@@ -83,7 +83,10 @@ class Mirror(Scope):
 
     def _define(self, module: types.ModuleType, name: str) -> None:
         value = vars(module)[name]
-        self.defining = value
+        # Only where it is at home: an imported class must stay the one that its own module has, also for "except".
+        called = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)  # a TypeVar has only the second
+        if called == name and getattr(value, "__module__", None) == module.__name__:
+            self.defining = value
         try:
             code = self.constants.encode(value, CodePickler(self).encode)
         except Exception as error:

@@ -13,37 +13,116 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from papy._counter import Counter, entry_counter
     from papy._dagger import Dagger
+    from papy._debugger import Debugger, PipelineRuntimeDebugger
     from papy._errors import DaggerError, PiperError, PlumberError, WorkerError
+    from papy._pipeline import Pipeline
     from papy._piper import Piper
     from papy._plumber import Plumber
+    from papy._reporters import CallbackReporter, DebugReporter, LoggingReporter, Resources, TableReporter
     from papy._run import RunStatistics
     from papy._worker import Worker
+    from papy.coroutines import (
+        PipelineStep,
+        chunk,
+        combine_pipeline,
+        consume,
+        flatten,
+        identity_step,
+        is_iterable,
+        recursive_flatten,
+    )
+    from papy.steps import (
+        AbstractIterStep,
+        AbstractStep,
+        Entries,
+        SiblingInfo,
+        SkipEntry,
+        TimedChunk,
+        funcstep,
+        is_step,
+        iterstep,
+    )
 
 __all__ = [
+    "AbstractIterStep",
+    "AbstractStep",
+    "CallbackReporter",
+    "Counter",
     "Dagger",
     "DaggerError",
+    "DebugReporter",
+    "Debugger",
+    "Entries",
+    "LoggingReporter",
+    "Pipeline",
+    "PipelineRuntimeDebugger",
+    "PipelineStep",
     "Piper",
     "PiperError",
     "Plumber",
     "PlumberError",
+    "Resources",
     "RunStatistics",
+    "SiblingInfo",
+    "SkipEntry",
+    "TableReporter",
+    "TimedChunk",
     "Worker",
     "WorkerError",
+    "chunk",
+    "combine_pipeline",
+    "consume",
+    "entry_counter",
+    "flatten",
+    "funcstep",
+    "identity_step",
+    "is_iterable",
+    "is_step",
+    "iterstep",
+    "recursive_flatten",
 ]
 
 # Where the public names are. They are imported when they are asked for: a worker process, which evaluates the functions
 # of pipers, needs one of these modules, and would otherwise wait for all.
 _HOMES = {
+    "AbstractIterStep": "papy.steps",
+    "AbstractStep": "papy.steps",
+    "CallbackReporter": "papy._reporters",
+    "Counter": "papy._counter",
     "Dagger": "papy._dagger",
     "DaggerError": "papy._errors",
+    "DebugReporter": "papy._reporters",
+    "Debugger": "papy._debugger",
+    "Entries": "papy.steps",
+    "LoggingReporter": "papy._reporters",
+    "Pipeline": "papy._pipeline",
+    "PipelineRuntimeDebugger": "papy._debugger",
+    "PipelineStep": "papy.coroutines",
     "Piper": "papy._piper",
     "PiperError": "papy._errors",
     "Plumber": "papy._plumber",
     "PlumberError": "papy._errors",
+    "Resources": "papy._reporters",
     "RunStatistics": "papy._run",
+    "SiblingInfo": "papy.steps",
+    "SkipEntry": "papy.steps",
+    "TableReporter": "papy._reporters",
+    "TimedChunk": "papy.steps",
     "Worker": "papy._worker",
     "WorkerError": "papy._errors",
+    "chunk": "papy.coroutines",
+    "combine_pipeline": "papy.coroutines",
+    "consume": "papy.coroutines",
+    "entry_counter": "papy._counter",
+    "flatten": "papy.coroutines",
+    "funcstep": "papy.steps",
+    "identity_step": "papy.coroutines",
+    "is_iterable": "papy.coroutines",
+    "is_step": "papy.steps",
+    "iterstep": "papy.steps",
+    "recursive_flatten": "papy.coroutines",
 }
 
 

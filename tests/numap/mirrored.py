@@ -16,7 +16,9 @@ import operator
 import re
 import threading
 import typing
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypedDict, TypeVar, runtime_checkable
 
 factor = 3
@@ -27,6 +29,7 @@ huge = bytes(1 << 20)
 lock = threading.Lock()
 connection: Any = lock
 T = TypeVar("T")
+Half = Fraction
 Alias = dict[str, list[int]]
 
 
@@ -709,6 +712,17 @@ def case_abc() -> Any:
 
 def case_abc_registered() -> Any:
     return isinstance(Adder(1), Abstract), issubclass(Adder, Abstract), isinstance(3, Abstract)
+
+
+def case_imported_classes_stay_what_they_are() -> Any:
+    import argparse
+    import fractions
+
+    try:
+        raise argparse.ArgumentTypeError("there")
+    except ArgumentTypeError as error:
+        caught = str(error)
+    return Fraction is fractions.Fraction, isinstance(fractions.Fraction(1, 2), Fraction), caught, Half is Fraction
 
 
 def case_generic() -> Any:

@@ -1,0 +1,157 @@
+"""The books of one run of a pipeline: what was taken and what became of it, and the first thing that went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Final, Literal
+
+from numap import ItemError
+
+__all__ = ["DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "add_note", "presentable"]
+
+# Why a run ends; None while it goes on.
+Reason = Literal["ended", "failed", "stopped", "dropped"]
+ENDED: Final = "ended"
+FAILED: Final = "failed"
+STOPPED: Final = "stopped"
+DROPPED: Final = "dropped"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many entries were taken, and what became of them: ``taken == count + skipped + failed`` at the end of a run."""
+
+    taken: int = 0
+    count: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+    def plus(self, other: Counts) -> Counts:
+        """The sum."""
+        return Counts(
+            self.taken + other.taken, self.count + other.count, self.skipped + other.skipped, self.failed + other.failed
+        )
+
+
+class Tally:
+    """What became of entries at one place; only one thread adds, so no count is lost.
+
+    Attributes:
+        skipped: Entries that were dropped.
+        more: Entries that an iterator step made beyond those that it took; negative where it made fewer.
+    """
+
+    __slots__ = ("more", "skipped")
+
+    def __init__(self) -> None:
+        self.skipped = 0
+        self.more = 0
+
+
+class Drained:
+    """What is taken from the user's queue after a run, without a way from here to its error and whatever hangs on that."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        #: Nobody will ask any more what producers go on to put in.
+        self.released = False
+        self.waits = False
+        self.thread: Thread | None = None
+
+
+class Books:
+    """What all parts of a run share. They are told what happens here, and look here whether the run goes on.
+
+    Nothing here refers to maps or to the pipeline: threads hold the books, and must keep neither of these alive.
+
+    Attributes:
+        taken: Entries that came from the sources; added to by the one thread that reads them.
+        added: Entries that steps put in their own queues.
+        count: Entries that left the last step; added to by whoever takes them there.
+        failed: Entries that ended in an error.
+        failure: What ended the run, if something did, until it is raised.
+        ok: Nothing has gone wrong.
+        drained: What was taken after the end.
+        dropped: Whoever took the results is gone, and will not see to the end.
+        reason: Why the run is ending; None: it goes on.
+        mailbox: Where whoever wants the run to end says so; the supervisor of the run waits at the other end.
+    """
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.added = 0
+        self.count = 0
+        self.failed = 0
+        self.failure: BaseException | None = None
+        self.ok = True
+        self.drained = Drained()
+        self.dropped = False
+        self.reason: Reason | None = None
+        self.mailbox: SimpleQueue[Reason] = SimpleQueue()
+        self.tallies: list[Tally] = []
+        self.lock = Lock()
+
+    def tally(self) -> Tally:
+        """A new place where entries are counted."""
+        made = Tally()
+        self.tallies.append(made)
+        return made
+
+    def fail(self, error: BaseException, where: str, entries: int = 1) -> None:
+        """Something went wrong that ends the run; the first to come is what the user will see.
+
+        Args:
+            error: What was raised.
+            where: The place, for the user.
+            entries: How many entries are lost by it.
+        """
+        with self.lock:
+            self.failed += entries
+            first = self.ok and self.reason in (None, ENDED)
+            if first:
+                self.ok = False
+                self.failure = presentable(error, where)
+        if first:
+            self.end(FAILED)
+
+    def end(self, reason: Reason) -> None:
+        """The run is to end now. Takes no lock and waits for nothing: it may be called by a finalizer."""
+        self.dropped = self.dropped or reason == DROPPED
+        if self.reason is None or (reason == FAILED and self.reason == ENDED):
+            self.reason = reason
+        self.mailbox.put(reason)
+
+    def counts(self, over: bool) -> Counts:
+        """The figures now.
+
+        Args:
+            over: The run is over, and what was not accounted for otherwise has been given up. Iterator steps may make
+                more entries than they take; these count as taken.
+        """
+        failed, count = self.failed, self.count
+        more = sum(tally.more for tally in self.tallies)
+        taken = self.taken + self.added + max(0, more)
+        skipped = taken - count - failed if over else sum(tally.skipped for tally in self.tallies) + max(0, -more)
+        return Counts(taken, count, skipped, failed)
+
+
+def presentable(error: BaseException, where: str) -> BaseException:
+    """The error as it can be raised in the user's thread, with a note about its place."""
+    if not isinstance(error, Exception) or isinstance(error, StopIteration | StopAsyncIteration):
+        wrapped = ItemError(f"{type(error).__name__} raised {where}: {error}", error)
+        wrapped.__cause__ = error
+        return wrapped
+    add_note(error, where)
+    return error
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """``error.add_note``, which Python 3.10 does not have; there the note can be read, but is not shown."""
+    try:
+        notes = error.__dict__.setdefault("__notes__", [])
+        if not any(str(other).startswith(note) for other in notes):  # a worker process may have said more
+            notes.append(note)
+    except (AttributeError, TypeError):  # an exception without attributes, or with notes of its own kind
+        return

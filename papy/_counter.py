@@ -1,0 +1,104 @@
+"""Counter: how many entries passed where, and how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from threading import Lock
+from time import monotonic
+from typing import Any
+
+from papy._public import public
+
+__all__ = ["Counter", "entry_counter"]
+
+
+@public
+class Counter:
+    """Counts by name, from any thread, and exactly.
+
+    Args:
+        logger: Where `show` writes, at the level INFO; None: the logger ``papy.counter``.
+        show_every: Seconds between two lines for the same name at least; -1: a line for each call, None: none.
+
+    >>> counter = Counter(show_every=None)
+    >>> counter.count("read")
+    >>> counter.count("read", 2)
+    >>> counter.gauge("waiting", 7)
+    >>> counter.counts
+    {'read': 3, 'waiting': 7}
+    """
+
+    def __init__(self, logger: Any = None, show_every: float | None = 10) -> None:
+        self._logger = logger
+        self._show_every = show_every
+        self._lock = Lock()
+        self._counts: dict[str, int] = {}
+        self._begun: dict[str, float] = {}
+        self._shown: dict[str, float] = {}
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Adds ``n``; the first call for a name is the beginning of its time."""
+        with self._lock:
+            self._begin(name)
+            self._counts[name] += n
+        self._show_now_and_then(name)
+
+    def gauge(self, name: str, value: int) -> None:
+        """Sets a value."""
+        with self._lock:
+            self._begin(name)
+            self._counts[name] = value
+
+    def _begin(self, name: str) -> None:
+        if name not in self._counts:
+            self._counts[name] = 0
+            self._begun[name] = self._shown[name] = monotonic()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """All counts and values, as they are now."""
+        with self._lock:
+            return dict(self._counts)
+
+    def rate(self, name: str) -> float:
+        """How many a second since the first was counted; KeyError if none was."""
+        with self._lock:
+            seconds = monotonic() - self._begun[name]
+            return self._counts[name] / seconds if seconds > 0 else 0.0
+
+    def _show_now_and_then(self, name: str) -> None:
+        if self._show_every is None:
+            return
+        now = monotonic()
+        with self._lock:
+            if self._show_every >= 0 and now - self._shown[name] < self._show_every:
+                return
+            self._shown[name] = now
+        self.show(name)
+
+    def show(self, name: str) -> None:
+        """Writes a line about a name to the logger."""
+        import logging
+
+        logger = logging.getLogger("papy.counter") if self._logger is None else self._logger
+        logger.info("%s: %d, %.1f/s", name, self.counts[name], self.rate(name))
+
+
+@public
+def entry_counter(iterator: Iterable[Any], name: str = "entries", counter: Counter | None = None) -> Iterator[Any]:
+    """A step of a coroutine pipeline that changes nothing and counts.
+
+    Args:
+        iterator: The entries.
+        name: Under which name.
+        counter: Where; None: a new one, which writes to the log.
+
+    >>> counter = Counter(show_every=None)
+    >>> list(entry_counter("ab", "letters", counter)), counter.counts
+    (['a', 'b'], {'letters': 2})
+    """
+    counter = Counter() if counter is None else counter
+    for entry in iterator:
+        counter.count(name)
+        yield entry
+

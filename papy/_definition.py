@@ -1,0 +1,198 @@
+"""The definition of a pipeline: its steps with their options, checked when it is made."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import CodeType
+from typing import Any, Final
+
+from papy.steps import AbstractIterStep, AbstractStep, Step, funcstep, is_step
+
+__all__ = ["Settings", "StepSpec", "define"]
+
+WORKER_TYPES: Final = ("thread", "process")
+# paipa's was 64. Three steps that do nothing pass 65,000 entries a second with 64, 115,000 with 128, 190,000 with 1024; but
+# so many entries of a megabyte each would be a gigabyte.
+THRESHOLD: Final = 128
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options that pipeline and step understand themselves; a step's own come before those of the pipeline.
+
+    Attributes:
+        worker_type: ``"thread"`` or ``"process"``.
+        max_retries: How often an entry is tried again before its error ends the pipeline.
+        threshold: Entries that wait in a step at most, for its workers or for the next step.
+        tracker: Told before and after each call of ``process``.
+    """
+
+    worker_type: str = "thread"
+    max_retries: int = 0
+    threshold: int = THRESHOLD
+    tracker: Any = None
+
+    def changed(self, options: Mapping[str, Any], where: str) -> Settings:
+        """These settings with others in their place.
+
+        Raises:
+            TypeError, ValueError: One is not allowed.
+        """
+        given = {name: value for name, value in options.items() if name != "threshold" or value is not None}
+        made = replace(self, **given)
+        if made.worker_type not in WORKER_TYPES:
+            raise ValueError(f"{where}worker_type: {made.worker_type!r} is unknown; allowed: 'thread', 'process'")
+        _whole(f"{where}max_retries", made.max_retries, 0)
+        _whole(f"{where}threshold", made.threshold, 1)
+        for hook in ("before_process", "after_process"):
+            if made.tracker is not None and not callable(getattr(made.tracker, hook, None)):
+                raise TypeError(f"{where}tracker: needs the methods before_process(step) and after_process(step)")
+        return made
+
+
+NAMES: Final = frozenset(Settings.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """One step of a pipeline.
+
+    Attributes:
+        name: Unlike that of any other step.
+        step: The class.
+        workers: How many.
+        settings: What the runtime does with it.
+        options: What the step is given.
+    """
+
+    name: str
+    step: type[Step]
+    workers: int
+    settings: Settings
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def buffer(self) -> int:
+        """Entries inside the map of the step at most: those that wait, and one for each worker."""
+        return self.settings.threshold + self.workers
+
+    @property
+    def iterates(self) -> bool:
+        """Whether it is an iterator step."""
+        return issubclass(self.step, AbstractIterStep)
+
+    @property
+    def reenqueues(self) -> bool:
+        """Whether its code calls ``reenqueue``. Only then it gets a queue that allows for it: that costs time."""
+        own = (vars(cls).values() for cls in self.step.__mro__ if cls not in (AbstractStep, Step, object))
+        return any(_mentions(getattr(it, "__func__", it), "reenqueue") for members in own for it in members)
+
+
+def _mentions(it: Any, name: str) -> bool:
+    """Whether a function, or one that is defined in it, uses a name."""
+    code = getattr(it, "__code__", it)
+    if not isinstance(code, CodeType):
+        return False
+    return name in code.co_names or any(_mentions(const, name) for const in code.co_consts)
+
+
+def define(steps: Sequence[Any], settings: Settings) -> tuple[StepSpec, ...]:
+    """Check the definition of a pipeline.
+
+    Args:
+        steps: Tuples of a step, a number of workers and, perhaps, options.
+        settings: Those of the pipeline.
+
+    Raises:
+        TypeError, ValueError: Something in it is not allowed; the message says which step.
+    """
+    if not steps:
+        raise ValueError("steps: none given; a pipeline has at least one")
+    specs: list[StepSpec] = []
+    for place, it in enumerate(steps):
+        spec = _spec(f"step {place}: ", it, settings)
+        taken = sum(spec.step.__name__ == other.step.__name__ for other in specs)
+        specs.append(replace(spec, name=f"{spec.name}-{taken + 1}") if taken else spec)
+    return tuple(specs)
+
+
+def _spec(where: str, it: Any, settings: Settings) -> StepSpec:
+    if not isinstance(it, tuple):
+        raise TypeError(f"{where}must be a tuple (step, workers) or (step, workers, options), not {it!r:.80}")
+    if len(it) not in (2, 3):
+        raise ValueError(f"{where}must be a tuple (step, workers) or (step, workers, options), not one of {len(it)}")
+    step, workers = it[:2]
+    options = it[2] if len(it) == 3 else {}
+    if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+        raise TypeError(f"{where}options: must be a dictionary with names as keys, not {options!r:.80}")
+    plain = not is_step(step)
+    cls = _step_class(where, step)
+    where = f"{where[:-2]} ({cls.__name__}): "
+    _whole(f"{where}workers", workers, 1)
+    settings = settings.changed({name: value for name, value in options.items() if name in NAMES}, where)
+    own = {name: value for name, value in options.items() if name not in NAMES}
+    if own and plain:
+        raise TypeError(f"{where}options: a function takes none, so {sorted(own)} would be lost; allowed: {sorted(NAMES)}")
+    if issubclass(cls, AbstractIterStep):
+        if options.get("worker_type") == "process":
+            raise ValueError(
+                f"{where}worker_type: an iterator step runs in threads, as what its generator holds would be lost with a "
+                f"process; collect with chunk() and give the lists to a function step with processes"
+            )
+        if options.get("max_retries"):
+            raise ValueError(f"{where}max_retries: what a generator has raised can't be tried again; allowed: 0")
+        settings = replace(settings, worker_type="thread", max_retries=0)
+    return StepSpec(cls.__name__, cls, workers, settings, own)
+
+
+def _step_class(where: str, step: Any) -> type[Step]:
+    if is_step(step):
+        if inspect.isabstract(step):
+            missing = ", ".join(sorted(step.__abstractmethods__))
+            raise TypeError(f"{where}{step.__name__} is abstract: it has no method {missing}")
+        found: type[Step] = step
+        return found
+    if isinstance(step, AbstractStep | AbstractIterStep):
+        raise TypeError(f"{where}give the class {type(step).__name__}, not an object of it: each worker gets its own")
+    if not callable(step):
+        raise ValueError(f"{where}a step class or a callable is needed, not {step!r:.80}")
+    call = step if inspect.isroutine(step) else getattr(type(step), "__call__", step)  # noqa: B004
+    for func in (_inside(step), call):
+        if inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func):
+            raise TypeError(f"{where}{_name(step)} is a coroutine function; give an ordinary function")
+        if inspect.isgeneratorfunction(func):
+            raise TypeError(f"{where}{_name(step)} is a generator function; give iterstep({_name(step)})")
+    return funcstep(step)
+
+
+def _inside(step: Callable[..., Any]) -> Callable[..., Any]:
+    """The function inside partials."""
+    while hasattr(step, "func") and hasattr(step, "keywords"):
+        step = step.func
+    return step
+
+
+def _name(step: Any) -> str:
+    return str(getattr(step, "__name__", type(step).__name__))
+
+
+def _whole(what: str, value: Any, least: int) -> None:
+    """TypeError or ValueError unless the value is a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what}: must be a whole number of at least {least}, not {value!r:.80}")
+    if value < least:
+        raise ValueError(f"{what}: {value} given; must be at least {least}")
+
+
+def steps_of(args: Iterable[Any]) -> list[Any]:
+    """The steps in either spelling: one sequence of tuples, or the tuples one by one."""
+    given = list(args)
+    if len(given) == 1 and (isinstance(given[0], list) or _is_nested(given[0])):
+        return list(given[0])
+    return given
+
+
+def _is_nested(it: Any) -> bool:
+    return isinstance(it, tuple) and bool(it) and all(isinstance(member, tuple) for member in it)

@@ -1,0 +1,99 @@
+"""Handover: a bounded queue from the threads of one step to the threads of the next."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Condition, Lock
+from typing import Any
+
+from numap import NextTimeout
+
+__all__ = ["Handover"]
+
+
+class Handover:
+    """A bounded queue that ends when its producers are done, and can be closed.
+
+    Iterator steps need it: how many entries they make of how many is theirs to decide, so no map can pair items with
+    results for them.
+
+    Args:
+        limit: Entries that wait here at most.
+        producers: How many threads put entries in.
+        settling: Who takes entries says when each is `settled`, and until then may add more of them.
+    """
+
+    def __init__(self, limit: int, producers: int, settling: bool = False) -> None:
+        self._limit = limit
+        self._producers = producers
+        self._settling = settling
+        self._unsettled = 0
+        self._entries: deque[Any] = deque()
+        self._closed = False
+        lock = Lock()
+        self._room = Condition(lock)
+        self._news = Condition(lock)
+
+    def put(self, entry: Any) -> bool:
+        """Waits for room and hands an entry over; False: nobody wants it any more."""
+        with self._room:
+            while len(self._entries) >= self._limit and not self._closed:
+                self._room.wait()
+            if self._closed:
+                return False
+            self._append(entry)
+            return True
+
+    def add(self, entry: Any) -> None:
+        """Hands an entry over without waiting for room: who takes entries must not wait for who takes entries."""
+        with self._room:
+            self._append(entry)
+
+    def _append(self, entry: Any) -> None:
+        self._entries.append(entry)
+        self._unsettled += self._settling
+        self._news.notify()
+
+    def settled(self) -> None:
+        """An entry that was taken will not lead to others any more."""
+        with self._news:
+            self._unsettled -= 1
+            if self._unsettled == 0:
+                self._news.notify_all()
+
+    def done(self) -> None:
+        """One producer less; after the last one the queue ends behind what is in it."""
+        with self._news:
+            self._producers -= 1
+            if self._producers == 0:
+                self._news.notify_all()
+
+    def close(self) -> None:
+        """Nobody puts or takes any more; who waits goes on."""
+        with self._room:
+            self._closed = True
+            self._entries.clear()
+            self._room.notify_all()
+            self._news.notify_all()
+
+    def take(self, timeout: float | None = None) -> Any:
+        """Waits for the next entry.
+
+        Args:
+            timeout: Seconds to wait at most; None: without limit.
+
+        Raises:
+            StopIteration: There is none any more.
+            NextTimeout: There was none in time.
+        """
+        with self._news:
+            if not self._news.wait_for(self._is_ready, timeout):
+                raise NextTimeout("no entry came in time")
+            if not self._entries:
+                raise StopIteration
+            entry = self._entries.popleft()
+            self._room.notify()
+            return entry
+
+    def _is_ready(self) -> bool:
+        return bool(self._entries) or self._closed or (self._producers == 0 and self._unsettled == 0)

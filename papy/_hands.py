@@ -1,0 +1,282 @@
+"""Who does the work of a step: one `Hand` for each worker, in a thread of the pipeline or in a process."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from time import perf_counter
+from typing import Any, Final
+
+from papy._books import FAILED, Books, add_note
+from papy._definition import StepSpec
+from papy._entries import Entry, Meta, Skipped
+from papy._handover import Handover
+from papy._letterbox import post
+from papy._upstream import Upstream
+from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
+
+__all__ = ["Crew", "RemoteHand", "make_steps"]
+
+
+# The number of an entry that came from the step itself.
+AGAIN: Final = -1
+
+
+class Hand:
+    """One object of a function step, and what is done with an entry.
+
+    Args:
+        step: The object.
+        attempts: How often an entry is tried.
+        tracker: Told before and after each call of ``process``, or None.
+    """
+
+    def __init__(self, step: AbstractStep, attempts: int, tracker: Any) -> None:
+        self.step = step
+        self._process = step.process if tracker is None else self._tracked
+        self._attempts = attempts
+        self._tracker = tracker
+        self.entries = 0
+        #: Seconds in ``process``; measured only by `timed`.
+        self.seconds = 0.0
+
+    def __call__(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped]:
+        """What goes on to the next step; raises what the step raised at last."""
+        try:
+            if type(entry) is Meta:
+                return Meta(self.step.process_meta(entry.payload))
+            number, value = entry  # type: ignore[misc]  # mypy does not narrow by the exact type
+            for _ in range(self._attempts - 1):
+                try:
+                    return number, self._process(value)
+                except SkipEntry:
+                    return Skipped
+                except Exception:  # the last attempt tells
+                    pass
+            return number, self._process(value)
+        except SkipEntry:
+            return Skipped
+
+    def timed(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped]:
+        """The same, with the time it took."""
+        begin = perf_counter()
+        try:
+            return self(entry)
+        finally:
+            self.seconds += perf_counter() - begin
+
+    def _tracked(self, value: Any) -> Any:
+        self._tell("before_process")
+        result = self.step.process(value)
+        self._tell("after_process")
+        return result
+
+    def _tell(self, hook: str) -> None:
+        try:
+            getattr(self._tracker, hook)(self.step)
+        except Exception:
+            import logging
+
+            logging.getLogger("papy").exception("the tracker of step %r failed in %s", self.step.name, hook)
+
+
+def make_steps(spec: StepSpec, number: int) -> list[Step]:
+    """The objects of a step, which know their siblings; without having called a hook."""
+    steps = [spec.step() for _ in range(number)]
+    storage: dict[str, Any] = {}
+    for index, step in enumerate(steps):
+        step.name = spec.name
+        step.options = dict(spec.options)
+        step.sibling = SiblingInfo(index, storage, steps)
+    return steps
+
+
+class Crew:
+    """The workers of a step whose workers are threads; what they call, at the start, for each entry and at the end.
+
+    Args:
+        spec: The step.
+        books: Of the run.
+        upstream: Where its entries come from.
+        measured: Whether the time that entries take is measured.
+        queue: Where they wait, if the step may add to them.
+    """
+
+    def __init__(
+        self, spec: StepSpec, books: Books, upstream: Upstream, measured: bool, queue: Handover | None = None
+    ) -> None:
+        self.__qualname__ = spec.name  # what numap calls it
+        self.spec = spec
+        self.steps = make_steps(spec, spec.workers)
+        self._books = books
+        self._upstream = upstream
+        self._queue = queue
+        self._measured = measured
+        #: Whether somebody wants to know when the queue is empty: finding out costs time for each entry.
+        self._watches = spec.step.in_queue_empty is not Step.in_queue_empty
+        self._here = threading.local()
+        self._free = deque(self.steps)
+        self._lock = threading.Lock()
+        self._left = 0
+        self.hands: list[Hand] = []
+        #: Set when the last worker has done all that it had to do at its end.
+        self.ended = threading.Event()
+
+    @property
+    def step(self) -> Any:
+        """The object of this thread."""
+        return self._here.step
+
+    @property
+    def entries(self) -> int:
+        """Entries that its workers have dealt with."""
+        return sum(hand.entries for hand in self.hands)
+
+    @property
+    def seconds(self) -> float:
+        """How long they took, if that is measured."""
+        return sum(hand.seconds for hand in self.hands)
+
+    def is_here(self) -> bool:
+        """Whether the thread that asks is one of the workers."""
+        return hasattr(self._here, "step")
+
+    def prepare(self) -> None:
+        """Calls the hooks that come before the threads; raises what they raise."""
+        for step in self.steps:
+            if self._queue is not None:
+                step._reenqueue = self._again
+            if step.sibling.index == 0:
+                step.step_initialize()
+            step.initialize(**self.spec.options)
+
+    def enter(self) -> None:
+        """A worker begins."""
+        step = self._free.popleft()
+        try:
+            step.thread_initialize()
+        except BaseException as error:
+            self._books.fail(error, f"raised by thread_initialize of step {self.spec.name!r}", entries=0)
+            raise
+        self._here.step = step
+        if isinstance(step, AbstractStep):
+            self._here.process = step.process
+            hand = self._here.hand = Hand(step, self.spec.settings.max_retries + 1, self.spec.settings.tracker)
+            self.hands.append(hand)
+
+    def function(self) -> Callable[[Any], Any]:
+        """What the map of a function step calls for each entry."""
+        settings = self.spec.settings
+        special = settings.max_retries or settings.tracker is not None or self._measured or self._watches or self._queue
+        return self if special else self._plainly
+
+    def _plainly(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped]:
+        """The same as a call, where nobody wants anything special; it takes half of the time."""
+        if type(entry) is not tuple or self._books.reason == FAILED:
+            return self(entry)
+        try:
+            return entry[0], self._here.process(entry[1])
+        except SkipEntry:
+            return Skipped
+        except BaseException as error:
+            self._books.fail(error, place_of(entry, self.spec.name))
+            return Skipped
+
+    def __call__(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped]:
+        """One entry, of a function step."""
+        if self._books.reason == FAILED:
+            return Skipped  # it would be for nothing
+        hand: Hand = self._here.hand
+        try:
+            return hand.timed(entry) if self._measured else hand(entry)
+        except BaseException as error:
+            self._books.fail(error, place_of(entry, self.spec.name))
+            return Skipped
+        finally:
+            hand.entries += 1
+            if self._queue is not None:
+                self._queue.settled()
+            if self._watches and self.entries == self._upstream.passed:
+                self.call("in_queue_empty")
+
+    def _again(self, value: Any) -> None:
+        if self._queue is None:
+            return
+        with self._books.lock:
+            self._books.added += 1
+        self._queue.add((AGAIN, value))
+
+    def leave(self) -> None:
+        """A worker ends."""
+        self.call("thread_shutdown")
+        with self._lock:
+            self._left += 1
+            last = self._left == len(self.steps)
+        if last:
+            self.call("step_shutdown")
+            self.ended.set()
+
+    def call(self, hook: str) -> None:
+        """Calls a hook of the object of this thread; an error ends the run."""
+        try:
+            getattr(self._here.step, hook)()
+        except BaseException as error:
+            self._books.fail(error, f"raised by {hook} of step {self.spec.name!r}", entries=0)
+
+
+def place_of(entry: Entry | Meta | None, name: str) -> str:
+    """Where an entry failed, for the user."""
+    if type(entry) is tuple:
+        which = f"entry {entry[0]}" if entry[0] != AGAIN else "an entry that it had put in its own queue"
+        return f"raised by step {name!r} for {which}"
+    return f"raised by step {name!r}" + (" for a meta entry" if type(entry) is Meta else "")
+
+
+#: In a worker process: its hand for each step. In any other process it is empty.
+_hands: dict[int, Hand] = {}
+_numbers = count()
+
+
+class RemoteHand:
+    """What the worker processes of a step are sent: makes a `Hand` there, and lets it work.
+
+    Errors are left to the map, which knows of attempts that ended with the process, too.
+
+    Args:
+        spec: The step.
+        letterbox: Where errors at the end go.
+    """
+
+    def __init__(self, spec: StepSpec, letterbox: str | None) -> None:
+        self.__qualname__ = spec.name
+        self._spec = spec
+        self._letterbox = letterbox
+        self._number = next(_numbers)
+
+    def enter(self) -> None:
+        """The process begins."""
+        spec = self._spec
+        step = make_steps(spec, 1)[0]
+        assert isinstance(step, AbstractStep), "others run in threads"
+        step.initialize(**spec.options)
+        step.thread_initialize()
+        _hands[self._number] = Hand(step, 1, spec.settings.tracker)
+
+    def __call__(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped]:
+        """One entry."""
+        try:
+            return _hands[self._number](entry)
+        except Exception as error:
+            add_note(error, place_of(entry, self._spec.name))
+            raise
+
+    def leave(self) -> None:
+        """The process ends in an orderly way."""
+        try:
+            _hands.pop(self._number).step.thread_shutdown()
+        except BaseException as error:
+            if self._letterbox is not None:
+                post(self._letterbox, error)
+

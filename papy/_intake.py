@@ -1,0 +1,230 @@
+"""Intake: where the entries of a pipeline are put, and from where its first step gets them."""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from queue import Empty, Full, SimpleQueue
+from threading import RLock
+from typing import Any
+
+from numap import StateError
+from papy._books import Books, Drained
+from papy._entries import Entry, Meta
+
+__all__ = ["Intake", "Reading"]
+
+
+#: What a queue that was shut down raises, from Python 3.13 on; before, something that doesn't come up where it is expected.
+ShutDown: Any = getattr(queue, "ShutDown", Full)
+
+
+class _Many:
+    """An iterable that was put in the queue, to be read entry by entry."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self, entries: Iterator[Any]) -> None:
+        self.entries = entries
+
+
+class _End:
+    """Stands in the queue, as the class itself, behind the last entry: classes also get through queues that pickle."""
+
+
+class _Wake:
+    """Stands in the queue, as the class itself, for who waits there in vain."""
+
+
+class Intake:
+    """A queue of entries, iterables and meta entries.
+
+    Args:
+        given: The queue of the user's, which others put into; None: one of our own, without limit.
+    """
+
+    def __init__(self, given: Any = None) -> None:
+        self.foreign = given is not None
+        self._queue: Any = SimpleQueue() if given is None else given
+        # A signal handler may call `finish` while this very thread is in here.
+        self._lock = RLock()
+        self.finished = False
+        self.iterables = 0
+        self._run: Books | None = None
+
+    def put(self, entry: Any, call: str) -> None:
+        """Adds an entry, for a call of this name.
+
+        Raises:
+            StateError: The end has been put already.
+        """
+        if self.foreign:
+            # May wait, as its owner wanted: not under a lock.
+            self._check(call)
+            self._queue.put(entry)
+            return
+        with self._lock:
+            self._check(call)
+            self._queue.put(entry)
+
+    def put_iterable(self, iterable: Iterable[Any]) -> None:
+        """Adds all entries of an iterable, to be taken as the steps go on."""
+        entries = iter(iterable)
+        with self._lock:
+            self._check("put_iterable")
+            self.iterables += 1
+        self._queue.put(_Many(entries))
+
+    def begin(self, books: Books) -> None:
+        """A run begins to read."""
+        with self._lock:
+            self._run = books
+
+    def finish(self, run: Books | None = None) -> None:
+        """Adds the end; again is no error.
+
+        Args:
+            run: The end is for this run; if that is over already, there is nothing to do.
+        """
+        with self._lock:
+            if self.finished or (run is not None and run is not self._run):
+                return
+            self.finished = True
+        with suppress(ShutDown):  # then that is the end
+            self._queue.put(_End)
+
+    def _check(self, call: str) -> None:
+        if self.finished:
+            raise StateError(f"{call}: not allowed after finish(); the entry would be lost")
+
+    def finish_if_empty(self) -> bool:
+        """Ends, unless there is something left: for a run that needs no `finish`."""
+        with self._lock:
+            if not self._queue.empty():
+                return False
+            self.finished = True
+            return True
+
+    def wake(self) -> None:
+        """Wakes who waits for an entry."""
+        with suppress(Full, ShutDown):  # then nobody waits
+            self._queue.put_nowait(_Wake)
+
+    def discard(self, books: Books) -> None:
+        """Takes what nobody will take any more, and counts it as taken; then the next run can begin."""
+        with self._lock:
+            while not self.foreign and not self._queue.empty():
+                books.taken += _is_entry(self._queue.get())
+            self.finished = False
+            self.iterables = 0
+            self._run = None
+
+    def drain(self, drained: Drained) -> None:
+        """Takes whatever producers put into the user's queue after the end of a run that failed, until it is released.
+
+        They wait for room, perhaps, and know nothing of the failure. What they put is taken, and thus skipped.
+        """
+        while not drained.released:
+            drained.waits = True
+            # In this order: who releases says so first, and then looks whether we wait.
+            try:
+                entry = _Wake if drained.released else self._queue.get()
+            except Exception:  # nobody can be waiting for room in a queue that is broken
+                return
+            drained.waits = False
+            drained.taken += _is_entry(entry)
+
+    def release(self, drained: Drained) -> None:
+        """Ends `drain`."""
+        drained.released = True
+        if drained.waits:
+            self.wake()
+
+    def get(self, block: bool) -> Any:
+        """The next thing in the queue; _End: none will come, Empty: there is none now."""
+        if not block and self._queue.empty():
+            raise Empty
+        return self._queue.get(block)
+
+
+def _is_entry(it: Any) -> bool:
+    return it is not _End and it is not _Wake and type(it) is not _Many
+
+
+class Reading:
+    """An iterator over the numbered entries of an intake, for one run and one thread.
+
+    Args:
+        intake: What to read.
+        books: Where entries are counted.
+        forever: Iterables that end don't end it.
+    """
+
+    def __init__(self, intake: Intake, books: Books, forever: bool) -> None:
+        self._intake = intake
+        self._books = books
+        self._forever = forever
+        self._iterables: deque[Iterator[Any]] = deque()
+        self._ending = False
+        #: Whether the queue is waited for; then `Intake.wake` is needed to end it.
+        self.waits = False
+
+    def __iter__(self) -> Reading:
+        return self
+
+    def __next__(self) -> Entry | Meta:
+        books = self._books
+        try:
+            while books.reason is None:
+                found = self._find()
+                if found is not _Wake:
+                    with_number = found if type(found) is Meta else (books.taken, found)
+                    books.taken += 1
+                    if books.reason is None:
+                        return with_number
+        except StopIteration:
+            pass
+        except BaseException as error:
+            books.fail(error, f"raised by the source of the pipeline after {books.taken} entries", entries=0)
+        raise StopIteration
+
+    def drop(self) -> None:
+        """Lets go of the iterables; when nobody reads any more."""
+        self._iterables.clear()
+
+    def _find(self) -> Any:
+        """An entry, or _Wake to be asked again."""
+        try:
+            found = self._get(block=not self._iterables and not self._ending)
+        except Empty:
+            if self._iterables:
+                return self._from_iterables()
+            raise StopIteration from None
+        if found is _End:
+            self._ending = True
+            return _Wake
+        if type(found) is _Many:
+            self._iterables.append(found.entries)
+            return _Wake
+        return found
+
+    def _get(self, block: bool) -> Any:
+        self.waits = block
+        try:
+            # In this order: who ends the run gives the reason first, and then looks whether we wait.
+            return _Wake if self._books.reason is not None else self._intake.get(block)
+        except ShutDown:
+            return _End
+        finally:
+            self.waits = False
+
+    def _from_iterables(self) -> Any:
+        for entry in self._iterables[0]:
+            return entry
+        self._iterables.popleft()
+        if not self._iterables and not self._ending and not self._forever:
+            self._ending = self._intake.finish_if_empty()
+        return _Wake
+

@@ -1,0 +1,56 @@
+"""Letterbox: what worker processes have to say at their end, when nobody reads their results any more."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import weakref
+from typing import Any
+
+__all__ = ["Letterbox", "post"]
+
+
+class Letterbox:
+    """A file for errors. On Linux it has no name, so that nothing is left of it, whatever happens to this process.
+
+    Attributes:
+        path: Where `post` finds it, in a child process.
+    """
+
+    def __init__(self) -> None:
+        if hasattr(os, "memfd_create"):
+            descriptor = os.memfd_create("papy-letterbox")
+            self.path = f"/proc/{os.getpid()}/fd/{descriptor}"
+            self._finalizer: weakref.finalize[..., Any] = weakref.finalize(self, os.close, descriptor)
+        else:
+            import tempfile
+
+            descriptor, self.path = tempfile.mkstemp(prefix="papy-")
+            os.close(descriptor)
+            self._finalizer = weakref.finalize(self, os.unlink, self.path)
+
+    def open(self) -> BaseException | None:
+        """The first error in it, if any; afterwards it is gone."""
+        if not self._finalizer.alive:
+            return None
+        try:
+            with open(self.path, "rb") as file:
+                try:
+                    found = pickle.load(file)
+                except EOFError:
+                    return None
+            return found if isinstance(found, BaseException) else RuntimeError(found)
+        finally:
+            self._finalizer()
+
+
+def post(path: str, error: BaseException) -> None:
+    """Puts an error into a letterbox; one that can't be pickled as its text."""
+    try:
+        letter = pickle.dumps(error)
+        pickle.loads(letter)
+    except Exception:
+        letter = pickle.dumps(f"{type(error).__name__}: {error}")
+    # One write at the end of the file: several processes may do so.
+    with open(path, "ab", buffering=0) as file:
+        file.write(letter)

@@ -1,0 +1,382 @@
+"""Pipeline: steps in a row, each with workers of its own."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import weakref
+from _thread import start_new_thread
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from numap import StateError
+from papy._books import DROPPED, STOPPED, Counts, Drained
+from papy._counter import Counter
+from papy._debugger import PipelineRuntimeDebugger
+from papy._definition import NAMES, Settings, define, steps_of
+from papy._entries import Meta
+from papy._intake import Intake
+from papy._line import Line, Results
+from papy._public import public
+
+__all__ = ["Pipeline"]
+
+
+@public
+class Pipeline:
+    """Steps in a row, each with as many workers as it needs; entries go through all of them, and nothing is lost silently.
+
+    Each entry that is taken either leaves the last step, or is skipped, or fails: ``taken == count + skipped + failed``
+    at the end of a run. An error ends the run, and is raised where the run was started.
+
+    Args:
+        steps: Tuples ``(step, workers)`` or ``(step, workers, options)``, one by one or in one list. A step is a step class
+            (see `AbstractStep`, `AbstractIterStep`) or a function of one entry. Options are those of the pipeline,
+            for this step only (``worker_type``, ``max_retries``, ``threshold``, ``tracker``); all others are the step's own, and
+            its ``initialize`` gets them.
+        in_queue: A queue (with ``put``, ``put_nowait``, ``get``, ``empty``) that others put entries into; None: entries come by
+            `put` and `put_iterable` only.
+        daemon: Entries that a run in the background has not finished are given up at the end of the program; else
+            the end waits for them.
+        quiet: No lines about the steps in the log; else the logger ``papy.pipeline`` gets them, at most every second, if it is
+            at the level DEBUG.
+        fail_callback: Called without arguments when a run has failed, before its error is raised.
+        debugger: Shows what the steps do, see `PipelineRuntimeDebugger`.
+        worker_type: ``"thread"`` or ``"process"``. Iterator steps always run in threads.
+        max_retries: How often an entry is tried again after its step raised an exception: 0 is one attempt.
+        threshold: Entries that wait in a step at most: for its workers, or done and not yet taken by the next step. None: 128.
+        tracker: An object whose ``before_process(step)`` and ``after_process(step)`` are called around each ``process``.
+
+    Raises:
+        TypeError, ValueError: An argument is not allowed; the message names it, and the step.
+
+    >>> from papy import Pipeline
+    >>> pipeline = Pipeline((str.strip, 4), (len, 1))
+    >>> sorted(pipeline.results([" a", "bc ", "d"]))
+    [1, 1, 2]
+    >>> pipeline.put_iterable([" a", "bc ", "d"])
+    >>> pipeline.run()
+    >>> pipeline.taken, pipeline.count
+    (6, 6)
+    """
+
+    def __init__(
+        self, *steps: Any, in_queue: Any = None, daemon: bool = False, quiet: bool = False,
+        fail_callback: Callable[[], object] | None = None, debugger: PipelineRuntimeDebugger | None = None, **options: Any,
+    ) -> None:
+        unknown = sorted(options.keys() - NAMES)
+        if unknown:
+            raise TypeError(f"{unknown[0]}: no option of a pipeline; those are {', '.join(sorted(NAMES))}")
+        if fail_callback is not None and not callable(fail_callback):
+            raise TypeError(f"fail_callback: must be callable or None, not {type(fail_callback).__name__}")
+        for method in ("put", "put_nowait", "get", "empty"):
+            if in_queue is not None and not callable(getattr(in_queue, method, None)):
+                raise TypeError(f"in_queue: must be a queue, but a {type(in_queue).__name__} has no method {method}()")
+        if in_queue is not None and inspect.iscoroutinefunction(in_queue.get):
+            raise TypeError("in_queue: must be a queue for threads, not one for coroutines")
+        self._specs = define(steps_of(steps), Settings().changed(options, ""))
+        self._intake = Intake(in_queue)
+        if debugger is not None and not isinstance(debugger, PipelineRuntimeDebugger):
+            raise TypeError(f"debugger: must be a PipelineRuntimeDebugger or None, not {type(debugger).__name__}")
+        self._daemon = daemon
+        self._quiet = quiet
+        self._debugger = debugger
+        self._on_failure = fail_callback if fail_callback is not None else lambda: None
+        self._lock = threading.Lock()
+        self._line: Line | None = None
+        self._background: _Background | None = None
+        self._before = Counts()
+        self._waited_for = False
+
+    # ------------------------------------------------------------------ entries
+
+    def put(self, entry: Any) -> None:
+        """Puts an entry in, before a run or while one goes on, from any thread.
+
+        Raises:
+            StateError: After `finish`, or when the run has failed and its error was not yet raised: it would be lost.
+        """
+        self._check_put("put")
+        self._intake.put(entry, "put")
+
+    def put_all(self, entries: Iterable[Any]) -> None:
+        """Puts all entries of an iterable in, now; raises what `put` raises."""
+        for entry in entries:
+            self.put(entry)
+
+    def put_iterable(self, iterable: Iterable[Any]) -> None:
+        """Has the pipeline take the entries of an iterable as it needs them; then `run` needs no `finish`.
+
+        Entries that are `put` go before those that were not yet taken.
+
+        Raises:
+            TypeError: It is not iterable.
+            StateError: As for `put`.
+        """
+        self._check_put("put_iterable")
+        self._intake.put_iterable(iterable)
+
+    def put_meta(self, entry: Any) -> None:
+        """Puts a meta entry in, which each step gives to ``process_meta`` of one of its workers.
+
+        It may overtake entries that other workers are busy with; it passes functions and iterator steps.
+
+        Raises:
+            StateError: As for `put`.
+        """
+        self._check_put("put_meta")
+        self._intake.put(Meta(entry), "put_meta")
+
+    def finish(self) -> None:
+        """Says that no more entries will be put: the run ends when all that there are have been through."""
+        self._intake.finish()
+
+    def _check_put(self, call: str) -> None:
+        line, background = self._line, self._background
+        if line is not None and not line.books.ok and (background is not None or not line.over.is_set()):
+            failure = line.books.failure or (None if background is None else background.error)
+            raise StateError(f"{call}: the pipeline has failed, and takes no more; stop() tells why") from failure
+
+    # ------------------------------------------------------------------ runs
+
+    def run(self) -> None:
+        """Runs until all entries have been through; the results of the last step are counted, and dropped.
+
+        Raises:
+            ValueError: There is no `put_iterable` and no `finish` before: it would never end.
+            StateError: The pipeline runs already.
+            Exception: What a step, a hook or a source raised, with a note that says where.
+        """
+        if not self._intake.finished and not self._intake.iterables:
+            raise ValueError("run: must be filled with entries before: put_iterable(), or put() and finish()")
+        line = self._begin("run", self._intake, forever=False, ordered=False)
+        line.start()
+        line.drain()
+
+    def run_forever(self, background: bool = False) -> Pipeline:
+        """Runs until `finish` or `stop` is called, and all entries that were put before have been through.
+
+        Args:
+            background: Return at once, and run in threads of the pipeline's until `stop`. A pipeline that nobody refers
+                to any more ends.
+
+        Returns:
+            The pipeline.
+
+        Raises:
+            StateError: The pipeline runs already.
+            Exception: As for `run`; in the background only what hooks raise before the start.
+        """
+        line = self._begin("run_forever", self._intake, forever=True, ordered=False)
+        line.start()
+        if background:
+            self._background = _Background(line)
+            weakref.finalize(self, line.books.end, DROPPED).atexit = False
+            if not self._daemon and not self._waited_for:
+                self._waited_for = True
+                _wait_at_exit(self)
+        else:
+            line.drain()
+        return self
+
+    def stop(self) -> None:
+        """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
+
+        A part of the run can't wait for its end: in a worker, in ``fail_callback``, and in a signal handler of the thread that is
+        in `run`, it is `finish`. An interrupt while it waits ends the run at once.
+
+        Raises:
+            Exception: What went wrong in a run in the background, once. Any other run raises it where it was started.
+        """
+        background, line = self._background, self._line
+        if line is None or line.intake is not self._intake or (background is None and line.over.is_set()):
+            return
+        self._intake.finish(line.books)
+        if line.is_part():
+            return
+        try:
+            line.over.wait()
+            if background is not None:
+                self._background = None
+                background.join()
+        except KeyboardInterrupt:
+            self._abort(line)
+            raise
+
+    def _abort(self, line: Line) -> None:
+        """Ends a run without finishing what was put."""
+        line.books.end(STOPPED)
+        line.over.wait()
+        background, self._background = self._background, None
+        if background is not None:
+            background.join(quietly=True)
+
+    def results(self, iterable: Iterable[Any], ordered: bool = False) -> Results:
+        """The results of the last step for the entries of an iterable, lazily, as they come.
+
+        The run begins with the first ``next``, and ends, for whatever reason, with the iterator.
+
+        Args:
+            iterable: The entries; may be infinite.
+            ordered: In the order of the entries.
+
+        Raises:
+            TypeError: It is not iterable.
+            ValueError: ``ordered``, and an iterator step has several workers: what they make has no order.
+            StateError: By the first ``next``: the pipeline runs already.
+            Exception: By ``next``, as for `run`.
+
+        >>> from papy import Pipeline
+        >>> list(Pipeline((abs, 2)).results(range(-3, 0), ordered=True))
+        [3, 2, 1]
+        """
+        for spec in self._specs:
+            if ordered and spec.iterates and spec.workers > 1:
+                raise ValueError(f"ordered: iterator step {spec.name!r} has {spec.workers} workers; with order it can have 1")
+        intake = Intake()
+        intake.put_iterable(iterable)
+        return Results(lambda: self._begin("results", intake, forever=False, ordered=ordered))
+
+    def __enter__(self) -> Pipeline:
+        return self.run_forever(background=True)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        background, line = self._background, self._line
+        if error is not None and background is not None and line is not None:
+            failure = line.books.failure or background.error
+            if failure is None or error.__cause__ is not failure:
+                # It goes on; and nobody waits for what was put.
+                self._abort(line)
+                return
+        self.stop()
+
+    def _begin(self, call: str, intake: Intake, forever: bool, ordered: bool) -> Line:
+        with self._lock:
+            line = self._line
+            if line is not None:
+                if line.books.reason is not None:  # whoever ended it may have gone without waiting
+                    line.wait()
+                if not line.over.is_set() or self._background is not None:
+                    raise StateError(f"{call}: not allowed while the pipeline runs; stop() it first")
+                line.release()
+                self._before = self._before.plus(line.counts())
+            debugger = self._debugger if self._debugger is not None or self._quiet else _log_debugger()
+            self._line = Line(self._specs, intake, forever, ordered, self._on_failure, debugger)
+            if intake.foreign:
+                weakref.finalize(self, _release, intake, self._line.books.drained).atexit = False
+            return self._line
+
+    # ------------------------------------------------------------------ looks
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs: it has been started, and neither ended nor failed."""
+        line = self._line
+        return line is not None and line.books.reason is None
+
+    @property
+    def ok(self) -> bool:
+        """False after an error, until the next run."""
+        return self._line is None or self._line.books.ok
+
+    @property
+    def taken(self) -> int:
+        """Entries that were taken in all runs; also those that iterator steps made beyond what they took."""
+        return self._counts().taken
+
+    @property
+    def count(self) -> int:
+        """Entries, meta entries included, that have left the last step in all runs."""
+        return self._counts().count
+
+    @property
+    def skipped(self) -> int:
+        """Entries that were dropped: by `SkipEntry`, into fewer by an iterator step, or on their way when a run ended early."""
+        return self._counts().skipped
+
+    @property
+    def failed(self) -> int:
+        """Entries whose error ended a run."""
+        return self._counts().failed
+
+    @property
+    def counter(self) -> Counter:
+        """The counts of this run, or of the last one, as they are now.
+
+        Its ``counts`` have, for each step, ``name``: entries that it has passed on, and for function steps ``name in``:
+        entries that are in it.
+        """
+        counter = Counter(show_every=None)
+        if self._line is not None:
+            for name, value in self._line.flows():
+                counter.gauge(name, value)
+        return counter
+
+    def _counts(self) -> Counts:
+        line = self._line
+        return self._before if line is None else self._before.plus(line.counts())
+
+    def __repr__(self) -> str:
+        steps = ", ".join(f"({spec.name}, {spec.workers})" for spec in self._specs)
+        return f"<Pipeline {steps}: {'running' if self.alive else 'ok' if self.ok else 'failed'}>"
+
+
+class _Background:
+    """A run in the background: a thread that takes its results. It doesn't refer to the pipeline."""
+
+    def __init__(self, line: Line) -> None:
+        self._errors: list[BaseException] = []
+        self._thread = threading.Thread(target=_drain, args=(line, self._errors), daemon=True, name="papy-background")
+        line.driver = self._thread
+        self._thread.start()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong, once the run is over and until it is raised."""
+        return self._errors[0] if self._errors else None
+
+    def join(self, quietly: bool = False) -> None:
+        """Waits for the end; raises what went wrong."""
+        self._thread.join()
+        with suppress(IndexError):  # nothing went wrong, or another thread has been told
+            error = self._errors.pop()
+            if not quietly:
+                raise error
+
+
+def _drain(line: Line, errors: list[BaseException]) -> None:
+    try:
+        line.drain()
+    except BaseException as error:
+        errors.append(error)
+
+
+def _release(intake: Intake, drained: Drained) -> None:
+    """The pipeline was dropped. In a thread of its own: the user's queue has a lock, which the thread at hand may hold."""
+    start_new_thread(intake.release, (drained,))
+
+
+def _log_debugger() -> PipelineRuntimeDebugger | None:
+    """What writes to the log, if anybody reads it."""
+    logging = sys.modules.get("logging")  # who has not imported it has not set a level
+    if logging is None or not logging.getLogger("papy.pipeline").isEnabledFor(logging.DEBUG):
+        return None
+    return PipelineRuntimeDebugger(every=1.0)
+
+
+def _wait_at_exit(pipeline: Pipeline) -> None:
+    """At the end of the program, finish what was put."""
+    import atexit
+
+    reference = weakref.ref(pipeline)
+
+    def finish() -> None:
+        found = reference()
+        if found is not None:
+            found.stop()
+
+    atexit.register(finish)
+    weakref.finalize(pipeline, atexit.unregister, finish).atexit = False

@@ -1,0 +1,332 @@
+"""The steps of a running pipeline: each one is an IMap over the entries that leave the one before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+from time import perf_counter
+from typing import Any
+
+from numap import IMap, NextTimeout, StateError
+from papy._books import Books
+from papy._definition import StepSpec
+from papy._entries import Entry, Meta
+from papy._handover import Handover
+from papy._hands import Crew, RemoteHand, make_steps
+from papy._letterbox import Letterbox
+from papy._upstream import FromHandover, FromMap, FromSource, Shared, Upstream
+from papy.steps import AbstractIterStep, Entries, Step
+
+__all__ = ["FunctionStage", "IteratorStage", "Passing", "ProcessStage", "Stage", "stages"]
+
+
+class Stage:
+    """One step of a running pipeline.
+
+    Args:
+        spec: The step.
+        books: Of the run.
+
+    Attributes:
+        imap: What runs it.
+        output: What the next step reads.
+        own: Whether it stands for its step; others only carry entries.
+    """
+
+    own = True
+    imap: IMap[Any]
+    output: FromMap | FromHandover
+
+    def __init__(self, spec: StepSpec, books: Books) -> None:
+        self.spec = spec
+        self.books = books
+
+    def prepare(self) -> None:
+        """Calls the hooks that come before the workers; raises what they raise."""
+
+    def is_worker(self) -> bool:
+        """Whether the thread that asks is one of its workers."""
+        return False
+
+    def seconds(self) -> float:
+        """How long all entries took so far, if that is measured."""
+        return 0.0
+
+    def interrupt(self) -> None:
+        """Lets threads go on that wait for others of the run."""
+
+    def conclude(self, patiently: bool) -> None:
+        """Does what is to be done when the workers have been stopped.
+
+        Args:
+            patiently: Wait until they have done what they do at their end. After an error one may be busy for ever.
+        """
+
+
+class FunctionStage(Stage):
+    """A function step with threads."""
+
+    def __init__(
+        self, spec: StepSpec, upstream: Upstream, books: Books, ordered: bool, measured: bool, queue: Handover | None
+    ) -> None:
+        super().__init__(spec, books)
+        self.crew = Crew(spec, books, upstream, measured, queue)
+        self.imap = IMap(
+            worker_type="thread", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
+            initializer=self.crew.enter, finalizer=self.crew.leave,
+        )  # fmt: skip
+        self.output = FromMap(self.imap, self.imap.add_task(self.crew.function(), iter(upstream)), books, spec.name)
+
+    def prepare(self) -> None:
+        """See `Stage`."""
+        self.crew.prepare()
+
+    def seconds(self) -> float:
+        """See `Stage`."""
+        return self.crew.seconds
+
+    def is_worker(self) -> bool:
+        """See `Stage`."""
+        return self.crew.is_here()
+
+    def conclude(self, patiently: bool) -> None:
+        """See `Stage`."""
+        if patiently:
+            self.crew.ended.wait()
+
+
+class ProcessStage(Stage):
+    """A function step with processes."""
+
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, ordered: bool) -> None:
+        super().__init__(spec, books)
+        self._first: Step = make_steps(spec, 1)[0]
+        # Without a hook for it nobody has to wait for the end of the processes.
+        closes = spec.step.thread_shutdown is not Step.thread_shutdown
+        self._letterbox = Letterbox() if closes else None
+        hand = RemoteHand(spec, None if self._letterbox is None else self._letterbox.path)
+        self.imap = IMap(
+            worker_type="process", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
+            initializer=hand.enter, finalizer=hand.leave if closes else None, retries=spec.settings.max_retries,
+        )  # fmt: skip
+        self.output = FromMap(self.imap, self.imap.add_task(hand, iter(upstream)), books, spec.name)
+
+    def prepare(self) -> None:
+        """See `Stage`."""
+        self._first.step_initialize()
+
+    def conclude(self, patiently: bool) -> None:
+        """See `Stage`."""
+        error = None if self._letterbox is None else self._letterbox.open()
+        if error is not None:
+            self.books.fail(error, f"raised by thread_shutdown of step {self.spec.name!r}", entries=0)
+        try:
+            self._first.step_shutdown()
+        except BaseException as error:
+            self.books.fail(error, f"raised by step_shutdown of step {self.spec.name!r}", entries=0)
+
+
+class IteratorStage(Stage):
+    """An iterator step: each thread is one long item of its map, and puts what its generator yields into a `Handover`."""
+
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
+        super().__init__(spec, books)
+        self.crew = Crew(spec, books, upstream, measured=False)  # it has its own way to measure
+        self.shared = Shared(upstream)
+        self.handover = Handover(spec.settings.threshold, spec.workers)
+        self._numbers = count()
+        self._owns: list[_Own] = []
+        # It reads nothing, so nothing of it has to be read: an item for each thread is within any bound.
+        self.imap = IMap(
+            worker_type="thread", worker_num=spec.workers, buffer=spec.workers, ordered=False, name=spec.name,
+            initializer=self.crew.enter, finalizer=self.crew.leave,
+        )  # fmt: skip
+        self.imap.add_task(self._serve, range(spec.workers))
+        self.output = FromHandover(self.handover)
+
+    def prepare(self) -> None:
+        """See `Stage`."""
+        self.crew.prepare()
+
+    def interrupt(self) -> None:
+        """See `Stage`."""
+        self.handover.close()
+
+    def seconds(self) -> float:
+        """See `Stage`."""
+        return sum(own.seconds for own in self._owns)
+
+    def is_worker(self) -> bool:
+        """See `Stage`."""
+        return self.crew.is_here()
+
+    def conclude(self, patiently: bool) -> None:
+        """See `Stage`."""
+        if patiently:
+            self.crew.ended.wait()
+
+    def emit(self, result: Any) -> bool:
+        """Hands a result over, once there is room; False: nobody wants it any more."""
+        return self.handover.put((next(self._numbers), result))
+
+    def _serve(self, _: int) -> None:
+        """The life of one thread."""
+        own = _Own(self.crew.step, self)
+        self._owns.append(own)
+        try:
+            own.work()
+        except BaseException as error:
+            if self.books.reason is None or not isinstance(error, StateError):
+                self.books.fail(error, f"raised by step {self.spec.name!r}", own.fail())
+        finally:
+            self.handover.done()
+
+
+class _Own(Entries):
+    """What the function of an iterator step iterates over, in one thread. Meta entries pass it by, to the next step."""
+
+    def __init__(self, step: AbstractIterStep, stage: IteratorStage) -> None:
+        self._step = step
+        self._stage = stage
+        self._tally = stage.books.tally()
+        self._took = False
+        self._watches = type(step).in_queue_empty is not Step.in_queue_empty
+        #: Seconds that were not spent waiting for entries, or for room for results.
+        self.seconds = 0.0
+
+    def work(self) -> None:
+        """Hands over all results of the step."""
+        self.seconds -= perf_counter()
+        results: Iterable[Any] | None = self._step.process(self)
+        for result in results if results is not None else ():
+            self.seconds += perf_counter()
+            wanted = self._emit(result)
+            self.seconds -= perf_counter()
+            if not wanted:
+                break
+        self.seconds += perf_counter()
+
+    def fail(self) -> int:
+        """The generator has raised; returns how many entries failed by that: the one that it took last, if any."""
+        self._tally.more += self._took  # that entry has not become others, or fewer
+        return int(self._took)
+
+    def __next__(self) -> Any:
+        return self.next()
+
+    def next(self, timeout: float | None = None) -> Any:
+        """See `Entries`."""
+        while True:
+            self.seconds += perf_counter()
+            try:
+                entry = self._take(timeout)
+            finally:
+                self.seconds -= perf_counter()
+            if type(entry) is tuple:
+                self._tally.more -= 1
+                self._took = True
+                return entry[1]
+            for result in self._step._before_meta():
+                self._emit(result)
+            self._stage.handover.put(entry)
+
+    def _emit(self, result: Any) -> bool:
+        wanted = self._stage.emit(result)
+        self._tally.more += wanted
+        return wanted
+
+    def _take(self, timeout: float | None) -> Entry | Meta:
+        shared = self._stage.shared
+        try:
+            if self._watches:
+                try:
+                    return shared.take(0)
+                except NextTimeout:
+                    self._stage.crew.call("in_queue_empty")
+            return shared.take(timeout)
+        except StopIteration:
+            if self._stage.books.reason is not None:
+                # Not as at the end: the generator would finish what it can't know to be complete.
+                raise StateError("the pipeline has ended before its input") from None
+            raise
+
+
+def stages(
+    specs: Iterable[StepSpec], source: Iterable[Entry | Meta], books: Books, ordered: bool, measured: bool
+) -> list[Stage]:
+    """Make what runs the steps; nothing is started.
+
+    Args:
+        specs: The steps.
+        source: The entries for the first one.
+        books: Of the run.
+        ordered: The results of each step come in the order of its entries.
+        measured: The time that entries take is measured.
+    """
+    made: list[Stage] = []
+    upstream: Any = FromSource(source, books)
+    for spec in specs:
+        queue = None
+        own_queue = spec.settings.worker_type == "thread" and spec.reenqueues
+        if not made and (spec.iterates or own_queue):
+            made.append(Passing(spec, upstream, books))
+            upstream = made[-1].output
+        if own_queue and not spec.iterates:
+            before = QueueStage(spec, upstream, books)
+            made.append(before)
+            queue, upstream = before.handover, before.output
+        if spec.iterates:
+            made.append(IteratorStage(spec, upstream, books))
+        elif spec.settings.worker_type == "process":
+            made.append(ProcessStage(spec, upstream, books, ordered))
+        else:
+            made.append(FunctionStage(spec, upstream, books, ordered, measured, queue))
+        upstream = made[-1].output
+    return made
+
+
+class QueueStage(Stage):
+    """Moves entries into a queue in front of a step which adds to it: a map alone reads one stream."""
+
+    own = False
+
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
+        super().__init__(spec, books)
+        self.handover = Handover(spec.settings.threshold, 1, settling=True)
+        self._upstream = upstream
+        self.imap = IMap(worker_type="thread", worker_num=1, name=f"queue of {spec.name}")
+        self.imap.add_task(self._serve, range(1))
+        self.output = FromHandover(self.handover)
+
+    def interrupt(self) -> None:
+        """See `Stage`."""
+        self.handover.close()
+
+    def _serve(self, _: int) -> None:
+        """The life of its thread."""
+        try:
+            for entry in self._upstream:
+                if not self.handover.put(entry):
+                    break
+        finally:
+            self.handover.done()
+
+
+class Passing(Stage):
+    """Reads the source for an iterator step, or an iterator step for who reads results.
+
+    A map reads the source in a thread that may block, and can be stopped, and waited for with a time limit; and from a map
+    results can be had without losing one to an interrupt.
+    """
+
+    own = False
+
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
+        super().__init__(spec, books)
+        self.imap = IMap(worker_type="thread", worker_num=1, buffer=spec.settings.threshold, ordered=True)
+        self.output: FromMap = FromMap(self.imap, self.imap.add_task(_same, iter(upstream)), books, spec.name)
+
+
+def _same(entry: Any) -> Any:
+    return entry
+

@@ -1,0 +1,334 @@
+"""Errors in each place of a step pipeline: it ends soon, raises them with their place, and the counts fit."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from numap import ItemError, WorkerDied, WorkerStartError
+from papy import AbstractIterStep, AbstractStep, Pipeline, SkipEntry, iterstep
+
+
+class Boom(Exception):
+    """What the tests raise."""
+
+
+def boom(*_: Any, **__: Any) -> Any:
+    raise Boom("on purpose")
+
+
+def notes(error: BaseException) -> str:
+    return "\n".join(getattr(error, "__notes__", []))
+
+
+def same(entry: Any) -> Any:
+    return entry
+
+
+def at_seven(n: int) -> int:
+    if n == 7:
+        boom()
+    return n
+
+
+def balanced(pipeline: Pipeline) -> bool:
+    return pipeline.taken == pipeline.count + pipeline.skipped + pipeline.failed
+
+
+def ways_to_run(pipeline: Pipeline, entries: Any) -> Iterator[Callable[[], object]]:
+    """Each gives an error to whoever started the pipeline."""
+
+    def run() -> None:
+        pipeline.put_iterable(entries())
+        pipeline.run()
+
+    def with_block() -> None:
+        with pipeline:
+            pipeline.put_iterable(entries())
+
+    def stop() -> None:
+        pipeline.put_iterable(entries())
+        pipeline.run_forever(background=True)
+        pipeline.stop()
+
+    yield from (run, with_block, stop, lambda: list(pipeline.results(entries())))
+
+
+@pytest.mark.parametrize("worker_type", ["thread", "process"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_step_that_fails(worker_type: str, place: int) -> None:
+    steps: list[Any] = [(same, 2)] * 3
+    steps[place] = (at_seven, 2, {"worker_type": worker_type})
+    called: list[int] = []
+    pipeline = Pipeline(steps, fail_callback=lambda: called.append(1))
+    for way in ways_to_run(pipeline, count):
+        called.clear()
+        failed = pipeline.failed
+        with pytest.raises(Boom, match="on purpose") as caught:
+            way()
+        assert "raised by step 'at_seven' for entry 7" in notes(caught.value)
+        assert worker_type == "process" or caught.traceback[-1].name == "boom"
+        assert balanced(pipeline)
+        assert pipeline.failed == failed + 1
+        assert called == [1]
+        assert not pipeline.ok
+        assert not pipeline.alive
+    assert sorted(pipeline.results([1, 2])) == [1, 2]
+    assert pipeline.ok
+
+
+HOOKS = ["step_initialize", "initialize", "thread_initialize", "thread_shutdown", "step_shutdown", "in_queue_empty"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("kind", [AbstractStep, AbstractIterStep])
+def test_a_hook_that_fails(kind: type[Any], hook: str, place: int) -> None:
+    step = type("Failing", (kind,), {"process": lambda self, entry: entry, hook: boom})
+    steps: list[Any] = [(same, 2)] * 3
+    steps[place] = (step, 2)
+    pipeline = Pipeline(steps)
+    # At the end of a run that fails, hooks are called while nobody waits for them any more.
+    entries = count if "shutdown" not in hook else lambda: range(50)
+    for way in ways_to_run(pipeline, entries):
+        with pytest.raises(Boom) as caught:
+            way()
+        assert "of step 'Failing'" in notes(caught.value)
+        assert balanced(pipeline)
+        assert not pipeline.ok
+
+
+@pytest.mark.parametrize("hook", HOOKS[:5])
+def test_a_hook_that_fails_with_processes(hook: str) -> None:
+    step = type("Failing", (AbstractStep,), {"process": lambda self, entry: entry, hook: boom})
+    pipeline = Pipeline((same, 1), (step, 2, {"worker_type": "process"}), (same, 1))
+    pipeline.put_iterable(range(50))
+    in_worker = hook in ("initialize", "thread_initialize")
+    with pytest.raises(WorkerStartError if in_worker else Boom, match="on purpose") as caught:
+        pipeline.run()
+    assert "step 'Failing'" in notes(caught.value)
+    assert balanced(pipeline)
+
+
+@pytest.mark.parametrize("first", [(same, 2), (iterstep(iter), 2), (same, 2, {"worker_type": "process"})])
+def test_a_source_that_fails(first: Any) -> None:
+    def source() -> Iterator[int]:
+        yield from range(7)
+        boom()
+
+    pipeline = Pipeline(first, (same, 1))
+    for way in ways_to_run(pipeline, source):
+        with pytest.raises(Boom) as caught:
+            way()
+        assert "source" in notes(caught.value)
+        assert "after 7 entries" in notes(caught.value)
+        assert balanced(pipeline)
+        assert pipeline.failed == 0
+
+
+def test_an_iterator_step_that_fails() -> None:
+    def generator(entries: Iterator[int]) -> Iterator[int]:
+        for entry in entries:
+            yield at_seven(entry)
+
+    ended = threading.Event()
+
+    def after(entries: Iterator[int]) -> Iterator[int]:
+        try:
+            yield from entries
+        finally:
+            ended.set()
+
+    for steps in (
+        [(iterstep(generator), 1)],
+        [(iterstep(generator), 3), (same, 2)],
+        [(same, 2), (iterstep(generator), 2), (iterstep(after), 1)],
+    ):
+        pipeline = Pipeline(steps)
+        for way in ways_to_run(pipeline, count):
+            with pytest.raises(Boom) as caught:
+                way()
+            assert "raised by step 'generator'" in notes(caught.value)
+            assert balanced(pipeline)
+    assert ended.wait(60)
+
+
+def test_a_generator_does_not_take_a_failure_for_the_end() -> None:
+    written = []
+
+    def write(entries: Iterator[int]) -> Iterator[int]:
+        total = sum(entries)
+        written.append(total)
+        yield total
+
+    pipeline = Pipeline((at_seven, 1), (iterstep(write), 1))
+    with pytest.raises(Boom):
+        list(pipeline.results(count()))
+    assert not written
+
+
+def test_skip_entry_in_an_iterator_step_is_an_error() -> None:
+    def generator(entries: Iterator[int]) -> Iterator[int]:
+        yield next(entries)
+        raise SkipEntry
+
+    with pytest.raises(SkipEntry):
+        list(Pipeline((iterstep(generator), 1)).results(range(9)))
+
+
+@pytest.mark.parametrize("worker_type", ["thread", "process"])
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, StopIteration, GeneratorExit])
+def test_what_must_not_fly_through_the_caller(error: type[BaseException], worker_type: str) -> None:
+    def leave(n: int) -> int:
+        if n == 3:
+            raise error
+        return n
+
+    pipeline = Pipeline((leave, 2), (same, 1), worker_type=worker_type)
+    with pytest.raises(ItemError) as caught:
+        list(pipeline.results(count()))
+    assert isinstance(caught.value.original, error)
+    assert balanced(pipeline)
+
+
+def test_a_worker_process_that_dies() -> None:
+    def die(n: int) -> int:
+        if n == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return n
+
+    pipeline = Pipeline((same, 1), (die, 2, {"worker_type": "process"}), (same, 1))
+    with pytest.raises(WorkerDied) as caught:
+        list(pipeline.results(count()))
+    assert "step 'die'" in notes(caught.value)
+    assert balanced(pipeline)
+    assert pipeline.failed == 1
+
+
+def test_what_cannot_be_sent_to_a_process() -> None:
+    with pytest.raises(Exception, match="lock") as caught:
+        list(Pipeline((same, 1, {"worker_type": "process"})).results([threading.Lock()]))
+    assert "step 'same'" in notes(caught.value)
+
+
+def test_the_first_error_wins_over_those_that_follow() -> None:
+    together = threading.Barrier(4)
+
+    def all_fail(n: int) -> None:
+        together.wait(60)
+        raise Boom(n)
+
+    pipeline = Pipeline((all_fail, 4))
+    with pytest.raises(Boom):
+        list(pipeline.results(range(4)))
+    assert balanced(pipeline)
+    assert 1 <= pipeline.failed <= 4
+
+
+def test_an_error_does_not_wait_for_a_slow_sink() -> None:
+    gate, busy = threading.Event(), threading.Event()
+
+    def sink(n: int) -> None:
+        busy.set()
+        gate.wait(60)
+
+    def fails_late(n: int) -> int:
+        if n == 5:
+            busy.wait(60)
+            boom()
+        return n
+
+    pipeline = Pipeline((fails_late, 1), (sink, 1))
+    with pytest.raises(Boom):
+        list(pipeline.results(count()))
+    assert not gate.is_set()
+    gate.set()
+
+
+def test_no_entry_begins_after_an_error() -> None:
+    seen: list[int] = []
+
+    def first_fails(n: int) -> None:
+        seen.append(n)
+        if n == 0:
+            boom()
+
+    pipeline = Pipeline((first_fails, 1))
+    pipeline.put_all(range(1000))
+    pipeline.finish()
+    with pytest.raises(Boom):
+        pipeline.run()
+    assert seen == [0]
+    assert (pipeline.taken, pipeline.failed, pipeline.skipped) == (1000, 1, 999)
+
+
+def test_a_meta_entry_that_fails() -> None:
+    step = type("Failing", (AbstractStep,), {"process": lambda self, entry: entry, "process_meta": boom})
+    pipeline = Pipeline((step, 1), max_retries=0)
+    pipeline.put_meta("?")
+    pipeline.finish()
+    with pytest.raises(Boom) as caught:
+        pipeline.run()
+    assert "for a meta entry" in notes(caught.value)
+    assert balanced(pipeline)
+
+
+def test_errors_of_callback_and_tracker_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Tracker:
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+
+        def before_process(self, step: Any) -> None:
+            self.seen.append(f"before {step.name}")
+            boom()
+
+        def after_process(self, step: Any) -> None:
+            self.seen.append("after")
+
+    tracker = Tracker()
+    pipeline = Pipeline((at_seven, 1), tracker=tracker, fail_callback=boom)
+    with pytest.raises(Boom):
+        list(pipeline.results([1, 7]))
+    assert tracker.seen == ["before at_seven", "after", "before at_seven"]
+    assert ["tracker" in record.getMessage() or "fail_callback" in record.getMessage() for record in caplog.records] == [
+        True
+    ] * 3
+
+
+@pytest.mark.parametrize("step", [(at_seven, 2), (at_seven, 2, {"worker_type": "process"}), (iterstep(boom), 1)])
+def test_producers_of_a_queue_are_not_stuck(step: Any) -> None:
+    entries: queue.Queue[int] = queue.Queue(maxsize=3)
+
+    def produce() -> None:
+        for n in range(500):
+            entries.put(n)
+
+    producers = [threading.Thread(target=produce, daemon=True) for _ in range(3)]
+    pipeline = Pipeline(step, (same, 1), in_queue=entries)
+    with pytest.raises(Boom), pipeline:
+        for producer in producers:
+            producer.start()
+        for producer in producers:
+            producer.join(60)
+            assert not producer.is_alive()
+    assert balanced(pipeline)
+    assert not pipeline.alive
+
+
+def test_a_producer_that_fails_ends_the_run() -> None:
+    class Broken(queue.Queue[int]):
+        def get(self, *args: Any, **kwargs: Any) -> int:
+            boom()
+            return 0
+
+    pipeline = Pipeline((same, 1), in_queue=Broken())
+    with pytest.raises(Boom) as caught:
+        pipeline.run_forever()
+    assert "source" in notes(caught.value)

@@ -1,0 +1,538 @@
+"""The life of step pipelines: in the background, fed by a queue, stopped, interrupted, dropped, at the program's end."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from numap import StateError
+from papy import AbstractStep, Pipeline, chunk, iterstep
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def double(n: int) -> int:
+    return 2 * n
+
+
+def balanced(pipeline: Pipeline) -> bool:
+    return pipeline.taken == pipeline.count + pipeline.skipped + pipeline.failed
+
+
+def program(code: str, **options: Any) -> subprocess.Popen[str]:
+    """A program, as a user starts it."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options
+    )
+
+
+# ---------------------------------------------------------------------- background
+
+
+def test_alive_tells_the_truth() -> None:
+    pipeline = Pipeline((double, 1))
+    assert (pipeline.alive, pipeline.ok) == (False, True)
+    with pipeline as same:
+        assert same is pipeline
+        assert pipeline.alive
+    assert (pipeline.alive, pipeline.ok) == (False, True)
+    with pytest.raises(ZeroDivisionError), pipeline:
+        pipeline.put("no number")
+        pipeline.put_iterable(1 / n for n in range(1))
+        pipeline.finish()
+    assert (pipeline.alive, pipeline.ok) == (False, False)
+
+
+def test_stop_finishes_what_was_put() -> None:
+    seen: list[int] = []
+    pipeline = Pipeline((double, 2), (seen.append, 1)).run_forever(background=True)
+    pipeline.put_all(range(100))
+    pipeline.stop()
+    assert sorted(seen) == [2 * n for n in range(100)]
+    pipeline.stop()
+    assert balanced(pipeline)
+
+
+def test_stop_in_any_state() -> None:
+    pipeline = Pipeline((double, 1))
+    pipeline.stop()
+    with pipeline:
+        pipeline.put(1)
+        pipeline.stop()
+        pipeline.stop()
+    pipeline.stop()
+    assert pipeline.count == 1
+
+
+def test_stop_from_other_threads_at_once() -> None:
+    pipeline = Pipeline((double, 1)).run_forever(background=True)
+    threads = [threading.Thread(target=pipeline.stop) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not pipeline.alive
+
+
+def test_stop_by_a_worker_is_finish() -> None:
+    pipeline = Pipeline((lambda n: pipeline.stop() if n == 3 else n, 2))
+    pipeline.run_forever(background=True)
+    pipeline.put_all(range(4))
+    pipeline.stop()
+    assert (pipeline.taken, pipeline.count) == (4, 4)
+
+
+def test_only_one_run_at_a_time() -> None:
+    pipeline = Pipeline((double, 1))
+    with pipeline:
+        for call in (pipeline.run_forever, lambda: pipeline.run_forever(background=True), pipeline.__enter__):
+            with pytest.raises(StateError, match="run_forever: not allowed while the pipeline runs"):
+                call()
+        pipeline.put_iterable([1])
+        with pytest.raises(StateError, match="run: not allowed while the pipeline runs"):
+            pipeline.run()
+    assert pipeline.count == 1
+
+
+def test_run_forever_ends_with_finish() -> None:
+    pipeline = Pipeline((double, 1))
+    runner = threading.Thread(target=pipeline.run_forever)
+    runner.start()
+    pipeline.put(1)
+    pipeline.finish()
+    runner.join(60)
+    assert not runner.is_alive()
+    assert pipeline.count == 1
+
+
+def test_an_error_in_the_with_block_goes_on() -> None:
+    gate = threading.Event()
+    pipeline = Pipeline((lambda _: gate.wait(60), 1))
+    with pytest.raises(KeyError, match="mine"), pipeline:
+        pipeline.put_all(range(10))
+        raise KeyError("mine")
+    gate.set()
+    assert balanced(pipeline)
+    assert pipeline.taken == 10
+
+
+def test_put_after_a_failure_is_an_error_and_the_run_raises_its_own() -> None:
+    failed = threading.Event()
+    pipeline = Pipeline((lambda n: 1 // n, 1), fail_callback=failed.set)
+    pipeline.run_forever(background=True)
+    pipeline.put(0)
+    assert failed.wait(60)
+    with pytest.raises(StateError, match="put: the pipeline has failed") as caught:
+        pipeline.put(1)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError):
+        pipeline.stop()
+    pipeline.stop()
+    failed.clear()
+    with pytest.raises(ZeroDivisionError), pipeline:
+        pipeline.put(0)
+        assert failed.wait(60)
+        pipeline.put(1)  # a StateError, which says less than what is behind it
+    assert balanced(pipeline)
+
+
+# ---------------------------------------------------------------------- queues
+
+
+@pytest.mark.parametrize("kind", [queue.Queue, queue.SimpleQueue, queue.LifoQueue, multiprocessing.Queue])
+def test_a_queue_of_the_users(kind: Any) -> None:
+    entries = kind()
+    seen: queue.SimpleQueue[int] = queue.SimpleQueue()
+    pipeline = Pipeline((double, 2), (seen.put, 1), in_queue=entries)
+    with pipeline:
+        for n in range(3):
+            entries.put(n)
+        assert sorted(seen.get() for _ in range(3)) == [0, 2, 4]
+        pipeline.put(5)
+        assert seen.get() == 10
+    assert (pipeline.taken, pipeline.count) == (4, 4)
+    if kind is multiprocessing.Queue:
+        entries.close()
+        entries.join_thread()
+
+
+def test_a_bounded_queue_holds_producers_back() -> None:
+    entries: queue.Queue[int] = queue.Queue(maxsize=2)
+    pipeline = Pipeline((double, 2), in_queue=entries, threshold=2)
+
+    def produce() -> None:
+        for n in range(300):
+            entries.put(n)
+
+    with pipeline:
+        producers = [threading.Thread(target=produce) for _ in range(3)]
+        for producer in producers:
+            producer.start()
+        for producer in producers:
+            producer.join()
+    assert (pipeline.taken, pipeline.count) == (900, 900)
+
+
+def test_nothing_of_ours_stays_in_the_users_queue() -> None:
+    entries: queue.Queue[int] = queue.Queue()
+    pipeline = Pipeline((lambda n: 1 // n, 1), in_queue=entries)
+    with pipeline:
+        entries.put(1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), pipeline:
+            entries.put(0)
+    assert pipeline.failed == 3
+    del pipeline
+    gc.collect()
+    deadline = time.monotonic() + 60
+    while any(thread.name.startswith("papy-drain") for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert entries.empty()
+
+
+def test_an_entry_passes_an_idle_pipeline_in_milliseconds() -> None:
+    entries: queue.SimpleQueue[int] = queue.SimpleQueue()
+    done: queue.SimpleQueue[int] = queue.SimpleQueue()
+    best = []
+    for steps in ([(double, 1)] * 2, [(iterstep(iter), 1), (double, 2)], [(iterstep(iter), 3), (iterstep(iter), 1)]):
+        with Pipeline([*steps, (done.put, 1)], in_queue=entries):
+            times = []
+            for n in range(30):
+                begin = time.perf_counter()
+                entries.put(n)
+                done.get()
+                times.append(time.perf_counter() - begin)
+            best.append(sorted(times)[len(times) // 2])
+    assert max(best) < 0.005
+
+
+@pytest.mark.slow
+def test_an_idle_pipeline_uses_no_cpu() -> None:
+    with Pipeline((double, 8), (iterstep(chunk(3)), 4), (len, 2)) as pipeline:
+        pipeline.put_all(range(10))
+        time.sleep(0.5)
+        before = time.process_time()
+        time.sleep(2)
+        assert (time.process_time() - before) / 2 < 0.002
+        assert pipeline.alive
+
+
+# ---------------------------------------------------------------------- the end
+
+
+def test_a_dropped_pipeline_ends() -> None:
+    ended = threading.Event()
+
+    class Step(AbstractStep):
+        def process(self, entry: int) -> int:
+            return entry
+
+        def step_shutdown(self) -> None:
+            ended.set()
+
+    pipeline = Pipeline((Step, 2), (iterstep(iter), 2)).run_forever(background=True)
+    pipeline.put(1)
+    del pipeline
+    gc.collect()
+    assert ended.wait(60)
+
+
+@pytest.mark.parametrize("how", ["break", "error"])
+def test_an_input_that_is_not_read_to_its_end_is_let_go(how: str) -> None:
+    closed = threading.Event()
+
+    def source() -> Iterator[int]:
+        try:
+            yield from count()
+        finally:
+            closed.set()
+
+    pipeline = Pipeline((lambda n: n if how == "break" else 1 // n, 2))
+    if how == "break":
+        for _ in pipeline.results(source()):
+            break
+    else:
+        pipeline.put_iterable(source())
+        with pytest.raises(ZeroDivisionError):
+            pipeline.run()
+    gc.collect()
+    assert closed.wait(60)
+    assert balanced(pipeline)
+
+
+def test_dropped_results_end_while_the_source_blocks() -> None:
+    release = threading.Event()
+
+    def source() -> Iterator[int]:
+        yield 1
+        release.wait(60)
+
+    results = Pipeline((double, 1), (double, 1)).results(source())
+    assert next(results) == 4
+    del results
+    gc.collect()
+    deadline = time.monotonic() + 60
+    while any(thread.name.startswith(("numap-worker", "papy")) for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    release.set()
+
+
+def test_an_iterator_step_that_has_enough_ends_the_run() -> None:
+    def first_three(entries: Iterator[int]) -> Iterator[int]:
+        for _ in range(3):
+            yield next(entries)
+
+    pipeline = Pipeline((double, 2), (iterstep(first_three), 1), (double, 1))
+    assert len(list(pipeline.results(count()))) == 3
+    assert balanced(pipeline)
+    assert pipeline.ok
+    pipeline = Pipeline((iterstep(lambda entries: None), 2))
+    assert list(pipeline.results(count())) == []
+    pipeline.put_iterable(count())
+    pipeline.run()
+    assert balanced(pipeline)
+
+
+def test_no_entries_at_all() -> None:
+    pipeline = Pipeline((double, 3), (iterstep(chunk(2)), 2), (double, 1, {"worker_type": "process"}))
+    assert list(pipeline.results([])) == []
+    pipeline.put_iterable(iter(()))
+    pipeline.run()
+    with pipeline:
+        pass
+    assert (pipeline.taken, pipeline.count) == (0, 0)
+
+
+@pytest.mark.parametrize("call", ["run", "run_forever"])
+@pytest.mark.parametrize("worker_type", ["thread", "process"])
+def test_an_interrupt_stops_a_run(call: str, worker_type: str) -> None:
+    code = f"""
+from itertools import count
+from papy import Pipeline
+def tell(n):
+    if n == 1000:
+        print("running", flush=True)
+    return n
+pipeline = Pipeline((abs, 2), (tell, 1, {{"worker_type": "thread"}}), worker_type={worker_type!r})
+pipeline.put_iterable(count())
+try:
+    pipeline.{call}()
+except KeyboardInterrupt:
+    print("interrupted", pipeline.alive, pipeline.taken == pipeline.count + pipeline.skipped + pipeline.failed)
+"""
+    process = program(code)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "running\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (out, err, process.returncode) == ("interrupted False True\n", "", 0)
+
+
+def test_results_go_on_after_an_interrupt() -> None:
+    code = """
+import signal
+from papy import Pipeline, iterstep
+def interrupt(_, frame):
+    signal.setitimer(signal.ITIMER_REAL, 0.003)
+    # Nor in what catches it: that would be a fault of this program.
+    if frame.f_globals["__name__"].partition(".")[0] in ("papy", "numap"):
+        raise KeyboardInterrupt
+for steps in ([(abs, 2)], [(iterstep(iter), 2)]):
+    pipeline, seen, caught = Pipeline(steps), [], 0
+    results = pipeline.results(range(200_000))
+    seen.append(next(results))
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.003)
+    while True:
+        try:
+            seen.extend(results)  # takes an item and keeps it in one step
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            break
+        except KeyboardInterrupt:
+            caught += 1
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    assert caught > 3, caught
+    assert sorted(seen) == list(range(200_000)), len(seen)
+    assert (pipeline.taken, pipeline.count) == (200_000, 200_000)
+print("nothing missed")
+"""
+    process = program(code)
+    out, err = process.communicate(timeout=100)
+    assert (out, err) == ("nothing missed\n", "")
+
+
+@pytest.mark.parametrize(
+    ("daemon", "printed"), [(False, "01234"), (True, "")]
+)
+def test_the_end_of_the_program(daemon: bool, printed: str) -> None:
+    code = f"""
+import time
+from papy import Pipeline
+def tell(n):
+    time.sleep(0.1)
+    print(n, end="", flush=True)
+pipeline = Pipeline((tell, 1), daemon={daemon}).run_forever(background=True)
+pipeline.put_all(range(5))
+"""
+    process = program(code)
+    out, err = process.communicate(timeout=60)
+    assert (err, process.returncode) == ("", 0)
+    assert out == printed or (daemon and len(out) < 5)
+
+
+def test_a_forgotten_queue_does_not_hold_the_program_up() -> None:
+    code = """
+import queue
+from papy import Pipeline
+entries = queue.Queue()
+pipeline = Pipeline((print, 1), in_queue=entries).run_forever(background=True)
+entries.put(1)
+"""
+    process = program(code)
+    out, err = process.communicate(timeout=60)
+    assert (out, err, process.returncode) == ("1\n", "", 0)
+
+
+def test_an_error_in_the_background_is_not_silent_at_the_end() -> None:
+    process = program("""
+from papy import Pipeline
+pipeline = Pipeline((int, 1)).run_forever(background=True)
+pipeline.put("x")
+""")
+    _, err = process.communicate(timeout=60)
+    assert "invalid literal for int()" in err
+
+
+def test_stop_by_a_signal_handler_and_by_another_thread() -> None:
+    for how in ("os.kill(os.getpid(), signal.SIGALRM)", "threading.Thread(target=pipeline.stop).start()"):
+        process = program(f"""
+import os, signal, threading
+from papy import Pipeline
+def work(n):
+    if n == 5:
+        tell.set()
+    return n
+tell = threading.Event()
+pipeline = Pipeline((work, 2))
+signal.signal(signal.SIGALRM, lambda *_: pipeline.stop())
+pipeline.put_all(range(10))
+def later():
+    tell.wait()
+    {how}
+threading.Thread(target=later).start()
+pipeline.run_forever()
+print(pipeline.count)
+""")
+        out, err = process.communicate(timeout=60)
+        assert (out, err) == ("10\n", "")
+
+
+def test_stop_in_the_fail_callback() -> None:
+    pipeline = Pipeline((lambda n: 1 // n, 1), fail_callback=lambda: pipeline.stop())  # noqa: PLW0108
+    pipeline.put(0)
+    pipeline.run_forever(background=True)
+    with pytest.raises(ZeroDivisionError):
+        pipeline.stop()
+    with pytest.raises(ZeroDivisionError), pipeline:
+        pipeline.put(0)
+
+
+def test_an_interrupt_in_stop_ends_the_run() -> None:
+    process = program("""
+import threading, time
+from papy import Pipeline
+gate = threading.Event()
+def work(n):
+    if n == 0:
+        print("at work", flush=True)
+    gate.wait(60)
+pipeline = Pipeline((work, 2))
+try:
+    with pipeline:
+        pipeline.put_all(range(100))
+except KeyboardInterrupt:
+    print("interrupted", pipeline.alive)
+gate.set()
+pipeline.put_iterable([1])
+pipeline.run()
+print(pipeline.taken == pipeline.count + pipeline.skipped + pipeline.failed)
+""")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at work\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (out, err) == ("interrupted False\nTrue\n", "")
+
+
+@pytest.mark.skipif(not hasattr(queue, "ShutDown"), reason="queues can be shut down from Python 3.13 on")
+def test_a_queue_that_is_shut_down_is_the_end() -> None:
+    entries: Any = queue.Queue()
+    pipeline = Pipeline((double, 1), in_queue=entries)
+    entries.put(1)
+    entries.shutdown()
+    pipeline.run_forever()
+    pipeline.stop()
+    assert pipeline.count == 1
+
+
+def test_a_queue_for_coroutines_is_refused() -> None:
+    import asyncio
+
+    with pytest.raises(TypeError, match="in_queue: must be a queue for threads"):
+        Pipeline((double, 1), in_queue=asyncio.Queue())
+
+
+def test_a_hook_that_fails_at_the_start_calls_back() -> None:
+    class Fails(AbstractStep):
+        def process(self, entry: int) -> int:
+            return entry
+
+        def initialize(self) -> None:
+            raise KeyError("at the start")
+
+    called: list[int] = []
+    pipeline = Pipeline((double, 1), (Fails, 1), fail_callback=lambda: called.append(1))
+    with pytest.raises(KeyError, match="at the start"):
+        pipeline.run_forever(background=True)
+    assert called == [1]
+    assert not pipeline.alive
+    pipeline.stop()
+
+
+def test_a_script_with_processes() -> None:
+    process = program("""
+from papy import AbstractStep, Pipeline, SkipEntry
+base = 10
+class Step(AbstractStep):
+    def initialize(self, factor):
+        self.factor = factor
+    def process(self, n):
+        if n % 2:
+            raise SkipEntry
+        return Result(base + self.factor * n)
+class Result:
+    def __init__(self, value):
+        self.value = value
+def check(result):
+    assert isinstance(result, Result)
+    return result.value
+pipeline = Pipeline((Step, 2, {"factor": 2, "worker_type": "process"}), (check, 1), (lambda n: n + 1, 1), max_retries=1)
+print(sorted(pipeline.results(range(5))), pipeline.skipped)
+""")
+    assert process.communicate(timeout=60) == ("[11, 15, 19] 2\n", "")
