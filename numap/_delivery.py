@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ._outcome import Segment
+from ._outcome import SKIPPED, Segment
+from ._serialize import part
 
 
 class Delivery:
@@ -22,14 +23,31 @@ class Delivery:
         self.ordered = ordered
         self.next = 0
         self._early: dict[int, Segment] = {}
+        #: Places that were given up and whose outcome has not come yet.
+        self.late: set[int] = set()
 
     def add(self, first: int, segment: Segment) -> list[tuple[int, Segment]]:
         """A segment that begins at place ``first`` is known; returns what can be handed over now, with its places."""
         if not self.ordered:
             return [(first, segment)]
+        while self.late and first in self.late:
+            self.late.discard(first)
+            if segment[1] == 1:
+                return []
+            first, segment = first + 1, part(segment, 1, segment[1])
         if first != self.next:
             self._early[first] = segment
             return []
+        return self._ready(first, segment)
+
+    def give_up(self, place: int) -> list[tuple[int, Segment]]:
+        """Nobody waits for the outcome of the next place any more; returns what can be handed over now, as `add` does."""
+        if not self.ordered or place != self.next:
+            return []  # it has come meanwhile
+        self.late.add(place)
+        return self._ready(place, (SKIPPED, 1, None))
+
+    def _ready(self, first: int, segment: Segment) -> list[tuple[int, Segment]]:
         ready = [(first, segment)]
         self.next = first + segment[1]
         while self._early:

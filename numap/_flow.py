@@ -219,12 +219,23 @@ class Flow:
     def _deliver(self, end: int, first: int, segment: Segment) -> None:
         if end not in self.open_ends or first >= self._limits.get(end, first + 1):
             return
-        outlet = self._outlets[end]
-        for place, ready in self._deliveries[end].add(first, segment):
-            self._delivered[end] += ready[1]
-            outlet.put(place, (SKIPPED, 1, None) if self._skip and ready[0] == FAILED else ready)
+        self._hand_over(end, self._deliveries[end].add(first, segment))
+
+    def _hand_over(self, end: int, ready: list[tuple[int, Segment]]) -> None:
+        for place, segment in ready:
+            self._delivered[end] += segment[1]
+            self._outlets[end].put(place, (SKIPPED, 1, None) if self._skip and segment[0] == FAILED else segment)
         if end in self._limits:
             self._check_end(end)
+
+    def give_up(self, end: int, place: int) -> None:
+        """A consumer gave up the outcome of a place; it holds back nothing any more."""
+        if end in self.open_ends:
+            self._hand_over(end, self._deliveries[end].give_up(place))
+
+    def late(self, end: int) -> int:
+        """Places that were handed over as given up, and whose items are still on their way."""
+        return len(self._deliveries[end].late)
 
     def fail_all(self, error: BaseException) -> None:
         """Nothing goes on: every end that is open raises ``error``, once."""

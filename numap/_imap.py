@@ -331,16 +331,18 @@ class IMap(Reader[T]):
             detach(spec.iterable, self)
         # The inputs are the sources' from here on, and go with them.
         self._specs = [spec._replace(iterable=()) for spec in self._specs]
+        # And before anybody else may stop it.
+        finalizer = self._finalizer = weakref.finalize(self, manager.abandon)
+        finalizer.atexit = False
         try:
             manager.start(sources)
         except BaseException:
+            finalizer.detach()
             self._manager = None
             self._state = STOPPED
             self._forget_tasks()
             raise
         self._outlet = manager.outlets.get(0)
-        finalizer = self._finalizer = weakref.finalize(self, manager.abandon)
-        finalizer.atexit = False
 
     def _current(self) -> str:
         """The state, with what the manager knows."""

@@ -44,14 +44,20 @@ class Intake:
 
     def has_releases(self) -> bool:
         """Whether consumers have taken anything since the last `take_releases`."""
-        return any(self._outlets[end].released != self._released[end] for end in self._schedule.ends)
+        return any(self._outlets[end].dropped or self._left(end) > self._released[end] for end in self._schedule.ends)
+
+    def _left(self, end: int) -> int:
+        """Places that are free again: an item that was given up keeps its own until it has left its worker."""
+        return self._outlets[end].released - self._flow.late(end)
 
     def take_releases(self) -> None:
         """What consumers have taken makes room; where one had to wait, there may be more room."""
         for end in self._schedule.ends:
             outlet = self._outlets[end]
-            released = outlet.released
-            if released != self._released[end]:
+            while outlet.dropped:
+                self._flow.give_up(end, outlet.dropped.popleft())
+            released = self._left(end)
+            if released > self._released[end]:
                 self._schedule.release(end, released - self._released[end])
                 self._released[end] = released
             if outlet.starved != self._starved[end]:

@@ -72,6 +72,8 @@ class Outlet:
         self._skip = skip
         #: Outcomes to come that were given up.
         self._given_up = 0
+        #: Their places, for the manager to take.
+        self.dropped: deque[int] = deque()
         #: Places that there will be; None: not known yet.
         self.total: int | None = None
         #: Called, once each, when something comes; see `notify`.
@@ -311,7 +313,9 @@ class Outlet:
             if self._parcels:
                 return
             if self._skip:
+                self.dropped.append(self.released + self._given_up)
                 self._given_up += 1
+                self._hooks.on_release()
             raise next_timeout(f"next: no result of task {self.task} was ready in time") from None
 
 

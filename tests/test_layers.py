@@ -14,8 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     "numap": """
         _errors _capabilities _turn _outcome _platform _options _lifecycle _statistics
+        _serialize
         _schedule _delivery _pacing _retries
-        _serialize _region _arena _parcel _code _mirror _channel _page
+        _region _arena _parcel _code _mirror _channel _page
         _worker
         _starter
         _crew

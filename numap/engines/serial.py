@@ -142,11 +142,12 @@ class SerialEngine:
 
 
 def _from_outside(error: KeyboardInterrupt) -> bool:
-    """Whether a signal is behind it: the interpreter raised it between two instructions, or a handler for SIGINT did."""
-    handler = getattr(signal.getsignal(signal.SIGINT), "__code__", None)
+    """Whether a signal is behind it: the interpreter raised it between two instructions, or a handler of the user's did."""
+    found = (signal.getsignal(number) for number in signal.valid_signals())
+    handlers = {getattr(handler, "__code__", None) for handler in found} - {None}
     tb = error.__traceback__
     while tb is not None:
-        if tb.tb_frame.f_code is handler:
+        if tb.tb_frame.f_code in handlers:
             return True
         if tb.tb_next is None:
             return tb.tb_frame.f_code.co_code[tb.tb_lasti] != _RAISE

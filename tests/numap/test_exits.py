@@ -396,6 +396,27 @@ def test_9_stop_from_many_threads_while_others_read(engine: str) -> None:
         assert not any(thread.is_alive() for thread in threads)
 
 
+def test_9_stop_while_it_starts() -> None:
+    """The initializer of a serial map runs within `start`."""
+    inside, stopped = threading.Event(), threading.Event()
+
+    def initialize() -> None:
+        inside.set()
+        stopped.wait(20)
+
+    imap: IMap[Any] = IMap(worker_type="serial", initializer=initialize)
+    imap.add_task(abs, [1])
+    starter = threading.Thread(target=imap.start)
+    starter.start()
+    inside.wait(20)
+    imap.stop()
+    stopped.set()
+    starter.join(20)
+    assert not starter.is_alive()
+    with pytest.raises(StateError, match="next"):
+        next(imap)
+
+
 @pytest.mark.parametrize("engine", ["thread", "serial"])
 def test_9_an_item_stops_its_own_map(engine: str) -> None:
     imap: IMap[Any] = IMap(**ENGINES[engine])

@@ -256,3 +256,18 @@ def test_17_at_any_moment(name: str, engine: str, tmp_path: Path) -> None:
     code = f"COUNT, LONGEST = 2000, 0.001\n{STRESS}".replace("MAKE", make).replace("CHECK", f"({check})")
     said = run(tmp_path, code, engine).stdout
     assert said == "right\n"
+
+
+def test_17_a_handler_that_raises_by_itself_in_a_serial_item(tmp_path: Path) -> None:
+    code = """
+def note(signum, frame): raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, note)
+imap = IMap(lambda x: os.kill(os.getpid(), signal.SIGALRM) or x if not caught else x, range(3), **OPTIONS)
+caught = []
+try:
+    next(imap)
+except KeyboardInterrupt:
+    caught.append(1)
+say(list(imap), len(caught))
+"""
+    assert run(tmp_path, code, "serial").stdout == "[0, 1, 2] 1\n"

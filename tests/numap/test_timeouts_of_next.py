@@ -199,3 +199,39 @@ def test_an_error_of_next_does_not_keep_the_map(kind: str, tmp_path: Path) -> No
     del imap
     assert gone() is None and caught.value is not None
     gate.touch()
+
+
+@pytest.mark.parametrize("engine", WORKERS)
+def test_an_item_that_was_given_up_keeps_its_place_in_the_buffer(engine: str, tmp_path: Path) -> None:
+    pulled = []
+
+    def source() -> Iterator[int]:
+        for n in range(100):
+            pulled.append(n)
+            yield n
+
+    gate = tmp_path / "gate"
+    with IMap(work.wait_from, source(), (0, 1, str(tmp_path), str(gate)), skip=True, buffer=4, **ENGINES[engine]) as imap:
+        assert until(lambda: len(pulled) == 4)
+        for _ in range(2):
+            with pytest.raises(NextTimeout):
+                imap.next(timeout=0.05)
+        # Both workers are busy with what was given up; nothing more is pulled, as nothing has left.
+        with pytest.raises(NextTimeout):
+            imap.next(timeout=0.3)
+        assert len(pulled) == 4
+        gate.touch()
+        assert list(imap)[-1] == 99
+
+
+@pytest.mark.parametrize("engine", WORKERS)
+def test_a_result_that_was_given_up_holds_back_nothing(engine: str, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    args = (0, 0, str(tmp_path), str(gate))
+    with IMap(work.wait_from, range(4), args, skip=True, buffer=4, **ENGINES[engine]) as imap:
+        with pytest.raises(NextTimeout):
+            imap.next(timeout=0.05)
+        assert [imap.next(timeout=30) for _ in range(3)] == [1, 2, 3]
+        with pytest.raises(StopIteration):
+            imap.next(timeout=30)
+        gate.touch()
