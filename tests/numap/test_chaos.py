@@ -6,9 +6,10 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -30,6 +31,45 @@ def increment(x: int) -> int:
 
 def add(pair: tuple[int, int]) -> int:
     return pair[0] + pair[1]
+
+
+def double_array(x: Any) -> Any:
+    """In place: an item that ran twice on the same memory would tell."""
+    x *= 2
+    return x
+
+
+def add_arrays(pair: tuple[Any, Any]) -> Any:
+    pair[0][:] += pair[1]
+    return pair[0]
+
+
+def make_array(x: int) -> Any:
+    import numpy
+
+    return numpy.full(20_000, x, "int64")
+
+
+def value_of_array(x: Any) -> int:
+    """The number that an array is full of; the array is changed, which must be nobody else's."""
+    value = int(x[0])
+    assert (x == value).all()
+    x[:] = -1
+    return value
+
+
+class Load(NamedTuple):
+    """What the items of a history are, and the functions on them."""
+
+    items: int
+    make: Callable[[Iterable[int]], Iterable[Any]]
+    value: Callable[[Any], int]
+    double: Callable[[Any], Any]
+    add: Callable[[Any], Any]
+
+
+NUMBERS = Load(ITEMS, lambda xs: xs, int, double, add)
+ARRAYS = Load(2000, lambda xs: map(make_array, xs), value_of_array, double_array, add_arrays)
 
 
 class Killer(threading.Thread):
@@ -71,8 +111,9 @@ def is_child_of_starter(pid: int) -> bool:
         return False
 
 
-def chaos(seed: int) -> tuple[str, int, int]:
+def chaos(seed: int, load: Load = NUMBERS) -> tuple[str, int, int]:
     """One history; returns its shape, the kills and the items that failed."""
+    places = range(load.items)
     dice = Random(seed)
     shape = dice.choice(["single", "chain", "join"])
     ordered = dice.random() < 0.5
@@ -81,20 +122,20 @@ def chaos(seed: int) -> tuple[str, int, int]:
         worker_num=dice.choice([2, 3, 4]), ordered=ordered, retries=dice.choice([0, 0, 3]), max_items_per_worker=recycled
     )
     if shape == "single":
-        end, expected = imap.add_task(double, range(ITEMS)), [2 * x for x in range(ITEMS)]
+        end, expected = imap.add_task(load.double, load.make(places)), [2 * x for x in places]
     elif shape == "chain":
-        end = imap.add_task(increment, imap.add_task(double, (x for x in range(ITEMS))))
-        expected = [2 * x + 1 for x in range(ITEMS)]
+        end = imap.add_task(increment, imap.add_task(load.double, load.make(x for x in places)))
+        expected = [2 * x + 1 for x in places]
     else:
-        pairs = join(imap.add_task(double, range(ITEMS)), imap.add_task(increment, range(ITEMS)))
-        end, expected = imap.add_task(add, pairs), [3 * x + 1 for x in range(ITEMS)]
+        pairs = join(imap.add_task(load.double, load.make(places)), imap.add_task(increment, load.make(places)))
+        end, expected = imap.add_task(load.add, pairs), [3 * x + 1 for x in places]
     found: list[tuple[str, int]] = []
     with imap:
         killer = Killer(imap, dice)
         killer.start()
         while True:
             try:
-                found.append(("value", next(end)))
+                found.append(("value", load.value(next(end))))
             except StopIteration:
                 break
             except WorkerDied as error:
@@ -105,8 +146,9 @@ def chaos(seed: int) -> tuple[str, int, int]:
         killer.over.set()
         killer.join()
     failed = [index for kind, index in found if kind == "failed"]
-    assert len(found) == ITEMS and len(failed) == len(set(failed))
-    right = [("failed", x) if x in set(failed) else ("value", expected[x]) for x in range(ITEMS)]
+    assert len(found) == load.items and len(failed) == len(set(failed))
+    gone = set(failed)
+    right = [("failed", x) if x in gone else ("value", expected[x]) for x in places]
     assert found == right if ordered else sorted(found) == sorted(right)
     return shape, killer.kills, len(failed)
 
@@ -118,8 +160,17 @@ def test_chaos(seed: int) -> None:
     assert kills, f"nothing was killed in a history with shape {shape}"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_chaos_with_arrays_in_shared_memory(seed: int) -> None:
+    pytest.importorskip("numpy", reason="numpy is in the test extra")
+    shape, kills, _ = chaos(seed, ARRAYS)
+    assert kills, f"nothing was killed in a history with shape {shape}"
+
+
 if __name__ == "__main__":
     import sys
 
+    chosen = ARRAYS if "arrays" in sys.argv[3:] else NUMBERS
     for number in range(int(sys.argv[1]), int(sys.argv[2])):
-        print(number, *chaos(number), flush=True)
+        print(number, *chaos(number, chosen), flush=True)
