@@ -161,6 +161,10 @@ class Arena:
         found.lease = ref.lease  # type: ignore[attr-defined]  # any object may hang there
         return found
 
+    def _held(self) -> list[Lease]:
+        # Not `values`: that runs in several steps, and other threads add to the dictionary.
+        return [lease for lease in (ref() for ref in self._leases.valuerefs()) if lease is not None]
+
     def private(self, wire: Wire) -> memoryview:
         """A buffer that begins with a page, as a private copy that takes memory only where it is changed.
 
@@ -180,7 +184,7 @@ class Arena:
         offset = ctypes.addressof(ctypes.c_char.from_buffer(buffer)) - self._base
         if not 0 <= offset < self.layout.size:
             return None
-        for lease in list(self._leases.values()):
+        for lease in self._held():
             if lease.offset <= offset and offset + buffer.nbytes <= lease.offset + lease.size:
                 return Ref(lease, offset, buffer.nbytes)
         return None
@@ -189,7 +193,7 @@ class Arena:
 
     def crowded(self) -> bool:
         """Whether this process keeps so much that more of it should be kept outside."""
-        leases = list(self._leases.values())
+        leases = self._held()
         return len(leases) > BLOCKS // 4 or sum(lease.size for lease in leases) > self.layout.size // 8
 
     def forget(self, column: int, region: int | None) -> None:
@@ -216,7 +220,7 @@ class Arena:
         with self._lock:
             self.retired = True
         place = 0
-        for offset, size in sorted((lease.offset, lease.size) for lease in list(self._leases.values())):
+        for offset, size in sorted((lease.offset, lease.size) for lease in self._held()):
             self.give_back(place, offset - place)
             place = offset + size
         self.give_back(place, self.layout.size - place)

@@ -226,6 +226,26 @@ def test_arrays_there_and_back(engine: str) -> None:
         assert n == 49 and imap.statistics().replaced == 0
 
 
+def test_several_threads_read_one_map() -> None:
+    found: list[int] = []
+    with IMap(work.double, (array(SHARE) * 0 + n for n in range(2000)), worker_num=2) as imap:
+
+        def consume() -> None:
+            kept = []
+            for result in imap:
+                found.append(int(result[0]))
+                kept.append(result)
+                if len(kept) > 20:
+                    kept.clear()
+
+        threads = [threading.Thread(target=consume) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert sorted(found) == [2 * n for n in range(2000)]
+
+
 @pytest.mark.parametrize("start", STARTS)
 def test_43_keeping_all_results_works_and_they_outlive_the_map(start: str) -> None:
     results = list(IMap(work.double, (array() + n for n in range(100)), **ENGINES[start]))
