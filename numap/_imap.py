@@ -324,22 +324,19 @@ class IMap(Reader[T]):
 
         in_order = [self._options.ordered or task in self._in_order for task in range(len(self._specs))]
         manager, sources = build(self._options, self._specs, self._inputs, in_order, self._tracks)
-        # Before its threads start: an input that is made of other tasks of this map asks it for their results.
-        self._manager = manager
-        self._state = state
+        # Before its threads start: an input that is made of other tasks of this map asks it for their results. And before
+        # anybody else may stop it.
+        self._finalizer = _when_dropped(self, manager.abandon)
+        self._manager, self._state = manager, state
         for spec in self._specs:
             detach(spec.iterable, self)
         # The inputs are the sources' from here on, and go with them.
         self._specs = [spec._replace(iterable=()) for spec in self._specs]
-        # And before anybody else may stop it.
-        finalizer = self._finalizer = weakref.finalize(self, manager.abandon)
-        finalizer.atexit = False
         try:
             manager.start(sources)
         except BaseException:
-            finalizer.detach()
-            self._manager = None
-            self._state = STOPPED
+            self._finalizer.detach()
+            self._manager, self._state = None, STOPPED
             self._forget_tasks()
             raise
         self._outlet = manager.outlets.get(0)
@@ -504,6 +501,13 @@ class IMap(Reader[T]):
 
     def __reduce__(self) -> Any:
         raise TypeError("an IMap can't be pickled: it belongs to the process that made it")
+
+
+def _when_dropped(imap: IMap[Any], call: Callable[[], None]) -> weakref.finalize[[], IMap[Any]]:
+    """Calls when the map is dropped, but not at the end of the interpreter, which has a way of its own."""
+    finalizer = weakref.finalize(imap, call)
+    finalizer.atexit = False
+    return finalizer
 
 
 def _listed(ends: Iterable[int]) -> list[int]:
