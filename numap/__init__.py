@@ -48,9 +48,10 @@ def shutdown() -> None:
 
     Never needed for a clean exit; the next map starts a new one.
     """
-    manager = sys.modules.get("numap._manager")
-    if manager is not None:
-        manager.shutdown()
+    # A signal handler may call this in the middle of the import of the module; then there is no map.
+    end = getattr(sys.modules.get("numap._manager"), "shutdown", None)
+    if end is not None:
+        end()
 
 
 for _name in __all__:

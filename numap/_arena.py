@@ -14,8 +14,8 @@ import weakref
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from ._platform import memory_file, reserve
-from ._region import ALIGN, BLOCKS, PLACE, Layout, Region
+from ._platform import memory_file, remap, reserve
+from ._region import BLOCKS, PAGE, PLACE, Layout, Region
 
 #: Buffers from this size on are shared; below, the socket is as fast.
 SHARE: Final = 1 << 16
@@ -29,7 +29,7 @@ Wire = tuple[int, int, int]
 class Lease:
     """This process uses a block. The block is given back when the last reference is gone."""
 
-    __slots__ = ("__weakref__", "_arena", "_at", "block", "offset", "size")
+    __slots__ = ("__weakref__", "_arena", "_at", "block", "offset", "private", "size", "views")
 
     def __init__(self, arena: Arena, block: int, at: int | None, offset: int, size: int) -> None:
         self._arena = arena
@@ -37,16 +37,21 @@ class Lease:
         self.block = block
         self.offset = offset
         self.size = size
+        #: What was made of it; dead where it is used no more.
+        self.views: list[weakref.ref[Any]] = []
+        #: It is no shared memory here any more; see `Arena.part_from_forks`.
+        self.private = False
         if at is not None:
             arena.memory[at] = 1
 
     def __del__(self) -> None:
         # Runs anywhere, so it takes no lock. A child that the user forked has a copy of this object, but no say.
         arena = self._arena
-        if self._at is not None and arena.pid == os.getpid():
-            arena.memory[self._at] = 0
-            if arena.retired:
-                arena.give_back(self.offset, self.size)
+        if self._at is None or arena.pid != os.getpid() or (self.private and not arena.share_again(self)):
+            return
+        arena.memory[self._at] = 0
+        if arena.retired:
+            arena.give_back(self.offset, self.size)
 
 
 class Ref(NamedTuple):
@@ -73,6 +78,7 @@ class Arena:
     """
 
     def __init__(self, layout: Layout, column: int | None, region: int, fd: int | None = None) -> None:
+        self.fd = -1
         self.fd = memory_file(layout.size) if fd is None else fd
         self.layout = layout
         self.pid = os.getpid()
@@ -85,7 +91,6 @@ class Arena:
         self._lock = threading.Lock()
         self._map: mmap.mmap | None = None
         self._region: Region | None = None
-        self._base = 0
         self._leases: weakref.WeakValueDictionary[int, Lease] = weakref.WeakValueDictionary()
 
     def __del__(self) -> None:
@@ -97,28 +102,37 @@ class Arena:
         if fd >= 0:
             os.close(fd)
 
-    def _open(self) -> mmap.mmap:
+    def open(self) -> mmap.mmap:
+        """Maps the file.
+
+        Raises:
+            OSError, ValueError: there is no room for it.
+        """
         if self._map is None:
             with self._lock:
                 if self._map is None:
-                    import ctypes
-
                     mapped = mmap.mmap(self.fd, self.layout.size)
                     self.memory = memoryview(mapped)
-                    self._base = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
                     self._map = mapped
+                    _arenas.add(self)
         return self._map
+
+    @property
+    def _base(self) -> int:
+        import ctypes
+
+        return ctypes.addressof(ctypes.c_char.from_buffer(self.open()))
 
     # ------------------------------------------------------------------ writing
 
-    def put(self, data: Any, align: int = ALIGN) -> Ref | None:
+    def put(self, data: Any) -> Ref | None:
         """Copies bytes, or a contiguous buffer of bytes, into this process's region; None: there is no room."""
         if self.column is None:
             return None
         try:
-            self._open()
+            self.open()
             with self._lock:
-                block = None if self.retired else self._allocate(len(data), align, self.column)
+                block = None if self.retired else self._allocate(len(data), self.column)
         except (OSError, ValueError):  # no room for the mapping
             block = None
         if block is None:
@@ -127,10 +141,10 @@ class Arena:
         self.memory[lease.offset : lease.offset + len(data)] = data
         return Ref(lease, lease.offset, len(data))
 
-    def _allocate(self, size: int, align: int, column: int) -> int | None:
+    def _allocate(self, size: int, column: int) -> int | None:
         if self._region is None:
             self._region = Region(self.memory, self.layout, self._number, partial(reserve, self.fd))
-        return self._region.allocate(size, align, column)
+        return self._region.allocate(size, column)
 
     def hand_over(self, ref: Ref) -> None:
         """The caller is going to use a block: to be said before it is told, lest the block be free in between."""
@@ -141,7 +155,7 @@ class Arena:
     def adopt(self, wire: Wire) -> Ref:
         """The buffer that another process told of; it stays as long as the ref does."""
         block, offset, size = wire
-        self._open()
+        self.open()
         return Ref(self._lease(block), offset, size)
 
     def _lease(self, block: int) -> Lease:
@@ -157,8 +171,9 @@ class Arena:
         """The buffer itself, writable. Whatever is made of it without a copy keeps it, and it keeps the lease."""
         import ctypes
 
-        found = (ctypes.c_ubyte * ref.size).from_buffer(self._open(), ref.offset)
+        found = (ctypes.c_ubyte * ref.size).from_buffer(self.open(), ref.offset)
         found.lease = ref.lease  # type: ignore[attr-defined]  # any object may hang there
+        ref.lease.views = [view for view in ref.lease.views if view() is not None] + [weakref.ref(found)]
         return found
 
     def _held(self) -> list[Lease]:
@@ -177,7 +192,7 @@ class Arena:
 
     def find(self, buffer: memoryview) -> Ref | None:
         """The place of a buffer that lies in a block which this process uses; None: it lies elsewhere."""
-        if not self._base or buffer.readonly:
+        if self._map is None or buffer.readonly:
             return None
         import ctypes
 
@@ -185,9 +200,25 @@ class Arena:
         if not 0 <= offset < self.layout.size:
             return None
         for lease in self._held():
-            if lease.offset <= offset and offset + buffer.nbytes <= lease.offset + lease.size:
+            if not lease.private and lease.offset <= offset and offset + buffer.nbytes <= lease.offset + lease.size:
                 return Ref(lease, offset, buffer.nbytes)
         return None
+
+    # ------------------------------------------------------------------ forks of this process
+
+    def part_from_forks(self) -> None:
+        """Before a fork: what is in use here becomes ordinary memory, of which both sides have their own afterwards.
+
+        The addresses stay. The blocks are not given back before they are shared memory again.
+        """
+        for lease in self._held():
+            in_use = any(view() is not None for view in lease.views)
+            if in_use and not lease.private and self.pid == os.getpid():
+                lease.private = remap(self._base + lease.offset, lease.size, None)
+
+    def share_again(self, lease: Lease) -> bool:
+        """A block that is ordinary memory here is shared memory again; False: it can't be, so it stays in use."""
+        return self.fd >= 0 and remap(self._base + lease.offset, lease.size, (self.fd, lease.offset))
 
     # ------------------------------------------------------------------ the caller's care for the whole
 
@@ -228,10 +259,23 @@ class Arena:
 
     def give_back(self, offset: int, size: int) -> None:
         """Gives the whole pages of a range back to the system."""
-        start = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
-        stop = (offset + size) // mmap.PAGESIZE * mmap.PAGESIZE
+        start = -(-offset // PAGE) * PAGE
+        stop = (offset + size) // PAGE * PAGE
         if self._map is not None and stop > start and hasattr(mmap, "MADV_REMOVE"):
             try:
                 self._map.madvise(mmap.MADV_REMOVE, start, stop - start)
             except OSError:
                 return  # a file system that can't: the memory goes with the mapping
+
+
+#: All that are mapped.
+_arenas: weakref.WeakSet[Arena] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for arena in list(_arenas):
+        arena.part_from_forks()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)

@@ -68,7 +68,8 @@ class StarterClient:
 
 
 _client: StarterClient | None = None
-_client_lock = threading.Lock()
+#: Reentrant, as a signal handler of the user's may end the starter in the middle of `connect`.
+_client_lock = threading.RLock()
 
 
 def connect() -> socket.socket:
@@ -79,18 +80,19 @@ def connect() -> socket.socket:
     """
     global _client
     with _client_lock:
-        if _client is not None and not _client.alive():
-            _client.close()
-            _client = None
-        if _client is None:
-            _client = StarterClient()
+        client = _client
+        if client is not None and not client.alive():
+            shutdown_starter()
+            client = None
+        if client is None:
+            client = _client = StarterClient()
         try:
-            return _client.connect()
-        except (BrokenPipeError, ConnectionResetError):
-            # It died between the look and the call.
-            _client.close()
-            _client = StarterClient()
-            return _client.connect()
+            return client.connect()
+        except OSError:
+            # It died, or was ended, between the look and the call.
+            shutdown_starter()
+            client = _client = StarterClient()
+            return client.connect()
 
 
 def shutdown_starter() -> None:
@@ -104,7 +106,7 @@ def shutdown_starter() -> None:
 
 def _after_fork() -> None:
     global _client, _client_lock
-    _client_lock = threading.Lock()
+    _client_lock = threading.RLock()
     client, _client = _client, None
     if client is not None:
         client.forget()

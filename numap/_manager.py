@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -84,6 +85,7 @@ class Manager:
         # Not an Event: a second interrupt within its wait could leave its lock locked, and us waiting for that.
         self._pause_seen: SimpleQueue[None] = SimpleQueue()
         self._abandoned = self._stopping = False
+        self._claims = deque([None])
         self._draining = False
         self._ended = False
         self._pid = os.getpid()
@@ -111,9 +113,20 @@ class Manager:
             self._intake.start(sources)
             self._thread.start()
         except BaseException:
+            # Interrupted while the thread came up, perhaps: if it did, it ends the run; if not, it finds nothing to do.
             self._stopping = True
-            self.end()
+            self.wake()
+            if self.claim():
+                self.end()
             raise
+
+    def claim(self) -> bool:
+        """Whether the caller is the one who has to end the run: the first to ask."""
+        try:
+            self._claims.pop()
+        except IndexError:
+            return False
+        return True
 
     def stop(self, at_exit: bool = False) -> None:
         """Ends the run, whatever its state; returns when nothing of it is left but what user code holds up."""
@@ -343,6 +356,8 @@ def _death(event: Died, index: int, task: str, limit: float | None) -> Failure:
 
 def _run(manager: Manager) -> None:
     """The manager's thread."""
+    if not manager.claim():
+        return
     try:
         while manager.advance():
             pass

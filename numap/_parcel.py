@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import pickle
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -127,7 +126,7 @@ class Constants:
         return self._put(blob) or blob, buffers
 
     def _put(self, data: Any) -> Wire | None:
-        ref = self._arena.put(data, mmap.PAGESIZE) if self._arena is not None and len(data) >= SHARE else None
+        ref = self._arena.put(data) if self._arena is not None and len(data) >= SHARE else None
         if ref is None:
             return None
         self._refs.append(ref)

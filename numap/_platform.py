@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import signal
 import sys
@@ -12,6 +13,9 @@ LINUX = sys.platform.startswith("linux")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _F_SETSIG = 10
+_MAP_FIXED = 0x10
+#: MREMAP_MAYMOVE and MREMAP_FIXED.
+_MREMAP_MOVE = 3
 
 
 def _prctl(option: int, value: int) -> bool:
@@ -90,6 +94,29 @@ def reserve(fd: int, offset: int, size: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def remap(address: int, size: int, file: tuple[int, int] | None) -> bool:
+    """Puts other memory behind pages of this process: of a file at an offset, shared, or its own with what is there now.
+
+    Returns whether that was possible; else nothing has changed.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_longlong]
+    protection = mmap.PROT_READ | mmap.PROT_WRITE
+    if file is not None:
+        return bool(libc.mmap(address, size, protection, mmap.MAP_SHARED | _MAP_FIXED, *file) == address)
+    # The copy is complete before it takes the place: there is no moment in which the pages hold something else.
+    fresh = libc.mmap(None, size, protection, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    if fresh in (None, ctypes.c_void_p(-1).value):
+        return False
+    ctypes.memmove(fresh, address, size)
+    libc.mremap.restype = ctypes.c_void_p
+    libc.mremap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int, ctypes.c_void_p]
+    return bool(libc.mremap(fresh, size, size, _MREMAP_MOVE, address) == address)
 
 
 def memory_budget() -> int:

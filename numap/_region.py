@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 BLOCKS: Final = 1024
 #: An entry of the table: start and size of the block, then a byte for each process.
 PLACE: Final = struct.Struct("<QQ")
-#: Blocks begin at multiples of this: a cache line, and what any element type needs.
-ALIGN: Final = 64
+#: Blocks are whole pages, so that each can be mapped for itself.
+PAGE: Final = mmap.PAGESIZE
 #: Memory is asked of the system in steps of this.
 _STEP: Final = 1 << 20
 #: Regions smaller than this are not worth their table.
@@ -56,10 +56,10 @@ def layout(workers: int, budget: int) -> Layout | None:
     Workers that were replaced may still be ending when their successors run, so there are more columns than workers.
     """
     columns = 4 * workers + 8
-    start = -(-Layout(columns, ()).width * BLOCKS * (workers + 1) // mmap.PAGESIZE) * mmap.PAGESIZE
+    start = -(-Layout(columns, ()).width * BLOCKS * (workers + 1) // PAGE) * PAGE
     regions = []
     for size in [budget // 2] + [budget // 2 // workers] * workers:
-        size = size // mmap.PAGESIZE * mmap.PAGESIZE
+        size = size // PAGE * PAGE
         if size < _LEAST:
             return None
         regions.append((start, size))
@@ -112,16 +112,16 @@ class Region:
             gaps.append((place, self._start + self._size - place))
         self._gaps = gaps
 
-    def allocate(self, size: int, align: int, column: int) -> int | None:
+    def allocate(self, size: int, column: int) -> int | None:
         """A new block in use by the process of ``column``; None: there is no room for it."""
-        rounded = -(-size // ALIGN) * ALIGN
+        rounded = max(-(-size // PAGE), 1) * PAGE
         # Memory that is there already, then what has become free, then more memory.
-        found = self._fit(rounded, align, self._reserved)
+        found = self._fit(rounded, self._reserved)
         if found is None or not self._unused:
             self._find_gaps()
-            found = self._fit(rounded, align, self._reserved)
+            found = self._fit(rounded, self._reserved)
             if found is None:
-                found = self._fit(rounded, align, self._start + self._size)
+                found = self._fit(rounded, self._start + self._size)
         if found is None or not self._unused:
             return None
         gap, start = found
@@ -131,17 +131,15 @@ class Region:
         self._used.add(block)
         PLACE.pack_into(self._memory, self._layout.entry(block), start, rounded)
         self._memory[self._layout.entry(block) + PLACE.size + column] = 1
-        before, length = self._gaps[gap]
-        rest = [(before, start - before), (start + rounded, before + length - start - rounded)]
-        self._gaps[gap : gap + 1] = [piece for piece in rest if piece[1]]
+        length = self._gaps[gap][1]
+        self._gaps[gap : gap + 1] = [(start + rounded, length - rounded)] if length > rounded else []
         return block
 
-    def _fit(self, size: int, align: int, limit: int) -> tuple[int, int] | None:
-        """The first gap that has room below ``limit``, and where in it."""
+    def _fit(self, size: int, limit: int) -> tuple[int, int] | None:
+        """The first gap that has room below ``limit``, and where it begins."""
         for number, (start, length) in enumerate(self._gaps):
-            place = -(-start // align) * align
-            if place + size <= min(start + length, limit):
-                return number, place
+            if start + size <= min(start + length, limit):
+                return number, start
         return None
 
     def _grow(self, end: int) -> bool:

@@ -29,6 +29,9 @@ LINGER = 0.010
 #: hardly anything.
 NUDGE = getattr(signal, "SIGURG", None)
 
+#: Calls within each other that handing results over may need, and more.
+_NUDGE_DEPTH = 40
+
 _SMALL = frozenset((int, float, bool, type(None)))
 
 #: The process that serves as a worker, if this is one.
@@ -262,11 +265,20 @@ class Worker:
 
     def _nudged(self, signum: int, frame: object) -> None:
         """The caller waits for what is done. Runs between two steps of user code, so it must leave no trace there."""
-        if not self._sending:
-            try:
-                self._flush(False)
-            except OSError:
-                os._exit(1)
+        if self._sending or not _has_room(_NUDGE_DEPTH):
+            return
+        try:
+            self._flush(False)
+        except OSError:
+            os._exit(1)
+
+
+def _has_room(depth: int) -> bool:
+    """Whether so many more calls stay within the recursion limit."""
+    try:
+        return depth == 0 or _has_room(depth - 1)
+    except RecursionError:
+        return False
 
 
 class _Rebuilt:

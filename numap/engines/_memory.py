@@ -77,6 +77,9 @@ def _make(workers: int) -> Arena | None:
     if divided is None:
         return None
     try:
-        return Arena(divided, CALLER, 0)
-    except OSError:
+        arena = Arena(divided, CALLER, 0)
+        # What workers write must be readable here, too.
+        arena.open()
+    except (OSError, ValueError):
         return None
+    return arena

@@ -272,6 +272,9 @@ class ProcessEngine:
             handle.channel.send(("stop",))
             self._leaving.append(handle)
             slot.handle = None
+            for late in self._leaving[: -2 * len(self.slots)]:
+                # Its finalizer takes so long that two successors have had their number of items.
+                self._crew.kill(late)
             self._refill(slot)
 
     def _refill(self, slot: ProcessSlot) -> None:
@@ -340,7 +343,8 @@ class ProcessEngine:
             self._events.append(died if job is None else _verdict(slot, died, job, running, started))
         else:
             self._stillborn += 1
-            by_others = exitcode == -signal.SIGKILL and not initializing
+            # Without an exit code: the starter was killed, and its workers with it.
+            by_others = exitcode in (None, -signal.SIGKILL) and not initializing
             if self._stillborn > (STILLBORN_KILLED if by_others else STILLBORN):
                 self._give_up(f"{self._stillborn} worker processes ended before they were ready ({exit_text(exitcode)})")
                 return

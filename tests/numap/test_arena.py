@@ -22,7 +22,7 @@ from numap._parcel import Loan, Packer, Parcel, incoming
 from numap._region import layout
 from numap._serialize import encode_item
 from tests.numap import work
-from tests.numap.programs import ENGINES, SOON, STARTS, Program, until
+from tests.numap.programs import ENGINES, SOON, STARTS, Program, run, until
 
 numpy = pytest.importorskip("numpy", reason="arrays are the users of shared memory; numpy is in the test extra")
 
@@ -368,6 +368,62 @@ def test_workers_without_a_column_read_copies_and_answer_by_pipe(monkeypatch: py
 
 def _assign_nothing(memory: Any, handle: Any, slot: int) -> Any:
     return memory.arena.layout, None, slot + 1
+
+
+def test_43_forks_of_the_caller_have_their_own(tmp_path: Path) -> None:
+    """Both ways, and whatever becomes of the caller's; also of forks that a map makes."""
+    code = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import numpy
+tables = list(IMap(numpy.full, [100_000] * 3, args=(7.0,), worker_num=1))
+read, write = os.pipe()
+back, go = os.pipe()
+if os.fork() == 0:
+    tables[0][:] = 1
+    os.read(back, 1)
+    os.write(write, repr([float(t.min()) for t in tables] + [float(t.max()) for t in tables]).encode())
+    os._exit(0)
+time.sleep(0.1)
+assert tables[0].min() == 7
+tables[1][:] = 2
+mine = tables[1]
+tables = None
+# The room of the others is used again by other maps, and by this one.
+list(IMap(numpy.full, [100_000] * 30, args=(3.0,), worker_num=1))
+os.write(go, b"!")
+os.wait()
+say(os.read(read, 1000).decode(), mine.min())
+table = next(IMap(numpy.ones, [100_000], worker_num=1))
+def change(_):
+    table[0] = 42
+    return float(table[0])
+say(list(IMap(change, [0], worker_num=1, start_method="fork")), table[0])
+"""
+    assert run(tmp_path, code).stdout == "[1.0, 7.0, 7.0, 1.0, 7.0, 7.0] 2.0\n[42.0] 1.0\n"
+
+
+def test_43_a_map_that_forks_goes_on_using_its_memory(tmp_path: Path) -> None:
+    code = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import numpy
+kept = []
+results = IMap(lambda x: x + 1, (numpy.full(20_000, n) for n in range(400)), worker_num=2)
+for n, y in enumerate(results):
+    assert (y == n + 1).all()
+    if n % 40 == 5:
+        kept.append(y)
+        if os.fork() == 0:
+            y[:] = -1
+            os._exit(0)
+        os.wait()
+    if n % 100 == 99:
+        assert all((y == y[0]).all() and y[0] > 0 for y in kept)
+        kept.clear()
+say(n)
+"""
+    assert run(tmp_path, code).stdout == "399\n"
 
 
 @pytest.mark.slow

@@ -635,3 +635,37 @@ after = {number: signal.getsignal(number) for number in signal.valid_signals()}
 say(before == during == after, signal.set_wakeup_fd(-1))
 """
     assert run(tmp_path, code).stdout == "True -1\n"
+
+
+def test_5_finalizers_that_take_long_do_not_pile_up() -> None:
+    own = psutil.Process()
+    most = 0
+    options = {"max_items_per_worker": 1, "finalizer": work.sleep_long}
+    for n, _ in enumerate(IMap(work.identity, range(60), worker_num=2, **options)):
+        if n % 10 == 0:
+            most = max(most, len(own.children(recursive=True)))
+    assert most < 20
+
+
+@pytest.mark.slow
+def test_17_interrupts_while_maps_are_made_leave_no_thread(tmp_path: Path) -> None:
+    code = """
+import random, numap
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+list(IMap(str, range(3), **OPTIONS))
+for _ in range(60):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0005, 0.006))
+        imap = IMap(str, range(3), **OPTIONS)
+        time.sleep(0.01)
+    except KeyboardInterrupt:
+        pass
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    imap = None
+began = time.monotonic()
+numap.shutdown()
+say(time.monotonic() - began < 5, [thread.name for thread in threading.enumerate()])
+"""
+    with Program(tmp_path, code) as program:
+        program.ends(0)
+        assert program.stdout == "True ['MainThread']\n" and program.left() == []

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from numap._region import ALIGN, BLOCKS, PLACE, Layout, Region, layout
+from numap._region import BLOCKS, PAGE, PLACE, Layout, Region, layout
 
 MB = 1 << 20
 
@@ -66,19 +66,18 @@ def test_blocks_never_overlap_and_room_comes_back(seed: int) -> None:
             del used[block]
             holders(file.memory, division, block)[:] = bytes(division.columns)
         else:
-            wanted = dice.choice([1, ALIGN, 5000, 100_000, dice.randrange(1, MB)])
-            align = dice.choice([ALIGN, mmap.PAGESIZE])
-            given = region.allocate(wanted, align, dice.randrange(division.columns))
+            wanted = dice.choice([1, PAGE, 5000, 100_000, dice.randrange(1, MB)])
+            given = region.allocate(wanted, dice.randrange(division.columns))
             if given is None:
-                # There really is no gap: none between neighbours would hold it, aligned.
+                # There really is no gap: none between neighbours would hold it.
                 places = sorted(used.values())
                 edges = [start] + [offset + length for offset, length in places]
                 nexts = [offset for offset, _ in places] + [start + size]
-                assert all(-(-edge // align) * align + wanted > after for edge, after in zip(edges, nexts, strict=True))
+                assert all(edge + -(-wanted // PAGE) * PAGE > after for edge, after in zip(edges, nexts, strict=True))
                 continue
             assert given not in used
             offset, length = PLACE.unpack_from(file.memory, division.entry(given))
-            assert offset % align == 0 and length >= wanted and start <= offset and offset + length <= start + size
+            assert offset % PAGE == 0 and length >= wanted and start <= offset and offset + length <= start + size
             assert all(offset + length <= other or other + more <= offset for other, more in used.values())
             used[given] = offset, length
     # What was handed out lies in what was reserved.
@@ -90,15 +89,15 @@ def test_a_block_is_in_use_as_long_as_anybody_uses_it() -> None:
     file = Memory(division)
     region = Region(file.memory, division, 0, file.reserve)
     size = division.regions[0][1]
-    block = region.allocate(size, ALIGN, 0)
+    block = region.allocate(size, 0)
     assert block is not None
     bytes_of = holders(file.memory, division, block)
     for column in range(division.columns):
         bytes_of[:] = bytes(division.columns)
         bytes_of[column] = 1
-        assert region.allocate(1, ALIGN, 0) is None
+        assert region.allocate(1, 0) is None
     bytes_of[:] = bytes(division.columns)
-    assert region.allocate(size, ALIGN, 0) is not None
+    assert region.allocate(size, 0) is not None
 
 
 def test_used_memory_is_used_again_before_more_is_asked_for() -> None:
@@ -106,7 +105,7 @@ def test_used_memory_is_used_again_before_more_is_asked_for() -> None:
     file = Memory(division)
     region = Region(file.memory, division, 1, file.reserve)
     for _ in range(1000):
-        block = region.allocate(MB, ALIGN, 1)
+        block = region.allocate(MB, 1)
         assert block is not None
         holders(file.memory, division, block)[1] = 0
     assert sum(size for _, size in file.reserved) == MB
@@ -117,31 +116,31 @@ def test_a_system_without_memory_is_no_room() -> None:
     start, _ = division.regions[1]
     file = Memory(division, limit=start + MB)
     region = Region(file.memory, division, 1, file.reserve)
-    assert region.allocate(MB + 1, ALIGN, 1) is None
-    assert region.allocate(MB, ALIGN, 1) is not None
-    assert region.allocate(1, ALIGN, 1) is None
+    assert region.allocate(MB + 1, 1) is None
+    assert region.allocate(MB, 1) is not None
+    assert region.allocate(1, 1) is None
 
 
 def test_more_blocks_than_the_table_has() -> None:
     division = divided()
     file = Memory(division)
     region = Region(file.memory, division, 1, file.reserve)
-    blocks = [region.allocate(1, ALIGN, 1) for _ in range(BLOCKS)]
+    blocks = [region.allocate(1, 1) for _ in range(BLOCKS)]
     assert None not in blocks and len(set(blocks)) == BLOCKS
-    assert region.allocate(1, ALIGN, 1) is None
+    assert region.allocate(1, 1) is None
     assert blocks[5] is not None
     holders(file.memory, division, blocks[5])[1] = 0
-    assert region.allocate(1, ALIGN, 1) == blocks[5]
+    assert region.allocate(1, 1) == blocks[5]
 
 
 def test_the_next_owner_respects_what_is_in_use() -> None:
     division = divided()
     file = Memory(division)
     first = Region(file.memory, division, 1, file.reserve)
-    kept, dropped = first.allocate(MB, ALIGN, 0), first.allocate(MB, ALIGN, 1)
+    kept, dropped = first.allocate(MB, 0), first.allocate(MB, 1)
     assert kept is not None and dropped is not None
     holders(file.memory, division, dropped)[1] = 0
     second = Region(file.memory, division, 1, file.reserve)
     size = division.regions[1][1]
-    assert second.allocate(size - MB, ALIGN, 1) is not None
-    assert second.allocate(1, ALIGN, 1) is None
+    assert second.allocate(size - MB, 1) is not None
+    assert second.allocate(1, 1) is None
