@@ -256,6 +256,9 @@ class Arena:
             place = offset + size
         self.give_back(place, self.layout.size - place)
         self.close_fd()
+        if not self._held():
+            # Nobody needs the mapping. Else it goes with whoever uses it, and with this object.
+            self._map, self.memory = None, memoryview(b"")
 
     def give_back(self, offset: int, size: int) -> None:
         """Gives the whole pages of a range back to the system."""

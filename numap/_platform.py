@@ -133,6 +133,15 @@ def memory_budget() -> int:
     return min(limits) // 4
 
 
+def is_address_space_limited() -> bool:
+    """Whether a mapping may fail though there is memory."""
+    try:
+        import resource
+    except ImportError:
+        return False
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
 def _available_memory() -> int:
     try:
         with open("/proc/meminfo", encoding="ascii") as file:

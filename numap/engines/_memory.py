@@ -6,7 +6,7 @@ from .._arena import CALLER, SHARE, Arena
 from .._crew import WorkerHandle
 from .._outcome import PICKLED, Segment
 from .._parcel import incoming
-from .._platform import memory_budget
+from .._platform import is_address_space_limited, memory_budget
 from .._region import Layout, layout
 from . import Complaint
 
@@ -78,8 +78,9 @@ def _make(workers: int) -> Arena | None:
         return None
     try:
         arena = Arena(divided, CALLER, 0)
-        # What workers write must be readable here, too.
-        arena.open()
+        if is_address_space_limited():
+            # What workers write must be readable here, too.
+            arena.open()
     except (OSError, ValueError):
         return None
     return arena
