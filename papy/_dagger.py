@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterable, Mapping
 from threading import RLock
 from time import perf_counter
@@ -12,7 +11,7 @@ from typing import Any, ClassVar, Final
 from numap import StateError
 from papy._caretaker import Caretaker
 from papy._errors import POLICIES, DaggerError, PiperError
-from papy._flow import Source
+from papy._flow import NOTHING, Source
 from papy._piper import Piper
 from papy._pipes import PiperGraph
 from papy._public import public
@@ -266,16 +265,17 @@ class Dagger(PiperGraph):
         self, call: str, datas: Iterable[Iterable[Any]], on_error: str | None, retries: int | None
     ) -> Generator[Any, None, None]:
         run = self._begin(call, datas, on_error, retries)
-        single = len(run.outputs) == 1
+        single, report = len(run.outputs) == 1, run.report
         try:
             for row in run.rows():
-                yield row if single else tuple(row)
-                if run.over:
+                if row is not NOTHING:
+                    yield row if single else tuple(row)
+                if report.over:
                     break
-            if run.over:
+            if report.over:
                 raise self._stopped()
         except StateError as error:  # of an IMap that was stopped while we waited for it
-            raise (self._stopped() if run.over else error) from None
+            raise (self._stopped() if report.over else error) from None
         finally:
             self._end(run)
 
@@ -299,12 +299,15 @@ class Dagger(PiperGraph):
         """
         began = perf_counter()
         run = self._begin("run(datas)", datas, on_error, retries)
+        report = run.report
         try:
-            deque(run.rows(dropped=True), maxlen=0)
-            if run.over:
+            for _ in run.rows(dropped=True):
+                if report.over:
+                    break
+            if report.over:
                 raise self._stopped()
         except StateError as error:
-            raise (self._stopped() if run.over else error) from None
+            raise (self._stopped() if report.over else error) from None
         finally:
             self._end(run)
         return run.statistics(perf_counter() - began)

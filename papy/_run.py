@@ -60,7 +60,6 @@ class GraphRun:
         outputs: The pipers that no other reads.
         report: The figures.
         parallel: Whether there are IMaps.
-        over: Whether it was closed.
 
     Raises:
         DaggerError: If a piper or its IMap is in use elsewhere, or pipers don't fit; then nothing is connected.
@@ -75,7 +74,6 @@ class GraphRun:
         self.report = self._run.report
         self._undo = ExitStack()
         self._closing = Lock()
-        self.over = False
         self._rates, self._ends = _rates(graph, self._pipers)
         self._shares = _shares(graph, self._pipers, self.outputs)
         self._inputs = [{piper, *graph.deep_nodes(piper)} & set(graph.get_inputs()) for piper in self.outputs]
@@ -123,13 +121,13 @@ class GraphRun:
 
     def close(self) -> None:
         """Stop everything; in any state, from any thread, any number of times."""
-        self.over = True
+        self.report.over = True
         with self._closing:  # whoever comes second waits until all is stopped
             self._undo.close()
             self._streams, self._sources = [], []
 
     def rows(self, dropped: bool = False) -> Iterator[Any]:
-        """What comes out: of one output its items, of several rows with one item of each.
+        """What comes out: of one output its items, of several rows with one item of each; ``NOTHING`` for what is dropped.
 
         Args:
             dropped: Nobody looks at them. Then there may be more results of one output than of another, and a row has
