@@ -250,11 +250,11 @@ class Plumber(Dagger):
         its source, with the globals that they refer to.
 
         Args:
-            path: The file; one that is there is replaced.
+            path: The file, with the ending ``.py``; one that is there is replaced.
 
         Raises:
             PlumberError: If something can't be written as source: a lambda, a closure, an argument that is no plain value.
-                Then no file is written.
+                Or if the file has another ending. Then no file is written.
         """
         write(self, path)
 
