@@ -95,6 +95,8 @@ class GraphRun:
         given: dict[Piper, Source] = {}
         for piper in self._pipers:
             sources = tuple(pipes.pop((up, piper)) for up in graph.inbox_order(piper)) or (datas[piper],)
+            if piper.imap is not None and not any(piper.imap is imap for imap in self._imaps):
+                _check_free(piper.name, piper.imap)
             try:
                 output = piper.attach(sources, self._run)
             except PiperError as error:
@@ -183,6 +185,15 @@ class GraphRun:
             report.results, seconds, items, failures, report.skipped,
             tuple(report.dead_letters.copy()),
         )  # fmt: skip
+
+
+def _check_free(name: str, imap: IMap[Any]) -> None:
+    """DaggerError if somebody else has tasks on an IMap: they would be started, and ended, with the run."""
+    figures = imap.statistics()
+    if figures.state == "idle" and figures.tasks:
+        raise DaggerError(
+            f"the IMap of {name} has tasks already, which are not of this Dagger; give it another IMap, or stop() this one first"
+        )
 
 
 def _rates(graph: PiperGraph, pipers: list[Piper]) -> tuple[dict[Piper, tuple[int, int]], dict[Piper, Piper]]:

@@ -434,6 +434,22 @@ def test_an_imap_runs_for_one_dagger_at_a_time() -> None:
     assert list(other.results([range(2)])) == [2, 3]
 
 
+@pytest.mark.parametrize("kind", ["serial", "thread"])
+def test_an_imap_with_tasks_of_its_own_is_not_taken_over(kind: str) -> None:
+    pool: IMap[Any] = IMap(worker_type=kind)
+    task = pool.add_task(work.double, [1, 2])
+    dagger = Dagger(pipes=[(Piper(work.increment, pool, unpack=True, name="late"), Piper(work.double, pool, unpack=True))])
+    with pytest.raises(DaggerError, match="the IMap of late has tasks already, which are not of this Dagger"):
+        dagger.start([range(4)])
+    assert dagger._state == "idle"
+    pool.start()
+    assert list(task) == [2, 4]
+    with pytest.raises(DaggerError, match=r"the IMap of late is finished from another use; stop\(\) it first"):
+        dagger.start([range(4)])
+    pool.stop()
+    assert list(dagger.results([range(2)])) == [2, 4]
+
+
 def test_a_piper_runs_in_one_dagger_at_a_time() -> None:
     piper = Piper(work.double, unpack=True, name="shared")
     one, other = Dagger([piper]), Dagger([piper])
