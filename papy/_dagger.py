@@ -124,7 +124,7 @@ class Dagger(PiperGraph):
         Raises:
             DaggerError: If there are more or fewer datas than inputs, or the Dagger is connected or runs.
         """
-        self._allowed("connect")
+        self._allowed("connect", "connect_inputs")
         self._datas = data_sources(self.get_inputs(), datas)
 
     def connect(
@@ -320,15 +320,15 @@ class Dagger(PiperGraph):
     def _stopped(self) -> Exception:
         return self._error(f"{self._who} was stopped while its results were read")
 
-    def _changing(self) -> None:
-        self._allowed("change")
+    def _changing(self, call: str) -> None:
+        self._allowed("change", call)
 
-    def _allowed(self, call: str) -> str:
-        """The state that a call leads to; an error if it is not allowed now."""
+    def _allowed(self, move: str, call: str | None = None) -> str:
+        """The state that a move leads to; an error if it is not allowed now, which names the call, if it is another."""
         state = self._current()
-        if (state, call) not in self._moves:
-            raise self._error(f"{call} is not possible while {self._who} is {state}")
-        return self._moves[state, call]
+        if (state, move) not in self._moves:
+            raise self._error(f"{call or move} is not possible while {self._who} is {state}")
+        return self._moves[state, move]
 
     def _current(self) -> str:
         return self._state

@@ -25,14 +25,14 @@ _MOVES: Final = {
     ("idle", "change"): "idle",
     ("idle", "connect"): "connected",
     ("idle", "disconnect"): "idle",
-    ("idle", "results"): "read",
-    ("idle", "run(datas)"): "read",
+    ("idle", "results"): "being read",
+    ("idle", "run(datas)"): "being read",
     ("idle", "start"): "started",
     ("idle", "stop"): "idle",
     ("connected", "disconnect"): "idle",
     ("connected", "start"): "started",
     ("connected", "stop"): "idle",
-    ("read", "stop"): "idle",
+    ("being read", "stop"): "idle",
     ("started", "run"): "running",
     ("paused", "run"): "running",
     ("running", "pause"): "paused",
@@ -268,7 +268,7 @@ class Plumber(Dagger):
             PlumberError: If the Plumber is not idle, or this is not such a file; then nothing is added.
         """
         with self._moving:
-            self._allowed("change")
+            self._allowed("change", "load")
             read(self, path)
 
     def _current(self) -> str:

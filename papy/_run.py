@@ -115,7 +115,11 @@ class GraphRun:
     def start(self) -> None:
         """Start all IMaps; from then on each output can be iterated over, or all of them by `rows`."""
         for imap in self._imaps:
-            imap.start()
+            try:
+                imap.start()
+            except ValueError as error:
+                names = ", ".join(piper.name for piper in self._pipers if piper.imap is imap)
+                raise DaggerError(f"the IMap of {names} can't be started: {error}") from error
         outputs = dict(zip(self.outputs, self._single(), strict=True))
         for piper in self._pipers:
             piper.run(outputs.get(piper))

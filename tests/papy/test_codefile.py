@@ -160,7 +160,7 @@ def test_loading_is_a_change(tmp_path: Path) -> None:
     with plumber:
         plumber.start([[1]])
         plumber.save(tmp_path / "p.py")
-        with pytest.raises(PlumberError, match="change is not possible while the Plumber is started"):
+        with pytest.raises(PlumberError, match="load is not possible while the Plumber is started"):
             plumber.load(tmp_path / "p.py")
 
 

@@ -339,7 +339,7 @@ def test_results_that_are_read_keep_others_away() -> None:
     pipeline = plumber()
     results = pipeline.results([count()])
     assert next(results) == 0
-    with pytest.raises(PlumberError, match="start is not possible while the Plumber is read"):
+    with pytest.raises(PlumberError, match="start is not possible while the Plumber is being read"):
         pipeline.start([[1]])
     pipeline.stop()
     with pytest.raises(PlumberError, match="the Plumber was stopped while its results were read"):
