@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from importlib.util import module_from_spec, spec_from_file_location
@@ -31,8 +32,10 @@ from __future__ import annotations
 
 def write(dagger: Dagger, path: str | os.PathLike[str]) -> None:
     """Write the pipers and pipes of a Dagger; PlumberError if something in them can't be written as source."""
-    text = _text(dagger)
     target = Path(path)
+    if target.suffix != ".py":
+        raise PlumberError(f"{path} can't be saved: a file with the ending .py is needed, others are not loaded")
+    text = _text(dagger)
     fresh = target.with_name(f"{target.name}.{os.getpid()}.new")
     try:
         fresh.write_text(text, encoding="utf-8")
@@ -57,7 +60,8 @@ def read(dagger: Dagger, path: str | os.PathLike[str]) -> None:
 
 def _module(path: Path) -> ModuleType:
     """Run the file, each time anew, as a module that others find under its name."""
-    name = f"{SAVED}{next(_numbers)}_{path.stem}"
+    # A dot would make it a part of a package, which no worker finds.
+    name = f"{SAVED}{next(_numbers)}_" + re.sub(r"\W", "_", path.stem)
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PlumberError(f"{path} can't be loaded: a file with the ending .py is needed")
@@ -81,6 +85,8 @@ def _text(dagger: Dagger) -> str:
         blocks = _Writer(source).pipeline(dagger)
     except NotSource as error:
         raise PlumberError(f"the pipeline can't be saved: {error}") from error
+    except RecursionError as error:
+        raise PlumberError("the pipeline can't be saved: a value in it is nested too deeply to be written") from error
     options = {"ON_ERROR": dagger.on_error, "RETRIES": dagger.retries}
     said = "".join(f"{name} = {value!r}\n" for name, value in options.items() if value is not None)
     return _HEAD + source.text() + (f"\n\n{said}" if said else "") + "\n\n" + "\n".join(blocks) + "\n"
@@ -107,6 +113,7 @@ class _Writer:
         lines += _listed("pipers", names.values()) + _listed("pipes", pipes)
         lines += _listed("xtras", xtras) if any(dagger[piper].xtra for piper in dagger) else ["    xtras = None"]
         taken = self._source.names() & {"pipeline", "pipers", "xtras", "pipes", *names.values(), *self._imaps.values()}
+        taken |= self._source.clashes()
         if taken:
             raise NotSource(f"this name is needed for the file itself, rename what the program calls so: {min(taken)}")
         return ["def pipeline():", *lines, "    return pipers, xtras, pipes"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterable, Mapping
 from threading import RLock
 from time import perf_counter
@@ -12,7 +11,7 @@ from typing import Any, ClassVar, Final
 from numap import StateError
 from papy._caretaker import Caretaker
 from papy._errors import POLICIES, DaggerError, PiperError
-from papy._flow import Source
+from papy._flow import NOTHING, Source
 from papy._piper import Piper
 from papy._pipes import PiperGraph
 from papy._public import public
@@ -125,7 +124,7 @@ class Dagger(PiperGraph):
         Raises:
             DaggerError: If there are more or fewer datas than inputs, or the Dagger is connected or runs.
         """
-        self._allowed("connect")
+        self._allowed("connect", "connect_inputs")
         self._datas = data_sources(self.get_inputs(), datas)
 
     def connect(
@@ -266,16 +265,17 @@ class Dagger(PiperGraph):
         self, call: str, datas: Iterable[Iterable[Any]], on_error: str | None, retries: int | None
     ) -> Generator[Any, None, None]:
         run = self._begin(call, datas, on_error, retries)
-        single = len(run.outputs) == 1
+        single, report = len(run.outputs) == 1, run.report
         try:
             for row in run.rows():
-                yield row if single else tuple(row)
-                if run.over:
+                if row is not NOTHING:
+                    yield row if single else tuple(row)
+                if report.over:
                     break
-            if run.over:
+            if report.over:
                 raise self._stopped()
         except StateError as error:  # of an IMap that was stopped while we waited for it
-            raise (self._stopped() if run.over else error) from None
+            raise (self._stopped() if report.over else error) from None
         finally:
             self._end(run)
 
@@ -299,12 +299,15 @@ class Dagger(PiperGraph):
         """
         began = perf_counter()
         run = self._begin("run(datas)", datas, on_error, retries)
+        report = run.report
         try:
-            deque(run.rows(dropped=True), maxlen=0)
-            if run.over:
+            for _ in run.rows(dropped=True):
+                if report.over:
+                    break
+            if report.over:
                 raise self._stopped()
         except StateError as error:
-            raise (self._stopped() if run.over else error) from None
+            raise (self._stopped() if report.over else error) from None
         finally:
             self._end(run)
         return run.statistics(perf_counter() - began)
@@ -317,15 +320,15 @@ class Dagger(PiperGraph):
     def _stopped(self) -> Exception:
         return self._error(f"{self._who} was stopped while its results were read")
 
-    def _changing(self) -> None:
-        self._allowed("change")
+    def _changing(self, call: str) -> None:
+        self._allowed("change", call)
 
-    def _allowed(self, call: str) -> str:
-        """The state that a call leads to; an error if it is not allowed now."""
+    def _allowed(self, move: str, call: str | None = None) -> str:
+        """The state that a move leads to; an error if it is not allowed now, which names the call, if it is another."""
         state = self._current()
-        if (state, call) not in self._moves:
-            raise self._error(f"{call} is not possible while {self._who} is {state}")
-        return self._moves[state, call]
+        if (state, move) not in self._moves:
+            raise self._error(f"{call or move} is not possible while {self._who} is {state}")
+        return self._moves[state, move]
 
     def _current(self) -> str:
         return self._state

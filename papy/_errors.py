@@ -34,7 +34,8 @@ class WorkerError(Exception):
     ``__cause__`` shows the traceback, which thus survives the way back from another process.
 
     Attributes:
-        exception: The original exception. One that can't be pickled arrives as an `Exception` that says the same.
+        exception: The original exception. One whose constructor doesn't take its ``args`` is rebuilt without it; one that
+            can't be pickled at all arrives as an `Exception` that says the same.
         function: The name of the function that raised it.
         inbox: What the function was given. What can't be pickled arrives as its ``repr``.
     """
@@ -51,7 +52,7 @@ class WorkerError(Exception):
         return f"{self.function} raised {_line(self.exception)}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        exception = self.exception if _travels(self.exception) else Exception(_line(self.exception))
+        exception = _portable(self.exception)
         inbox = [item if _travels(item) else reprlib.repr(item) for item in self.inbox]
         return _restore, (exception, self.function, inbox, self.__cause__)
 
@@ -279,7 +280,36 @@ def _travels(item: object) -> bool:
     return True
 
 
-def _restore(exception: BaseException, function: str, inbox: Sequence[Any], cause: BaseException | None) -> WorkerError:
-    error = WorkerError(exception, function, inbox)
+def _portable(exception: BaseException) -> object:
+    """What is pickled for an exception: `_restore` makes it of that again."""
+    kind = type(exception)
+    for form in (exception, _Parts(kind, exception.args, exception.__dict__)):
+        try:
+            if type(_whole(pickle.loads(pickle.dumps(form)))) is kind:
+                return form
+        except Exception:  # whatever the exception's own methods raise
+            continue
+    return Exception(_line(exception))
+
+
+class _Parts(NamedTuple):
+    """An exception to be made without its constructor, which needs not what is in ``args``."""
+
+    kind: type[BaseException]
+    args: tuple[Any, ...]
+    state: dict[str, Any]
+
+
+def _whole(form: BaseException | _Parts) -> BaseException:
+    if not isinstance(form, _Parts):
+        return form
+    made = form.kind.__new__(form.kind, *form.args)
+    made.args = form.args
+    made.__dict__.update(form.state)
+    return made
+
+
+def _restore(form: BaseException | _Parts, function: str, inbox: Sequence[Any], cause: BaseException | None) -> WorkerError:
+    error = WorkerError(_whole(form), function, inbox)
     error.__cause__ = cause
     return error

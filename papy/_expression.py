@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import functools
 import inspect
@@ -22,6 +23,7 @@ __all__ = ["SAVED", "NotSource", "Source"]
 SAVED: Final = "papy_saved_"
 
 _BRACKETS: Final[Mapping[type, tuple[str, str]]] = {list: ("[", "]"), set: ("{", "}"), tuple: ("(", ")")}
+_NESTED: Final = (dict, list, tuple, set, frozenset, functools.partial)
 
 
 class NotSource(Exception):
@@ -36,6 +38,7 @@ class Source:
         self._names: dict[str, set[str]] = {}
         self._defined: dict[str, object] = {}
         self._definitions: list[str] = []
+        self._within: list[object] = []  # what is being written
 
     def import_name(self, value: Any) -> None:
         """Have something of a package under its own name."""
@@ -49,8 +52,18 @@ class Source:
 
     def names(self) -> set[str]:
         """The names that are in use."""
-        named = [name for names in self._names.values() for name in names]
-        return {*self._defined, *named, *(line.split()[-1].split(".")[0] for line in self._imports)}
+        return {*self._named(), *self._defined, *self._modules()}
+
+    def clashes(self) -> set[str]:
+        """The names that were to be imported by `import_name`, and that the program has given to something else."""
+        known = {name: _find(module, name) for module, names in self._names.items() for name in names}
+        return {name for name in known if name in self._modules() or self._defined.get(name, known[name]) is not known[name]}
+
+    def _named(self) -> list[str]:
+        return [name for names in self._names.values() for name in names]
+
+    def _modules(self) -> set[str]:
+        return {line.split()[-1].split(".")[0] for line in self._imports}
 
     def expression(self, value: Any) -> str:
         """How a value is written; NotSource if it can't be."""
@@ -59,20 +72,19 @@ class Source:
             return repr(value)
         if kind is float:
             return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
-        if kind is dict:
-            return "{" + ", ".join(f"{self.expression(k)}: {self.expression(v)}" for k, v in value.items()) + "}"
-        if kind in (list, tuple, set, frozenset):
-            return self._collection(value)
-        if kind is functools.partial:
-            return f"{self.reference(functools.partial)}({self.arguments((value.func, *value.args), value.keywords)})"
         if isinstance(value, Enum):
             return f"{self.reference(kind)}[{value.name!r}]"
         if isinstance(value, PurePath):
             return f"{self.reference(kind)}({str(value)!r})"
-        if is_dataclass(value) and not isinstance(value, type):
-            given = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
-            return f"{self.reference(kind)}({self.arguments((), given)})"
-        return self.reference(value)
+        if kind not in _NESTED and (isinstance(value, type) or not is_dataclass(value)):
+            return self.reference(value)
+        if any(value is outer for outer in self._within):
+            raise NotSource(f"a {kind.__name__} contains itself, which can't be said in one expression")
+        self._within.append(value)
+        try:
+            return self._nested(value)
+        finally:
+            self._within.pop()
 
     def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """How arguments are written in a call."""
@@ -102,6 +114,18 @@ class Source:
         self._define(top, _find(home, top), home)
         return name
 
+    def _nested(self, value: Any) -> str:
+        """How something is written that holds other values."""
+        kind = type(value)
+        if kind is dict:
+            return "{" + ", ".join(f"{self.expression(k)}: {self.expression(v)}" for k, v in value.items()) + "}"
+        if kind is functools.partial:
+            return f"{self.reference(functools.partial)}({self.arguments((value.func, *value.args), value.keywords)})"
+        if kind in _NESTED:
+            return self._collection(value)
+        given = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+        return f"{self.reference(kind)}({self.arguments((), given)})"
+
     def _collection(self, value: Any) -> str:
         items = ", ".join(self.expression(item) for item in value)
         if isinstance(value, frozenset) or not (value or isinstance(value, (list, tuple))):
@@ -113,6 +137,18 @@ class Source:
         self._imports.add(f"import {module}")
         return module
 
+    def _import_submodules(self, text: str, known: Mapping[str, Any]) -> None:
+        """Import what a piece of source reaches through a module: ``import a.b`` leaves only ``a`` among the globals."""
+        for root, *parts in _dotted_in(text):
+            found = known.get(root)
+            for part in parts:
+                if not isinstance(found, ModuleType):
+                    break
+                inner = f"{found.__name__}.{part}"
+                found = getattr(found, part, None)
+                if isinstance(found, ModuleType) and found.__name__ == inner:
+                    self._import(inner)
+
     def _define(self, name: str, value: Any, home: str) -> None:
         """Put a global of the main program, and whatever it refers to, into the source."""
         if name in self._defined:
@@ -123,10 +159,11 @@ class Source:
         if isinstance(value, ModuleType):
             self._imports.add(f"import {value.__name__}" + ("" if value.__name__ == name else f" as {name}"))
             del self._defined[name]
-        elif isinstance(value, (FunctionType, type)) and value.__module__ == home and value.__qualname__ == name:
+        elif _is_defined_as(value, home, name):
             text = _text_of(value)
+            known = vars(sys.modules[home])
+            self._import_submodules(text, known)
             for other in _globals_in(text):
-                known = vars(sys.modules[home])
                 if other in known and other != name:
                     self._define(other, known[other], home)
             self._definitions.append(text)
@@ -137,6 +174,22 @@ class Source:
                 raise NotSource(f"the global {name}: {error}") from error
             if written != name:
                 self._definitions.append(f"{name} = {written}")
+            elif value is not getattr(builtins, name, None):
+                raise NotSource(f"the global {name}: {value!r:.100} has that name, but no source of its own")
+
+
+def _is_defined_as(value: Any, home: str, name: str) -> bool:
+    """Whether a global is a function or class that the source of its module defines under this name.
+
+    A decorator may have made something else of it, as `functools.lru_cache` does, which still says what it was.
+    """
+    if not isinstance(value, (FunctionType, type)):
+        return isinstance(getattr(value, "__wrapped__", None), FunctionType) and _says(value, home, name)
+    return _says(value, home, name)
+
+
+def _says(value: Any, home: str, name: str) -> bool:
+    return getattr(value, "__module__", None) == home and getattr(value, "__qualname__", None) == name
 
 
 def _has_a_name(value: Any) -> bool:
@@ -159,9 +212,30 @@ def _place(value: Any) -> str:
 def _text_of(value: Any) -> str:
     """The source of a function or class."""
     try:
-        return textwrap.dedent(inspect.getsource(value))
+        text = textwrap.dedent(inspect.getsource(value))
+        ast.parse(text)
     except (OSError, TypeError) as error:
         raise NotSource(f"the source of {value.__qualname__} is nowhere to be found: {error}") from error
+    except SyntaxError as error:  # as of a line in a string that is further left
+        raise NotSource(
+            f"{value.__qualname__} ({_place(value)}) is indented, and can't be moved to the left margin: {error.msg}; "
+            f"define it at the left margin"
+        ) from error
+    return text
+
+
+def _dotted_in(text: str) -> list[list[str]]:
+    """The names with dots in a piece of source, in parts."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        parts: list[str] = []
+        here = node
+        while isinstance(here, ast.Attribute):
+            parts.append(here.attr)
+            here = here.value
+        if parts and isinstance(here, ast.Name):
+            found.append([here.id, *reversed(parts)])
+    return found
 
 
 def _globals_in(text: str) -> list[str]:

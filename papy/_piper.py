@@ -248,6 +248,8 @@ class Piper(Settings):
         if self.imap is not None:
             self.imap.stop(ends)
         end_of(self.worker.owners())
+        if self._run is not None:
+            self._run.report.over = True
         self._items = None
         self._state = state
 

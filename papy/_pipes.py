@@ -30,25 +30,25 @@ class PiperGraph(DictGraph[Piper]):
 
     def add_node(self, node: Piper, xtra: dict[str, Any] | None = None, branch: object = None) -> bool:
         """Add a piper, see `DictGraph.add_node`; DaggerError if it is none."""
-        self._changing()
+        self._changing("add_node")
         if not isinstance(node, Piper):
             raise DaggerError(f"a Piper is needed, got {node!r}")
         return super().add_node(node, xtra, branch)
 
     def del_node(self, node: Piper) -> bool:
         """Delete a piper and all edges of it, see `DictGraph.del_node`."""
-        self._changing()
+        self._changing("del_node")
         return super().del_node(node)
 
     def add_edge(self, edge: tuple[Piper, Piper], double: bool = False) -> None:
         """Add an edge from a consumer to its producer, see `DictGraph.add_edge`; DaggerError if that makes a cycle."""
-        self._changing()
+        self._changing("add_edge")
         _refuse_cycle(self, [*edge[::-1], edge[1]] if double else edge[::-1])
         super().add_edge(edge)
 
     def del_edge(self, edge: tuple[Piper, Piper], double: bool = False) -> None:
         """Delete an edge, see `DictGraph.del_edge`."""
-        self._changing()
+        self._changing("del_edge")
         super().del_edge(edge, double)
 
     def resolve(self, piper: Any, forgive: bool = False) -> Piper | None:
@@ -88,7 +88,7 @@ class PiperGraph(DictGraph[Piper]):
         Raises:
             DaggerError: If no piper can be made of it, or ``create`` is False and it is not here.
         """
-        self._changing()
+        self._changing("add_piper")
         known = self.resolve(piper, forgive=create)
         if known is not None:
             return False, known
@@ -114,7 +114,7 @@ class PiperGraph(DictGraph[Piper]):
         Raises:
             DaggerError: If the pipe is empty, or closes a cycle, or no piper can be made of something in it.
         """
-        self._changing()
+        self._changing("add_pipe")
         pipers = [self.resolve(piper, forgive=True) or self._made(piper) for piper in pipe]
         if not pipers:
             raise DaggerError("a pipe needs at least one piper")
@@ -135,6 +135,7 @@ class PiperGraph(DictGraph[Piper]):
         Raises:
             DaggerError: If it is not here, or, unless ``forced``, if it feeds others.
         """
+        self._changing("del_piper")
         found = self.resolve(piper)
         assert found is not None
         if self.incoming_edges(found) and not forced:
@@ -152,7 +153,7 @@ class PiperGraph(DictGraph[Piper]):
         Raises:
             DaggerError: If the pipe is not here; then nothing is deleted.
         """
-        self._changing()
+        self._changing("del_pipe")
         pipers = [found for found in map(self.resolve, pipe) if found is not None]
         edges = [(down, up) for up, down in pairwise(pipers)]
         for down, up in edges:
@@ -208,7 +209,7 @@ class PiperGraph(DictGraph[Piper]):
             return 1
         return -1 if second in self.deep_nodes(first) else 0
 
-    def _changing(self) -> None:
+    def _changing(self, call: str) -> None:
         """Something will be changed; a DaggerError if it must not be now."""
 
 

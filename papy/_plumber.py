@@ -25,14 +25,14 @@ _MOVES: Final = {
     ("idle", "change"): "idle",
     ("idle", "connect"): "connected",
     ("idle", "disconnect"): "idle",
-    ("idle", "results"): "read",
-    ("idle", "run(datas)"): "read",
+    ("idle", "results"): "being read",
+    ("idle", "run(datas)"): "being read",
     ("idle", "start"): "started",
     ("idle", "stop"): "idle",
     ("connected", "disconnect"): "idle",
     ("connected", "start"): "started",
     ("connected", "stop"): "idle",
-    ("read", "stop"): "idle",
+    ("being read", "stop"): "idle",
     ("started", "run"): "running",
     ("paused", "run"): "running",
     ("running", "pause"): "paused",
@@ -250,11 +250,11 @@ class Plumber(Dagger):
         its source, with the globals that they refer to.
 
         Args:
-            path: The file; one that is there is replaced.
+            path: The file, with the ending ``.py``; one that is there is replaced.
 
         Raises:
             PlumberError: If something can't be written as source: a lambda, a closure, an argument that is no plain value.
-                Then no file is written.
+                Or if the file has another ending. Then no file is written.
         """
         write(self, path)
 
@@ -268,7 +268,7 @@ class Plumber(Dagger):
             PlumberError: If the Plumber is not idle, or this is not such a file; then nothing is added.
         """
         with self._moving:
-            self._allowed("change")
+            self._allowed("change", "load")
             read(self, path)
 
     def _current(self) -> str:

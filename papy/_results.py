@@ -29,6 +29,7 @@ class Report:
         failures: How many items failed, for the number of each piper.
         dead_letters: The failures, each as it happened; the last 1,000.
         rows: How many rows had failures, for each set of numbers of pipers on which they failed.
+        over: The run was closed: who reads it is to come to an end.
     """
 
     def __init__(self) -> None:
@@ -37,6 +38,7 @@ class Report:
         self.failures: Counter[int | None] = Counter()
         self.dead_letters: deque[PiperError] = deque(maxlen=DEAD_LETTERS)
         self.rows: Counter[frozenset[int | None]] = Counter()
+        self.over = False
         self._known: OrderedDict[tuple[int | None, int | None], None] = OrderedDict()
 
     def note(self, failures: Iterable[PiperError]) -> None:
@@ -67,11 +69,15 @@ ALL: Final = ("skip", "raise")
 
 
 def admitted(items: Iterator[Any], rows: bool, report: Report) -> Iterator[Any]:
-    """As `Results`, but quicker, for one reader who doesn't go on after an interrupt."""
+    """As `Results`, but quicker, for one reader who doesn't go on after an interrupt.
+
+    In the place of what is dropped comes ``NOTHING``: also where all is dropped the reader hears that he is to stop.
+    """
     for item in items:
         if rows or isinstance(item, PiperError):
             failures = failures_in(item if rows else (item,))
             if failures and not report.admits(failures, ALL):
+                yield NOTHING
                 continue
         report.results += 1
         yield item
@@ -126,6 +132,8 @@ class Results(Steady):
             try:
                 if not failures or self._report.admits(failures, self._policies):
                     self._held = taken
+                elif self._report.over:
+                    raise PiperError("it was stopped while its results were read")
             except PiperError:
                 self._taken = NOTHING
                 raise

@@ -60,7 +60,6 @@ class GraphRun:
         outputs: The pipers that no other reads.
         report: The figures.
         parallel: Whether there are IMaps.
-        over: Whether it was closed.
 
     Raises:
         DaggerError: If a piper or its IMap is in use elsewhere, or pipers don't fit; then nothing is connected.
@@ -75,7 +74,6 @@ class GraphRun:
         self.report = self._run.report
         self._undo = ExitStack()
         self._closing = Lock()
-        self.over = False
         self._rates, self._ends = _rates(graph, self._pipers)
         self._shares = _shares(graph, self._pipers, self.outputs)
         self._inputs = [{piper, *graph.deep_nodes(piper)} & set(graph.get_inputs()) for piper in self.outputs]
@@ -97,6 +95,8 @@ class GraphRun:
         given: dict[Piper, Source] = {}
         for piper in self._pipers:
             sources = tuple(pipes.pop((up, piper)) for up in graph.inbox_order(piper)) or (datas[piper],)
+            if piper.imap is not None and not any(piper.imap is imap for imap in self._imaps):
+                _check_free(piper.name, piper.imap)
             try:
                 output = piper.attach(sources, self._run)
             except PiperError as error:
@@ -115,7 +115,11 @@ class GraphRun:
     def start(self) -> None:
         """Start all IMaps; from then on each output can be iterated over, or all of them by `rows`."""
         for imap in self._imaps:
-            imap.start()
+            try:
+                imap.start()
+            except ValueError as error:
+                names = ", ".join(piper.name for piper in self._pipers if piper.imap is imap)
+                raise DaggerError(f"the IMap of {names} can't be started: {error}") from error
         outputs = dict(zip(self.outputs, self._single(), strict=True))
         for piper in self._pipers:
             piper.run(outputs.get(piper))
@@ -123,13 +127,13 @@ class GraphRun:
 
     def close(self) -> None:
         """Stop everything; in any state, from any thread, any number of times."""
-        self.over = True
+        self.report.over = True
         with self._closing:  # whoever comes second waits until all is stopped
             self._undo.close()
             self._streams, self._sources = [], []
 
     def rows(self, dropped: bool = False) -> Iterator[Any]:
-        """What comes out: of one output its items, of several rows with one item of each.
+        """What comes out: of one output its items, of several rows with one item of each; ``NOTHING`` for what is dropped.
 
         Args:
             dropped: Nobody looks at them. Then there may be more results of one output than of another, and a row has
@@ -185,6 +189,15 @@ class GraphRun:
             report.results, seconds, items, failures, report.skipped,
             tuple(report.dead_letters.copy()),
         )  # fmt: skip
+
+
+def _check_free(name: str, imap: IMap[Any]) -> None:
+    """DaggerError if somebody else has tasks on an IMap: they would be started, and ended, with the run."""
+    figures = imap.statistics()
+    if figures.state == "idle" and figures.tasks:
+        raise DaggerError(
+            f"the IMap of {name} has tasks already, which are not of this Dagger; give it another IMap, or stop() this one first"
+        )
 
 
 def _rates(graph: PiperGraph, pipers: list[Piper]) -> tuple[dict[Piper, tuple[int, int]], dict[Piper, Piper]]:

@@ -70,6 +70,10 @@ class Settings(Uncallable):
         return f"{type(self).__name__}({self.name!r}, {self.worker!r}, {kind})"
 
 
+# Python puts this name into its errors about arguments, and users know no other.
+Settings.__init__.__qualname__ = "Piper.__init__"
+
+
 def check_policy(on_error: str | None, retries: int | None, error: type[Exception] = PiperError) -> None:
     """Raise an error unless these are allowed."""
     if on_error is not None and on_error not in POLICIES:

@@ -159,7 +159,10 @@ def _task(maker: Evaluator, settings: Settings, sources: tuple[Source, ...], str
     try:
         task = settings.imap.add_task(maker.call, stream, timeout=settings.timeout, track=settings.track)
     except StateError as error:
-        raise PiperError(f"the IMap of {settings.name} is running already, in another Dagger for example") from error
+        state = settings.imap.statistics().state
+        if state == "running":
+            raise PiperError(f"the IMap of {settings.name} is running already, in another Dagger for example") from error
+        raise PiperError(f"the IMap of {settings.name} is {state} from another use; stop() it first") from error
     maker.calls[task.task] = maker.call
     return task
 

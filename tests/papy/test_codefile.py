@@ -160,7 +160,7 @@ def test_loading_is_a_change(tmp_path: Path) -> None:
     with plumber:
         plumber.start([[1]])
         plumber.save(tmp_path / "p.py")
-        with pytest.raises(PlumberError, match="change is not possible while the Plumber is started"):
+        with pytest.raises(PlumberError, match="load is not possible while the Plumber is started"):
             plumber.load(tmp_path / "p.py")
 
 
@@ -189,3 +189,88 @@ def test_names_of_the_file_itself_are_refused(tmp_path: Path) -> None:
 def test_worker_names_and_unpacking() -> None:
     worker = Worker([Worker(work.total), Worker(str, unpack=True)], name="both")
     assert worker.named == "both" and worker([[1], [2]][0]) == "1"
+
+
+def saved_by(program: str, folder: Path, name: str = "p.py") -> str:
+    """Run a main program that defines a function `f`, save a Plumber of it; what was printed, or the error."""
+    (folder / "program.py").write_text(
+        "import sys\nfrom papy import Plumber, PlumberError\n"
+        + textwrap.dedent(program)
+        + f"\ntry:\n    Plumber(pipers=[f]).save({name!r})\nexcept PlumberError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "program.py"], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=folder,
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "result"),
+    [
+        ("import functools\n@functools.lru_cache(None)\ndef g(x): return [x]\ndef f(i): return g(i[0]) is g(i[0])", True),
+        ("import functools\n@functools.lru_cache\ndef f(i): return [i] and 5", 5),
+        ("import xml.dom.minidom\ndef f(i): return xml.dom.minidom.Node.TEXT_NODE", 3),
+        ("import xml as y, xml.dom.minidom\nclass A:\n    x = y.dom.minidom.Node\ndef f(i): return A.x.TEXT_NODE", 3),
+        ("from papy import Piper as Worker, Piper\ndef f(i): return Worker is Piper", True),
+        ("x = [1]\ny = [x, x]\ndef f(i): return y", [[1], [1]]),
+    ],
+)
+def test_what_a_main_program_refers_to_is_there(tmp_path: Path, program: str, result: Any) -> None:
+    assert saved_by(program, tmp_path) == ""
+    assert repr(result) == python(
+        """
+        from papy import Plumber
+        plumber = Plumber()
+        plumber.load("p.py")
+        print(repr(plumber.get_inputs()[0].worker((1,))))
+        """,
+        folder=tmp_path,
+    ).strip()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("class Piper: pass\ndef f(i): return Piper", "rename what the program calls so: Piper"),
+        ("import json as Piper\ndef f(i): return Piper.loads(i)", "rename what the program calls so: Piper"),
+        (
+            "class C:\n    def __call__(self, x): return x\ng = C()\ng.__qualname__ = 'g'\ng.__module__ = '__main__'\n"
+            "def f(i): return g(i)",
+            "has that name, but no source of its own",
+        ),
+        ("a = [1]\na.append({2: a})\ndef f(i): return a", "the global a: a list contains itself"),
+        ("a = []\nfor _ in range(5000): a = [a]\ndef f(i): return a", "nested too deeply"),
+        (
+            "if True:\n    def f(i):\n        '''This\nand that.'''\n        return i",
+            "f (.*program.py, line 4) is indented, and can't be moved to the left margin",
+        ),
+    ],
+)
+def test_what_of_a_main_program_can_not_be_written(tmp_path: Path, program: str, message: str) -> None:
+    said = saved_by(program, tmp_path)
+    assert said.startswith("the pipeline can't be saved: ")
+    assert all(part in said for part in message.split(".*"))
+    assert not (tmp_path / "p.py").exists()
+
+
+def test_a_name_with_dots_is_loaded_and_runs_in_processes(tmp_path: Path) -> None:
+    program = "from numap import IMap\nfrom papy import Piper\ndef g(i): return i[0] + 1\nf = Piper(g, IMap(worker_num=1))"
+    assert saved_by(program, tmp_path, "my.pipe-1.0.py") == ""
+    assert "[2, 3]" in python(
+        """
+        from papy import Plumber
+        plumber = Plumber()
+        plumber.load("my.pipe-1.0.py")
+        print(list(plumber.results([[1, 2]])))
+        """,
+        folder=tmp_path,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["pipeline", "p.txt", "p.py.old"])
+def test_a_name_that_can_not_be_loaded_is_not_saved(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PlumberError, match=r"can't be saved: a file with the ending \.py is needed"):
+        Plumber(pipers=[work.total]).save(tmp_path / name)
+    assert not list(tmp_path.iterdir())

@@ -90,10 +90,16 @@ def test_a_failure_goes_through_other_processes(pool: IMap[Any]) -> None:
     assert dagger.run([[1, 0, 2]]).failures[dagger.get_inputs()[0]] == 1
 
 
-def test_an_exception_that_can_not_be_unpickled(processes: IMap[Any]) -> None:
+def test_an_exception_whose_constructor_takes_other_arguments(processes: IMap[Any]) -> None:
     dagger = Dagger(pipes=[(plain(work.two_arguments, processes), plain(work.double, processes))])
     error = next(dagger.results([[1, 2]]))
-    assert str(error.exception) == "TwoArguments: this and that" and error.function == "two_arguments"
+    assert type(error.exception) is work.TwoArguments and error.exception.second == "that"
+    assert str(error.exception) == "this and that" and error.function == "two_arguments"
+
+
+def test_an_exception_that_can_not_be_pickled(processes: IMap[Any]) -> None:
+    error = next(Dagger(pipers=[plain(work.with_a_lock, processes)]).results([[1]]))
+    assert type(error.exception) is Exception and str(error.exception) == "TwoArguments: this and that"
 
 
 @pytest.mark.parametrize("function", [work.leave, work.kill_at_two, work.unpicklable_at_two])

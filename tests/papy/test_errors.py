@@ -65,9 +65,9 @@ def test_origins_of_many_diamonds_are_found_at_once() -> None:
     assert list(origins(error)) == [origin] and error.piper == "a"
 
 
-def test_an_exception_that_does_not_come_back_arrives_as_its_text() -> None:
+def test_an_exception_whose_constructor_takes_other_arguments_keeps_its_type() -> None:
     error = pickle.loads(pickle.dumps(failed(work.two_arguments, 1)))
-    assert type(error.exception) is Exception and str(error.exception) == "TwoArguments: this and that"
+    assert type(error.exception) is work.TwoArguments and str(error.exception) == "this and that"
     assert "in two_arguments" in str(error.__cause__)
 
 

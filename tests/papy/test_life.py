@@ -52,6 +52,11 @@ def test_wrong_arguments_are_refused(options: dict[str, Any], message: str) -> N
         Piper(work.total, **options)
 
 
+def test_a_misspelt_argument_is_one_of_a_piper() -> None:
+    with pytest.raises(TypeError, match=r"Piper\.__init__\(\) got an unexpected keyword argument 'paralel'"):
+        Piper(work.total, paralel=None)
+
+
 def test_options_are_not_copied_from_a_piper() -> None:
     piper = Piper(Piper(work.total, produce=3, track=True, name="other"))
     assert (piper.produce, piper.track) == (1, False) and piper.name != "other"

@@ -339,7 +339,7 @@ def test_results_that_are_read_keep_others_away() -> None:
     pipeline = plumber()
     results = pipeline.results([count()])
     assert next(results) == 0
-    with pytest.raises(PlumberError, match="start is not possible while the Plumber is read"):
+    with pytest.raises(PlumberError, match="start is not possible while the Plumber is being read"):
         pipeline.start([[1]])
     pipeline.stop()
     with pytest.raises(PlumberError, match="the Plumber was stopped while its results were read"):
@@ -392,3 +392,89 @@ def test_a_dropped_graph_stops_the_imaps_that_others_hold(make: Any, pools: int)
             break
         time.sleep(0.01)
     assert [imap.statistics().state for imap in imaps] == ["stopped"] * pools
+
+
+# where every item is dropped -------------------------------------------------------
+
+
+class Refusing:
+    """Fails on each item, and counts them."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.begun = threading.Event()
+
+    def __call__(self, inbox: Any) -> Any:
+        self.calls += 1
+        if self.calls > 100:
+            self.begun.set()
+        raise ValueError(inbox[0])
+
+
+def refused() -> tuple[Plumber, Refusing]:
+    """A Plumber in the midst of items without end, all of which are dropped."""
+    refusing = Refusing()
+    pipeline = Plumber(pipers=[Piper(refusing)], on_error="skip")
+    pipeline.start([count()])
+    pipeline.run()
+    assert refusing.begun.wait(60)
+    return pipeline, refusing
+
+
+def test_a_pause_where_all_items_are_skipped() -> None:
+    pipeline, refusing = refused()
+    driver = pipeline._driver
+    assert driver is not None
+    pipeline.pause()
+    with driver._changed:
+        assert driver._changed.wait_for(lambda: driver._resting, 60)
+    calls = refusing.calls
+    assert "paused" in repr(pipeline) and pipeline.stats["skipped"] == calls
+    refusing.begun.clear()
+    pipeline.run()
+    assert refusing.begun.wait(60)
+    pipeline.stop()
+    driver._thread.join(60)
+    assert not driver._thread.is_alive()
+
+
+def test_a_dropped_plumber_where_all_items_are_skipped() -> None:
+    pipeline, _ = refused()
+    assert pipeline._driver is not None
+    thread = pipeline._driver._thread
+    del pipeline
+    gc.collect()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_a_piper_that_is_stopped_from_elsewhere_where_all_items_are_skipped() -> None:
+    refusing = Refusing()
+    piper = Piper(refusing, on_error="skip").connect([count()])
+    piper.start()
+    stopper = threading.Thread(target=lambda: refusing.begun.wait(60) and piper.stop(forced=True), daemon=True)
+    stopper.start()
+    with pytest.raises(PiperError, match=r"stopped while its results were read|its results are gone"):
+        next(piper)
+    stopper.join(60)
+
+
+@pytest.mark.parametrize("read", ["results", "run", "piper"])
+@pytest.mark.parametrize("policy", ["skip", "return"])
+def test_a_stop_from_elsewhere_where_all_items_fail(read: str, policy: str) -> None:
+    refusing = Refusing()
+    dagger = Dagger(pipers=[Piper(refusing)], on_error=policy)
+    stopper = threading.Thread(target=lambda: refusing.begun.wait(60) and dagger.stop(), daemon=True)
+    stopper.start()
+    with pytest.raises((DaggerError, PiperError), match=r"stopped|not possible"):
+        if read == "results":
+            for _ in dagger.results([count()]):
+                pass
+        elif read == "run":
+            dagger.run([count()])
+        else:
+            dagger.start([count()])
+            for _ in dagger.get_outputs()[0]:
+                pass
+    stopper.join(60)
+    assert dagger.run([range(3)]).failures[dagger.get_outputs()[0]] == 3

@@ -316,7 +316,7 @@ def test_connecting_by_hand(make: Make) -> None:
         dagger.connect_inputs([[1, 2], [3, 4]])
         dagger.connect()
         assert a.connected and b.connected and not a.started
-        with pytest.raises(DaggerError, match="change is not possible while the Dagger is connected"):
+        with pytest.raises(DaggerError, match="add_piper is not possible while the Dagger is connected"):
             dagger.add_piper(work.double)
         dagger.start()
         assert list(zip(a, b, strict=True)) == [(2, "3"), (4, "4")]
@@ -367,7 +367,10 @@ def test_what_is_not_allowed_while_running(make: Make) -> None:
         lambda: dagger.add_edge((b, a)),
         lambda: dagger.del_edge((b, a)),
     ):
-        with pytest.raises(DaggerError, match=r"(start|change|results|run\(datas\)) is not possible while the Dagger is running"):
+        with pytest.raises(
+            DaggerError,
+            match=r"(start|(add|del)_(piper|pipe|node|edge)|results|run\(datas\)) is not possible while the Dagger is running",
+        ):
             call()
     assert list(b) == [4, 8, 12]
     dagger.stop()
@@ -432,6 +435,30 @@ def test_an_imap_runs_for_one_dagger_at_a_time() -> None:
         other.start([range(4)])
     assert other._state == "idle" and list(running) == [2, 4, 6]
     assert list(other.results([range(2)])) == [2, 3]
+
+
+def test_who_has_too_small_a_buffer_is_named() -> None:
+    pool: IMap[Any] = IMap(worker_type="thread", buffer=1)
+    dagger = Dagger([Piper(work.double, pool, name="one"), Piper(work.double, pool, name="other")])
+    with pytest.raises(DaggerError, match="the IMap of one, other can't be started: buffer: 1 is too small for 2"):
+        dagger.start([[1], [2]])
+    assert dagger._state == "idle" and pool.statistics().state in ("idle", "stopped")
+
+
+@pytest.mark.parametrize("kind", ["serial", "thread"])
+def test_an_imap_with_tasks_of_its_own_is_not_taken_over(kind: str) -> None:
+    pool: IMap[Any] = IMap(worker_type=kind)
+    task = pool.add_task(work.double, [1, 2])
+    dagger = Dagger(pipes=[(Piper(work.increment, pool, unpack=True, name="late"), Piper(work.double, pool, unpack=True))])
+    with pytest.raises(DaggerError, match="the IMap of late has tasks already, which are not of this Dagger"):
+        dagger.start([range(4)])
+    assert dagger._state == "idle"
+    pool.start()
+    assert list(task) == [2, 4]
+    with pytest.raises(DaggerError, match=r"the IMap of late is finished from another use; stop\(\) it first"):
+        dagger.start([range(4)])
+    pool.stop()
+    assert list(dagger.results([range(2)])) == [2, 4]
 
 
 def test_a_piper_runs_in_one_dagger_at_a_time() -> None:

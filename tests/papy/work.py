@@ -10,10 +10,11 @@ from typing import Any
 
 
 class TwoArguments(Exception):
-    """An exception that can be pickled but not unpickled."""
+    """An exception that can be pickled but not unpickled by its constructor."""
 
     def __init__(self, left: str, right: str) -> None:
         super().__init__(f"{left} and {right}")
+        self.second: object = right
 
 
 def total(inbox: list[int]) -> int:
@@ -56,6 +57,12 @@ def pid(_: Any) -> int:
 
 def two_arguments(x: int) -> int:
     raise TwoArguments("this", "that")
+
+
+def with_a_lock(x: int) -> None:
+    error = TwoArguments("this", "that")
+    error.second = threading.Lock()
+    raise error
 
 
 def lambda_in_hand(inbox: list[int]) -> Any:
