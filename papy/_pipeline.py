@@ -43,8 +43,9 @@ class Pipeline:
             the end waits for them.
         quiet: No lines about the steps in the log; else the logger ``papy.pipeline`` gets them, at most every second, if it is
             at the level DEBUG.
-        fail_callback: Called without arguments when a run has failed, before its error is raised.
-        debugger: Shows what the steps do, see `PipelineRuntimeDebugger`.
+        fail_callback: Called without arguments when a run has failed, before its error is raised, in a thread of the pipeline's.
+            What it raises itself goes to the log only.
+        debugger: Shows what the steps do, see `PipelineRuntimeDebugger`. An error of a reporter is one of the run.
         worker_type: ``"thread"`` or ``"process"``. Iterator steps always run in threads.
         max_retries: How often an entry is tried again after its step raised an exception: 0 is one attempt.
         threshold: Entries that wait in a step at most: for its workers, or done and not yet taken by the next step. None: 128.
@@ -254,11 +255,12 @@ class Pipeline:
         self.stop()
 
     def _begin(self, call: str, intake: Intake, forever: bool, ordered: bool) -> Line:
+        line = self._line
+        if line is not None and line.books.reason is not None:  # whoever ended it may have gone without waiting
+            line.wait()  # without the lock: its end calls the user, who may call us
         with self._lock:
             line = self._line
             if line is not None:
-                if line.books.reason is not None:  # whoever ended it may have gone without waiting
-                    line.wait()
                 if not line.over.is_set() or self._background is not None:
                     raise StateError(f"{call}: not allowed while the pipeline runs; stop() it first")
                 line.release()
