@@ -142,7 +142,7 @@ class Crew:
 
     def is_here(self) -> bool:
         """Whether the thread that asks is one of the workers."""
-        return hasattr(self._here, "step")
+        return hasattr(self._here, "inside")
 
     def prepare(self) -> None:
         """Calls the hooks that come before the threads; raises what they raise."""
@@ -155,6 +155,7 @@ class Crew:
 
     def enter(self) -> None:
         """A worker begins."""
+        self._here.inside = True
         step = self._free.popleft()
         try:
             step.thread_initialize()

@@ -172,7 +172,7 @@ class Line:
         for stage in self.stages:
             stage.imap.stop()
         self._reading.drop()
-        if self.intake.foreign and reason in (FAILED, STOPPED):
+        if self.intake.foreign and (reason in (FAILED, STOPPED) or (reason == ENDED and not self._reading.at_end)):
             # Producers may wait for room in a queue that nobody reads any more.
             drained = self.books.drained
             drained.thread = threading.Thread(target=self.intake.drain, args=(drained,), daemon=True, name="papy-drain")
@@ -231,12 +231,16 @@ class Line:
         return self._final.plus(Counts(taken=late, skipped=late))
 
     def is_part(self) -> bool:
-        """Whether the run needs the thread that asks: a worker, or who sees to it."""
+        """Whether the run needs the thread that asks: a worker, a source, or who sees to it."""
         return self.driver is threading.current_thread() or self.is_inside()
 
     def is_inside(self) -> bool:
         """Whether the end of the run has to wait for the thread that asks, so that it may not wait for the end."""
-        return self._supervisor is threading.current_thread() or any(stage.is_worker() for stage in self.stages)
+        return (
+            self._supervisor is threading.current_thread()
+            or self._reading.asked_in == threading.get_ident()
+            or any(stage.is_worker() for stage in self.stages)
+        )
 
 
 class Results(Iterator[Any]):

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import pytest
@@ -473,3 +473,84 @@ def test_the_supervisor_ends_a_run_that_nobody_looks_at() -> None:
         break
     assert ENDED.wait(60)
     assert reported.wait(60)
+
+
+def test_an_error_in_the_with_block_shows_that_of_the_pipeline() -> None:
+    failed = threading.Event()
+    with pytest.raises(queue.Empty) as caught, Pipeline((boom, 1), fail_callback=failed.set) as pipeline:
+        pipeline.put(1)
+        assert failed.wait(60)
+        raise queue.Empty
+    assert "the pipeline had failed before: Boom: on purpose" in notes(caught.value)
+    assert isinstance(caught.value.__context__, Boom)
+    assert "raised by step 'boom' for entry 0" in notes(caught.value.__context__)
+    assert in_time(pipeline.stop) is None
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_finish_does_not_wait_for_room(background: bool) -> None:
+    entries: queue.Queue[int] = queue.Queue(2)
+    entries.put(1)
+    entries.put(2)
+    pipeline = Pipeline((same, 1), in_queue=entries)
+    for _ in range(2):
+        assert in_time(pipeline.finish) is None
+    assert in_time(pipeline.run_forever if not background else lambda: pipeline.run_forever(True).stop()) is None
+    assert (pipeline.taken, pipeline.count, entries.qsize()) == (2, 2, 0)
+
+
+def test_producers_go_on_when_an_iterator_step_had_enough() -> None:
+    entries: queue.Queue[int] = queue.Queue(1)
+    go = threading.Event()
+
+    def wait(entry: int) -> int:
+        assert go.wait(60)
+        return entry
+
+    producer = threading.Thread(target=lambda: [entries.put(n) for n in range(500)], daemon=True)
+    pipeline = Pipeline((iterstep(lambda them: islice(them, 3)), 1), (wait, 1), in_queue=entries)
+    producer.start()
+    pipeline.run_forever(background=True)
+    go.set()
+    producer.join(60)
+    assert not producer.is_alive()
+    assert in_time(pipeline.stop) is None
+    assert pipeline.count == 3
+    assert balanced(pipeline)
+
+
+def test_stop_in_a_hook_or_a_source_is_finish() -> None:
+    class Stops(AbstractStep):
+        def thread_initialize(self) -> None:
+            hooked.stop()
+
+        def process(self, entry: Any) -> Any:
+            return entry
+
+    hooked = Pipeline((Stops, 1))
+    hooked.put(1)
+    assert in_time(hooked.run_forever) is None
+    assert hooked.count == 1
+
+    def source() -> Iterator[int]:
+        yield 1
+        sourced.stop()
+        yield 2
+
+    sourced = Pipeline((same, 1))
+    sourced.put_iterable(source())
+    assert in_time(lambda: sourced.run_forever(background=True)) is None
+    assert in_time(sourced.stop) is None
+    assert sourced.count == 2
+
+
+def test_a_stop_that_comes_late_leaves_the_next_run_alone() -> None:
+    pipeline = Pipeline((boom, 1))
+    pipeline.run_forever(background=True)
+    first = pipeline._background
+    assert first is not None
+    pipeline.stop()
+    pipeline.run_forever(background=True)
+    pipeline._forget(first)  # what the second of two threads does that both stopped the first run
+    pipeline.put(1)
+    assert isinstance(in_time(pipeline.stop), Boom)
