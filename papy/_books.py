@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -9,7 +11,7 @@ from typing import Final, Literal
 
 from numap import ItemError
 
-__all__ = ["DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "add_note", "presentable"]
+__all__ = ["DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "add_note", "noted", "presentable"]
 
 # Why a run ends; None while it goes on.
 Reason = Literal["ended", "failed", "stopped", "dropped"]
@@ -140,7 +142,7 @@ class Books:
 def presentable(error: BaseException, where: str) -> BaseException:
     """The error as it can be raised in the user's thread, with a note about its place."""
     if not isinstance(error, Exception) or isinstance(error, StopIteration | StopAsyncIteration):
-        wrapped = ItemError(f"{type(error).__name__} raised {where}: {error}", error)
+        wrapped = ItemError(f"{type(error).__name__} {where}: {error}", error)
         wrapped.__cause__ = error
         return wrapped
     add_note(error, where)
@@ -155,3 +157,13 @@ def add_note(error: BaseException, note: str) -> None:
             notes.append(note)
     except (AttributeError, TypeError):  # an exception without attributes, or with notes of its own kind
         return
+
+
+@contextmanager
+def noted(note: str) -> Iterator[None]:
+    """What is raised in this block gets the note."""
+    try:
+        yield
+    except BaseException as error:
+        add_note(error, note)
+        raise

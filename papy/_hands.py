@@ -9,7 +9,7 @@ from itertools import count
 from time import perf_counter
 from typing import Any, Final
 
-from papy._books import FAILED, Books, add_note
+from papy._books import FAILED, Books, add_note, noted
 from papy._definition import StepSpec
 from papy._entries import Entry, Meta, Skipped
 from papy._handover import Handover
@@ -84,7 +84,8 @@ class Hand:
 
 def make_steps(spec: StepSpec, number: int) -> list[Step]:
     """The objects of a step, which know their siblings; without having called a hook."""
-    steps = [spec.step() for _ in range(number)]
+    with noted(f"raised by __init__ of step {spec.name!r}"):
+        steps = [spec.step() for _ in range(number)]
     storage: dict[str, Any] = {}
     for index, step in enumerate(steps):
         step.name = spec.name
@@ -141,7 +142,7 @@ class Crew:
 
     def is_here(self) -> bool:
         """Whether the thread that asks is one of the workers."""
-        return hasattr(self._here, "step")
+        return hasattr(self._here, "inside")
 
     def prepare(self) -> None:
         """Calls the hooks that come before the threads; raises what they raise."""
@@ -154,6 +155,7 @@ class Crew:
 
     def enter(self) -> None:
         """A worker begins."""
+        self._here.inside = True
         step = self._free.popleft()
         try:
             step.thread_initialize()

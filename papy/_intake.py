@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, Full, SimpleQueue
-from threading import RLock
+from threading import RLock, get_ident
 from typing import Any
 
 from numap import StateError
@@ -51,6 +51,8 @@ class Intake:
         # A signal handler may call `finish` while this very thread is in here.
         self._lock = RLock()
         self.finished = False
+        #: The end is still to be put in the queue, which was full.
+        self._pending = False
         self.iterables = 0
         self._run: Books | None = None
 
@@ -91,9 +93,15 @@ class Intake:
         with self._lock:
             if self.finished or (run is not None and run is not self._run):
                 return
-            self.finished = True
-        with suppress(ShutDown):  # then that is the end
-            self._queue.put(_End)
+            self.finished = self._pending = True
+            self._put_end()
+
+    def _put_end(self) -> None:
+        """Puts the end, if it is still to be put and there is room; else who reads makes room, and comes here again."""
+        with self._lock, suppress(Full, ShutDown):  # shut down: that is the end
+            if self._pending:
+                self._queue.put_nowait(_End)
+                self._pending = False
 
     def _check(self, call: str) -> None:
         if self.finished:
@@ -117,14 +125,14 @@ class Intake:
         with self._lock:
             while not self.foreign and not self._queue.empty():
                 books.taken += _is_entry(self._queue.get())
-            self.finished = False
+            self.finished = self._pending = False
             self.iterables = 0
             self._run = None
 
     def drain(self, drained: Drained) -> None:
-        """Takes whatever producers put into the user's queue after the end of a run that failed, until it is released.
+        """Takes whatever producers put into the user's queue after a run that ended before its input, until it is released.
 
-        They wait for room, perhaps, and know nothing of the failure. What they put is taken, and thus skipped.
+        They wait for room, perhaps, and know nothing of the end. What they put is taken, and thus skipped.
         """
         while not drained.released:
             drained.waits = True
@@ -144,6 +152,8 @@ class Intake:
 
     def get(self, block: bool) -> Any:
         """The next thing in the queue; _End: none will come, Empty: there is none now."""
+        if self._pending:
+            self._put_end()
         if not block and self._queue.empty():
             raise Empty
         return self._queue.get(block)
@@ -168,6 +178,8 @@ class Reading:
         self._forever = forever
         self._iterables: deque[Iterator[Any]] = deque()
         self._ending = False
+        #: The thread in which an iterable is asked, while it is.
+        self.asked_in = 0
         #: Whether the queue is waited for; then `Intake.wake` is needed to end it.
         self.waits = False
 
@@ -189,6 +201,11 @@ class Reading:
         except BaseException as error:
             books.fail(error, f"raised by the source of the pipeline after {books.taken} entries", entries=0)
         raise StopIteration
+
+    @property
+    def at_end(self) -> bool:
+        """Whether it has come to the end of the input."""
+        return self._ending
 
     def drop(self) -> None:
         """Lets go of the iterables; when nobody reads any more."""
@@ -221,8 +238,12 @@ class Reading:
             self.waits = False
 
     def _from_iterables(self) -> Any:
-        for entry in self._iterables[0]:
-            return entry
+        self.asked_in = get_ident()
+        try:
+            for entry in self._iterables[0]:
+                return entry
+        finally:
+            self.asked_in = 0
         self._iterables.popleft()
         if not self._iterables and not self._ending and not self._forever:
             self._ending = self._intake.finish_if_empty()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
-from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, add_note
+from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted
 from papy._debugger import PipelineRuntimeDebugger
 from papy._definition import StepSpec
 from papy._entries import Meta
@@ -18,6 +19,10 @@ from papy._stages import Passing, Stage, stages
 from papy._upstream import FromMap
 
 __all__ = ["Line", "Results"]
+
+
+#: Where it was raised, for the user.
+REPORTED: Final = "raised by a reporter of the debugger"
 
 
 class Line:
@@ -41,32 +46,52 @@ class Line:
         self._on_failure = on_failure
         self._debugger = debugger
         self._reading = Reading(intake, self.books, forever)
-        self.stages = stages(specs, self._reading, self.books, ordered, debugger is not None)
+        self._build = partial(stages, specs, self._reading, self.books, ordered, debugger is not None)
+        self.stages: list[Stage] = []
         intake.begin(self.books)
-        self._stopped = threading.Event()
-        self._closing = threading.Lock()
+        self._prepared = False
+        self._supervisor = threading.Thread(target=self._supervise, daemon=True, name="papy-supervisor")
         self._final: Counts | None = None
         #: Who sees to the run: whoever starts it, from the very beginning, as a signal may come at any time.
         self.driver = threading.current_thread()
         #: Set when nothing more will happen.
         self.over = threading.Event()
 
-    def start(self) -> None:
+    def start(self, readable: bool = False) -> None:
         """Starts everything.
 
+        Args:
+            readable: Results will be taken one by one, from `output`.
+
         Raises:
-            Exception: What a hook raised; then nothing is left running.
+            Exception: What a constructor or a hook raised; then nothing is left running.
         """
         try:
+            self._prepare(readable)
+            self._start_maps()
+        finally:
+            # Not before: to start a map and to stop it are not for two threads at once.
+            self._supervisor.start()
+            if not self._prepared:
+                self.wait()
+
+    def _prepare(self, readable: bool) -> None:
+        """Makes the objects of the steps, and calls the hooks that come before the workers."""
+        try:
+            self.stages = self._build()
+            last = self.stages[-1]
+            if readable and not isinstance(last.output, FromMap):
+                self.stages.append(Passing(last.spec, last.output, self.books))
             for stage in self.stages:
-                stage.prepare()
-        except BaseException as error:
+                with noted(f"raised by the initialization of step {stage.spec.name!r}"):
+                    stage.prepare()
+        except BaseException:
             self.books.ok = False
-            self.books.reason = FAILED
-            add_note(error, f"raised by the initialization of step {stage.spec.name!r}")
-            self._tell()
-            self._settle()
+            self.books.end(FAILED)
             raise
+        self._prepared = True
+
+    def _start_maps(self) -> None:
         try:
             for stage in self.stages:
                 if self.books.reason is None:  # a hook may have failed already
@@ -76,18 +101,12 @@ class Line:
         except BaseException:
             self.books.end(STOPPED)
             raise
-        finally:
-            # Not before: to start a map and to stop it are not for two threads at once.
-            args = (self.books, self.stages, self._reading, self.intake, self._stopped)
-            threading.Thread(target=_supervise, args=args, daemon=True, name="papy-supervisor").start()
 
-    def readable(self) -> FromMap:
-        """The map from which results can be taken one by one; before the start."""
+    @property
+    def output(self) -> FromMap:
+        """The map from which results can be taken one by one, if it was started so."""
         output = self.stages[-1].output
-        if not isinstance(output, FromMap):
-            passing = Passing(self.stages[-1].spec, output, self.books)
-            self.stages.append(passing)
-            output = passing.output
+        assert isinstance(output, FromMap), "it was not"
         return output
 
     def drain(self) -> None:
@@ -120,18 +139,9 @@ class Line:
             del failure  # it refers to this frame
 
     def wait(self) -> None:
-        """Waits until the run has ended, as somebody has said that it shall."""
-        with self._closing:
-            if self.over.is_set():
-                return
-            self._stopped.wait()
-            for stage in self.stages:
-                stage.conclude(self.books.reason == ENDED)
-            if not self.books.ok:
-                self._tell()
-            if self._debugger is not None:
-                self.report(force=True)
-            self._settle()
+        """Waits until the run has ended, as somebody has said that it shall; at once where the end waits for the caller."""
+        if not self.is_inside():
+            self.over.wait()
 
     def release(self) -> None:
         """Leaves the user's queue to others; when the run is over."""
@@ -140,24 +150,63 @@ class Line:
             self.intake.release(drained)
             drained.thread.join()
 
+    def _supervise(self) -> None:
+        """The life of the thread that ends the run: for whom it may be, and wherever they are. It holds no lock."""
+        reason = self.books.mailbox.get()
+        try:
+            self._stop(reason)
+            if self._prepared:
+                for stage in self.stages:
+                    stage.conclude(self.books.reason == ENDED)
+                self._report_last()
+            if not self.books.ok:
+                self._tell()
+        finally:
+            self._settle()  # whatever happens, nobody may wait for ever
+
+    def _stop(self, reason: str) -> None:
+        for stage in self.stages:
+            stage.interrupt()
+        if self._reading.waits:
+            self.intake.wake()
+        for stage in self.stages:
+            stage.imap.stop()
+        self._reading.drop()
+        if self.intake.foreign and (reason in (FAILED, STOPPED) or (reason == ENDED and not self._reading.at_end)):
+            # Producers may wait for room in a queue that nobody reads any more.
+            drained = self.books.drained
+            drained.thread = threading.Thread(target=self.intake.drain, args=(drained,), daemon=True, name="papy-drain")
+            drained.thread.start()
+
+    def _report_last(self) -> None:
+        try:
+            self.report(force=True)
+        except BaseException as error:
+            self.books.fail(error, REPORTED, entries=0)
+
     def _tell(self) -> None:
         try:
             self._on_failure()
-        except Exception:
+        except BaseException:  # also SystemExit: this thread is not the user's, and has an end to make
             import logging
 
             logging.getLogger("papy").exception("the fail_callback of a pipeline failed")
 
     def _settle(self) -> None:
-        self.intake.discard(self.books)
-        self._final = self.books.counts(over=True)
-        self.over.set()
+        try:
+            self.intake.discard(self.books)
+            self._final = self.books.counts(over=True)
+        finally:
+            self.over.set()
 
     def report(self, force: bool = False) -> None:
-        """Shows what the steps have done so far, if it is time for that."""
+        """Shows what the steps have done so far, if it is time for that; an error of a reporter ends the run."""
         if self._debugger is not None and self._debugger.due(force):
             steps = [(stage.spec.name, Resources(passed, stage.seconds())) for stage, passed in self._passed()]
-            self._debugger.show([("source", Resources(self.books.taken)), *steps])
+            try:
+                self._debugger.show([("source", Resources(self.books.taken)), *steps])
+            except Exception as error:
+                self.books.fail(error, REPORTED, entries=0)
 
     def flows(self) -> Iterator[tuple[str, int]]:
         """What `Pipeline.counter` shows."""
@@ -170,7 +219,7 @@ class Line:
 
     def _passed(self) -> list[tuple[Stage, int]]:
         own = [stage for stage in self.stages if stage.own]
-        return [*((stage, stage.output.passed) for stage in own[:-1]), (own[-1], self.books.count)]
+        return [*((stage, stage.output.passed) for stage in own[:-1]), *((stage, self.books.count) for stage in own[-1:])]
 
     def counts(self) -> Counts:
         """The figures of the run. Once it is over they change no more, but for what producers still put in a queue."""
@@ -182,30 +231,16 @@ class Line:
         return self._final.plus(Counts(taken=late, skipped=late))
 
     def is_part(self) -> bool:
-        """Whether the run needs the thread that asks: a worker, or who sees to it."""
-        return self.driver is threading.current_thread() or any(stage.is_worker() for stage in self.stages)
+        """Whether the run needs the thread that asks: a worker, a source, or who sees to it."""
+        return self.driver is threading.current_thread() or self.is_inside()
 
-
-def _supervise(
-    books: Books, stages: list[Stage], reading: Reading, intake: Intake, stopped: threading.Event
-) -> None:
-    """The life of the thread that ends a run: for whom it may be, and wherever they are."""
-    reason = books.mailbox.get()
-    try:
-        for stage in stages:
-            stage.interrupt()
-        if reading.waits:
-            intake.wake()
-        for stage in stages:
-            stage.imap.stop()
-        reading.drop()
-        if intake.foreign and reason in (FAILED, STOPPED):
-            # Producers may wait for room in a queue that nobody reads any more.
-            drained = books.drained
-            drained.thread = threading.Thread(target=intake.drain, args=(drained,), daemon=True, name="papy-drain")
-            drained.thread.start()
-    finally:
-        stopped.set()  # whatever happens, nobody may wait for ever
+    def is_inside(self) -> bool:
+        """Whether the end of the run has to wait for the thread that asks, so that it may not wait for the end."""
+        return (
+            self._supervisor is threading.current_thread()
+            or self._reading.asked_in == threading.get_ident()
+            or any(stage.is_worker() for stage in self.stages)
+        )
 
 
 class Results(Iterator[Any]):
@@ -262,9 +297,9 @@ class Results(Iterator[Any]):
         begin, self._begin = self._begin, None
         line = begin()
         weakref.finalize(self, line.books.end, DROPPED).atexit = False
-        self._output = line.readable()
         self._line = line
-        line.start()
+        line.start(readable=True)
+        self._output = line.output
         return line
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from numap import StateError
-from papy._books import DROPPED, STOPPED, Counts, Drained
+from papy._books import DROPPED, STOPPED, Counts, Drained, add_note
 from papy._counter import Counter
 from papy._debugger import PipelineRuntimeDebugger
 from papy._definition import NAMES, Settings, define, steps_of
@@ -32,6 +32,9 @@ class Pipeline:
     Each entry that is taken either leaves the last step, or is skipped, or fails: ``taken == count + skipped + failed``
     at the end of a run. An error ends the run, and is raised where the run was started.
 
+    In a ``with`` block it runs in the background. An error of the block ends the run at once and goes on; if the pipeline has
+    failed, too, that error is told by a note and is the ``__context__``.
+
     Args:
         steps: Tuples ``(step, workers)`` or ``(step, workers, options)``, one by one or in one list. A step is a step class
             (see `AbstractStep`, `AbstractIterStep`) or a function of one entry. Options are those of the pipeline,
@@ -43,8 +46,9 @@ class Pipeline:
             the end waits for them.
         quiet: No lines about the steps in the log; else the logger ``papy.pipeline`` gets them, at most every second, if it is
             at the level DEBUG.
-        fail_callback: Called without arguments when a run has failed, before its error is raised.
-        debugger: Shows what the steps do, see `PipelineRuntimeDebugger`.
+        fail_callback: Called without arguments when a run has failed, before its error is raised, in a thread of the pipeline's.
+            What it raises itself goes to the log only.
+        debugger: Shows what the steps do, see `PipelineRuntimeDebugger`. An error of a reporter is one of the run.
         worker_type: ``"thread"`` or ``"process"``. Iterator steps always run in threads.
         max_retries: How often an entry is tried again after its step raised an exception: 0 is one attempt.
         threshold: Entries that wait in a step at most: for its workers, or done and not yet taken by the next step. None: 128.
@@ -85,7 +89,7 @@ class Pipeline:
         self._quiet = quiet
         self._debugger = debugger
         self._on_failure = fail_callback if fail_callback is not None else lambda: None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may call stop()
         self._line: Line | None = None
         self._background: _Background | None = None
         self._before = Counts()
@@ -185,8 +189,8 @@ class Pipeline:
     def stop(self) -> None:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
-        A part of the run can't wait for its end: in a worker, in ``fail_callback``, and in a signal handler of the thread that is
-        in `run`, it is `finish`. An interrupt while it waits ends the run at once.
+        A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
+        handler of the thread that is in `run`, it is `finish`. An interrupt while it waits ends the run at once.
 
         Raises:
             Exception: What went wrong in a run in the background, once. Any other run raises it where it was started.
@@ -200,19 +204,26 @@ class Pipeline:
         try:
             line.over.wait()
             if background is not None:
-                self._background = None
+                self._forget(background)
                 background.join()
         except KeyboardInterrupt:
-            self._abort(line)
+            self._abort(line, background)
             raise
 
-    def _abort(self, line: Line) -> None:
-        """Ends a run without finishing what was put."""
+    def _abort(self, line: Line, background: _Background | None) -> BaseException | None:
+        """Ends a run without finishing what was put; returns what went wrong in the background, if nobody was told."""
         line.books.end(STOPPED)
         line.over.wait()
-        background, self._background = self._background, None
-        if background is not None:
-            background.join(quietly=True)
+        if background is None:
+            return None
+        self._forget(background)
+        return background.ended()
+
+    def _forget(self, background: _Background) -> None:
+        """A run in the background is over; another thread may have stopped it, too, and started the next one."""
+        with self._lock:
+            if self._background is background:
+                self._background = None
 
     def results(self, iterable: Iterable[Any], ordered: bool = False) -> Results:
         """The results of the last step for the entries of an iterable, lazily, as they come.
@@ -249,16 +260,19 @@ class Pipeline:
             failure = line.books.failure or background.error
             if failure is None or error.__cause__ is not failure:
                 # It goes on; and nobody waits for what was put.
-                self._abort(line)
+                failure = self._abort(line, background)
+                if failure is not None:
+                    _tell_of(failure, error)
                 return
         self.stop()
 
     def _begin(self, call: str, intake: Intake, forever: bool, ordered: bool) -> Line:
+        line = self._line
+        if line is not None and line.books.reason is not None:  # whoever ended it may have gone without waiting
+            line.wait()  # without the lock: its end calls the user, who may call us
         with self._lock:
             line = self._line
             if line is not None:
-                if line.books.reason is not None:  # whoever ended it may have gone without waiting
-                    line.wait()
                 if not line.over.is_set() or self._background is not None:
                     raise StateError(f"{call}: not allowed while the pipeline runs; stop() it first")
                 line.release()
@@ -338,13 +352,30 @@ class _Background:
         """What went wrong, once the run is over and until it is raised."""
         return self._errors[0] if self._errors else None
 
-    def join(self, quietly: bool = False) -> None:
-        """Waits for the end; raises what went wrong."""
+    def ended(self) -> BaseException | None:
+        """Waits for the end; returns what went wrong, once."""
         self._thread.join()
         with suppress(IndexError):  # nothing went wrong, or another thread has been told
-            error = self._errors.pop()
-            if not quietly:
-                raise error
+            return self._errors.pop()
+        return None
+
+    def join(self) -> None:
+        """Waits for the end; raises what went wrong, once."""
+        error = self.ended()
+        if error is not None:
+            raise error
+
+
+def _tell_of(failure: BaseException, error: BaseException) -> None:
+    """The user's error goes on, and shows that of the pipeline, which may be why."""
+    first, seen = error, {id(failure)}
+    while id(first) not in seen:
+        seen.add(id(first))
+        first = first.__context__ or first
+    if error is not failure and first is not failure:
+        add_note(error, f"the pipeline had failed before: {type(failure).__name__}: {failure}")
+        if first is not failure.__context__:
+            first.__context__ = failure
 
 
 def _drain(line: Line, errors: list[BaseException]) -> None:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import pytest
 
-from numap import ItemError, WorkerDied, WorkerStartError
-from papy import AbstractIterStep, AbstractStep, Pipeline, SkipEntry, iterstep
+from numap import ItemError, StateError, WorkerDied, WorkerStartError
+from papy import (
+    AbstractIterStep,
+    AbstractStep,
+    CallbackReporter,
+    Pipeline,
+    PipelineRuntimeDebugger,
+    SkipEntry,
+    iterstep,
+)
 
 
 class Boom(Exception):
@@ -332,3 +341,216 @@ def test_a_producer_that_fails_ends_the_run() -> None:
     with pytest.raises(Boom) as caught:
         pipeline.run_forever()
     assert "source" in notes(caught.value)
+
+
+# ---------------------------------------------------------------------- user code at the end of a run
+
+
+def in_time(call: Callable[[], object]) -> BaseException | None:
+    """What a call raises; fails if it does not come back."""
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            call()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive(), "it hangs"
+    return raised[0] if raised else None
+
+
+@pytest.mark.parametrize("leave", [SystemExit, KeyboardInterrupt, Boom])
+def test_a_fail_callback_that_raises_is_not_heard(leave: type[BaseException]) -> None:
+    def callback() -> None:
+        raise leave
+
+    pipeline = Pipeline((boom, 1), fail_callback=callback)
+    for way in ways_to_run(pipeline, lambda: [1]):
+        assert "on purpose" in str(in_time(way))
+        assert balanced(pipeline)
+    assert in_time(pipeline.stop) is None
+
+
+@pytest.mark.parametrize("every", [0.0, 1e9])
+def test_a_reporter_that_raises_fails_the_run(every: float) -> None:
+    called: list[int] = []
+    debugger = PipelineRuntimeDebugger([CallbackReporter(boom)], every=every)
+    pipeline = Pipeline((same, 1), debugger=debugger, fail_callback=lambda: called.append(1))
+    for number, way in enumerate(ways_to_run(pipeline, lambda: [1])):
+        error = in_time(way)
+        assert isinstance(error, Boom)
+        assert "raised by a reporter of the debugger" in notes(error)
+        assert not pipeline.ok
+        assert len(called) == number + 1
+    assert in_time(pipeline.stop) is None
+
+
+def test_a_reporter_that_leaves_the_program_does_not_hold_it_up() -> None:
+    debugger = PipelineRuntimeDebugger([CallbackReporter(lambda _: sys.exit(3))])
+    pipeline = Pipeline((same, 1), debugger=debugger)
+    pipeline.put_iterable([1])
+    error = in_time(pipeline.run)
+    assert isinstance(error, ItemError)
+    assert "SystemExit raised by a reporter" in str(error)
+
+
+def test_a_fail_callback_may_look_at_the_pipeline_and_cannot_start_it() -> None:
+    seen: list[Any] = []
+
+    def callback() -> None:
+        seen.append((pipeline.taken, pipeline.ok, pipeline.alive))
+        try:
+            pipeline.run_forever(background=True)
+        except StateError as error:
+            seen.append(str(error))
+
+    pipeline = Pipeline((boom, 1), fail_callback=callback)
+    for way in ways_to_run(pipeline, lambda: [1]):
+        seen.clear()
+        assert isinstance(in_time(way), Boom)
+        assert seen[0][1:] == (False, False)
+        assert "run_forever: not allowed while the pipeline runs" in seen[1]
+
+
+def test_an_init_that_raises_on_a_later_run() -> None:
+    class Second(AbstractStep):
+        made = 0
+
+        def __init__(self) -> None:
+            Second.made += 1
+            if Second.made > 1:
+                boom()
+
+        def process(self, entry: Any) -> Any:
+            return entry
+
+    called: list[int] = []
+    pipeline = Pipeline((Second, 1), fail_callback=lambda: called.append(1))
+    pipeline.put_iterable([1, 2])
+    pipeline.run()
+    pipeline.put_iterable([1, 2])
+    with pytest.raises(Boom) as caught:
+        pipeline.run()
+    assert "raised by __init__ of step 'Second'" in notes(caught.value)
+    assert (pipeline.count, pipeline.failed, pipeline.ok, called) == (2, 0, False, [1])
+    assert balanced(pipeline)
+
+
+@pytest.mark.parametrize("hook", ["initialize", "step_initialize"])
+def test_producers_go_on_when_an_initialization_has_failed(hook: str) -> None:
+    broken = type("Broken", (AbstractStep,), {hook: boom, "process": lambda _, entry: entry})
+    entries: queue.Queue[int] = queue.Queue(1)
+    pipeline = Pipeline((broken, 1), in_queue=entries)
+    producer = threading.Thread(target=lambda: [entries.put(n) for n in range(10)], daemon=True)
+    producer.start()
+    with pytest.raises(Boom):
+        pipeline.run_forever(background=True)
+    producer.join(60)
+    assert not producer.is_alive()
+    assert balanced(pipeline)
+
+
+ENDED = threading.Event()
+
+
+class Ends(AbstractStep):
+    def process(self, entry: Any) -> Any:
+        return entry
+
+    def step_shutdown(self) -> None:
+        ENDED.set()
+
+
+def test_the_supervisor_ends_a_run_that_nobody_looks_at() -> None:
+    reported = threading.Event()
+    debugger = PipelineRuntimeDebugger([CallbackReporter(lambda _: reported.set())], every=1e9)
+    pipeline = Pipeline((Ends, 1, {"worker_type": "process"}), debugger=debugger)
+    for _ in pipeline.results(count()):
+        break
+    assert ENDED.wait(60)
+    assert reported.wait(60)
+
+
+def test_an_error_in_the_with_block_shows_that_of_the_pipeline() -> None:
+    failed = threading.Event()
+    with pytest.raises(queue.Empty) as caught, Pipeline((boom, 1), fail_callback=failed.set) as pipeline:
+        pipeline.put(1)
+        assert failed.wait(60)
+        raise queue.Empty
+    assert "the pipeline had failed before: Boom: on purpose" in notes(caught.value)
+    assert isinstance(caught.value.__context__, Boom)
+    assert "raised by step 'boom' for entry 0" in notes(caught.value.__context__)
+    assert in_time(pipeline.stop) is None
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_finish_does_not_wait_for_room(background: bool) -> None:
+    entries: queue.Queue[int] = queue.Queue(2)
+    entries.put(1)
+    entries.put(2)
+    pipeline = Pipeline((same, 1), in_queue=entries)
+    for _ in range(2):
+        assert in_time(pipeline.finish) is None
+    assert in_time(pipeline.run_forever if not background else lambda: pipeline.run_forever(True).stop()) is None
+    assert (pipeline.taken, pipeline.count, entries.qsize()) == (2, 2, 0)
+
+
+def test_producers_go_on_when_an_iterator_step_had_enough() -> None:
+    entries: queue.Queue[int] = queue.Queue(1)
+    go = threading.Event()
+
+    def wait(entry: int) -> int:
+        assert go.wait(60)
+        return entry
+
+    producer = threading.Thread(target=lambda: [entries.put(n) for n in range(500)], daemon=True)
+    pipeline = Pipeline((iterstep(lambda them: islice(them, 3)), 1), (wait, 1), in_queue=entries)
+    producer.start()
+    pipeline.run_forever(background=True)
+    go.set()
+    producer.join(60)
+    assert not producer.is_alive()
+    assert in_time(pipeline.stop) is None
+    assert pipeline.count == 3
+    assert balanced(pipeline)
+
+
+def test_stop_in_a_hook_or_a_source_is_finish() -> None:
+    class Stops(AbstractStep):
+        def thread_initialize(self) -> None:
+            hooked.stop()
+
+        def process(self, entry: Any) -> Any:
+            return entry
+
+    hooked = Pipeline((Stops, 1))
+    hooked.put(1)
+    assert in_time(hooked.run_forever) is None
+    assert hooked.count == 1
+
+    def source() -> Iterator[int]:
+        yield 1
+        sourced.stop()
+        yield 2
+
+    sourced = Pipeline((same, 1))
+    sourced.put_iterable(source())
+    assert in_time(lambda: sourced.run_forever(background=True)) is None
+    assert in_time(sourced.stop) is None
+    assert sourced.count == 2
+
+
+def test_a_stop_that_comes_late_leaves_the_next_run_alone() -> None:
+    pipeline = Pipeline((boom, 1))
+    pipeline.run_forever(background=True)
+    first = pipeline._background
+    assert first is not None
+    pipeline.stop()
+    pipeline.run_forever(background=True)
+    pipeline._forget(first)  # what the second of two threads does that both stopped the first run
+    pipeline.put(1)
+    assert isinstance(in_time(pipeline.stop), Boom)
