@@ -49,9 +49,13 @@ class Lease:
         arena = self._arena
         if self._at is None or arena.pid != os.getpid() or (self.private and not arena.share_again(self)):
             return
-        arena.memory[self._at] = 0
+        memory = arena.memory
+        if not memory:
+            return  # all of it has gone already: leases that die together in a cycle don't see each other
+        memory[self._at] = 0
         if arena.retired:
             arena.give_back(self.offset, self.size)
+            arena.close_unless_used(self)
 
 
 class Ref(NamedTuple):
@@ -256,8 +260,11 @@ class Arena:
             place = offset + size
         self.give_back(place, self.layout.size - place)
         self.close_fd()
-        if not self._held():
-            # Nobody needs the mapping. Else it goes with whoever uses it, and with this object.
+        self.close_unless_used()
+
+    def close_unless_used(self, dying: Lease | None = None) -> None:
+        """Lets the mapping go if nobody but ``dying`` uses it; this object may live on in a cycle."""
+        if all(lease is dying for lease in self._held()):
             self._map, self.memory = None, memoryview(b"")
 
     def give_back(self, offset: int, size: int) -> None:

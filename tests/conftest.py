@@ -111,10 +111,10 @@ def kind(target: str) -> str:
 def wait_until_clean(before: Inventory) -> list[str]:
     """Return as soon as nothing is left, or what is left when the patience is over."""
     left = Inventory.take().left_since(before)
-    if left:
-        gc.collect()  # cycles, for example of a traceback and its frames, may hold a map
     deadline = time.monotonic() + PATIENCE
     while left and time.monotonic() < deadline:
+        # Cycles, for example of a traceback and its frames, may hold a map; and a thread that is ending may hold those.
+        gc.collect()
         time.sleep(0.02)
         left = Inventory.take().left_since(before)
     return left
