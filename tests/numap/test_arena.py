@@ -44,11 +44,10 @@ class Pair:
         assert isinstance(self.packed, Parcel)
         return Parcel.of_wire(self.worker, pickle.loads(pickle.dumps(self.packed.wire())))
 
-    def answer(self, value: Any, loan: Loan) -> Parcel:
-        """A result as the worker packs it, as the caller sees it."""
-        packed = Packer(_plain, self.worker)(value, loan)
+    def answer(self, values: list[Any], loan: Loan) -> Parcel:
+        """A result, taken out of the list, as the worker packs it, as the caller sees it."""
+        packed = Packer(_plain, self.worker)(values.pop(), loan)
         assert isinstance(packed, Parcel)
-        del value
         if loan.is_kept():
             packed.part_from(loan)
         packed.hand_over()
@@ -93,7 +92,7 @@ def test_everything_large_arrives_and_leaves_no_trace(make: Any) -> None:
     assert type(came) is type(make()) and pickle.dumps(came) == pickle.dumps(make())
     values = [came]
     del came
-    back = pair.answer(values.pop(), loan)
+    back = pair.answer(values, loan)
     del pair.packed
     result = back.open()
     assert pickle.dumps(result) == pickle.dumps(make())
@@ -115,7 +114,7 @@ def test_43_a_lent_array_is_the_memory_itself_and_passes_on_by_its_place() -> No
     where = came.ctypes.data - pair.worker._base
     values = [came[1000:]]
     del came
-    back = pair.answer(values.pop(), loan)
+    back = pair.answer(values, loan)
     result = back.open()
     # Nothing was copied: the same bytes of the file.
     assert result.ctypes.data - pair.caller._base == where + 8000
@@ -126,7 +125,7 @@ def test_43_what_the_item_keeps_is_copied() -> None:
     pair = Pair()
     loan = Loan(copies=False)
     kept = pair.send(array()).open(loan)
-    result = pair.answer(kept, loan).open()
+    result = pair.answer([kept], loan).open()
     kept[:] = 0
     assert (result == array()).all()
 
@@ -137,7 +136,7 @@ def test_43_two_results_of_one_memory_are_two() -> None:
     came = pair.send(array()).open(loan)
     values = [[came, came[: MB // 16]]]
     del came
-    parcel = pair.answer(values.pop(), loan)
+    parcel = pair.answer(values, loan)
     one, other = parcel.open()
     one[:] = 0
     assert (other == array()[: MB // 16]).all()
@@ -168,7 +167,7 @@ def test_41_a_dead_worker_keeps_nothing() -> None:
     pair = Pair()
     views = [pair.send(array()).open(Loan(copies=False)) for _ in range(3)]
     Packer(_plain, pair.worker)(array()).hand_over()  # type: ignore[union-attr]
-    kept = pair.answer(array(), Loan(copies=False)).open()
+    kept = pair.answer([array()], Loan(copies=False)).open()
     del pair.packed
     # What it held it never gives back, as it is dead; what it gave to the caller stays.
     pair.worker.pid = -1
