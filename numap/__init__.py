@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from . import _errors
-from ._errors import (
-    ItemError,
-    NextTimeout,
-    NumapError,
-    SerializationError,
-    SourceError,
-    StateError,
-    TaskTimeout,
-    WorkerDied,
-    WorkerStartError,
-)
-from ._imap import IMap, NuMap, TaskIterator
-from ._imports import imports
-from ._statistics import Statistics, TaskStatistics
-from ._streams import join, tee
+from ._public import public
+
+if TYPE_CHECKING:
+    from ._errors import (
+        ItemError,
+        NextTimeout,
+        NumapError,
+        SerializationError,
+        SourceError,
+        StateError,
+        TaskTimeout,
+        WorkerDied,
+        WorkerStartError,
+    )
+    from ._imap import IMap, NuMap, TaskIterator
+    from ._imports import imports
+    from ._statistics import Statistics, TaskStatistics
+    from ._streams import join, tee
 
 __all__ = [
     "IMap",
@@ -43,6 +47,40 @@ __all__ = [
 ]
 
 
+# Where the public names are. They are imported when they are asked for: a worker process needs few of these modules.
+_HOMES = {
+    "IMap": "numap._imap",
+    "ItemError": "numap._errors",
+    "NextTimeout": "numap._errors",
+    "NuMap": "numap._imap",
+    "NumapError": "numap._errors",
+    "SerializationError": "numap._errors",
+    "SourceError": "numap._errors",
+    "StateError": "numap._errors",
+    "Statistics": "numap._statistics",
+    "TaskIterator": "numap._imap",
+    "TaskStatistics": "numap._statistics",
+    "TaskTimeout": "numap._errors",
+    "WorkerDied": "numap._errors",
+    "WorkerStartError": "numap._errors",
+    "imports": "numap._imports",
+    "join": "numap._streams",
+    "tee": "numap._streams",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'numap' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+@public
 def shutdown() -> None:
     """Stops every map of this process and the small starter process that waits for the next one.
 
@@ -52,9 +90,3 @@ def shutdown() -> None:
     end = getattr(sys.modules.get("numap._manager"), "shutdown", None)
     if end is not None:
         end()
-
-
-for _name in __all__:
-    globals()[_name].__module__ = "numap"
-_errors.RemoteTraceback.__module__ = "numap"
-del _name

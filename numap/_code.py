@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import dataclasses
 import enum
 import functools
 import importlib
@@ -93,6 +92,9 @@ class Scope:
         reducer = _REDUCERS.get(kind)
         if reducer is not None:
             return reducer(self, obj)
+        if kind.__module__ == "dataclasses" and kind.__name__ == "_FIELD_BASE":
+            # Its module costs too much to be imported for the table.
+            return _reduce_field_kind(self, obj)
         if issubclass(kind, type):
             return _reduce_class(self, obj)
         return NotImplemented
@@ -368,7 +370,7 @@ def _make_type_variable(name: str, constraints: tuple[Any, ...], options: dict[s
 
 
 def _reduce_field_kind(scope: Scope, obj: Any) -> Any:
-    return getattr, (dataclasses, obj.name)
+    return getattr, (sys.modules["dataclasses"], obj.name)
 
 
 def _make_cached_property(func: Callable[..., Any], name: str | None) -> Any:
@@ -405,5 +407,4 @@ _REDUCERS: dict[type, Callable[[Scope, Any], Any]] = {
     functools.cached_property: lambda scope, obj: (_make_cached_property, (obj.func, obj.attrname)),
     type(functools.lru_cache(lambda: None)): _reduce_cached,
     typing.TypeVar: _reduce_type_variable,
-    type(vars(dataclasses)["_FIELD"]): _reduce_field_kind,
 }  # fmt: skip

@@ -72,27 +72,38 @@ _client: StarterClient | None = None
 _client_lock = threading.RLock()
 
 
+def prepare() -> None:
+    """Has the starter come up, if there is none, while the caller does something else.
+
+    Raises:
+        OSError: no process can be started.
+    """
+    with _client_lock:
+        _running()
+
+
 def connect() -> socket.socket:
     """A connection to the starter, which is started if there is none.
 
     Raises:
         OSError: no process can be started.
     """
-    global _client
     with _client_lock:
-        client = _client
-        if client is not None and not client.alive():
-            shutdown_starter()
-            client = None
-        if client is None:
-            client = _client = StarterClient()
         try:
-            return client.connect()
+            return _running().connect()
         except OSError:
             # It died, or was ended, between the look and the call.
             shutdown_starter()
-            client = _client = StarterClient()
-            return client.connect()
+            return _running().connect()
+
+
+def _running() -> StarterClient:
+    global _client
+    if _client is not None and not _client.alive():
+        shutdown_starter()
+    if _client is None:
+        _client = StarterClient()
+    return _client
 
 
 def shutdown_starter() -> None:

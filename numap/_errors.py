@@ -18,6 +18,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ._public import public
+
 __all__ = [
     "ItemError",
     "NextTimeout",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 
+@public
 class NumapError(Exception):
     """Base class of every error that numap words itself.
 
@@ -44,6 +47,7 @@ class NumapError(Exception):
     index: int | None = None
 
 
+@public
 class ItemError(NumapError):
     """A function raised what must not fly through the caller: SystemExit, KeyboardInterrupt, StopIteration...
 
@@ -59,6 +63,7 @@ class ItemError(NumapError):
         return type(self), (str(self), self.original)
 
 
+@public
 class WorkerDied(NumapError):
     """The worker process that was running an item is gone; the item failed, the map goes on.
 
@@ -83,26 +88,32 @@ class WorkerDied(NumapError):
         return type(self), (str(self), self.task, self.index, self.pid, self.exitcode)
 
 
+@public
 class TaskTimeout(NumapError):
     """An item ran longer than ``task_timeout``; its worker was killed and replaced, the map goes on."""
 
 
+@public
 class SerializationError(NumapError):
     """An item, a result or a function can't be pickled or unpickled."""
 
 
+@public
 class WorkerStartError(NumapError):
     """Workers can't be started, for instance as the initializer raises; the map has ended."""
 
 
+@public
 class SourceError(NumapError):
     """An input iterable raised an exception (its ``__cause__``), or joined inputs have unequal lengths."""
 
 
+@public
 class StateError(NumapError, RuntimeError):
     """A call that the present state forbids; it changed nothing."""
 
 
+@public
 class NextTimeout(NumapError, TimeoutError):
     """No result was ready in time. Catch it as ``TimeoutError`` or ``multiprocessing.TimeoutError``, too."""
 
@@ -128,6 +139,7 @@ def _with_base(base: type[Exception]) -> type[NextTimeout]:
     return _WITH_BASE[base]
 
 
+@public
 class RemoteTraceback(Exception):
     """Carries the text of a worker's traceback as the ``__cause__`` of the exception that left it."""
 

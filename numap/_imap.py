@@ -6,11 +6,13 @@ import os
 import sys
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._errors import StateError
 from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
 from ._options import Options, TaskSpec, flag, sequence, task_spec, timeout_seconds
+from ._public import public
 from ._reader import AsyncReader, Reader
 from ._statistics import Statistics, TaskStatistics
 from ._streams import Join, detach
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@public
 class TaskIterator(Reader[T]):
     """The results of one task, from `IMap.add_task` or `IMap.get_task`.
 
@@ -80,15 +83,8 @@ class ImpatientIterator(TaskIterator[T]):
     def __next__(self) -> T:
         outlet = self._find_outlet()
         while True:
-            # As in Reader: no call between the look at a value and the return.
-            at = outlet.at
-            try:
-                value = outlet.values[at]
-            except IndexError:
-                pass
-            else:
-                outlet.values[at] = None
-                outlet.at = at + 1
+            # As in Reader: nothing is called between the step and the return.
+            for value in outlet.values:
                 return value  # type: ignore[no-any-return]
             outlet.open(self._timeout, self._block)
 
@@ -97,6 +93,7 @@ def _iterator(imap: IMap[Any], task: int, timeout: float | None, block: bool) ->
     return TaskIterator(imap, task) if timeout is None and block else ImpatientIterator(imap, task, timeout, block)
 
 
+@public
 class IMap(Reader[T]):
     """A lazy map over worker processes or threads: bounded, ordered or not, one or several tasks on one pool.
 
@@ -320,6 +317,7 @@ class IMap(Reader[T]):
             raise StateError("start: the map has no task; call add_task() first")
         if _inside_worker(loading=True):
             raise StateError("start: not allowed while a worker imports or unpickles code; start the map in a function")
+        self._prepare()
         from ._build import build
 
         in_order = [self._options.ordered or task in self._in_order for task in range(len(self._specs))]
@@ -340,6 +338,15 @@ class IMap(Reader[T]):
             self._forget_tasks()
             raise
         self._outlet = manager.outlets.get(0)
+
+    def _prepare(self) -> None:
+        """Has the starter of worker processes come up while we import the rest."""
+        if self._options.worker_type == "process" and self._options.start_method != "fork":
+            from ._crew import prepare
+
+            # What can't be started now is reported when workers are asked for.
+            with suppress(OSError):
+                prepare()
 
     def _current(self) -> str:
         """The state, with what the manager knows."""

@@ -7,9 +7,12 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from ._public import public
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@public
 def imports(modules: Iterable[str], forgive: bool = False) -> Callable[[F], F]:
     """A decorator that imports modules into the globals of a function, each under the last part of its name.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from types import CodeType
 from typing import Any, NamedTuple
 
 from ._capabilities import CAPABILITIES
@@ -176,16 +177,19 @@ def sequence(name: str, value: object) -> tuple[Any, ...]:
     return tuple(value)  # type: ignore[arg-type]
 
 
+#: What the code of an ``async def`` is marked with, as `inspect` has it: that module takes longer to import than a worker
+#: to start.
+_ASYNC = 0x80 | 0x200
+
+
 def function(func: object) -> None:
     """TypeError unless ``func`` can be mapped: callable, and no coroutine function."""
-    import inspect
-
     if not callable(func):
         raise TypeError(f"func: must be callable, not {type(func).__name__}")
     func = _unwrapped(func)
-    call = func if inspect.isroutine(func) else getattr(type(func), "__call__", func)  # noqa: B004
-    for f in (func, call):
-        if inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f):
+    for f in (func, getattr(type(func), "__call__", func)):  # noqa: B004
+        code = getattr(getattr(f, "__func__", f), "__code__", None)
+        if isinstance(code, CodeType) and code.co_flags & _ASYNC:
             raise TypeError(f"func: {getattr(f, '__qualname__', f)!s} is a coroutine function; give an ordinary function")
 
 

@@ -22,9 +22,9 @@ from ._errors import (
 
 Segment = tuple[int, int, Any]
 
-#: ``data`` is a list of ``count`` live objects.
+#: ``data`` is a list of ``count`` live objects, or a range as long.
 RAW = 0
-#: ``data`` is the pickle of a list of ``count`` atoms.
+#: ``data`` is the pickle of a list of ``count`` atoms, or of a range as long.
 PACKED = 1
 #: ``data`` is the pickle of one item.
 PICKLED = 2

@@ -1,9 +1,9 @@
 """Where results leave: the hand-over from the manager to whoever iterates, on any thread, through any interrupt.
 
-The quick way out (see `Reader`) calls nothing and jumps nowhere. CPython looks for signals and gives the
-interpreter lock away only after calls and at backward jumps, so between the look at a value and the note that it was
-taken nothing can come: no Ctrl-C loses a result and no two threads get the same one. All else is done under a lock that
-consumers share among themselves, never with the manager.
+The quick way out (see `Reader`) is one step of an iterator of C and the return of what it gave. CPython looks for signals
+and gives the interpreter lock away only after calls and at backward jumps, so between the two nothing can come: no Ctrl-C
+loses a result and no two threads get the same one. All else is done under a lock that consumers share among themselves,
+never with the manager.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import pickle
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import repeat
+from operator import length_hint
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Protocol
@@ -61,9 +63,11 @@ class Outlet:
     def __init__(self, task: int, label: str, on_error: str, skip: bool, hooks: Hooks) -> None:
         self.task = task
         self._label = label
-        #: Opened results, and how many of them were taken. Stored together, without a call in between.
-        self.values: list[Any] = []
-        self.at = 0
+        #: Opened results; whoever steps this iterator has taken one.
+        self.values: Iterator[Any] = _NOTHING
+        #: Knows how many are left of the ``_count`` that were opened. Stored together, without a call in between.
+        self._left: Iterator[Any] = _NOTHING
+        self._count = 0
         #: Places that are handed over for good. The places of ``values`` follow when the next parcel is opened.
         self.released = 0
         #: Times that somebody had to wait.
@@ -126,7 +130,7 @@ class Outlet:
         self._parked = at_exit
         self._closed = why
         self.released = self.handed_over
-        self.values, self.at, self._places = [], 0, 0
+        self.values, self._left, self._count, self._places = _NOTHING, _NOTHING, 0, 0
         self._parcels.clear()
         if not at_exit:
             self._waiting = True
@@ -143,7 +147,7 @@ class Outlet:
     @property
     def handed_over(self) -> int:
         """Places that were handed over so far, the last of them perhaps still in the caller's hands."""
-        return self.released + min(self.at, len(self.values))
+        return self.released + self._count - length_hint(self._left)
 
     def notify(self, callback: Callable[[], None]) -> None:
         """Has ``callback`` called, perhaps in another thread, as soon as it is worth while to `take`."""
@@ -155,13 +159,13 @@ class Outlet:
 
     def ready(self) -> int:
         """Results that can be taken without waiting, at least."""
-        return len(self.values) - self.at + sum(s[1] for n, _, s in list(self._parcels) if n >= self._opened)
+        return length_hint(self._left) + sum(s[1] for n, _, s in list(self._parcels) if n >= self._opened)
 
     def open(self, timeout: float | None = None, block: bool = True) -> None:
         """Sees to it that there is something in ``values``, or raises.
 
-        Whoever takes it then may find that another thread was quicker, and has to call again. To take is to read
-        ``values[at]`` and to store ``at + 1``, in the function that returns the value, with no call in between or after.
+        Whoever takes it then may find that another thread was quicker, and has to call again. To take is to begin a loop over
+        ``values`` in the function that returns the value, and to return it with no call in between or after.
 
         Raises:
             StopIteration: there is no result any more.
@@ -177,7 +181,7 @@ class Outlet:
             if failure is not None:
                 error = exception_of(failure)
                 if self._on_error == "return":
-                    self.failure, self.values, self.at = None, [error], 0
+                    self._give(error)
                     return
                 self.failure = None
                 raise error
@@ -193,14 +197,7 @@ class Outlet:
     def take(self, timeout: float | None = None, block: bool = True) -> Any:
         """The next result; raises what `open` raises."""
         while True:
-            at = self.at
-            try:
-                value = self.values[at]
-            except IndexError:
-                pass
-            else:
-                self.values[at] = None
-                self.at = at + 1
+            for value in self.values:
                 return value
             self.open(timeout, block)
 
@@ -214,8 +211,7 @@ class Outlet:
                 return True
             ending, failure = self._ending, self.failure
             if failure is not None and self._on_error == "return":
-                error = exception_of(failure)
-                self.failure, self.values, self.at = None, [error], 0
+                self._give(exception_of(failure))
             if ending is not None:
                 self._ending = None
                 raise ending
@@ -223,6 +219,11 @@ class Outlet:
             self._hooks.on_interrupt()
             raise
         return False
+
+    def _give(self, error: BaseException) -> None:
+        """The exception of the failure is the result."""
+        values, left = _drained([error])
+        self.failure, self.values, self._left, self._count = None, values, left, 1
 
     def _advance(self, deadline: float | None, block: bool, skipped: bool = False) -> bool:
         """Opens the next parcel unless something is open; returns True for a skipped place where these are asked for."""
@@ -233,7 +234,7 @@ class Outlet:
             raise next_timeout("next: other threads waited for results all the time that was given") from None
 
     def _open_next(self, deadline: float | None, block: bool, skipped: bool) -> bool:
-        while self.at >= len(self.values) and self.failure is None and self._ending is None:
+        while not length_hint(self._left) and self.failure is None and self._ending is None:
             if self._closed is not None:
                 while self._parked and threading.current_thread() is not threading.main_thread():
                     SimpleQueue[None]().get()
@@ -244,7 +245,7 @@ class Outlet:
                 self._complain(self._hooks)
             if self._places:
                 # One statement without a call: an interrupt comes before it or after it.
-                self.released, self._places, self.values, self.at = self.released + self._places, 0, _NOTHING, 0
+                self.released, self._places, self._left, self._count = self.released + self._places, 0, _NOTHING, 0
                 self._hooks.on_release()
             parcels = self._parcels
             while parcels and parcels[0][0] < self._opened:
@@ -265,7 +266,7 @@ class Outlet:
     def _open(self, number: int, first: int, segment: Segment) -> bool:
         """Opens a parcel; an interrupt before the last statement leaves it to be opened again."""
         kind, count, data = segment
-        values: list[Any] = _NOTHING
+        values: list[Any] = []
         failure = ending = None
         if kind == END:
             self._hooks.on_end()
@@ -287,8 +288,12 @@ class Outlet:
         if given_up:
             failure = None
             self._given_up -= given_up
-        self._opened, self._places, self.failure, self._ending, self.values, self.at = (
-            number + 1, count, failure, ending, values, given_up,
+        size = len(values)
+        rest = values[given_up:]
+        # Atoms may stay until the last of them is taken; other objects are let go one by one.
+        opened, left = (iter(rest),) * 2 if kind == PACKED else _drained(rest)
+        self._opened, self._places, self.failure, self._ending, self.values, self._left, self._count = (
+            number + 1, count, failure, ending, opened, left, size,
         )  # fmt: skip
         return kind == SKIPPED
 
@@ -319,5 +324,11 @@ class Outlet:
             raise next_timeout(f"next: no result of task {self.task} was ready in time") from None
 
 
-#: An empty list that is never written to.
-_NOTHING: list[Any] = []
+def _drained(values: list[Any]) -> tuple[Iterator[Any], Iterator[Any]]:
+    """An iterator that keeps nothing that it gave, and one that knows how many values are left in it."""
+    left = repeat(values[::-1], len(values))
+    return map(list.pop, left), left
+
+
+#: Nothing, for ever.
+_NOTHING: Iterator[Any] = iter(())

@@ -34,15 +34,8 @@ class Reader(Generic[T]):
         # Whoever keeps an error that comes out of here must not keep the map with it. The caller holds us anyway.
         del self
         while True:
-            # Between the look at a value and the return there is no call; see Outlet.
-            at = outlet.at
-            try:
-                value = outlet.values[at]
-            except IndexError:
-                pass
-            else:
-                outlet.values[at] = None
-                outlet.at = at + 1
+            # Between the step of the iterator and the return there is no call; see Outlet.
+            for value in outlet.values:
                 return value  # type: ignore[no-any-return]
             outlet.open()
 
@@ -54,15 +47,8 @@ class Reader(Generic[T]):
         """The next outcome, failures and skipped places included; how `join`, `tee` and inputs read."""
         outlet = self._find_outlet()
         while True:
-            # As in __next__: what is taken is noted and returned without a call in between.
-            at = outlet.at
-            try:
-                value = outlet.values[at]
-            except IndexError:
-                pass
-            else:
-                outlet.values[at] = None
-                outlet.at = at + 1
+            # As in __next__: nothing is called between the step and the return.
+            for value in outlet.values:
                 return RAW, 1, [value]
             failure = outlet.failure
             if failure is not None:

@@ -93,7 +93,9 @@ class SequenceSource:
         found: list[Segment] = []
         items = self._items
         while items is not None and self._granted and not self.ended:
-            piece = list(items[self._place : self._place + min(self._granted, _PIECE)])
+            piece = items[self._place : self._place + min(self._granted, _PIECE)]
+            if self._feed is None or type(items) is not range:  # a part of a range crosses to another process as what it is
+                piece = list(piece)
             if not piece:
                 self.ended = True
             elif self._feed is not None and type(items) is not range and not _all_atoms(piece):
@@ -125,7 +127,7 @@ class SequenceSource:
         return unused
 
 
-def _all_atoms(items: list[Any]) -> bool:
+def _all_atoms(items: Sequence[Any]) -> bool:
     kinds = set(map(type, items))
     return kinds <= _ALIKE or (kinds <= ATOMS and all(map(is_atom, items)))
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ._public import public
 
+
+@public
 class TaskStatistics(NamedTuple):
     """The figures of one task.
 
@@ -27,6 +30,7 @@ class TaskStatistics(NamedTuple):
     inside: int
 
 
+@public
 class Statistics(NamedTuple):
     """The figures of a map; a snapshot that does not change.
 

@@ -13,6 +13,7 @@ from typing import Any
 from ._errors import SourceError, StateError
 from ._options import positive
 from ._outcome import FAILED, RAW, SKIPPED, Segment, exception_of, source_error
+from ._public import public
 from ._turn import Turn
 
 
@@ -164,6 +165,7 @@ def _joined(members: list[Segment]) -> Segment:
     return RAW, 1, [tuple(segment[2][0] for segment in members)]
 
 
+@public
 def join(*tasks: Iterable[Any]) -> Join:
     """Pairs tasks by place: an iterator of tuples, to be read or to be the input of a task.
 
@@ -309,6 +311,7 @@ class Branch(Stream):
         return f"<tee branch at item {self.place}>"
 
 
+@public
 def tee(source: Iterable[Any], n: int = 2, limit: int = 1024) -> tuple[Iterator[Any], ...]:
     """Splits a task, or any iterable, into ``n`` iterators that each give all of its items, failures at their places.
 

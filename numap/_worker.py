@@ -7,7 +7,7 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from io import TextIOWrapper
 from time import monotonic_ns
@@ -19,8 +19,9 @@ from ._channel import Channel, outgoing
 from ._code import CodePickler, Scope
 from ._mirror import Image
 from ._outcome import FAILED, LONG, PACKED, RAW, SHARED, Failure, Segment, trace_of, unpickle_failure
-from ._page import CLOCK, EPOCH, INITIALIZING, STARTED, Page
+from ._page import CLAIMED, CLOCK, EPOCH, INITIALIZING, STARTED, Page
 from ._parcel import Loan, Packer, incoming
+from ._piece import Piece
 from ._serialize import encode_item, is_lent, item_of, pack, segments_of
 
 #: Results stay in the worker for so many seconds at most while it goes on with other items.
@@ -46,6 +47,9 @@ class Worker:
     def __init__(self, channel: Channel, page: Page, memory: int | None) -> None:
         self._channel = channel
         self._words = page.words
+        #: What of the present job is claimed.
+        self._piece = Piece(page.words)
+        self._epoch = 0
         self._memory = memory
         self._arena: Arena | None = None
         self._encode = CodePickler(Scope()).encode
@@ -121,7 +125,7 @@ class Worker:
     def _job(self, seq: int, epoch: int, program: int, segments: list[Segment]) -> None:
         if self._words[EPOCH] != epoch:
             return
-        self._job_seq = seq
+        self._job_seq, self._epoch = seq, epoch
         self._since = clock()
         call = self._calls[program]
         lent = False
@@ -142,29 +146,36 @@ class Worker:
                 break
         self._flush(True)
 
-    def _atoms(self, seq: int, epoch: int, call: Callable[[Any], Any], values: list[Any]) -> int:
+    def _atoms(self, seq: int, epoch: int, call: Callable[[Any], Any], values: Sequence[Any]) -> int:
         """Runs items until one must not begin any more; returns how many ran."""
-        words, out, first, clocked = self._words, self._out, seq, self._clocked
-        small, now, until = _SMALL, clock, self._since + LINGER
-        for value in values:
-            seq += 1
-            if clocked:
-                words[CLOCK] = monotonic_ns()
-            words[STARTED] = seq
-            if words[EPOCH] != epoch:
-                words[STARTED] = seq - 1
-                return seq - 1 - first
-            try:
-                result = call(value)
-            except BaseException as error:
-                out.append(self._failed(error))
-            else:
-                out.append(result if type(result) in small else self._entry(result))
-            if clocked:
-                words[CLOCK] = 0
-            if now() > until:
+        words, out, small, clocked = self._words, self._out, _SMALL, self._clocked
+        piece = self._piece = Piece(words)
+        first, end = seq, seq + len(values)
+        began, until = clock(), self._since + LINGER
+        while seq < end:
+            claimed = piece.claim(values, seq - first, seq, epoch)
+            if claimed is None:
+                break
+            for value in claimed:
+                seq += 1
+                if clocked:
+                    words[CLOCK] = monotonic_ns()
+                words[STARTED] = seq
+                try:
+                    result = call(value)
+                except BaseException as error:
+                    out.append(self._failed(error))
+                else:
+                    out.append(result if type(result) in small else self._entry(result))
+                if clocked:
+                    words[CLOCK] = 0
+            now = clock()
+            piece.end(now - began)
+            if now > until:
                 self._flush(False)
-                until = now() + LINGER
+                now = clock()
+                until = now + LINGER
+            began = now
         return seq - first
 
     def _lent(self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment) -> int:
@@ -185,12 +196,13 @@ class Worker:
         self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment, loan: Loan | None = None
     ) -> int:
         words = self._words
+        words[CLAIMED] = seq + 1
+        if words[EPOCH] != epoch:
+            words[CLAIMED] = seq
+            return 0
         if self._clocked:
             words[CLOCK] = monotonic_ns()
         words[STARTED] = seq + 1
-        if words[EPOCH] != epoch:
-            words[STARTED] = seq
-            return 0
         try:
             value = item_of(segment, loan)
         except BaseException as error:
@@ -264,8 +276,11 @@ class Worker:
             os._exit(1)
 
     def _nudged(self, signum: int, frame: object) -> None:
-        """The caller waits for what is done. Runs between two steps of user code, so it must leave no trace there."""
-        if self._sending or not _has_room(_NUDGE_DEPTH):
+        """The caller waits for what is done or wants items back. Runs between two steps of user code: no trace is left there."""
+        if not _has_room(_NUDGE_DEPTH):
+            return
+        self._piece.cut(self._epoch)
+        if self._sending:
             return
         try:
             self._flush(False)

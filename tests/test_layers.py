@@ -13,10 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
+        _public
         _errors _capabilities _turn _outcome _platform _options _lifecycle _statistics
         _serialize
         _schedule _delivery _pacing _retries
-        _region _arena _parcel _code _mirror _channel _page
+        _region _arena _parcel _code _mirror _channel _page _piece
         _worker
         _starter
         _crew

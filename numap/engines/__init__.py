@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .._capabilities import Capabilities
@@ -69,31 +68,34 @@ class Slot:
         self.room = UNLIMITED
 
 
-@dataclass(frozen=True)
 class Output:
     """Outcomes of the next items of a job; the engine has advanced ``job.done`` by ``count``.
 
     ``first`` is the place of the first of them, ``seconds`` the time that they ran in all.
     """
 
-    job: Job
-    first: int
-    count: int
-    segments: list[Segment]
-    seconds: float
+    __slots__ = ("count", "first", "job", "seconds", "segments")
+
+    def __init__(self, job: Job, first: int, count: int, segments: list[Segment], seconds: float) -> None:
+        self.job = job
+        self.first = first
+        self.count = count
+        self.segments = segments
+        self.seconds = seconds
 
 
-@dataclass(frozen=True)
 class Returned:
     """Items that have not begun and must be given out again."""
 
-    program: int
-    first: int
-    count: int
-    segments: list[Segment]
+    __slots__ = ("count", "first", "program", "segments")
+
+    def __init__(self, program: int, first: int, count: int, segments: list[Segment]) -> None:
+        self.program = program
+        self.first = first
+        self.count = count
+        self.segments = segments
 
 
-@dataclass(frozen=True)
 class Died:
     """A worker is gone and has been replaced.
 
@@ -102,24 +104,28 @@ class Died:
     when it crashed, if it could tell.
     """
 
-    program: int | None
-    index: int | None
-    segments: list[Segment]
-    pid: int | None
-    exitcode: int | None
-    timed_out: bool = False
-    stack: str = ""
+    __slots__ = ("exitcode", "index", "pid", "program", "segments", "stack", "timed_out")
+
+    def __init__(
+        self, program: int | None, index: int | None, segments: list[Segment], pid: int | None, exitcode: int | None,
+        timed_out: bool = False, stack: str = "",
+    ) -> None:
+        self.program = program
+        self.index = index
+        self.segments = segments
+        self.pid = pid
+        self.exitcode = exitcode
+        self.timed_out = timed_out
+        self.stack = stack
 
 
-@dataclass(frozen=True)
-class StartFailed:
+class StartFailed(NamedTuple):
     """Workers can't be started; the engine has given up. ``error`` says why."""
 
     error: Exception
 
 
-@dataclass(frozen=True)
-class Complaint:
+class Complaint(NamedTuple):
     """Something that users should know; said once in the life of an engine."""
 
     text: str

@@ -10,7 +10,7 @@ from .._channel import outgoing
 from .._crew import WorkerHandle
 from .._mirror import Definition
 from .._outcome import RAW
-from .._page import CLOCK, EPOCH, STARTED
+from .._page import CLAIMED, CLOCK, EPOCH, STARTED
 from .._serialize import pack
 from .._worker import NUDGE
 from . import UNLIMITED, Job, Returned, Slot
@@ -95,8 +95,15 @@ class ProcessSlot(Slot):
             return
         self.epoch += 1
         self.handle.page.words[EPOCH] = self.epoch
+        self._nudge(self.handle)
         self.open = False
         self.recalled_at = monotonic() + SETTLE
+
+    def _nudge(self, handle: WorkerHandle) -> None:
+        """Has the worker look up from its item: it tells what is done and lets go of what was recalled."""
+        if NUDGE is not None and handle.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(handle.pid, NUDGE)
 
     # ------------------------------------------------------------------ looks at the page
 
@@ -112,7 +119,7 @@ class ProcessSlot(Slot):
             return returned, False
         if self.recalled_at is not None and now >= self.recalled_at:
             self.recalled_at = None
-            returned = self.books.take_back(self.handle.page.words[STARTED])
+            returned = self.books.take_back(self.handle.page.words[CLAIMED])
             self.unsend(returned)
             self.open = self.ready and self.room > 0
         if self.check_at is not None and now >= self.check_at:
@@ -132,11 +139,10 @@ class ProcessSlot(Slot):
         self.check_at = None
         self.stuck = True
         job = self.jobs[0]
-        if started > job.seq + job.done + 1 and NUDGE is not None and handle.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(handle.pid, NUDGE)
         if started < self.books.sent:
             self.recall()
+        elif started > job.seq + job.done + 1:
+            self._nudge(handle)
 
     def _over_limit(self, handle: WorkerHandle, now: float) -> bool:
         """Whether the running item is over its time limit, for the first time; else when to look again."""
