@@ -14,6 +14,8 @@ class Capabilities(NamedTuple):
         start_methods: ways to bring a worker to life that can be asked for.
         extra_workers: by default, so many more workers than CPUs, as they mostly wait; at most ``most_workers``.
         most_workers: the most workers by default.
+        alone: seconds; an item that takes longer than this has nothing put behind it before it is done. What waits in
+            another process comes back by way of a signal, what waits for a thread at once.
     """
 
     pickles: bool
@@ -21,10 +23,11 @@ class Capabilities(NamedTuple):
     start_methods: tuple[str, ...] = ()
     extra_workers: int = 0
     most_workers: int | None = None
+    alone: float = 0.004
 
 
 CAPABILITIES = {
     "process": Capabilities(pickles=True, kills=True, start_methods=("forkserver", "spawn", "fork")),
-    "thread": Capabilities(pickles=False, kills=False, extra_workers=4, most_workers=32),
+    "thread": Capabilities(pickles=False, kills=False, extra_workers=4, most_workers=32, alone=0.020),
     "serial": Capabilities(pickles=False, kills=False, most_workers=1),
 }

@@ -63,7 +63,7 @@ class Manager:
     ) -> None:
         self._engine = engine
         self._labels = labels
-        self._pacing = Pacing(len(labels), options.workers)
+        self._pacing = Pacing(len(labels), options.workers, engine.capabilities.alone)
         self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         for root in self._schedule.roots:
             self._schedule.set_bound(root, self._pacing.initial_bound())

@@ -12,8 +12,6 @@ TARGET = 0.010
 BATCH_CAP = 2048
 #: Bytes in a batch at most.
 BATCH_BYTES = 1 << 20
-#: Items longer than this (seconds) never wait in a worker behind another one.
-ALONE = 0.004
 #: Automatic bounds: items in flight at most, and bytes.
 BOUND_CAP = 1 << 14
 BOUND_BYTES = 64 << 20
@@ -25,10 +23,12 @@ class Pacing:
     Args:
         tasks: number of tasks.
         workers: number of workers.
+        alone: seconds; items that take longer never wait in a worker behind another one.
     """
 
-    def __init__(self, tasks: int, workers: int) -> None:
+    def __init__(self, tasks: int, workers: int, alone: float) -> None:
         self._workers = workers
+        self._alone = alone
         self._cost: list[float | None] = [None] * tasks
         self._bytes: list[float] = [0.0] * tasks
         self._batch = [1] * tasks
@@ -62,7 +62,7 @@ class Pacing:
     def ahead(self, task: int) -> bool:
         """Whether a worker that is busy with this task may be given a second batch."""
         cost = self._cost[task]
-        return cost is not None and cost < ALONE
+        return cost is not None and cost < self._alone
 
     def initial_bound(self) -> int:
         """The automatic bound before anything is known."""
