@@ -124,6 +124,18 @@ class Flow:
                     self._wait(reader, first, segment)
             first += segment[1]
 
+    def route_stages(self, chain: Sequence[int], first: int, segments: list[Segment], stages: Sequence[int]) -> None:
+        """Outcomes of tasks of a chain, for each segment the place in the chain of the last task that it went through."""
+        for segment, stage in zip(segments, stages, strict=True):
+            self.pass_through(chain[:stage], segment[1])
+            self.route(chain[stage], first, [segment])
+            first += segment[1]
+
+    def pass_through(self, tasks: Sequence[int], count: int) -> None:
+        """``count`` items were done by tasks that handed them on themselves."""
+        for task in tasks:
+            self.done[task] += count
+
     def _pair(self, join: int, member: int, first: int, segment: Segment) -> None:
         pairing = self._pairings[join]
         for index, single in enumerate(singles(segment, self._pickled), first):

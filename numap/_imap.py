@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ._errors import StateError
 from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
 from ._options import Options, TaskSpec, flag, sequence, task_spec, timeout_seconds
+from ._platform import fill_standard_streams
 from ._public import public
 from ._reader import AsyncReader, Reader
 from ._statistics import Statistics, TaskStatistics
@@ -317,7 +318,7 @@ class IMap(Reader[T]):
             raise StateError("start: the map has no task; call add_task() first")
         if _inside_worker(loading=True):
             raise StateError("start: not allowed while a worker imports or unpickles code; start the map in a function")
-        self._prepare()
+        _prepare(self._options)
         from ._build import build
 
         in_order = [self._options.ordered or task in self._in_order for task in range(len(self._specs))]
@@ -338,15 +339,6 @@ class IMap(Reader[T]):
             self._forget_tasks()
             raise
         self._outlet = manager.outlets.get(0)
-
-    def _prepare(self) -> None:
-        """Has the starter of worker processes come up while we import the rest."""
-        if self._options.worker_type == "process" and self._options.start_method != "fork":
-            from ._crew import prepare
-
-            # What can't be started now is reported when workers are asked for.
-            with suppress(OSError):
-                prepare()
 
     def _current(self) -> str:
         """The state, with what the manager knows."""
@@ -508,6 +500,19 @@ class IMap(Reader[T]):
 
     def __reduce__(self) -> Any:
         raise TypeError("an IMap can't be pickled: it belongs to the process that made it")
+
+
+def _prepare(options: Options) -> None:
+    """Has the starter of worker processes come up while the caller imports the rest."""
+    if options.worker_type != "process":
+        return
+    fill_standard_streams()
+    if options.start_method != "fork":
+        from ._crew import prepare
+
+        # What can't be started now is reported when workers are asked for.
+        with suppress(OSError):
+            prepare()
 
 
 def _when_dropped(imap: IMap[Any], call: Callable[[], None]) -> weakref.finalize[[], IMap[Any]]:

@@ -9,15 +9,16 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from ._errors import TaskTimeout, WorkerDied, WorkerStartError
 from ._flow import Flow
+from ._fusion import Fusion
 from ._intake import Intake
 from ._options import Options
-from ._outcome import FAILED, Failure
+from ._outcome import FAILED, PACKED, RAW, Failure
 from ._outlet import Outlet
 from ._pacing import Pacing
 from ._platform import exit_text
@@ -67,6 +68,7 @@ class Manager:
         self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         for root in self._schedule.roots:
             self._schedule.set_bound(root, self._pacing.initial_bound())
+        self._fusion = Fusion(inputs, self._pacing, _apart(options, engine, len(labels), tracks))
         self._retries = Retries(options.retries)
         self._task_timeout = options.task_timeout
         self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
@@ -262,19 +264,23 @@ class Manager:
             most = min(most, self._pacing.batch(task, bound), slot.room) if self._inline is None else 1
             first, count, segments = self._flow.take(task, most)
             schedule.submit(task, count)
-            job = Job(task, first, count, segments)
+            behind = self._fusion.behind(task) if all(segment[0] in (RAW, PACKED) for segment in segments) else ()
+            job = Job(task, first, count, segments, behind)
             self._engine.submit(slot, job)
             self._pacing.observe_bytes(task, count, sum(map(size_of, job.segments)))
 
     def _on(self, event: Event) -> None:
         if isinstance(event, Output):
             task = event.job.program
-            self._pacing.observe(task, event.count, event.seconds, sum(map(size_of, event.segments)))
+            self._pacing.observe(task, event.count, event.seconds, sum(map(size_of, event.segments)), event.job.behind)
             if self._retries.retries:
                 self._route_or_retry(event)
             else:
                 self._schedule.leave(task, event.count)
-                self._flow.route(task, event.first, event.segments)
+                if event.stages:
+                    self._flow.route_stages((task, *event.job.behind), event.first, event.segments, event.stages)
+                else:
+                    self._flow.route(task, event.first, event.segments)
         elif isinstance(event, Returned):
             self._flow.again(event.program, event.first, event.count, event.segments)
         elif isinstance(event, Died):
@@ -295,7 +301,11 @@ class Manager:
             self._flow.again(task, index, 1, event.segments)
         else:
             self._schedule.leave(task, 1)
-            self._flow.fail(task, index, _death(event, index, f"task {task} ({self._labels[task]})", self._task_timeout))
+            chain = (task, *self._fusion.all_behind(task))
+            blamed = chain[event.stage]
+            self._flow.pass_through(chain[: event.stage], 1)
+            what = f"task {blamed} ({self._labels[blamed]})"
+            self._flow.fail(blamed, index, _death(event, blamed, index, what, self._task_timeout))
 
     def _route_or_retry(self, event: Output) -> None:
         task, place = event.job.program, event.first
@@ -330,6 +340,14 @@ class Manager:
         return values.__getitem__
 
 
+def _apart(options: Options, engine: Engine, tasks: int, tracks: Mapping[int, Track]) -> Collection[int]:
+    """Tasks that nothing is fused to: their items are counted, timed, run again or looked at one task at a time."""
+    bound = (options.stride, options.task_timeout, options.max_items_per_worker, options.retries or None)
+    if engine.capabilities.fuses and bound == (None,) * len(bound):
+        return tracks
+    return range(tasks)
+
+
 def _opening(slots: Sequence[Slot]) -> Slot | None:
     """An idle slot, else one that can hold a second job."""
     second = None
@@ -342,16 +360,16 @@ def _opening(slots: Sequence[Slot]) -> Slot | None:
     return second
 
 
-def _death(event: Died, index: int, task: str, limit: float | None) -> Failure:
+def _death(event: Died, task: int, index: int, what: str, limit: float | None) -> Failure:
     """What became of the item that a dead worker was running."""
     goes_on = "a new worker has taken its place and the other items go on"
     if event.timed_out:
-        text = f"item {index} of {task} ran longer than task_timeout={limit} s in worker process {event.pid}; {goes_on}"
+        text = f"item {index} of {what} ran longer than task_timeout={limit} s in worker process {event.pid}; {goes_on}"
         return Failure(TaskTimeout(text), None, event.pid)
-    text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran item {index} of {task}; {goes_on}"
+    text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran item {index} of {what}; {goes_on}"
     if event.stack:
         text += f"\n{event.stack}"
-    return Failure(WorkerDied(text, event.program, index, event.pid, event.exitcode), None, event.pid)
+    return Failure(WorkerDied(text, task, index, event.pid, event.exitcode), None, event.pid)
 
 
 def _run(manager: Manager) -> None:

@@ -6,12 +6,16 @@ TARGET seconds of work, once it is known what an item costs; until then one at a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 #: Seconds of work in a batch: large against the price of a message, small against what a person notices.
 TARGET = 0.010
 #: Items in a batch at most: at this size the price of a message has vanished for the smallest items.
 BATCH_CAP = 2048
 #: Bytes in a batch at most.
 BATCH_BYTES = 1 << 20
+#: Seconds that an item may take in tasks that run as one: less than anybody would want to see apart.
+LIGHT = 0.001
 #: Automatic bounds: items in flight at most, and bytes.
 BOUND_CAP = 1 << 14
 BOUND_BYTES = 64 << 20
@@ -33,14 +37,19 @@ class Pacing:
         self._bytes: list[float] = [0.0] * tasks
         self._batch = [1] * tasks
 
-    def observe(self, task: int, count: int, seconds: float, nbytes: int) -> None:
-        """``count`` items of ``task`` ran for ``seconds`` in all; their results have ``nbytes`` bytes."""
+    def observe(self, task: int, count: int, seconds: float, nbytes: int, behind: Sequence[int] = ()) -> None:
+        """``count`` items of ``task`` ran for ``seconds`` in all; their results have ``nbytes`` bytes.
+
+        ``behind``: tasks that they went through in the same seconds.
+        """
         cost = seconds / count
         known = self._cost[task]
         self._cost[task] = cost if known is None or cost > known else known + 0.5 * (cost - known)
         size = nbytes / count
         self._bytes[task] = max(size, self._bytes[task] * 0.9)
         self._batch[task] = self._size(task)
+        for other in behind:
+            self._batch[other] = self._batch[task]
 
     def observe_bytes(self, task: int, count: int, nbytes: int) -> None:
         """``count`` items of ``task`` with ``nbytes`` bytes in all were sent to it."""
@@ -63,6 +72,16 @@ class Pacing:
         """Whether a worker that is busy with this task may be given a second batch."""
         cost = self._cost[task]
         return cost is not None and cost < self._alone
+
+    def light(self, tasks: Sequence[int]) -> bool:
+        """Whether an item is known to take next to nothing in all these tasks together."""
+        total = 0.0
+        for task in tasks:
+            cost = self._cost[task]
+            if cost is None:
+                return False
+            total += cost
+        return total < LIGHT
 
     def initial_bound(self) -> int:
         """The automatic bound before anything is known."""

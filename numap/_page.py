@@ -29,6 +29,8 @@ CLOCK = 2
 INITIALIZING = 3
 #: Items that the worker has begun or will begin whatever the caller's count of recalls, by the worker; see `Piece`.
 CLAIMED = 4
+#: Which of several tasks that run as one the item is in; only written where they do.
+STAGE = 5
 
 
 class Page:

@@ -69,6 +69,19 @@ def die_with_pipe(fd: int) -> None:
     threading.Thread(target=watch, daemon=True, name="numap-life").start()
 
 
+def fill_standard_streams() -> None:
+    """Where the caller has closed a standard stream, puts the null device in its place.
+
+    Else the next descriptor that somebody opens takes its number, and workers would write there what they print.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # The lowest free number is this one: those below are taken.
+            os.open(os.devnull, os.O_RDWR)
+
+
 def memory_file(size: int) -> int:
     """A descriptor of ``size`` bytes of shared memory that has no name and so can't be left behind."""
     if hasattr(os, "memfd_create"):

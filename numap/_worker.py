@@ -19,10 +19,11 @@ from ._channel import Channel, outgoing
 from ._code import CodePickler, Scope
 from ._mirror import Image
 from ._outcome import FAILED, LONG, PACKED, RAW, SHARED, Failure, Segment, trace_of, unpickle_failure
-from ._page import CLAIMED, CLOCK, EPOCH, INITIALIZING, STARTED, Page
+from ._page import CLAIMED, CLOCK, EPOCH, INITIALIZING, STAGE, STARTED, Page
 from ._parcel import Loan, Packer, incoming
 from ._piece import Piece
 from ._serialize import encode_item, is_lent, item_of, pack, segments_of
+from ._stages import Halted, fused
 
 #: Results stay in the worker for so many seconds at most while it goes on with other items.
 LINGER = 0.010
@@ -54,7 +55,10 @@ class Worker:
         self._arena: Arena | None = None
         self._encode = CodePickler(Scope()).encode
         self._calls: list[Callable[[Any], Any]] = []
+        self._fusions: dict[tuple[int, ...], Callable[[Any], Any]] = {}
+        #: Outcomes on their way: atoms, and segments of one item, with the stage where they did not go through all.
         self._out: list[Any] = []
+        self._last_stage = 0
         self._sending = False
         self._since = 0.0
         self._clocked = False
@@ -122,12 +126,13 @@ class Worker:
 
     # ------------------------------------------------------------------ jobs
 
-    def _job(self, seq: int, epoch: int, program: int, segments: list[Segment]) -> None:
+    def _job(self, seq: int, epoch: int, programs: tuple[int, ...], segments: list[Segment]) -> None:
         if self._words[EPOCH] != epoch:
             return
         self._job_seq, self._epoch = seq, epoch
         self._since = clock()
-        call = self._calls[program]
+        call = self._calls[programs[0]] if len(programs) == 1 else self._fused(programs)
+        self._last_stage = len(programs) - 1
         lent = False
         for segment in segments:
             kind, count, data = segment
@@ -145,6 +150,12 @@ class Worker:
             if done < count:
                 break
         self._flush(True)
+
+    def _fused(self, programs: tuple[int, ...]) -> Callable[[Any], Any]:
+        known = self._fusions.get(programs)
+        if known is None:
+            known = self._fusions[programs] = fused([self._calls[program] for program in programs], self._words)
+        return known
 
     def _atoms(self, seq: int, epoch: int, call: Callable[[Any], Any], values: Sequence[Any]) -> int:
         """Runs items until one must not begin any more; returns how many ran."""
@@ -225,13 +236,19 @@ class Worker:
         kind = type(result)
         if (kind is str or kind is bytes) and len(result) < LONG:
             return result
+        if kind is Halted:
+            return (*self._entry(result.value), result.stage)
         segment = encode_item(result, self._pack if loan is None else partial(self._pack, loan=loan), "result")
         if segment[0] == FAILED:
             failure = segment[2]
             return FAILED, 1, self._portable(failure, failure.error)
         return segment
 
-    def _failed(self, error: BaseException) -> Segment:
+    def _failed(self, error: BaseException) -> tuple[Any, ...]:
+        if self._last_stage:
+            # At once: what follows runs code of the exception's class.
+            stage = self._words[STAGE]
+            return FAILED, 1, self._portable(Failure(error, trace_of(error)), error), stage
         return FAILED, 1, self._portable(Failure(error, trace_of(error)), error)
 
     def _portable(self, failure: Failure, error: BaseException) -> Failure:
@@ -262,12 +279,14 @@ class Worker:
         try:
             _flush_streams()
             now = clock()
-            segments = [pack(s[2]) if s[0] == RAW else outgoing(s) for s in segments_of(out)]
+            found: list[Any] = segments_of(out)
+            stages = [s[3] if len(s) > 3 else self._last_stage for s in found] if self._last_stage else []
+            segments = [pack(s[2]) if s[0] == RAW else outgoing(s[:3]) for s in found]
             elapsed = now - self._since
             for entry in out:
                 if type(entry) is tuple and entry[0] == SHARED:
                     entry[2].hand_over()
-            self._channel.send(("out", self._job_seq, segments, last, elapsed))
+            self._channel.send(("out", self._job_seq, segments, last, elapsed, stages))
             out.clear()
             self._since = clock()
         finally:

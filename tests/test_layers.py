@@ -16,8 +16,8 @@ LAYERS = {
         _public
         _errors _capabilities _turn _outcome _platform _options _lifecycle _statistics
         _serialize
-        _schedule _delivery _pacing _retries
-        _region _arena _parcel _code _mirror _channel _page _piece
+        _schedule _delivery _pacing _fusion _retries
+        _region _arena _parcel _code _mirror _channel _page _piece _stages
         _worker
         _starter
         _crew

@@ -33,12 +33,16 @@ class Job:
         segments: the items, kept until all have their outcome.
         done: items whose outcome is known; always the first ones.
         seq: number of the first item in the life of its slot.
+        behind: programs that the worker gives the results to, each those of the one before it, if they are atoms.
     """
 
-    __slots__ = ("count", "done", "first", "program", "segments", "seq")
+    __slots__ = ("behind", "count", "done", "first", "program", "segments", "seq")
 
-    def __init__(self, program: int, first: int, count: int, segments: list[Segment]) -> None:
+    def __init__(
+        self, program: int, first: int, count: int, segments: list[Segment], behind: tuple[int, ...] = ()
+    ) -> None:
         self.program = program
+        self.behind = behind
         self.first = first
         self.count = count
         self.segments = segments
@@ -71,13 +75,17 @@ class Slot:
 class Output:
     """Outcomes of the next items of a job; the engine has advanced ``job.done`` by ``count``.
 
-    ``first`` is the place of the first of them, ``seconds`` the time that they ran in all.
+    ``first`` is the place of the first of them, ``seconds`` the time that they ran in all. ``stages``: for each segment,
+    how many programs behind the job's own the items have gone through; empty: none.
     """
 
-    __slots__ = ("count", "first", "job", "seconds", "segments")
+    __slots__ = ("count", "first", "job", "seconds", "segments", "stages")
 
-    def __init__(self, job: Job, first: int, count: int, segments: list[Segment], seconds: float) -> None:
+    def __init__(
+        self, job: Job, first: int, count: int, segments: list[Segment], seconds: float, stages: Sequence[int] = ()
+    ) -> None:
         self.job = job
+        self.stages = stages
         self.first = first
         self.count = count
         self.segments = segments
@@ -101,15 +109,17 @@ class Died:
 
     ``program`` and ``index`` tell the item that it was running, or None, and ``segments`` holds that item; what had not
     begun comes as Returned. ``timed_out``: the engine killed it as that item ran too long. ``stack``: where it was
-    when it crashed, if it could tell.
+    when it crashed, if it could tell. ``stage``: the program, of those behind that of the job, which the item was in, and 0
+    for the job's own.
     """
 
-    __slots__ = ("exitcode", "index", "pid", "program", "segments", "stack", "timed_out")
+    __slots__ = ("exitcode", "index", "pid", "program", "segments", "stack", "stage", "timed_out")
 
     def __init__(
         self, program: int | None, index: int | None, segments: list[Segment], pid: int | None, exitcode: int | None,
-        timed_out: bool = False, stack: str = "",
+        timed_out: bool = False, stack: str = "", stage: int = 0,
     ) -> None:
+        self.stage = stage
         self.program = program
         self.index = index
         self.segments = segments

@@ -68,7 +68,7 @@ class ProcessSlot(Slot):
             channel.send(("mirror", news))
         job.segments = [pack(s[2]) if s[0] == RAW else s for s in job.segments]
         self.books.enter(job)
-        channel.send(("job", job.seq, self.epoch, job.program, [outgoing(s) for s in job.segments]))
+        channel.send(("job", job.seq, self.epoch, (job.program, *job.behind), [outgoing(s) for s in job.segments]))
         if self.check_at is None and (job.count > 1 or len(self.jobs) > 1):
             self.seen = -1
             self.check_at = monotonic() + PATIENCE

@@ -21,7 +21,7 @@ from .._errors import SerializationError, WorkerStartError
 from .._mirror import Mirror, OwnImage, main_identity
 from .._options import Options
 from .._outcome import Segment, render
-from .._page import INITIALIZING, STARTED
+from .._page import INITIALIZING, STAGE, STARTED
 from .._parcel import Code, Constants, Packer, size_of_code
 from .._platform import exit_text, umask
 from .._serialize import encode_item, serialization_error
@@ -245,7 +245,7 @@ class ProcessEngine:
                 self._selector.unregister(handle.channel)
             slot.open = False
 
-    def _output(self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float) -> None:
+    def _output(self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float, stages: list[int]) -> None:
         count = sum(segment[1] for segment in segments)
         # Before the job lets go of its items: a result may lie in the memory of one.
         segments = self._memory.incoming(segments)
@@ -255,7 +255,7 @@ class ProcessEngine:
         slot.told(last)
         self._events += self._memory.complaint(segments, slot.handle)
         if count:
-            self._events.append(Output(job, first, count, segments, seconds))
+            self._events.append(Output(job, first, count, segments, seconds, stages))
         self._events += returned
         slot.unsend(returned)
         if slot.recalled_at is None:
@@ -331,15 +331,15 @@ class ProcessEngine:
             return
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(handle.channel)
-        started, stack = handle.page.words[STARTED], handle.page.crash()
-        initializing = bool(handle.page.words[INITIALIZING])
+        words, stack = handle.page.words, handle.page.crash()
+        started, stage, initializing = words[STARTED], words[STAGE], bool(words[INITIALIZING])
         slot.handle = None
         handle.close()
         self._memory.release(handle, self.slots.index(slot))
         if slot.ready:
             job, running, returned = slot.books.close(started)
             self._events += returned
-            died = Died(None, None, [], handle.pid, exitcode, False, stack)
+            died = Died(None, None, [], handle.pid, exitcode, False, stack, stage)
             self._events.append(died if job is None else _verdict(slot, died, job, running, started))
         else:
             self._stillborn += 1
@@ -361,7 +361,8 @@ def _verdict(slot: ProcessSlot, died: Died, job: Job, running: int, started: int
     if 0 <= slot.expired != started:
         # The worker was over the limit with an item, but ended it before the signal came; this one has done nothing.
         return Returned(job.program, index, 1, segments)
-    return Died(job.program, index, segments, died.pid, died.exitcode, slot.expired == started, died.stack)
+    stage = died.stage if job.behind else 0
+    return Died(job.program, index, segments, died.pid, died.exitcode, slot.expired == started, died.stack, stage)
 
 
 def _crew(method: str) -> Crew | ForkCrew:

@@ -1,0 +1,48 @@
+"""Programs that a worker runs as one: each item goes through all of them before the next begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ._page import STAGE
+from ._serialize import is_atom
+
+_QUICK = frozenset((int, float, bool, type(None)))
+
+
+class Halted:
+    """A result that goes no further here: another process could tell it from its copy.
+
+    Args:
+        value: the result.
+        stage: place of the program that gave it.
+    """
+
+    __slots__ = ("stage", "value")
+
+    def __init__(self, value: Any, stage: int) -> None:
+        self.value = value
+        self.stage = stage
+
+
+def fused(calls: Sequence[Callable[[Any], Any]], words: memoryview) -> Callable[[Any], Any]:
+    """One function for several, each of the result of the one before it, as long as that is an atom.
+
+    Only atoms: they are immutable, so nobody can tell whether one was pickled on its way. The function returns Halted for
+    what is not handed on, and tells in the progress page where the item is.
+    """
+    first, behind = calls[0], list(enumerate(calls))[1:]
+    quick = _QUICK
+
+    def call(value: Any) -> Any:
+        words[STAGE] = 0
+        value = first(value)
+        for stage, follow in behind:
+            if type(value) not in quick and not is_atom(value):
+                return Halted(value, stage - 1)
+            words[STAGE] = stage
+            value = follow(value)
+        return value
+
+    return call
