@@ -4,6 +4,7 @@
 #   make test                      all tests
 #   make test ARGS="-m 'not slow'"    the fast lane
 #   make test PYTHON=python3.12    another interpreter, in an environment of its own
+#   make bench ARGS="P1 P5 --peers joblib,mpire"    some workloads, beside some peers
 
 PYTHON ?= python3
 ifeq ($(PYTHON),python3)
@@ -22,7 +23,7 @@ help:
 	@echo "make demo    run examples/pipeline.py over the standard library"
 	@echo "make test    run all tests (ARGS=... goes to pytest)"
 	@echo "make check   ruff, mypy --strict, the layers and the public names"
-	@echo "make bench   measure"
+	@echo "make bench   measure beside other pools and pipelines, which are installed for this"
 	@echo "make docs    build the manual into doc/_build/html"
 	@echo "make clean   remove whatever can be made again"
 
@@ -37,8 +38,8 @@ check: $(VENV)/ready-check
 	$(python) -m mypy --strict numap papy
 	$(python) -m pytest --quiet tests/test_layers.py tests/test_exports.py
 
-bench: $(VENV)/ready
-	$(python) benchmarks/bench_numap.py $(ARGS)
+bench: $(VENV)/ready-bench
+	$(python) benchmarks/run.py --output benchmarks/results $(ARGS)
 
 docs: $(VENV)/ready-doc
 	$(python) -m sphinx -W --keep-going -b html doc doc/_build/html
@@ -65,6 +66,10 @@ $(VENV)/ready-test: $(VENV)/ready
 
 $(VENV)/ready-check: $(VENV)/ready
 	$(pip) --editable '.[test,check]'
+	touch $@
+
+$(VENV)/ready-bench: $(VENV)/ready
+	$(pip) --editable '.[bench]'
 	touch $@
 
 $(VENV)/ready-doc: $(VENV)/ready

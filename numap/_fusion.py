@@ -43,6 +43,6 @@ class Fusion:
         return self._behind[task]
 
     def behind(self, task: int) -> tuple[int, ...]:
-        """The tasks to run behind this one: none before all their costs are known, and none if these are high."""
+        """The tasks to run behind this one: as many as are known to cost next to nothing together."""
         behind = self._behind[task]
-        return behind if behind and self._pacing.light((task, *behind)) else ()
+        return behind[: max(0, self._pacing.light((task, *behind)) - 1)] if behind else ()

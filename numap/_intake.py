@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
 from ._flow import Flow
@@ -19,14 +20,22 @@ class Intake:
         pacing: says how far the bounds may grow.
         flow: takes the items.
         outlets: of the ends; they count what left, and who had to wait.
+        touched: ends where something left or somebody had to wait, as consumers tell.
     """
 
-    def __init__(self, schedule: Schedule, pacing: Pacing, flow: Flow, outlets: Mapping[int, Outlet]) -> None:
+    def __init__(
+        self, schedule: Schedule, pacing: Pacing, flow: Flow, outlets: Mapping[int, Outlet], touched: deque[int]
+    ) -> None:
         self._schedule = schedule
         self._pacing = pacing
         self._flow = flow
         self._outlets = outlets
+        self._touched = touched
+        #: Ends with items that were given up and have not left their workers.
+        self._late: set[int] = set()
         self._sources: dict[int, Source] = {}
+        #: Roots whose input gives when it likes.
+        self._restless: set[int] = set()
         self._released = dict.fromkeys(schedule.ends, 0)
         self._starved = dict.fromkeys(schedule.ends, 0)
 
@@ -41,10 +50,11 @@ class Intake:
         for source in self._sources.values():
             source.stop()
         self._sources = {}
+        self._restless = set()
 
     def has_releases(self) -> bool:
-        """Whether consumers have taken anything since the last `take_releases`."""
-        return any(self._outlets[end].dropped or self._left(end) > self._released[end] for end in self._schedule.ends)
+        """Whether consumers have taken anything, or waited, since the last `take_releases`."""
+        return bool(self._touched)
 
     def _left(self, end: int) -> int:
         """Places that are free again: an item that was given up keeps its own until it has left its worker."""
@@ -52,17 +62,27 @@ class Intake:
 
     def take_releases(self) -> None:
         """What consumers have taken makes room; where one had to wait, there may be more room."""
-        for end in self._schedule.ends:
-            outlet = self._outlets[end]
-            while outlet.dropped:
-                self._flow.give_up(end, outlet.dropped.popleft())
-            released = self._left(end)
-            if released > self._released[end]:
-                self._schedule.release(end, released - self._released[end])
-                self._released[end] = released
-            if outlet.starved != self._starved[end]:
-                self._starved[end] = outlet.starved
-                self._grow(end)
+        touched = set(self._late)
+        # Only as many as there are now: consumers may add while we take.
+        for _ in range(len(self._touched)):
+            touched.add(self._touched.popleft())
+        for end in touched:
+            self._take_release(end, self._outlets[end])
+
+    def _take_release(self, end: int, outlet: Outlet) -> None:
+        while outlet.dropped:
+            self._flow.give_up(end, outlet.dropped.popleft())
+        released = self._left(end)
+        if released > self._released[end]:
+            self._schedule.release(end, released - self._released[end])
+            self._released[end] = released
+        if outlet.starved != self._starved[end]:
+            self._starved[end] = outlet.starved
+            self._grow(end)
+        if self._flow.late(end):
+            self._late.add(end)
+        else:
+            self._late.discard(end)
 
     def _grow(self, end: int) -> None:
         """A consumer waited. If that is for want of items in flight, more may be."""
@@ -78,11 +98,13 @@ class Intake:
         """Lets the inputs give what they may, and takes what they have given; returns whether anything came."""
         came = False
         schedule = self._schedule
-        for root, source in list(self._sources.items()):
+        for root in schedule.take_changed() | self._restless:
+            source = self._sources.get(root)
+            if source is None:
+                continue
             if not schedule.is_open(root):
                 # Its end was cut off: another input of a join was shorter.
-                del self._sources[root]
-                source.stop()
+                self._let_go(root, source)
                 continue
             allowed = schedule.allowance(root)
             # Not each single place: a grant is a message to another thread.
@@ -96,6 +118,8 @@ class Intake:
             if source.ended and not segments and schedule.is_open(root):
                 came = True
                 self._close(root, source)
+            elif not source.quiet:
+                self._restless.add(root)
         return came
 
     def close(self) -> None:
@@ -108,6 +132,10 @@ class Intake:
 
     def _close(self, root: int, source: Source) -> None:
         """An input has ended."""
-        del self._sources[root]
-        source.stop()
+        self._let_go(root, source)
         self._flow.close(root, source.error)
+
+    def _let_go(self, root: int, source: Source) -> None:
+        del self._sources[root]
+        self._restless.discard(root)
+        source.stop()

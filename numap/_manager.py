@@ -64,6 +64,8 @@ class Manager:
     ) -> None:
         self._engine = engine
         self._labels = labels
+        #: Ends where something left or somebody had to wait.
+        self.touched: deque[int] = deque()
         self._pacing = Pacing(len(labels), options.workers, engine.capabilities.alone)
         self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         for root in self._schedule.roots:
@@ -74,7 +76,7 @@ class Manager:
         self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
         skip, pickled = options.on_error == "skip", engine.capabilities.pickles
         self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks)
-        self._intake = Intake(self._schedule, self._pacing, self._flow, self.outlets)
+        self._intake = Intake(self._schedule, self._pacing, self._flow, self.outlets, self.touched)
         self._replaced = 0
         self.bell = Bell(engine.wake)
         #: The engine, if items run in the threads of those who ask.
@@ -110,16 +112,25 @@ class Manager:
             WorkerStartError: no worker can be started.
         """
         live.add(self)
+        handled = sys.exc_info()[1]
         try:
             self._engine.start()
             self._intake.start(sources)
             self._thread.start()
-        except BaseException:
+        except BaseException as error:
             # Interrupted while the thread came up, perhaps: if it did, it ends the run; if not, it finds nothing to do.
             self._stopping = True
             self.wake()
             if self.claim():
                 self.end()
+            # threading.Thread.start makes a RuntimeError of an interrupt that finds it at its lock.
+            interrupt = error.__context__ or error.__cause__
+            while interrupt is not None and not isinstance(interrupt, KeyboardInterrupt):
+                interrupt = interrupt.__context__
+            if interrupt is not None and interrupt is not handled:
+                raise interrupt from None
+            if type(error) is RuntimeError:
+                raise WorkerStartError(f"no thread of the map can be started: {error}") from error
             raise
 
     def claim(self) -> bool:

@@ -31,6 +31,7 @@ class Hooks(Protocol):
 
     paused: bool
     complaint: str | None
+    touched: deque[int]
 
     def on_release(self) -> None:
         """Places were handed over, or somebody found nothing to take."""
@@ -144,6 +145,11 @@ class Outlet:
 
     # ------------------------------------------------------------------ the consumers' side
 
+    def _tell(self) -> None:
+        """Something left, or somebody waits. Whoever is interrupted before this tells it with his next wait."""
+        self._hooks.touched.append(self.task)
+        self._hooks.on_release()
+
     @property
     def handed_over(self) -> int:
         """Places that were handed over so far, the last of them perhaps still in the caller's hands."""
@@ -153,7 +159,7 @@ class Outlet:
         """Has ``callback`` called, perhaps in another thread, as soon as it is worth while to `take`."""
         self._callbacks.append(callback)
         self.starved += 1
-        self._hooks.on_release()
+        self._tell()
         if self._parcels or self._closed is not None:
             self._announce()
 
@@ -246,7 +252,7 @@ class Outlet:
             if self._places:
                 # One statement without a call: an interrupt comes before it or after it.
                 self.released, self._places, self._left, self._count = self.released + self._places, 0, _NOTHING, 0
-                self._hooks.on_release()
+                self._tell()
             parcels = self._parcels
             while parcels and parcels[0][0] < self._opened:
                 parcels.popleft()
@@ -308,7 +314,7 @@ class Outlet:
         if not block or (remaining is not None and remaining <= 0):
             raise next_timeout(f"next: no result of task {self.task} was ready" + ("" if not block else " in time"))
         self.starved += 1
-        self._hooks.on_release()
+        self._tell()
         self._waiting = True
         if self._parcels or self._closed is not None:
             return
@@ -320,7 +326,7 @@ class Outlet:
             if self._skip:
                 self.dropped.append(self.released + self._given_up)
                 self._given_up += 1
-                self._hooks.on_release()
+                self._tell()
             raise next_timeout(f"next: no result of task {self.task} was ready in time") from None
 
 

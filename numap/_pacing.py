@@ -73,15 +73,15 @@ class Pacing:
         cost = self._cost[task]
         return cost is not None and cost < self._alone
 
-    def light(self, tasks: Sequence[int]) -> bool:
-        """Whether an item is known to take next to nothing in all these tasks together."""
+    def light(self, tasks: Sequence[int]) -> int:
+        """How many of these tasks, from the first on, an item is known to take next to nothing for, all together."""
         total = 0.0
-        for task in tasks:
+        for number, task in enumerate(tasks):
             cost = self._cost[task]
-            if cost is None:
-                return False
+            if cost is None or total + cost >= LIGHT:
+                return number
             total += cost
-        return total < LIGHT
+        return len(tasks)
 
     def initial_bound(self) -> int:
         """The automatic bound before anything is known."""
@@ -96,4 +96,4 @@ class Pacing:
             cap = min(cap, max(self.initial_bound(), 8 * self._workers * self._batch[task]))
             if self._bytes[task]:
                 cap = min(cap, max(self._workers + 1, int(BOUND_BYTES / self._bytes[task])))
-        return max(bound, min(2 * bound, cap))
+        return max(bound, min(4 * bound, cap))

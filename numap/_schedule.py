@@ -56,9 +56,14 @@ class Schedule:
         self._open = dict.fromkeys(self.roots, True)
         self._bound = dict.fromkeys(self.roots, initial)
         self._cap: dict[int, int] = {}
+        #: Roots where more may be pulled than before, or nothing any more; see `take_changed`.
+        self._changed = set(self.roots)
         self._share()
         self._turn = 0
         self._left = stride or 0
+        self._place_of = [self.ends.index(end) for end in self.end_of]
+        #: By the place of an end, how many items wait for a worker in all that leads to it.
+        self._ready_for = [0] * len(self.ends)
 
     def _follow(self, task: int) -> int:
         while self.reader[task] >= 0:
@@ -75,6 +80,7 @@ class Schedule:
         each, rest = divmod(self.buffer - self._held_by_ended(), len(sharing))
         for place, root in enumerate(sharing):
             self._bound[root] = each + (place < rest)
+        self._changed.update(sharing)
 
     def _held_by_ended(self) -> int:
         return sum(self.in_flight(root) for root in self.roots if not self._open[root])
@@ -89,6 +95,7 @@ class Schedule:
         """Sets the bound of a root; without effect where the buffer was given."""
         if self.buffer is None:
             self._bound[root] = max(bound, self.stride or 1)
+            self._changed.add(root)
 
     def total_bound(self) -> int:
         """Items that may be in flight now, all roots together."""
@@ -108,6 +115,12 @@ class Schedule:
     def cap(self, root: int, places: int) -> None:
         """A root needs ``places`` places in all and no more."""
         self._cap[root] = places
+        self._changed.add(root)
+
+    def take_changed(self) -> set[int]:
+        """Roots that are worth a look at their `allowance` since this was asked last; all of them the first time."""
+        changed, self._changed = self._changed, set()
+        return changed
 
     def pull(self, root: int, count: int) -> None:
         """``count`` items were pulled, or promised to a reader that will pull them."""
@@ -124,12 +137,14 @@ class Schedule:
     def close(self, root: int) -> None:
         """The input ended: nothing will be pulled any more, and what it holds of the buffer shrinks as it is released."""
         self._open[root] = False
+        self._changed.add(root)
         self._share()
 
     def release(self, end: int, places: int) -> None:
         """``places`` more places of ``end`` were handed over, in whatever order."""
         for root in self.roots_of[end]:
             self.released[root] += places
+            self._changed.add(root)
         if not all(self._open[root] for root in self.roots_of[end]):
             self._share()
 
@@ -138,6 +153,7 @@ class Schedule:
         for root in self.roots_of[end]:
             self._open[root] = False
             self.released[root] = self.pulled[root]
+            self._changed.add(root)
         self._share()
 
     # ------------------------------------------------------------------ turns
@@ -145,12 +161,14 @@ class Schedule:
     def arrive(self, task: int, count: int) -> None:
         """``count`` items of ``task`` are ready to run."""
         self.waiting[task] += count
+        self._ready_for[self._place_of[task]] += count
 
     def submit(self, task: int, count: int) -> None:
         """``count`` items were given to the workers; without a stride that is a turn."""
         self.waiting[task] -= count
         self.inside[task] += count
-        place = self.ends.index(self.end_of[task])
+        place = self._place_of[task]
+        self._ready_for[place] -= count
         if self.stride is None:
             self._turn = (place + 1) % len(self.ends)
             return
@@ -174,6 +192,8 @@ class Schedule:
             begin += 1
         for step in range(count):
             place = (begin + step) % count
+            if not self._ready_for[place]:
+                continue
             task = self._ready(self.ends[place])
             if task is None:
                 continue

@@ -45,6 +45,11 @@ class Source(Protocol):
     #: Why it ended, if not by its own end.
     error: BaseException | None
 
+    @property
+    def quiet(self) -> bool:
+        """Nothing comes but at a grant."""
+        ...
+
     def start(self) -> None:
         """Gets ready; pulls nothing."""
 
@@ -76,6 +81,11 @@ class SequenceSource:
         self._granted = 0
         self.ended = False
         self.error: BaseException | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """See `Source.quiet`."""
+        return self._feeder is None
 
     def start(self) -> None:
         """Nothing to do."""
@@ -137,6 +147,8 @@ class Port:
 
     ``entries`` is filled by the feeder's thread and emptied by the manager; a deque needs no lock for that.
     """
+
+    quiet = False
 
     def __init__(self, feeder: Feeder) -> None:
         self._feeder = feeder

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from numap import IMap, WorkerStartError
 from tests.numap.programs import ENGINES, SIGINT, SOON, STARTS, Program, run
 
 WORKERS = (*STARTS, "thread")
@@ -271,3 +274,40 @@ except KeyboardInterrupt:
 say(list(imap), len(caught))
 """
     assert run(tmp_path, code, "serial").stdout == "[0, 1, 2] 1\n"
+
+
+def _no_manager(how: Callable[[], None]) -> Callable[[threading.Thread], None]:
+    start = threading.Thread.start
+
+    def start_others(thread: threading.Thread) -> None:
+        if thread.name == "numap-manager":
+            how()
+        start(thread)
+
+    return start_others
+
+
+def _interrupted_at_its_lock() -> None:
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        raise RuntimeError("release unlocked lock")  # noqa: B904
+
+
+def _exhausted() -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("kind", ["process", "thread", "serial"])
+def test_an_interrupt_of_the_start_of_a_thread_is_an_interrupt(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `threading` makes of it is its own affair; and no other error turns into one."""
+    monkeypatch.setattr(threading.Thread, "start", _no_manager(_interrupted_at_its_lock))
+    with pytest.raises(KeyboardInterrupt):
+        IMap(abs, [1], worker_type=kind)
+    monkeypatch.undo()
+    monkeypatch.setattr(threading.Thread, "start", _no_manager(_exhausted))
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        with pytest.raises(WorkerStartError, match="can't start new thread"):
+            IMap(abs, [1], worker_type=kind)

@@ -92,7 +92,7 @@ def test_bounds_start_small_and_above_the_workers() -> None:
 
 def test_bounds_grow_for_cheap_items_only() -> None:
     assert Pacing(1, 4, ALONE).grown_bound(8, [0]) == 8, "nothing is known yet"
-    assert settled(1e-6).grown_bound(8, [0]) == 16
+    assert settled(1e-6).grown_bound(8, [0]) == 32
     assert settled(1.0).grown_bound(8 * 4, [0]) == 8 * 4
 
 
@@ -101,7 +101,7 @@ def test_bounds_of_several_tasks_follow_the_most_expensive() -> None:
     for _ in range(10):
         pacing.observe(0, 1, 1e-6, 0)
         pacing.observe(1, 1, 1.0, 0)
-    assert pacing.grown_bound(16, [0]) == 32
+    assert pacing.grown_bound(16, [0]) == 64
     assert pacing.grown_bound(16, [0, 1]) == 16
 
 
@@ -132,5 +132,5 @@ def test_decisions_stay_within_their_limits(random: Random) -> None:
             batch = pacing.batch(other, bound)
             assert 1 <= batch <= min(BATCH_CAP, max(1, bound // (4 * workers)))
         grown = pacing.grown_bound(bound, list(range(tasks)))
-        assert bound <= grown <= max(bound, min(2 * bound, BOUND_CAP))
+        assert bound <= grown <= max(bound, min(4 * bound, BOUND_CAP))
         bound = grown
