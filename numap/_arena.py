@@ -152,7 +152,7 @@ class Arena:
 
     def hand_over(self, ref: Ref) -> None:
         """The caller is going to use a block: to be said before it is told, lest the block be free in between."""
-        self.memory[self.layout.entry(ref.lease.block) + PLACE.size + CALLER] = 1
+        self.memory[self.layout.flag(ref.lease.block, CALLER)] = 1
 
     # ------------------------------------------------------------------ reading
 
@@ -165,9 +165,8 @@ class Arena:
     def _lease(self, block: int) -> Lease:
         lease = self._leases.get(block)
         if lease is None:
-            at = self.layout.entry(block)
-            offset, size = PLACE.unpack_from(self.memory, at)
-            flag = None if self.column is None else at + PLACE.size + self.column
+            offset, size = PLACE.unpack_from(self.memory, self.layout.entry(block))
+            flag = None if self.column is None else self.layout.flag(block, self.column)
             lease = self._leases[block] = Lease(self, block, flag, offset, size)
         return lease
 

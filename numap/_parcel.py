@@ -100,6 +100,19 @@ class Parcel:
                 self._buffers[number] = self._arena.put(data) or bytes(data)
 
 
+def _beside(put: Callable[[memoryview], bool]) -> Callable[[pickle.PickleBuffer], bool]:
+    """What a pickler asks about each buffer: whether it stays in the pickle. Large ones in one piece go to ``put``."""
+
+    def stays(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            raw = buffer.raw()
+        except BufferError:
+            return True  # not in one piece
+        return raw.nbytes < SHARE or not put(raw)
+
+    return stays
+
+
 class Constants:
     """Objects that all workers get once, their large buffers in one memory for all. They live as long as this object."""
 
@@ -111,18 +124,13 @@ class Constants:
         """The object for the workers; `load` is the other side."""
         buffers: list[Wire] = []
 
-        def share(buffer: pickle.PickleBuffer) -> bool:
-            try:
-                raw = buffer.raw()
-            except BufferError:
-                return True
+        def put(raw: memoryview) -> bool:
             place = self._put(raw)
-            if place is None:
-                return True
-            buffers.append(place)
-            return False
+            if place is not None:
+                buffers.append(place)
+            return place is not None
 
-        blob = encode(obj, share)
+        blob = encode(obj, _beside(put))
         return self._put(blob) or blob, buffers
 
     def _put(self, data: Any) -> Wire | None:
@@ -197,22 +205,15 @@ class Packer:
             return self._plain(arena, form, obj)
         buffers: list[Ref] = []
 
-        def share(buffer: pickle.PickleBuffer) -> bool:
-            try:
-                raw = buffer.raw()
-            except BufferError:
-                return True  # not in one piece
-            if raw.nbytes < SHARE:
-                return True
+        def put(raw: memoryview) -> bool:
             found = None if loan is None else arena.find(raw)
             if found is None or loan is None or not loan.covers(found) or _overlaps(found, buffers):
                 found = arena.put(raw)
-            if found is None:
-                return True
-            buffers.append(found)
-            return False
+            if found is not None:
+                buffers.append(found)
+            return found is not None
 
-        control = self._encode(obj, share)
+        control = self._encode(obj, _beside(put))
         if len(control) >= SHARE:
             found = arena.put(control)
             if found is not None:

@@ -45,6 +45,10 @@ class Layout(NamedTuple):
         """Where the entry of a block is."""
         return block * self.width
 
+    def flag(self, block: int, column: int) -> int:
+        """Where it is noted whether a process uses a block."""
+        return self.entry(block) + PLACE.size + column
+
     def column(self, column: int) -> slice:
         """The bytes of one process in all entries."""
         return slice(PLACE.size + column, self.width * BLOCKS * len(self.regions), self.width)
@@ -93,7 +97,7 @@ class Region:
         self._find_gaps()
 
     def _in_use(self, block: int) -> bool:
-        at = self._layout.entry(block) + PLACE.size
+        at = self._layout.flag(block, 0)
         return self._memory[at : at + self._layout.columns] != self._zeros
 
     def _find_gaps(self) -> None:
@@ -130,7 +134,7 @@ class Region:
         block = self._unused.pop()
         self._used.add(block)
         PLACE.pack_into(self._memory, self._layout.entry(block), start, rounded)
-        self._memory[self._layout.entry(block) + PLACE.size + column] = 1
+        self._memory[self._layout.flag(block, column)] = 1
         length = self._gaps[gap][1]
         self._gaps[gap : gap + 1] = [(start + rounded, length - rounded)] if length > rounded else []
         return block

@@ -15,6 +15,7 @@ from time import perf_counter as clock
 from typing import Any
 
 from ._arena import Arena
+from ._call import bound
 from ._channel import Channel, outgoing
 from ._code import CodePickler, Scope
 from ._mirror import Image
@@ -103,7 +104,7 @@ class Worker:
             self._image.update(setup["mirror"])
             stage = "load a function of the map in"
             for blob in setup["programs"]:
-                self._calls.append(_call(*self._image.load(blob)))
+                self._calls.append(bound(*self._image.load(blob)))
             stage = "load the initializer in"
             initializer, initargs, self._finalizer = self._image.load(setup["initializer"])
             self._clocked, self._copies = setup["clocked"], setup["copies"]
@@ -330,13 +331,6 @@ def _rebuild(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, 
     error.args = args
     error.__dict__.update(state)
     return error
-
-
-def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Any], Any]:
-    """The function of one argument that a job calls."""
-    if not args and not kwargs:
-        return func
-    return lambda item: func(item, *args, **kwargs)
 
 
 def _flush_streams() -> None:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from ._call import bound
 from ._errors import WorkerStartError
 from ._outcome import FAILED, RAW, Failure, Segment, trace_of
 from ._serialize import item_of, part, parts
 from .engines import Capabilities, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
-from .engines.threads import bind
 
 __all__ = ["Gate", "Running", "ScriptedEngine", "Submission", "Visitor"]
 
@@ -208,7 +208,7 @@ class ScriptedEngine:
         from . import _build
 
         def engine(options: Any, programs: Sequence[Program]) -> tuple[ScriptedEngine, None]:
-            self._calls = [bind(program) for program in programs]
+            self._calls = [bound(it.func, it.args, it.kwargs) for it in programs]
             return self, None
 
         with mock.patch.object(_build, "_engine", engine):

@@ -13,6 +13,7 @@ from opcode import opmap
 from queue import Empty, SimpleQueue
 from time import perf_counter
 
+from .._call import bound
 from .._capabilities import CAPABILITIES
 from .._errors import WorkerStartError
 from .._options import Options
@@ -20,7 +21,6 @@ from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of
 from .._turn import Taken, Turn
 from . import Event, Job, Output, Program, Slot
-from .threads import bind
 
 _RAISE = opmap["RAISE_VARARGS"]
 
@@ -41,7 +41,7 @@ class SerialEngine:
     capabilities = CAPABILITIES["serial"]
 
     def __init__(self, programs: Sequence[Program], options: Options) -> None:
-        self._calls = [bind(program) for program in programs]
+        self._calls = [bound(it.func, it.args, it.kwargs) for it in programs]
         self._initializer = options.initializer
         self._initargs = options.initargs
         self._finalizer = options.finalizer

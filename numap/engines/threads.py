@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic, perf_counter
 from typing import Any
 
+from .._call import bound
 from .._capabilities import CAPABILITIES
 from .._errors import WorkerStartError
 from .._options import Options
@@ -75,7 +76,7 @@ class ThreadEngine:
     capabilities = CAPABILITIES["thread"]
 
     def __init__(self, programs: Sequence[Program], options: Options) -> None:
-        self._calls = [bind(program) for program in programs]
+        self._calls = [bound(it.func, it.args, it.kwargs) for it in programs]
         self._hooks = (options.initializer, options.initargs, options.finalizer)
         self._room = options.max_items_per_worker or UNLIMITED
         self.slots: list[ThreadSlot] = [ThreadSlot() for _ in range(options.workers)]
@@ -238,14 +239,6 @@ class ThreadEngine:
             if work.collected < len(work.outcomes):
                 self._collect(slot, work)
                 slot.stuck = True
-
-
-def bind(program: Program) -> Callable[[Any], Any]:
-    """The function of one argument that a program stands for."""
-    func, args, kwargs, _ = program
-    if not args and not kwargs:
-        return func  # type: ignore[no-any-return]
-    return lambda item: func(item, *args, **kwargs)
 
 
 def _segments(outcomes: list[Any]) -> list[Segment]:
