@@ -200,6 +200,8 @@ class Manager:
     def resume(self) -> None:
         """See `Hooks.resume`."""
         self.paused = False
+        # The interrupt may have come before a consumer could tell what he had taken.
+        self.touched.extend(self.outlets)
         self.wake()
 
     def on_end(self) -> None:

@@ -40,6 +40,7 @@ class Piece:
         # After the claim: whoever recalls counts first, waits, and then looks at what is claimed.
         if words[EPOCH] == epoch:
             return left
+        self._claim = None
         words[CLAIMED] = seq
         return None
 

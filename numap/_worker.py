@@ -134,6 +134,7 @@ class Worker:
         self._since = clock()
         call = self._calls[programs[0]] if len(programs) == 1 else self._fused(programs)
         self._last_stage = len(programs) - 1
+        self._words[STAGE] = 0
         lent = False
         for segment in segments:
             kind, count, data = segment
