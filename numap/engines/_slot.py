@@ -20,6 +20,8 @@ from ._books import Books
 PATIENCE = 0.010
 #: Seconds for a write to shared memory to be seen by the other side, and more.
 SETTLE = 0.001
+#: Seconds between looks at a worker that has not let go of what it claimed, at most.
+LONGEST_SETTLE = 1.0
 
 
 class ProcessSlot(Slot):
@@ -30,7 +32,7 @@ class ProcessSlot(Slot):
     """
 
     __slots__ = (
-        "books", "check_at", "epoch", "expired", "handle", "known", "limit", "limit_at", "ready", "recalled_at", "seen",
+        "books", "check_at", "epoch", "expired", "handle", "known", "limit", "limit_at", "ready", "recalled_at", "seen", "settle",
     )  # fmt: skip
 
     def __init__(self, limit: float | None) -> None:
@@ -50,8 +52,9 @@ class ProcessSlot(Slot):
         #: STARTED at the last look, and when to look again.
         self.seen = -1
         self.check_at: float | None = None
-        #: When the last recall will have settled.
+        #: When the last recall will have settled, and how long that was waited for.
         self.recalled_at: float | None = None
+        self.settle = SETTLE
         #: When the time limit of the running item is to be looked at, and STARTED when it was found over it.
         self.limit_at: float | None = None
         self.expired = -1
@@ -86,6 +89,8 @@ class ProcessSlot(Slot):
         """The worker told outcomes, with ``last`` those of the last items of a job."""
         self.stuck = False
         if last:
+            if not self.jobs:
+                self.recalled_at = None
             self.seen = -1
             self.check_at = monotonic() + PATIENCE if self.jobs else None
 
@@ -97,6 +102,7 @@ class ProcessSlot(Slot):
         self.handle.page.words[EPOCH] = self.epoch
         self._nudge(self.handle)
         self.open = False
+        self.settle = SETTLE
         self.recalled_at = monotonic() + SETTLE
 
     def _nudge(self, handle: WorkerHandle) -> None:
@@ -118,10 +124,16 @@ class ProcessSlot(Slot):
         if self.handle is None:
             return returned, False
         if self.recalled_at is not None and now >= self.recalled_at:
-            self.recalled_at = None
-            returned = self.books.take_back(self.handle.page.words[CLAIMED])
+            words = self.handle.page.words
+            returned = self.books.take_back(words[CLAIMED])
             self.unsend(returned)
-            self.open = self.ready and self.room > 0
+            if self.jobs and words[CLAIMED] > words[STARTED]:
+                # It has not come to see the signal: what it lets go of then must not be lost sight of.
+                self.settle = min(2 * self.settle, LONGEST_SETTLE)
+                self.recalled_at = now + self.settle
+            else:
+                self.recalled_at = None
+                self.open = self.ready and self.room > 0
         if self.check_at is not None and now >= self.check_at:
             self._look_for_progress(self.handle, now)
         return returned, self.limit_at is not None and now >= self.limit_at and self._over_limit(self.handle, now)
