@@ -10,6 +10,7 @@ from threading import Lock, Thread
 from typing import Final, Literal
 
 from numap import ItemError
+from papy._patience import Patience
 
 __all__ = ["DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "add_note", "noted", "presentable"]
 
@@ -78,6 +79,7 @@ class Books:
         drained: What was taken after the end.
         dropped: Whoever took the results is gone, and will not see to the end.
         reason: Why the run is ending; None: it goes on.
+        patience: Of who waits before an entry is tried again.
         mailbox: Where whoever wants the run to end says so; the supervisor of the run waits at the other end.
     """
 
@@ -91,6 +93,7 @@ class Books:
         self.drained = Drained()
         self.dropped = False
         self.reason: Reason | None = None
+        self.patience = Patience()
         self.mailbox: SimpleQueue[Reason] = SimpleQueue()
         self.tallies: list[Tally] = []
         self.lock = Lock()

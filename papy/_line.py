@@ -165,6 +165,7 @@ class Line:
             self._settle()  # whatever happens, nobody may wait for ever
 
     def _stop(self, reason: str) -> None:
+        self.books.patience.end(processes=False)
         for stage in self.stages:
             stage.interrupt()
         if self._reading.waits:
@@ -288,7 +289,7 @@ class Results(Iterator[Any]):
             if type(entry) is Meta:
                 books.count += 1
             else:
-                self._output.skip()
+                self._output.drop(entry)
             self._box = fresh
 
     def _start(self) -> Line:

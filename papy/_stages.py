@@ -7,7 +7,7 @@ from itertools import count
 from time import perf_counter
 from typing import Any
 
-from numap import IMap, NextTimeout, StateError
+from numap import IMap, NextTimeout, StateError, WorkerDied
 from papy._books import Books
 from papy._definition import StepSpec
 from papy._entries import Entry, Meta
@@ -104,10 +104,14 @@ class ProcessStage(Stage):
         # Without a hook for it nobody has to wait for the end of the processes.
         closes = spec.step.thread_shutdown is not Step.thread_shutdown
         self._letterbox = Letterbox() if closes else None
-        hand = RemoteHand(spec, None if self._letterbox is None else self._letterbox.path)
+        settings = spec.settings
+        if not settings.simple_retries:
+            books.patience.share()
+        hand = RemoteHand(spec, None if self._letterbox is None else self._letterbox.path, books.patience.path)
+        retries = settings.max_retries if issubclass(WorkerDied, settings.retry_on) else 0
         self.imap = IMap(
             worker_type="process", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
-            initializer=hand.enter, finalizer=hand.leave if closes else None, retries=spec.settings.max_retries,
+            initializer=hand.enter, finalizer=hand.leave if closes else None, retries=retries,
         )  # fmt: skip
         self.output = FromMap(self.imap, self.imap.add_task(hand, iter(upstream)), books, spec.name)
 

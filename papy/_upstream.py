@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from numap import IMap, NextTimeout, SourceError, StateError, TaskIterator, WorkerStartError
 from papy._books import Books
-from papy._entries import Entry, Meta, Skipped
+from papy._entries import Entry, Failed, Meta, RemoteTraceback, Skipped
 from papy._handover import Handover
 
 __all__ = ["FromHandover", "FromMap", "FromSource", "Shared", "Upstream"]
@@ -66,8 +66,8 @@ class FromMap:
     def __iter__(self) -> Iterator[Entry | Meta]:
         try:
             for entry in self.task:
-                if entry is Skipped:
-                    self._tally.skipped += 1
+                if entry is Skipped or type(entry) is Failed:
+                    self.drop(entry)
                 else:
                     self.passed += 1
                     yield entry
@@ -84,8 +84,8 @@ class FromMap:
             except Exception as error:
                 self.lost(error)
                 raise StopIteration from None
-            if entry is Skipped:
-                self._tally.skipped += 1
+            if entry is Skipped or type(entry) is Failed:
+                self.drop(entry)
             else:
                 self.passed += 1
                 return entry  # type: ignore[no-any-return]
@@ -95,9 +95,13 @@ class FromMap:
         """Entries that were dropped."""
         return self._tally.skipped
 
-    def skip(self) -> None:
-        """An entry was dropped, and it was not this object that has read it."""
-        self._tally.skipped += 1
+    def drop(self, entry: type[Skipped] | Failed) -> None:
+        """What came was no entry; also for who has read it past this object."""
+        if isinstance(entry, Failed):
+            entry.error.__cause__ = RemoteTraceback(f"\n{entry.trace}")
+            self.lost(entry.error)
+        else:
+            self._tally.skipped += 1
 
     def lost(self, error: BaseException) -> None:
         """The map raised this in place of a result."""
