@@ -58,6 +58,8 @@ class Drained:
 
     def __init__(self) -> None:
         self.taken = 0
+        #: Entries that the reader of the run took after its end; added to by that thread.
+        self.late = 0
         #: Nobody will ask any more what producers go on to put in.
         self.released = False
         self.waits = False

@@ -6,12 +6,24 @@ from typing import Any
 
 from numap import ItemError
 
-__all__ = ["Entry", "Failed", "Meta", "RemoteTraceback", "Skipped"]
+__all__ = ["Entry", "Failed", "First", "Meta", "RemoteTraceback", "Skipped"]
 
 Entry = tuple[int, Any]
 
 
-class Meta:
+class First:
+    """In a queue of the user's that orders its entries, these go first: they may be compared with whatever is there."""
+
+    __slots__ = ()
+
+    def __lt__(self, other: object) -> bool:
+        return True
+
+    def __gt__(self, other: object) -> bool:
+        return False
+
+
+class Meta(First):
     """A control entry, as `Pipeline.put_meta` makes it."""
 
     __slots__ = ("payload",)

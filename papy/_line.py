@@ -168,15 +168,17 @@ class Line:
         self.books.patience.end(processes=False)
         for stage in self.stages:
             stage.interrupt()
-        if self._reading.waits:
-            self.intake.wake()
+        self._reading.leave()
         for stage in self.stages:
             stage.imap.stop()
         self._reading.drop()
         if self.intake.foreign and (reason in (FAILED, STOPPED) or (reason == ENDED and not self._reading.at_end)):
             # Producers may wait for room in a queue that nobody reads any more.
             drained = self.books.drained
-            drained.thread = threading.Thread(target=self.intake.drain, args=(drained,), daemon=True, name="papy-drain")
+            self.intake.draining = drained
+            drained.thread = threading.Thread(
+                target=self.intake.drain, args=(drained, self._reading.gate), daemon=True, name="papy-drain"
+            )
             drained.thread.start()
 
     def _report_last(self) -> None:
@@ -228,7 +230,7 @@ class Line:
             self.wait()
         if self._final is None:
             return self.books.counts(over=False)
-        late = self.books.drained.taken
+        late = self.books.drained.taken + self.books.drained.late
         return self._final.plus(Counts(taken=late, skipped=late))
 
     def is_part(self) -> bool:

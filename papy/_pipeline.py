@@ -193,8 +193,8 @@ class Pipeline:
     def stop(self) -> None:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
-        From now on an entry that failed is tried again without a ``backoff``. At the end of a ``with`` block nobody is in such a
-        hurry, so that one waits for it.
+        From now on an entry that failed is tried again without a ``backoff``, and an iterable of unknown length, which may be
+        endless, is not read any further. After `finish`, and at the end of a ``with`` block, iterables are read to their end.
 
         A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
         handler of the thread that is in `run`, it is `finish`. An interrupt while it waits ends the run at once.
@@ -208,7 +208,7 @@ class Pipeline:
         background, line = self._background, self._line
         if line is None or line.intake is not self._intake or (background is None and line.over.is_set()):
             return
-        self._intake.finish(line.books)
+        self._intake.finish(line.books, hasty=not patiently)
         if not patiently:
             line.books.patience.end(processes=True)
         if line.is_part():
@@ -289,6 +289,7 @@ class Pipeline:
                     raise StateError(f"{call}: not allowed while the pipeline runs; stop() it first")
                 line.release()
                 self._before = self._before.plus(line.counts())
+            intake.claim(call)
             debugger = self._debugger if self._debugger is not None or self._quiet else _log_debugger()
             self._line = Line(self._specs, intake, forever, ordered, self._on_failure, debugger)
             if intake.foreign:
