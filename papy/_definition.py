@@ -111,8 +111,11 @@ class StepSpec:
     @property
     def reenqueues(self) -> bool:
         """Whether its code calls ``reenqueue``. Only then it gets a queue that allows for it: that costs time."""
-        own = (vars(cls).values() for cls in self.step.__mro__ if cls not in (AbstractStep, Step, object))
-        return any(_mentions(getattr(it, "__func__", it), "reenqueue") for members in own for it in members)
+        own = [vars(cls) for cls in self.step.__mro__ if cls not in (AbstractStep, Step, object)]
+        return any(
+            "reenqueue" in members or any(_mentions(getattr(it, "__func__", it), "reenqueue") for it in members.values())
+            for members in own
+        )
 
 
 def _mentions(it: Any, name: str) -> bool:

@@ -211,10 +211,10 @@ class Crew:
             return Skipped
         finally:
             hand.entries += 1
-            if self._queue is not None:
-                self._queue.settled()
             if self._watches and self.entries == self._upstream.passed:
                 self.call("in_queue_empty")
+            if self._queue is not None:  # at last: the hook may add entries, too
+                self._queue.settled()
 
     def _rest(self, seconds: float) -> bool:
         """Waits before an entry is tried again; False: the run has ended before."""
