@@ -174,12 +174,19 @@ class Line:
         self._reading.drop()
         if self.intake.foreign and (reason in (FAILED, STOPPED) or (reason == ENDED and not self._reading.at_end)):
             # Producers may wait for room in a queue that nobody reads any more.
-            drained = self.books.drained
-            self.intake.draining = drained
-            drained.thread = threading.Thread(
-                target=self.intake.drain, args=(drained, self._reading.gate), daemon=True, name="papy-drain"
-            )
-            drained.thread.start()
+            self._drain()
+
+    def _drain(self) -> None:
+        drained = self.books.drained
+        thread = threading.Thread(
+            target=self.intake.drain, args=(drained, self._reading.gate), daemon=True, name="papy-drain"
+        )  # fmt: skip
+        # Before the thread: whoever sees it has to end it.
+        self.intake.draining, drained.thread = drained, thread
+        try:
+            thread.start()
+        except RuntimeError:  # at its end the interpreter starts no thread, and the producers end with it
+            self.intake.draining = drained.thread = None
 
     def _report_last(self) -> None:
         try:

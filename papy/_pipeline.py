@@ -8,6 +8,7 @@ import threading
 import weakref
 from _thread import start_new_thread
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -365,7 +366,8 @@ def _tell_of(failure: BaseException, error: BaseException) -> None:
 
 def _release(intake: Intake, drained: Drained) -> None:
     """The pipeline was dropped. In a thread of its own: the user's queue has a lock, which the thread at hand may hold."""
-    start_new_thread(intake.release, (drained,))
+    with suppress(RuntimeError):  # at its end the interpreter starts no thread, and nobody needs the queue
+        start_new_thread(intake.release, (drained,))
 
 
 def _log_debugger() -> PipelineRuntimeDebugger | None:

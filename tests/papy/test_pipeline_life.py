@@ -409,14 +409,22 @@ entries.put(1)
     assert (out, err, process.returncode) == ("1\n", "", 0)
 
 
-def test_an_error_in_the_background_is_not_silent_at_the_end() -> None:
-    process = program("""
-from papy import Pipeline
-pipeline = Pipeline((int, 1)).run_forever(background=True)
+STEPS = ["(int, 1)", "(int, 1, {'worker_type': 'process'})", "(iterstep(lambda texts: map(int, texts)), 1)"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("in_queue", [None, "queue.Queue()"])
+def test_an_error_in_the_background_is_not_silent_at_the_end(step: str, in_queue: str | None) -> None:
+    process = program(f"""
+import queue
+from papy import Pipeline, iterstep
+pipeline = Pipeline({step}, in_queue={in_queue}).run_forever(background=True)
 pipeline.put("x")
 """)
     _, err = process.communicate(timeout=60)
     assert "invalid literal for int()" in err
+    # Of the run only; at this time the interpreter starts no thread, and that is nobody's error.
+    assert "new thread" not in err and "Exception in thread" not in err
 
 
 def test_stop_by_a_signal_handler_and_by_another_thread() -> None:
