@@ -10,9 +10,10 @@ from threading import Lock, Thread
 from typing import Final, Literal
 
 from numap import ItemError
+from papy._entries import Entry, Meta
 from papy._patience import Patience
 
-__all__ = ["DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "add_note", "noted", "presentable"]
+__all__ = ["DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "Weight", "add_note", "noted", "presentable"]
 
 # Why a run ends; None while it goes on.
 Reason = Literal["ended", "failed", "stopped", "dropped"]
@@ -72,6 +73,7 @@ class Books:
     Nothing here refers to maps or to the pipeline: threads hold the books, and must keep neither of these alive.
 
     Attributes:
+        weighed: Somebody wants to know of the members of lists.
         taken: Entries that came from the sources; added to by the one thread that reads them.
         added: Entries that steps put in their own queues.
         count: Entries that left the last step; added to by whoever takes them there.
@@ -85,7 +87,8 @@ class Books:
         mailbox: Where whoever wants the run to end says so; the supervisor of the run waits at the other end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weighed: bool) -> None:
+        self.weighed = weighed
         self.taken = 0
         self.added = 0
         self.count = 0
@@ -142,6 +145,23 @@ class Books:
         taken = self.taken + self.added + max(0, more)
         skipped = taken - count - failed if over else sum(tally.skipped for tally in self.tallies) + max(0, -more)
         return Counts(taken, count, skipped, failed)
+
+
+class Weight:
+    """How many entries more there are if the members of lists count one by one.
+
+    Args:
+        books: Of the run; they know whether anybody asks for it.
+    """
+
+    def __init__(self, books: Books) -> None:
+        self.wanted = books.weighed
+        self.more = 0
+
+    def add(self, entry: Entry | Meta) -> None:
+        """Adds what an entry weighs more than others."""
+        if type(entry) is tuple and isinstance(entry[1], list):
+            self.more += len(entry[1]) - 1
 
 
 def presentable(error: BaseException, where: str) -> BaseException:

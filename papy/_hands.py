@@ -20,7 +20,7 @@ from papy._patience import RemotePatience
 from papy._upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
 
-__all__ = ["Crew", "RemoteHand", "make_steps"]
+__all__ = ["Crew", "RemoteHand", "make_steps", "tell"]
 
 
 # The number of an entry that came from the step itself.
@@ -81,18 +81,20 @@ class Hand:
             self.seconds += perf_counter() - begin
 
     def _tracked(self, value: Any) -> Any:
-        self._tell("before_process")
+        tell(self._settings.tracker, "before_process", self.step)
         result = self.step.process(value)
-        self._tell("after_process")
+        tell(self._settings.tracker, "after_process", self.step)
         return result
 
-    def _tell(self, hook: str) -> None:
-        try:
-            getattr(self._settings.tracker, hook)(self.step)
-        except Exception:
-            import logging
 
-            logging.getLogger("papy").exception("the tracker of step %r failed in %s", self.step.name, hook)
+def tell(tracker: Any, hook: str, step: Step) -> None:
+    """Calls a method of a tracker; an error in it goes to the log."""
+    try:
+        getattr(tracker, hook)(step)
+    except Exception:
+        import logging
+
+        logging.getLogger("papy").exception("the tracker of step %r failed in %s", step.name, hook)
 
 
 def make_steps(spec: StepSpec, number: int) -> list[Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import queue
 from collections import deque
 from collections.abc import Iterable, Sized
@@ -12,7 +13,7 @@ from threading import Lock, RLock, get_ident
 from typing import Any
 
 from numap import StateError
-from papy._books import Books, Drained
+from papy._books import Books, Drained, Weight
 from papy._entries import Entry, First, Meta
 
 __all__ = ["Intake", "Reading"]
@@ -54,9 +55,14 @@ class Intake:
 
     Args:
         given: The queue of the user's, which others put into; None: one of our own, without limit.
+
+    Raises:
+        TypeError: It is no such queue.
     """
 
     def __init__(self, given: Any = None) -> None:
+        if given is not None:
+            _check_queue(given)
         self.foreign = given is not None
         self._queue: Any = SimpleQueue() if given is None else given
         # A signal handler may call `finish` while this very thread is in here.
@@ -216,6 +222,14 @@ class Intake:
         return self._queue.get(block)
 
 
+def _check_queue(it: Any) -> None:
+    for method in ("put", "put_nowait", "get", "empty"):
+        if not callable(getattr(it, method, None)):
+            raise TypeError(f"in_queue: must be a queue, but a {type(it).__name__} has no method {method}()")
+    if inspect.iscoroutinefunction(it.get):
+        raise TypeError("in_queue: must be a queue for threads, not one for coroutines")
+
+
 def _is_entry(it: Any) -> bool:
     return it is not _End and it is not _Wake
 
@@ -233,6 +247,7 @@ class Reading:
         self._intake = intake
         self._books = books
         self._forever = forever
+        self.weight = Weight(books)
         self._iterables: deque[_Many] = deque()
         self._had_iterables = False
         self._ending = False
@@ -332,6 +347,8 @@ class Reading:
         if books.reason is not None:
             books.drained.late += 1
             return None
+        if self.weight.wanted:
+            self.weight.add((0, found))
         number = books.taken
         books.taken = number + 1
         return found if type(found) is Meta else (number, found)

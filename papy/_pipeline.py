@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 import threading
 import weakref
 from _thread import start_new_thread
@@ -16,7 +14,7 @@ from numap import StateError
 from papy._background import Background
 from papy._books import DROPPED, STOPPED, Counts, Drained, add_note
 from papy._counter import Counter
-from papy._debugger import PipelineRuntimeDebugger
+from papy._debugger import PipelineRuntimeDebugger, log_debugger
 from papy._definition import NAMES, Settings, define, steps_of
 from papy._entries import Meta
 from papy._intake import Intake
@@ -57,7 +55,8 @@ class Pipeline:
         max_backoff: Seconds that such a wait takes at most.
         retry_on: A class of exceptions, or a tuple of them: after others an entry is not tried again.
         threshold: Entries that wait in a step at most: for its workers, or done and not yet taken by the next step. None: 128.
-        tracker: An object whose ``before_process(step)`` and ``after_process(step)`` are called around each ``process``.
+        tracker: An object whose ``before_process(step)`` and ``after_process(step)`` are called around each ``process``; of an
+            iterator step, when it gets an entry and when it asks for the next one or has come to its end.
 
     Raises:
         TypeError, ValueError: An argument is not allowed; the message names it, and the step.
@@ -81,11 +80,6 @@ class Pipeline:
             raise TypeError(f"{unknown[0]}: no option of a pipeline; those are {', '.join(sorted(NAMES))}")
         if fail_callback is not None and not callable(fail_callback):
             raise TypeError(f"fail_callback: must be callable or None, not {type(fail_callback).__name__}")
-        for method in ("put", "put_nowait", "get", "empty"):
-            if in_queue is not None and not callable(getattr(in_queue, method, None)):
-                raise TypeError(f"in_queue: must be a queue, but a {type(in_queue).__name__} has no method {method}()")
-        if in_queue is not None and inspect.iscoroutinefunction(in_queue.get):
-            raise TypeError("in_queue: must be a queue for threads, not one for coroutines")
         self._specs = define(steps_of(steps), Settings().changed(options, ""))
         self._intake = Intake(in_queue)
         if debugger is not None and not isinstance(debugger, PipelineRuntimeDebugger):
@@ -99,6 +93,7 @@ class Pipeline:
         self._background: Background | None = None
         self._before = Counts()
         self._waited_for = False
+        self._finalizers: list[weakref.finalize[..., Any]] = []
 
     # ------------------------------------------------------------------ entries
 
@@ -183,7 +178,7 @@ class Pipeline:
         line.start()
         if background:
             self._background = Background(line)
-            weakref.finalize(self, line.books.end, DROPPED).atexit = False
+            self._when_dropped(line.books.end, DROPPED)
             if not self._daemon and not self._waited_for:
                 self._waited_for = True
                 _wait_at_exit(self)
@@ -291,11 +286,20 @@ class Pipeline:
                 line.release()
                 self._before = self._before.plus(line.counts())
             intake.claim(call)
-            debugger = self._debugger if self._debugger is not None or self._quiet else _log_debugger()
+            for finalizer in self._finalizers:
+                finalizer.detach()
+            self._finalizers.clear()
+            debugger = self._debugger if self._debugger is not None or self._quiet else log_debugger()
             self._line = Line(self._specs, intake, forever, ordered, self._on_failure, debugger)
             if intake.foreign:
-                weakref.finalize(self, _release, intake, self._line.books.drained).atexit = False
+                self._when_dropped(_release, intake, self._line.books.drained)
             return self._line
+
+    def _when_dropped(self, call: Callable[..., object], *args: object) -> None:
+        """What is to be called if nobody refers to the pipeline any more, until the next run."""
+        finalizer = weakref.finalize(self, call, *args)
+        finalizer.atexit = False
+        self._finalizers.append(finalizer)
 
     # ------------------------------------------------------------------ looks
 
@@ -368,14 +372,6 @@ def _release(intake: Intake, drained: Drained) -> None:
     """The pipeline was dropped. In a thread of its own: the user's queue has a lock, which the thread at hand may hold."""
     with suppress(RuntimeError):  # at its end the interpreter starts no thread, and nobody needs the queue
         start_new_thread(intake.release, (drained,))
-
-
-def _log_debugger() -> PipelineRuntimeDebugger | None:
-    """What writes to the log, if anybody reads it."""
-    logging = sys.modules.get("logging")  # who has not imported it has not set a level
-    if logging is None or not logging.getLogger("papy.pipeline").isEnabledFor(logging.DEBUG):
-        return None
-    return PipelineRuntimeDebugger(every=1.0)
 
 
 def _wait_at_exit(pipeline: Pipeline) -> None:

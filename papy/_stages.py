@@ -12,7 +12,7 @@ from papy._books import Books
 from papy._definition import StepSpec
 from papy._entries import Entry, Meta
 from papy._handover import Handover
-from papy._hands import Crew, RemoteHand, make_steps
+from papy._hands import Crew, RemoteHand, make_steps, tell
 from papy._letterbox import Letterbox
 from papy._upstream import FromHandover, FromMap, FromSource, Shared, Upstream
 from papy.steps import AbstractIterStep, Entries, Step
@@ -146,7 +146,7 @@ class IteratorStage(Stage):
             initializer=self.crew.enter, finalizer=self.crew.leave,
         )  # fmt: skip
         self.imap.add_task(self._serve, range(spec.workers))
-        self.output = FromHandover(self.handover)
+        self.output = FromHandover(self.handover, books)
 
     def prepare(self) -> None:
         """See `Stage`."""
@@ -194,6 +194,8 @@ class _Own(Entries):
         self._stage = stage
         self._tally = stage.books.tally()
         self._took = False
+        self._tracker = stage.spec.settings.tracker
+        self._tracked = False
         self._watches = type(step).in_queue_empty is not Step.in_queue_empty
         #: Seconds that were not spent waiting for entries, or for room for results.
         self.seconds = 0.0
@@ -209,6 +211,13 @@ class _Own(Entries):
             if not wanted:
                 break
         self.seconds += perf_counter()
+        self._track(False)
+
+    def _track(self, busy: bool) -> None:
+        """Tells the tracker that the step has an entry, or has done what it does with that."""
+        if self._tracker is not None and busy is not self._tracked:
+            tell(self._tracker, "before_process" if busy else "after_process", self._step)
+            self._tracked = busy
 
     def fail(self) -> int:
         """The generator has raised; returns how many entries failed by that: the one that it took last, if any."""
@@ -220,6 +229,7 @@ class _Own(Entries):
 
     def next(self, timeout: float | None = None) -> Any:
         """See `Entries`."""
+        self._track(False)
         while True:
             self.seconds += perf_counter()
             try:
@@ -229,6 +239,7 @@ class _Own(Entries):
             if type(entry) is tuple:
                 self._tally.more -= 1
                 self._took = True
+                self._track(True)
                 return entry[1]
             for result in self._step._before_meta():
                 self._emit(result)
@@ -300,7 +311,7 @@ class QueueStage(Stage):
         self._upstream = upstream
         self.imap = IMap(worker_type="thread", worker_num=1, name=f"queue of {spec.name}")
         self.imap.add_task(self._serve, range(1))
-        self.output = FromHandover(self.handover)
+        self.output = FromHandover(self.handover, books)
 
     def interrupt(self) -> None:
         """See `Stage`."""

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from numap import IMap, NextTimeout, SourceError, StateError, TaskIterator, WorkerStartError
-from papy._books import Books
+from papy._books import Books, Weight
 from papy._entries import Entry, Failed, Meta, RemoteTraceback, Skipped
 from papy._handover import Handover
 
@@ -61,6 +61,7 @@ class FromMap:
         self._books = books
         self._name = name
         self.passed = 0
+        self.weight = Weight(books)
         self._tally = books.tally()
 
     def __iter__(self) -> Iterator[Entry | Meta]:
@@ -70,6 +71,8 @@ class FromMap:
                     self.drop(entry)
                 else:
                     self.passed += 1
+                    if self.weight.wanted:
+                        self.weight.add(entry)
                     yield entry
         except Exception as error:  # an interrupt of whoever reads is theirs
             self.lost(error)
@@ -88,6 +91,8 @@ class FromMap:
                 self.drop(entry)
             else:
                 self.passed += 1
+                if self.weight.wanted:
+                    self.weight.add(entry)
                 return entry  # type: ignore[no-any-return]
 
     @property
@@ -113,9 +118,10 @@ class FromMap:
 class FromHandover:
     """The entries that the threads of an iterator step hand over."""
 
-    def __init__(self, handover: Handover) -> None:
+    def __init__(self, handover: Handover, books: Books) -> None:
         self._handover = handover
         self.passed = 0
+        self.weight = Weight(books)
 
     def __iter__(self) -> Iterator[Entry | Meta]:
         while True:
@@ -129,6 +135,8 @@ class FromHandover:
         """See `Upstream`."""
         entry: Entry | Meta = self._handover.take(timeout)
         self.passed += 1
+        if self.weight.wanted:
+            self.weight.add(entry)
         return entry
 
 
