@@ -213,6 +213,10 @@ class Intake:
         self.draining = None
         self._unclaim()
 
+    def is_empty(self) -> bool:
+        """Whether there is nothing to `get` now."""
+        return not self._pending and bool(self._queue.empty())
+
     def get(self, block: bool) -> Any:
         """The next thing in the queue; _End: none will come, Empty: there is none now."""
         if self._pending:
@@ -298,14 +302,11 @@ class Reading:
                 self._iterables.append(intake.unread.popleft())
         if intake.hasty and not all(many.finite for many in self._iterables):
             self._leave_endless()
-        if self._had_iterables and not (self._iterables or self._ending or self._forever):
+        if self._iterables:
+            return self._from_iterables() if intake.is_empty() else self._get(block=False)
+        if self._had_iterables and not self._ending and not self._forever:
             self._ending = intake.finish_if_empty()
-        try:
-            return self._get(block=not self._iterables and not self._ending)
-        except Empty:
-            if self._iterables:
-                return self._from_iterables()
-            raise StopIteration from None
+        return self._get(block=not self._ending)
 
     def _leave_endless(self) -> None:
         import logging
@@ -324,6 +325,10 @@ class Reading:
                 if self._books.reason is not None or (block and intake.unread):
                     return None
                 found = intake.get(block)
+            except Empty:
+                if self._iterables:
+                    return None
+                raise StopIteration from None
             except ShutDown:
                 found = _End
             finally:
