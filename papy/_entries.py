@@ -54,7 +54,6 @@ class Failed:
         # Without a call of its __init__, which may want other arguments than those it has handed on.
         return _failed, (type(self.error), self.error.args, self.error.__dict__, self.trace)
 
-
     def portable(self) -> Failed:
         """This, or if that can't be sent, the same with the text of the error."""
         import pickle
