@@ -10,8 +10,10 @@ from threading import Lock, Thread
 from typing import Final, Literal
 
 from numap import ItemError
+from papy._entries import Entry, Meta
+from papy._patience import Patience
 
-__all__ = ["DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "add_note", "noted", "presentable"]
+__all__ = ["DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "Weight", "add_note", "noted", "presentable"]
 
 # Why a run ends; None while it goes on.
 Reason = Literal["ended", "failed", "stopped", "dropped"]
@@ -57,6 +59,8 @@ class Drained:
 
     def __init__(self) -> None:
         self.taken = 0
+        #: Entries that the reader of the run took after its end; added to by that thread.
+        self.late = 0
         #: Nobody will ask any more what producers go on to put in.
         self.released = False
         self.waits = False
@@ -69,6 +73,7 @@ class Books:
     Nothing here refers to maps or to the pipeline: threads hold the books, and must keep neither of these alive.
 
     Attributes:
+        weighed: Somebody wants to know of the members of lists.
         taken: Entries that came from the sources; added to by the one thread that reads them.
         added: Entries that steps put in their own queues.
         count: Entries that left the last step; added to by whoever takes them there.
@@ -78,10 +83,12 @@ class Books:
         drained: What was taken after the end.
         dropped: Whoever took the results is gone, and will not see to the end.
         reason: Why the run is ending; None: it goes on.
+        patience: Of who waits before an entry is tried again.
         mailbox: Where whoever wants the run to end says so; the supervisor of the run waits at the other end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weighed: bool) -> None:
+        self.weighed = weighed
         self.taken = 0
         self.added = 0
         self.count = 0
@@ -91,6 +98,7 @@ class Books:
         self.drained = Drained()
         self.dropped = False
         self.reason: Reason | None = None
+        self.patience = Patience()
         self.mailbox: SimpleQueue[Reason] = SimpleQueue()
         self.tallies: list[Tally] = []
         self.lock = Lock()
@@ -137,6 +145,23 @@ class Books:
         taken = self.taken + self.added + max(0, more)
         skipped = taken - count - failed if over else sum(tally.skipped for tally in self.tallies) + max(0, -more)
         return Counts(taken, count, skipped, failed)
+
+
+class Weight:
+    """How many entries more there are if the members of lists count one by one.
+
+    Args:
+        books: Of the run; they know whether anybody asks for it.
+    """
+
+    def __init__(self, books: Books) -> None:
+        self.wanted = books.weighed
+        self.more = 0
+
+    def add(self, entry: Entry | Meta) -> None:
+        """Adds what an entry weighs more than others."""
+        if type(entry) is tuple and isinstance(entry[1], list):
+            self.more += len(entry[1]) - 1
 
 
 def presentable(error: BaseException, where: str) -> BaseException:

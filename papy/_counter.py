@@ -19,6 +19,7 @@ class Counter:
     Args:
         logger: Where `show` writes, at the level INFO; None: the logger ``papy.counter``.
         show_every: Seconds between two lines for the same name at least; -1: a line for each call, None: none.
+        quiet: No lines but those of `show`, whatever ``show_every`` says.
 
     >>> counter = Counter(show_every=None)
     >>> counter.count("read")
@@ -28,16 +29,21 @@ class Counter:
     {'read': 3, 'waiting': 7}
     """
 
-    def __init__(self, logger: Any = None, show_every: float | None = 10) -> None:
+    def __init__(self, logger: Any = None, show_every: float | None = 10, quiet: bool = False) -> None:
         self._logger = logger
-        self._show_every = show_every
+        self._show_every = None if quiet else show_every
         self._lock = Lock()
         self._counts: dict[str, int] = {}
         self._begun: dict[str, float] = {}
         self._shown: dict[str, float] = {}
 
+    def init(self, name: str) -> None:
+        """Begins the time of a name, with a count of 0, if it has not begun."""
+        with self._lock:
+            self._begin(name)
+
     def count(self, name: str, n: int = 1) -> None:
-        """Adds ``n``; the first call for a name is the beginning of its time."""
+        """Adds ``n``; the first call for a name, or `init`, is the beginning of its time."""
         with self._lock:
             self._begin(name)
             self._counts[name] += n

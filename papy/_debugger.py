@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 from papy._public import public
 from papy._reporters import DebugReporter, LoggingReporter, Resources
 
-__all__ = ["Debugger", "PipelineRuntimeDebugger"]
+__all__ = ["Debugger", "PipelineRuntimeDebugger", "log_debugger"]
 
 # Seconds between two looks at CPU times and memory: they cost 40 microseconds, and must not be what is measured.
 SAMPLED: Final = 0.010
@@ -186,3 +187,11 @@ class PipelineRuntimeDebugger(Debugger):
             runtime = max(0.0, it.inside - before)
             before = it.inside
             yield it.name, Resources(it.count, runtime, utime, stime, ctime, cstime, int(rss), it.queries)
+
+
+def log_debugger() -> PipelineRuntimeDebugger | None:
+    """What writes to the log, if anybody reads it."""
+    logging = sys.modules.get("logging")  # who has not imported it has not set a level
+    if logging is None or not logging.getLogger("papy.pipeline").isEnabledFor(logging.DEBUG):
+        return None
+    return PipelineRuntimeDebugger(every=1.0)

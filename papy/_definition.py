@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ldexp
 from types import CodeType
 from typing import Any, Final
 
@@ -16,6 +17,10 @@ WORKER_TYPES: Final = ("thread", "process")
 # paipa's was 64. Three steps that do nothing pass 65,000 entries a second with 64, 115,000 with 128, 190,000 with 1024; but
 # so many entries of a megabyte each would be a gigabyte.
 THRESHOLD: Final = 128
+# Seconds: 11 days. The system's calls that wait take hardly more.
+LONGEST: Final = 10**6
+# More make no difference: a microsecond would be longer than any limit.
+DOUBLINGS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,18 @@ class Settings:
     Attributes:
         worker_type: ``"thread"`` or ``"process"``.
         max_retries: How often an entry is tried again before its error ends the pipeline.
+        backoff: Seconds before it is tried again for the first time; twice as long each further time.
+        max_backoff: Seconds, which it does not exceed.
+        retry_on: The exceptions after which it is tried again.
         threshold: Entries that wait in a step at most, for its workers or for the next step.
         tracker: Told before and after each call of ``process``.
     """
 
     worker_type: str = "thread"
     max_retries: int = 0
+    backoff: float = 0.0
+    max_backoff: float = 60.0
+    retry_on: type[Exception] | tuple[type[Exception], ...] = Exception
     threshold: int = THRESHOLD
     tracker: Any = None
 
@@ -45,11 +56,25 @@ class Settings:
         if made.worker_type not in WORKER_TYPES:
             raise ValueError(f"{where}worker_type: {made.worker_type!r} is unknown; allowed: 'thread', 'process'")
         _whole(f"{where}max_retries", made.max_retries, 0)
+        _seconds(f"{where}backoff", made.backoff)
+        _seconds(f"{where}max_backoff", made.max_backoff)
+        if made.backoff > made.max_backoff:
+            raise ValueError(f"{where}backoff: {made.backoff} given; must be at most max_backoff, which is {made.max_backoff}")
+        _exceptions(f"{where}retry_on", made.retry_on)
         _whole(f"{where}threshold", made.threshold, 1)
         for hook in ("before_process", "after_process"):
             if made.tracker is not None and not callable(getattr(made.tracker, hook, None)):
                 raise TypeError(f"{where}tracker: needs the methods before_process(step) and after_process(step)")
         return made
+
+    @property
+    def simple_retries(self) -> bool:
+        """Whether a map can do the retries: it does them at once, whatever has gone wrong."""
+        return not self.backoff and self.retry_on is Exception
+
+    def pause(self, failures: int) -> float:
+        """Seconds from the failure of an entry to its next attempt, when it has failed so often."""
+        return min(ldexp(self.backoff, min(failures - 1, DOUBLINGS)), self.max_backoff)
 
 
 NAMES: Final = frozenset(Settings.__dataclass_fields__)
@@ -86,8 +111,11 @@ class StepSpec:
     @property
     def reenqueues(self) -> bool:
         """Whether its code calls ``reenqueue``. Only then it gets a queue that allows for it: that costs time."""
-        own = (vars(cls).values() for cls in self.step.__mro__ if cls not in (AbstractStep, Step, object))
-        return any(_mentions(getattr(it, "__func__", it), "reenqueue") for members in own for it in members)
+        own = [vars(cls) for cls in self.step.__mro__ if cls not in (AbstractStep, Step, object)]
+        return any(
+            "reenqueue" in members or any(_mentions(getattr(it, "__func__", it), "reenqueue") for it in members.values())
+            for members in own
+        )
 
 
 def _mentions(it: Any, name: str) -> bool:
@@ -141,8 +169,9 @@ def _spec(where: str, it: Any, settings: Settings) -> StepSpec:
                 f"{where}worker_type: an iterator step runs in threads, as what its generator holds would be lost with a "
                 f"process; collect with chunk() and give the lists to a function step with processes"
             )
-        if options.get("max_retries"):
-            raise ValueError(f"{where}max_retries: what a generator has raised can't be tried again; allowed: 0")
+        for name in ("max_retries", "backoff", "max_backoff", "retry_on"):
+            if options.get(name):
+                raise ValueError(f"{where}{name}: what a generator has raised can't be tried again, so it has no retries")
         settings = replace(settings, worker_type="thread", max_retries=0)
     return StepSpec(cls.__name__, cls, workers, settings, own)
 
@@ -184,6 +213,21 @@ def _whole(what: str, value: Any, least: int) -> None:
         raise TypeError(f"{what}: must be a whole number of at least {least}, not {value!r:.80}")
     if value < least:
         raise ValueError(f"{what}: {value} given; must be at least {least}")
+
+
+def _seconds(what: str, value: Any) -> None:
+    """TypeError or ValueError unless the value is a number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{what}: must be a number of seconds, not {value!r:.80}")
+    if not 0 <= value <= LONGEST:
+        raise ValueError(f"{what}: {value} given; must be from 0 to {LONGEST} seconds")
+
+
+def _exceptions(what: str, value: Any) -> None:
+    """TypeError unless the value can stand behind ``except``, and only exceptions are meant."""
+    for kind in value if isinstance(value, tuple) else (value,):
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            raise TypeError(f"{what}: must be a class of exceptions, or a tuple of such classes, not {value!r:.80}")
 
 
 def steps_of(args: Iterable[Any]) -> list[Any]:

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Entry", "Meta", "Skipped"]
+from numap import ItemError
+
+__all__ = ["Entry", "Failed", "First", "Meta", "RemoteTraceback", "Skipped"]
 
 Entry = tuple[int, Any]
 
 
-class Meta:
+class First:
+    """In a queue of the user's that orders its entries, these go first: they may be compared with whatever is there."""
+
+    __slots__ = ()
+
+    def __lt__(self, other: object) -> bool:
+        return True
+
+    def __gt__(self, other: object) -> bool:
+        return False
+
+
+class Meta(First):
     """A control entry, as `Pipeline.put_meta` makes it."""
 
     __slots__ = ("payload",)
@@ -20,3 +34,43 @@ class Meta:
 
 class Skipped:
     """Stands, as the class itself, where an entry was dropped: a class is the same one in every process."""
+
+
+class Failed:
+    """What a worker process gives in place of a result when its attempts are over: a map would try again what is raised.
+
+    Args:
+        error: What was raised.
+        trace: The text of its traceback.
+    """
+
+    __slots__ = ("error", "trace")
+
+    def __init__(self, error: BaseException, trace: str) -> None:
+        self.error = error
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without a call of its __init__, which may want other arguments than those it has handed on.
+        return _failed, (type(self.error), self.error.args, self.error.__dict__, self.trace)
+
+    def portable(self) -> Failed:
+        """This, or if that can't be sent, the same with the text of the error."""
+        import pickle
+
+        try:
+            pickle.loads(pickle.dumps((self.error.args, self.error.__dict__)))
+        except Exception:
+            return Failed(ItemError(f"{type(self.error).__name__}: {self.error}"), self.trace)
+        return self
+
+
+class RemoteTraceback(Exception):
+    """Has the text of a traceback from a worker process, as the cause of the error."""
+
+
+def _failed(kind: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any], trace: str) -> Failed:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return Failed(error, trace)

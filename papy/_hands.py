@@ -5,19 +5,22 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from time import perf_counter
+from traceback import format_exc
 from typing import Any, Final
 
 from papy._books import FAILED, Books, add_note, noted
-from papy._definition import StepSpec
-from papy._entries import Entry, Meta, Skipped
+from papy._definition import Settings, StepSpec
+from papy._entries import Entry, Failed, Meta, Skipped
 from papy._handover import Handover
 from papy._letterbox import post
+from papy._patience import RemotePatience
 from papy._upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
 
-__all__ = ["Crew", "RemoteHand", "make_steps"]
+__all__ = ["Crew", "RemoteHand", "make_steps", "tell"]
 
 
 # The number of an entry that came from the step itself.
@@ -29,15 +32,17 @@ class Hand:
 
     Args:
         step: The object.
-        attempts: How often an entry is tried.
-        tracker: Told before and after each call of ``process``, or None.
+        settings: How often an entry is tried, and who is told of it.
+        rest: Waits so many seconds before an entry is tried again, and says whether that is still of use.
     """
 
-    def __init__(self, step: AbstractStep, attempts: int, tracker: Any) -> None:
+    def __init__(self, step: AbstractStep, settings: Settings, rest: Callable[[float], bool]) -> None:
         self.step = step
-        self._process = step.process if tracker is None else self._tracked
-        self._attempts = attempts
-        self._tracker = tracker
+        self._process = step.process if settings.tracker is None else self._tracked
+        self._settings = settings
+        self._retries = settings.max_retries
+        self._retry_on = settings.retry_on
+        self._rest = rest
         self.entries = 0
         #: Seconds in ``process``; measured only by `timed`.
         self.seconds = 0.0
@@ -48,16 +53,24 @@ class Hand:
             if type(entry) is Meta:
                 return Meta(self.step.process_meta(entry.payload))
             number, value = entry  # type: ignore[misc]  # mypy does not narrow by the exact type
-            for _ in range(self._attempts - 1):
+            for failures in range(1, self._retries + 1):
                 try:
                     return number, self._process(value)
                 except SkipEntry:
                     return Skipped
-                except Exception:  # the last attempt tells
+                except self._retry_on:  # the last attempt tells
                     pass
+                if not self._pause(failures):
+                    return Skipped
             return number, self._process(value)
         except SkipEntry:
             return Skipped
+
+    def _pause(self, failures: int) -> bool:
+        begin = perf_counter()
+        useful = self._rest(self._settings.pause(failures))
+        self.seconds -= perf_counter() - begin  # it was not in ``process``
+        return useful
 
     def timed(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped]:
         """The same, with the time it took."""
@@ -68,18 +81,20 @@ class Hand:
             self.seconds += perf_counter() - begin
 
     def _tracked(self, value: Any) -> Any:
-        self._tell("before_process")
+        tell(self._settings.tracker, "before_process", self.step)
         result = self.step.process(value)
-        self._tell("after_process")
+        tell(self._settings.tracker, "after_process", self.step)
         return result
 
-    def _tell(self, hook: str) -> None:
-        try:
-            getattr(self._tracker, hook)(self.step)
-        except Exception:
-            import logging
 
-            logging.getLogger("papy").exception("the tracker of step %r failed in %s", self.step.name, hook)
+def tell(tracker: Any, hook: str, step: Step) -> None:
+    """Calls a method of a tracker; an error in it goes to the log."""
+    try:
+        getattr(tracker, hook)(step)
+    except Exception:
+        import logging
+
+        logging.getLogger("papy").exception("the tracker of step %r failed in %s", step.name, hook)
 
 
 def make_steps(spec: StepSpec, number: int) -> list[Step]:
@@ -165,7 +180,7 @@ class Crew:
         self._here.step = step
         if isinstance(step, AbstractStep):
             self._here.process = step.process
-            hand = self._here.hand = Hand(step, self.spec.settings.max_retries + 1, self.spec.settings.tracker)
+            hand = self._here.hand = Hand(step, self.spec.settings, self._rest)
             self.hands.append(hand)
 
     def function(self) -> Callable[[Any], Any]:
@@ -198,10 +213,16 @@ class Crew:
             return Skipped
         finally:
             hand.entries += 1
-            if self._queue is not None:
-                self._queue.settled()
             if self._watches and self.entries == self._upstream.passed:
                 self.call("in_queue_empty")
+            if self._queue is not None:  # at last: the hook may add entries, too
+                self._queue.settled()
+
+    def _rest(self, seconds: float) -> bool:
+        """Waits before an entry is tried again; False: the run has ended before."""
+        if seconds:
+            self._books.patience.wait(seconds)
+        return self._books.reason is None
 
     def _again(self, value: Any) -> None:
         if self._queue is None:
@@ -244,17 +265,20 @@ _numbers = count()
 class RemoteHand:
     """What the worker processes of a step are sent: makes a `Hand` there, and lets it work.
 
-    Errors are left to the map, which knows of attempts that ended with the process, too.
+    Errors are left to the map, which knows of attempts that ended with the process, too; unless it could not do the retries
+    in the way that is wanted.
 
     Args:
         spec: The step.
         letterbox: Where errors at the end go.
+        patience: The path of the `Patience`.
     """
 
-    def __init__(self, spec: StepSpec, letterbox: str | None) -> None:
+    def __init__(self, spec: StepSpec, letterbox: str | None, patience: str | None) -> None:
         self.__qualname__ = spec.name
         self._spec = spec
         self._letterbox = letterbox
+        self._patience = patience
         self._number = next(_numbers)
 
     def enter(self) -> None:
@@ -264,15 +288,18 @@ class RemoteHand:
         assert isinstance(step, AbstractStep), "others run in threads"
         step.initialize(**spec.options)
         step.thread_initialize()
-        _hands[self._number] = Hand(step, 1, spec.settings.tracker)
+        settings = replace(spec.settings, max_retries=0) if spec.settings.simple_retries else spec.settings
+        _hands[self._number] = Hand(step, settings, RemotePatience(self._patience).wait)
 
-    def __call__(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped]:
+    def __call__(self, entry: Entry | Meta) -> Entry | Meta | Failed | type[Skipped]:
         """One entry."""
         try:
             return _hands[self._number](entry)
         except Exception as error:
             add_note(error, place_of(entry, self._spec.name))
-            raise
+            if self._spec.settings.simple_retries:
+                raise
+            return Failed(error, format_exc()).portable()
 
     def leave(self) -> None:
         """The process ends in an orderly way."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import queue
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sized
 from contextlib import suppress
+from operator import length_hint
 from queue import Empty, Full, SimpleQueue
-from threading import RLock, get_ident
+from threading import Lock, RLock, get_ident
 from typing import Any
 
 from numap import StateError
-from papy._books import Books, Drained
-from papy._entries import Entry, Meta
+from papy._books import Books, Drained, Weight
+from papy._entries import Entry, First, Meta
 
 __all__ = ["Intake", "Reading"]
 
@@ -22,20 +24,30 @@ ShutDown: Any = getattr(queue, "ShutDown", Full)
 
 
 class _Many:
-    """An iterable that was put in the queue, to be read entry by entry."""
+    """An iterable, to be read entry by entry."""
 
-    __slots__ = ("entries",)
+    __slots__ = ("entries", "finite")
 
-    def __init__(self, entries: Iterator[Any]) -> None:
-        self.entries = entries
+    def __init__(self, iterable: Iterable[Any]) -> None:
+        self.entries = iter(iterable)
+        #: Whether it is known to end.
+        self.finite = isinstance(iterable, Sized) or length_hint(self.entries, -1) >= 0
 
 
-class _End:
+class _Mark(First, type):
+    """What is put into the queue as a class."""
+
+
+class _End(metaclass=_Mark):
     """Stands in the queue, as the class itself, behind the last entry: classes also get through queues that pickle."""
 
 
-class _Wake:
+class _Wake(metaclass=_Mark):
     """Stands in the queue, as the class itself, for who waits there in vain."""
+
+
+#: Who reads a queue of the user's, by the queue's identity.
+_readers: dict[int, Intake] = {}
 
 
 class Intake:
@@ -43,9 +55,14 @@ class Intake:
 
     Args:
         given: The queue of the user's, which others put into; None: one of our own, without limit.
+
+    Raises:
+        TypeError: It is no such queue.
     """
 
     def __init__(self, given: Any = None) -> None:
+        if given is not None:
+            _check_queue(given)
         self.foreign = given is not None
         self._queue: Any = SimpleQueue() if given is None else given
         # A signal handler may call `finish` while this very thread is in here.
@@ -54,7 +71,15 @@ class Intake:
         #: The end is still to be put in the queue, which was full.
         self._pending = False
         self.iterables = 0
+        #: Those that nobody has begun to read.
+        self.unread: deque[_Many] = deque()
+        #: The end has come while iterables are read which may be endless: they are left where they are.
+        self.hasty = False
+        #: Whether the reader waits for the queue; then `wake` is needed to have it look around.
+        self.waits = False
         self._run: Books | None = None
+        #: Set while the queue is drained after a run.
+        self.draining: Drained | None = None
 
     def put(self, entry: Any, call: str) -> None:
         """Adds an entry, for a call of this name.
@@ -73,27 +98,50 @@ class Intake:
 
     def put_iterable(self, iterable: Iterable[Any]) -> None:
         """Adds all entries of an iterable, to be taken as the steps go on."""
-        entries = iter(iterable)
+        many = _Many(iterable)
         with self._lock:
             self._check("put_iterable")
             self.iterables += 1
-        self._queue.put(_Many(entries))
+            # In this order: who waits says so first, and then looks for it.
+            self.unread.append(many)
+        if self.waits:
+            self.wake()
+
+    def claim(self, call: str) -> None:
+        """A call of this name wants to read.
+
+        Raises:
+            StateError: Another pipeline reads the same queue: each would take what is to end the other.
+        """
+        if not self.foreign:
+            return
+        other = _readers.get(id(self._queue), self)
+        if other is not self:
+            if other._run is not None:
+                raise StateError(f"{call}: not allowed while another pipeline reads the same in_queue; give it one of its own")
+            drained = other.draining
+            if drained is not None and drained.thread is not None:
+                other.release(drained)
+                drained.thread.join()
+        _readers[id(self._queue)] = self
 
     def begin(self, books: Books) -> None:
         """A run begins to read."""
         with self._lock:
             self._run = books
 
-    def finish(self, run: Books | None = None) -> None:
+    def finish(self, run: Books | None = None, hasty: bool = False) -> None:
         """Adds the end; again is no error.
 
         Args:
             run: The end is for this run; if that is over already, there is nothing to do.
+            hasty: Iterables that may be endless are not read to their end.
         """
         with self._lock:
             if self.finished or (run is not None and run is not self._run):
                 return
             self.finished = self._pending = True
+            self.hasty = hasty
             self._put_end()
 
     def _put_end(self) -> None:
@@ -110,7 +158,7 @@ class Intake:
     def finish_if_empty(self) -> bool:
         """Ends, unless there is something left: for a run that needs no `finish`."""
         with self._lock:
-            if not self._queue.empty():
+            if self.unread or not self._queue.empty():
                 return False
             self.finished = True
             return True
@@ -125,15 +173,28 @@ class Intake:
         with self._lock:
             while not self.foreign and not self._queue.empty():
                 books.taken += _is_entry(self._queue.get())
-            self.finished = self._pending = False
+            self.finished = self._pending = self.hasty = False
             self.iterables = 0
+            self.unread.clear()
             self._run = None
+        self._unclaim()
 
-    def drain(self, drained: Drained) -> None:
+    def _unclaim(self) -> None:
+        if self._run is None and self.draining is None and _readers.get(id(self._queue)) is self:
+            del _readers[id(self._queue)]
+
+    def drain(self, drained: Drained, gate: Lock) -> None:
         """Takes whatever producers put into the user's queue after a run that ended before its input, until it is released.
 
         They wait for room, perhaps, and know nothing of the end. What they put is taken, and thus skipped.
+
+        Args:
+            drained: Where that is counted.
+            gate: Free when the reader of the run has left the queue.
         """
+        drained.waits = True
+        with gate:
+            pass
         while not drained.released:
             drained.waits = True
             # In this order: who releases says so first, and then looks whether we wait.
@@ -149,6 +210,12 @@ class Intake:
         drained.released = True
         if drained.waits:
             self.wake()
+        self.draining = None
+        self._unclaim()
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to `get` now."""
+        return not self._pending and bool(self._queue.empty())
 
     def get(self, block: bool) -> Any:
         """The next thing in the queue; _End: none will come, Empty: there is none now."""
@@ -159,8 +226,16 @@ class Intake:
         return self._queue.get(block)
 
 
+def _check_queue(it: Any) -> None:
+    for method in ("put", "put_nowait", "get", "empty"):
+        if not callable(getattr(it, method, None)):
+            raise TypeError(f"in_queue: must be a queue, but a {type(it).__name__} has no method {method}()")
+    if inspect.iscoroutinefunction(it.get):
+        raise TypeError("in_queue: must be a queue for threads, not one for coroutines")
+
+
 def _is_entry(it: Any) -> bool:
-    return it is not _End and it is not _Wake and type(it) is not _Many
+    return it is not _End and it is not _Wake
 
 
 class Reading:
@@ -176,12 +251,14 @@ class Reading:
         self._intake = intake
         self._books = books
         self._forever = forever
-        self._iterables: deque[Iterator[Any]] = deque()
+        self.weight = Weight(books)
+        self._iterables: deque[_Many] = deque()
+        self._had_iterables = False
         self._ending = False
+        #: Held by who is in the queue. The end of the run waits there: nobody may take what is put for the next one.
+        self.gate = Lock()
         #: The thread in which an iterable is asked, while it is.
         self.asked_in = 0
-        #: Whether the queue is waited for; then `Intake.wake` is needed to end it.
-        self.waits = False
 
     def __iter__(self) -> Reading:
         return self
@@ -190,12 +267,9 @@ class Reading:
         books = self._books
         try:
             while books.reason is None:
-                found = self._find()
-                if found is not _Wake:
-                    with_number = found if type(found) is Meta else (books.taken, found)
-                    books.taken += 1
-                    if books.reason is None:
-                        return with_number
+                found: Entry | Meta | None = self._find()
+                if found is not None:
+                    return found
         except StopIteration:
             pass
         except BaseException as error:
@@ -207,45 +281,79 @@ class Reading:
         """Whether it has come to the end of the input."""
         return self._ending
 
+    def leave(self) -> None:
+        """Has the reader leave the queue, as the run has ended."""
+        if self._intake.waits:
+            self._intake.wake()
+        if not self._intake.foreign:  # else somebody else may have taken what was to wake it
+            self.gate.acquire()
+            self.gate.release()
+
     def drop(self) -> None:
         """Lets go of the iterables; when nobody reads any more."""
         self._iterables.clear()
 
-    def _find(self) -> Any:
-        """An entry, or _Wake to be asked again."""
-        try:
-            found = self._get(block=not self._iterables and not self._ending)
-        except Empty:
-            if self._iterables:
-                return self._from_iterables()
-            raise StopIteration from None
-        if found is _End:
-            self._ending = True
-            return _Wake
-        if type(found) is _Many:
-            self._iterables.append(found.entries)
-            return _Wake
-        return found
+    def _find(self) -> Entry | Meta | None:
+        """An entry, or None to be asked again."""
+        intake = self._intake
+        if intake.unread:
+            self._had_iterables = True
+            while intake.unread:
+                self._iterables.append(intake.unread.popleft())
+        if intake.hasty and not all(many.finite for many in self._iterables):
+            self._leave_endless()
+        if self._iterables:
+            return self._from_iterables() if intake.is_empty() else self._get(block=False)
+        if self._had_iterables and not self._ending and not self._forever:
+            self._ending = intake.finish_if_empty()
+        return self._get(block=not self._ending)
 
-    def _get(self, block: bool) -> Any:
-        self.waits = block
-        try:
-            # In this order: who ends the run gives the reason first, and then looks whether we wait.
-            return _Wake if self._books.reason is not None else self._intake.get(block)
-        except ShutDown:
-            return _End
-        finally:
-            self.waits = False
+    def _leave_endless(self) -> None:
+        import logging
 
-    def _from_iterables(self) -> Any:
+        self._iterables = deque(many for many in self._iterables if many.finite)
+        logging.getLogger("papy").warning(
+            "stop: an iterable of unknown length is not read any further; call finish() before to have it read to its end"
+        )
+
+    def _get(self, block: bool) -> Entry | Meta | None:
+        intake = self._intake
+        with self.gate:
+            intake.waits = block
+            try:
+                # In this order: who ends the run gives the reason first, and then looks whether we wait.
+                if self._books.reason is not None or (block and intake.unread):
+                    return None
+                found = intake.get(block)
+            except Empty:
+                if self._iterables:
+                    return None
+                raise StopIteration from None
+            except ShutDown:
+                found = _End
+            finally:
+                intake.waits = False
+            if found is _End:
+                self._ending = True
+            return self._numbered(found) if _is_entry(found) else None
+
+    def _from_iterables(self) -> Entry | Meta | None:
         self.asked_in = get_ident()
         try:
-            for entry in self._iterables[0]:
-                return entry
+            for entry in self._iterables[0].entries:
+                return self._numbered(entry)
         finally:
             self.asked_in = 0
         self._iterables.popleft()
-        if not self._iterables and not self._ending and not self._forever:
-            self._ending = self._intake.finish_if_empty()
-        return _Wake
+        return None
 
+    def _numbered(self, found: Any) -> Entry | Meta | None:
+        books = self._books
+        if books.reason is not None:
+            books.drained.late += 1
+            return None
+        if self.weight.wanted:
+            self.weight.add((0, found))
+        number = books.taken
+        books.taken = number + 1
+        return found if type(found) is Meta else (number, found)

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
+from numap import StateError
 from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted
 from papy._debugger import PipelineRuntimeDebugger
 from papy._definition import StepSpec
@@ -16,7 +17,7 @@ from papy._entries import Meta
 from papy._intake import Intake, Reading
 from papy._reporters import Resources
 from papy._stages import Passing, Stage, stages
-from papy._upstream import FromMap
+from papy._upstream import FromHandover, FromMap
 
 __all__ = ["Line", "Results"]
 
@@ -41,7 +42,7 @@ class Line:
         self, specs: Sequence[StepSpec], intake: Intake, forever: bool, ordered: bool, on_failure: Callable[[], object],
         debugger: PipelineRuntimeDebugger | None,
     ) -> None:
-        self.books = Books()
+        self.books = Books(weighed=debugger is not None)
         self.intake = intake
         self._on_failure = on_failure
         self._debugger = debugger
@@ -165,18 +166,28 @@ class Line:
             self._settle()  # whatever happens, nobody may wait for ever
 
     def _stop(self, reason: str) -> None:
+        self.books.patience.end(processes=False)
         for stage in self.stages:
             stage.interrupt()
-        if self._reading.waits:
-            self.intake.wake()
+        self._reading.leave()
         for stage in self.stages:
             stage.imap.stop()
         self._reading.drop()
         if self.intake.foreign and (reason in (FAILED, STOPPED) or (reason == ENDED and not self._reading.at_end)):
             # Producers may wait for room in a queue that nobody reads any more.
-            drained = self.books.drained
-            drained.thread = threading.Thread(target=self.intake.drain, args=(drained,), daemon=True, name="papy-drain")
-            drained.thread.start()
+            self._drain()
+
+    def _drain(self) -> None:
+        drained = self.books.drained
+        thread = threading.Thread(
+            target=self.intake.drain, args=(drained, self._reading.gate), daemon=True, name="papy-drain"
+        )  # fmt: skip
+        # Before the thread: whoever sees it has to end it.
+        self.intake.draining, drained.thread = drained, thread
+        try:
+            thread.start()
+        except RuntimeError:  # at its end the interpreter starts no thread, and the producers end with it
+            self.intake.draining = drained.thread = None
 
     def _report_last(self) -> None:
         try:
@@ -202,24 +213,31 @@ class Line:
     def report(self, force: bool = False) -> None:
         """Shows what the steps have done so far, if it is time for that; an error of a reporter ends the run."""
         if self._debugger is not None and self._debugger.due(force):
-            steps = [(stage.spec.name, Resources(passed, stage.seconds())) for stage, passed in self._passed()]
+            steps = [
+                (stage.spec.name, Resources(passed + output.weight.more, stage.seconds()))
+                for stage, passed, output in self._passed()
+            ]
             try:
-                self._debugger.show([("source", Resources(self.books.taken)), *steps])
+                self._debugger.show([("source", Resources(self.books.taken + self._reading.weight.more)), *steps])
             except Exception as error:
                 self.books.fail(error, REPORTED, entries=0)
 
     def flows(self) -> Iterator[tuple[str, int]]:
         """What `Pipeline.counter` shows."""
         came = self.books.taken
-        for stage, passed in self._passed():
+        for stage, passed, _ in self._passed():
             yield stage.spec.name, passed
             if isinstance(stage.output, FromMap):
                 yield f"{stage.spec.name} in", max(0, came - passed - stage.output.skipped)
             came = passed
 
-    def _passed(self) -> list[tuple[Stage, int]]:
+    def _passed(self) -> Iterator[tuple[Stage, int, FromMap | FromHandover]]:
+        """The stages of the steps, with what they have passed on, and where that is read."""
         own = [stage for stage in self.stages if stage.own]
-        return [*((stage, stage.output.passed) for stage in own[:-1]), *((stage, self.books.count) for stage in own[-1:])]
+        for stage in own[:-1]:
+            yield stage, stage.output.passed, stage.output
+        if own:
+            yield own[-1], self.books.count, self.stages[-1].output
 
     def counts(self) -> Counts:
         """The figures of the run. Once it is over they change no more, but for what producers still put in a queue."""
@@ -227,7 +245,7 @@ class Line:
             self.wait()
         if self._final is None:
             return self.books.counts(over=False)
-        late = self.books.drained.taken
+        late = self.books.drained.taken + self.books.drained.late
         return self._final.plus(Counts(taken=late, skipped=late))
 
     def is_part(self) -> bool:
@@ -256,6 +274,7 @@ class Results(Iterator[Any]):
         self._begin: Callable[[], Line] | None = begin
         self._line: Line | None = None
         self._box: list[Any] = []
+        self._interrupted = False
         self._output: FromMap
 
     def __iter__(self) -> Results:
@@ -279,6 +298,8 @@ class Results(Iterator[Any]):
                     line.close()
                     raise StopIteration
             entry = box[0]
+            if self._output.weight.wanted:
+                self._output.weight.add(entry)
             fresh: list[Any] = []
             if type(entry) is tuple:
                 value = entry[1]
@@ -288,23 +309,30 @@ class Results(Iterator[Any]):
             if type(entry) is Meta:
                 books.count += 1
             else:
-                self._output.skip()
+                self._output.drop(entry)
             self._box = fresh
 
     def _start(self) -> Line:
+        if self._interrupted:
+            raise StateError("results: the run was interrupted at its start, and its entries are gone; call results() again")
         if self._begin is None:
             raise StopIteration
         begin, self._begin = self._begin, None
-        line = begin()
-        weakref.finalize(self, line.books.end, DROPPED).atexit = False
+        try:
+            line = begin()
+            weakref.finalize(self, line.books.end, DROPPED).atexit = False
+            line.start(readable=True)
+            self._output = line.output
+        except BaseException as error:
+            self._interrupted = not isinstance(error, Exception)
+            raise
         self._line = line
-        line.start(readable=True)
-        self._output = line.output
         return line
 
     def close(self) -> None:
         """Ends the run; what is still on its way is skipped. Again, or before the first ``next``, is no error."""
         self._begin = None
+        self._interrupted = False
         if self._line is not None:
             self._line.books.end(STOPPED)
             self._line.close()

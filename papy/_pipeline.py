@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 import threading
 import weakref
 from _thread import start_new_thread
@@ -13,9 +11,10 @@ from types import TracebackType
 from typing import Any
 
 from numap import StateError
+from papy._background import Background
 from papy._books import DROPPED, STOPPED, Counts, Drained, add_note
 from papy._counter import Counter
-from papy._debugger import PipelineRuntimeDebugger
+from papy._debugger import PipelineRuntimeDebugger, log_debugger
 from papy._definition import NAMES, Settings, define, steps_of
 from papy._entries import Meta
 from papy._intake import Intake
@@ -38,8 +37,8 @@ class Pipeline:
     Args:
         steps: Tuples ``(step, workers)`` or ``(step, workers, options)``, one by one or in one list. A step is a step class
             (see `AbstractStep`, `AbstractIterStep`) or a function of one entry. Options are those of the pipeline,
-            for this step only (``worker_type``, ``max_retries``, ``threshold``, ``tracker``); all others are the step's own, and
-            its ``initialize`` gets them.
+            for this step only (all of those from ``worker_type`` on); all others are the step's own, and its
+            ``initialize`` gets them.
         in_queue: A queue (with ``put``, ``put_nowait``, ``get``, ``empty``) that others put entries into; None: entries come by
             `put` and `put_iterable` only.
         daemon: Entries that a run in the background has not finished are given up at the end of the program; else
@@ -51,8 +50,13 @@ class Pipeline:
         debugger: Shows what the steps do, see `PipelineRuntimeDebugger`. An error of a reporter is one of the run.
         worker_type: ``"thread"`` or ``"process"``. Iterator steps always run in threads.
         max_retries: How often an entry is tried again after its step raised an exception: 0 is one attempt.
+        backoff: Seconds from the first failure of an entry to its next attempt, doubled after each further one. Meanwhile
+            the worker waits; `stop` has entries tried again at once.
+        max_backoff: Seconds that such a wait takes at most.
+        retry_on: A class of exceptions, or a tuple of them: after others an entry is not tried again.
         threshold: Entries that wait in a step at most: for its workers, or done and not yet taken by the next step. None: 128.
-        tracker: An object whose ``before_process(step)`` and ``after_process(step)`` are called around each ``process``.
+        tracker: An object whose ``before_process(step)`` and ``after_process(step)`` are called around each ``process``; of an
+            iterator step, when it gets an entry and when it asks for the next one or has come to its end.
 
     Raises:
         TypeError, ValueError: An argument is not allowed; the message names it, and the step.
@@ -76,11 +80,6 @@ class Pipeline:
             raise TypeError(f"{unknown[0]}: no option of a pipeline; those are {', '.join(sorted(NAMES))}")
         if fail_callback is not None and not callable(fail_callback):
             raise TypeError(f"fail_callback: must be callable or None, not {type(fail_callback).__name__}")
-        for method in ("put", "put_nowait", "get", "empty"):
-            if in_queue is not None and not callable(getattr(in_queue, method, None)):
-                raise TypeError(f"in_queue: must be a queue, but a {type(in_queue).__name__} has no method {method}()")
-        if in_queue is not None and inspect.iscoroutinefunction(in_queue.get):
-            raise TypeError("in_queue: must be a queue for threads, not one for coroutines")
         self._specs = define(steps_of(steps), Settings().changed(options, ""))
         self._intake = Intake(in_queue)
         if debugger is not None and not isinstance(debugger, PipelineRuntimeDebugger):
@@ -91,9 +90,10 @@ class Pipeline:
         self._on_failure = fail_callback if fail_callback is not None else lambda: None
         self._lock = threading.RLock()  # a signal handler may call stop()
         self._line: Line | None = None
-        self._background: _Background | None = None
+        self._background: Background | None = None
         self._before = Counts()
         self._waited_for = False
+        self._finalizers: list[weakref.finalize[..., Any]] = []
 
     # ------------------------------------------------------------------ entries
 
@@ -177,8 +177,8 @@ class Pipeline:
         line = self._begin("run_forever", self._intake, forever=True, ordered=False)
         line.start()
         if background:
-            self._background = _Background(line)
-            weakref.finalize(self, line.books.end, DROPPED).atexit = False
+            self._background = Background(line)
+            self._when_dropped(line.books.end, DROPPED)
             if not self._daemon and not self._waited_for:
                 self._waited_for = True
                 _wait_at_exit(self)
@@ -189,16 +189,24 @@ class Pipeline:
     def stop(self) -> None:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
+        From now on an entry that failed is tried again without a ``backoff``, and an iterable of unknown length, which may be
+        endless, is not read any further. After `finish`, and at the end of a ``with`` block, iterables are read to their end.
+
         A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
         handler of the thread that is in `run`, it is `finish`. An interrupt while it waits ends the run at once.
 
         Raises:
             Exception: What went wrong in a run in the background, once. Any other run raises it where it was started.
         """
+        self._stop(patiently=False)
+
+    def _stop(self, patiently: bool) -> None:
         background, line = self._background, self._line
         if line is None or line.intake is not self._intake or (background is None and line.over.is_set()):
             return
-        self._intake.finish(line.books)
+        self._intake.finish(line.books, hasty=not patiently)
+        if not patiently:
+            line.books.patience.end(processes=True)
         if line.is_part():
             return
         try:
@@ -210,7 +218,7 @@ class Pipeline:
             self._abort(line, background)
             raise
 
-    def _abort(self, line: Line, background: _Background | None) -> BaseException | None:
+    def _abort(self, line: Line, background: Background | None) -> BaseException | None:
         """Ends a run without finishing what was put; returns what went wrong in the background, if nobody was told."""
         line.books.end(STOPPED)
         line.over.wait()
@@ -219,7 +227,7 @@ class Pipeline:
         self._forget(background)
         return background.ended()
 
-    def _forget(self, background: _Background) -> None:
+    def _forget(self, background: Background) -> None:
         """A run in the background is over; another thread may have stopped it, too, and started the next one."""
         with self._lock:
             if self._background is background:
@@ -264,7 +272,7 @@ class Pipeline:
                 if failure is not None:
                     _tell_of(failure, error)
                 return
-        self.stop()
+        self._stop(patiently=True)
 
     def _begin(self, call: str, intake: Intake, forever: bool, ordered: bool) -> Line:
         line = self._line
@@ -277,11 +285,21 @@ class Pipeline:
                     raise StateError(f"{call}: not allowed while the pipeline runs; stop() it first")
                 line.release()
                 self._before = self._before.plus(line.counts())
-            debugger = self._debugger if self._debugger is not None or self._quiet else _log_debugger()
+            intake.claim(call)
+            for finalizer in self._finalizers:
+                finalizer.detach()
+            self._finalizers.clear()
+            debugger = self._debugger if self._debugger is not None or self._quiet else log_debugger()
             self._line = Line(self._specs, intake, forever, ordered, self._on_failure, debugger)
             if intake.foreign:
-                weakref.finalize(self, _release, intake, self._line.books.drained).atexit = False
+                self._when_dropped(_release, intake, self._line.books.drained)
             return self._line
+
+    def _when_dropped(self, call: Callable[..., object], *args: object) -> None:
+        """What is to be called if nobody refers to the pipeline any more, until the next run."""
+        finalizer = weakref.finalize(self, call, *args)
+        finalizer.atexit = False
+        self._finalizers.append(finalizer)
 
     # ------------------------------------------------------------------ looks
 
@@ -338,34 +356,6 @@ class Pipeline:
         return f"<Pipeline {steps}: {'running' if self.alive else 'ok' if self.ok else 'failed'}>"
 
 
-class _Background:
-    """A run in the background: a thread that takes its results. It doesn't refer to the pipeline."""
-
-    def __init__(self, line: Line) -> None:
-        self._errors: list[BaseException] = []
-        self._thread = threading.Thread(target=_drain, args=(line, self._errors), daemon=True, name="papy-background")
-        line.driver = self._thread
-        self._thread.start()
-
-    @property
-    def error(self) -> BaseException | None:
-        """What went wrong, once the run is over and until it is raised."""
-        return self._errors[0] if self._errors else None
-
-    def ended(self) -> BaseException | None:
-        """Waits for the end; returns what went wrong, once."""
-        self._thread.join()
-        with suppress(IndexError):  # nothing went wrong, or another thread has been told
-            return self._errors.pop()
-        return None
-
-    def join(self) -> None:
-        """Waits for the end; raises what went wrong, once."""
-        error = self.ended()
-        if error is not None:
-            raise error
-
-
 def _tell_of(failure: BaseException, error: BaseException) -> None:
     """The user's error goes on, and shows that of the pipeline, which may be why."""
     first, seen = error, {id(failure)}
@@ -378,24 +368,10 @@ def _tell_of(failure: BaseException, error: BaseException) -> None:
             first.__context__ = failure
 
 
-def _drain(line: Line, errors: list[BaseException]) -> None:
-    try:
-        line.drain()
-    except BaseException as error:
-        errors.append(error)
-
-
 def _release(intake: Intake, drained: Drained) -> None:
     """The pipeline was dropped. In a thread of its own: the user's queue has a lock, which the thread at hand may hold."""
-    start_new_thread(intake.release, (drained,))
-
-
-def _log_debugger() -> PipelineRuntimeDebugger | None:
-    """What writes to the log, if anybody reads it."""
-    logging = sys.modules.get("logging")  # who has not imported it has not set a level
-    if logging is None or not logging.getLogger("papy.pipeline").isEnabledFor(logging.DEBUG):
-        return None
-    return PipelineRuntimeDebugger(every=1.0)
+    with suppress(RuntimeError):  # at its end the interpreter starts no thread, and nobody needs the queue
+        start_new_thread(intake.release, (drained,))
 
 
 def _wait_at_exit(pipeline: Pipeline) -> None:

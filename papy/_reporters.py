@@ -24,7 +24,7 @@ class Resources:
     0, as is the runtime of worker processes.
 
     Attributes:
-        count: Entries that it put out; the members of lists count one by one.
+        count: Entries that it put out; the members of lists count one by one, also in a `Pipeline`.
         runtime: Time by the clock.
         utime: CPU time of this process in user mode.
         stime: CPU time of this process in the system.

@@ -7,12 +7,12 @@ from itertools import count
 from time import perf_counter
 from typing import Any
 
-from numap import IMap, NextTimeout, StateError
+from numap import IMap, NextTimeout, StateError, WorkerDied
 from papy._books import Books
 from papy._definition import StepSpec
 from papy._entries import Entry, Meta
 from papy._handover import Handover
-from papy._hands import Crew, RemoteHand, make_steps
+from papy._hands import Crew, RemoteHand, make_steps, tell
 from papy._letterbox import Letterbox
 from papy._upstream import FromHandover, FromMap, FromSource, Shared, Upstream
 from papy.steps import AbstractIterStep, Entries, Step
@@ -104,10 +104,14 @@ class ProcessStage(Stage):
         # Without a hook for it nobody has to wait for the end of the processes.
         closes = spec.step.thread_shutdown is not Step.thread_shutdown
         self._letterbox = Letterbox() if closes else None
-        hand = RemoteHand(spec, None if self._letterbox is None else self._letterbox.path)
+        settings = spec.settings
+        if not settings.simple_retries:
+            books.patience.share()
+        hand = RemoteHand(spec, None if self._letterbox is None else self._letterbox.path, books.patience.path)
+        retries = settings.max_retries if issubclass(WorkerDied, settings.retry_on) else 0
         self.imap = IMap(
             worker_type="process", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
-            initializer=hand.enter, finalizer=hand.leave if closes else None, retries=spec.settings.max_retries,
+            initializer=hand.enter, finalizer=hand.leave if closes else None, retries=retries,
         )  # fmt: skip
         self.output = FromMap(self.imap, self.imap.add_task(hand, iter(upstream)), books, spec.name)
 
@@ -142,7 +146,7 @@ class IteratorStage(Stage):
             initializer=self.crew.enter, finalizer=self.crew.leave,
         )  # fmt: skip
         self.imap.add_task(self._serve, range(spec.workers))
-        self.output = FromHandover(self.handover)
+        self.output = FromHandover(self.handover, books)
 
     def prepare(self) -> None:
         """See `Stage`."""
@@ -190,6 +194,8 @@ class _Own(Entries):
         self._stage = stage
         self._tally = stage.books.tally()
         self._took = False
+        self._tracker = stage.spec.settings.tracker
+        self._tracked = False
         self._watches = type(step).in_queue_empty is not Step.in_queue_empty
         #: Seconds that were not spent waiting for entries, or for room for results.
         self.seconds = 0.0
@@ -205,6 +211,13 @@ class _Own(Entries):
             if not wanted:
                 break
         self.seconds += perf_counter()
+        self._track(False)
+
+    def _track(self, busy: bool) -> None:
+        """Tells the tracker that the step has an entry, or has done what it does with that."""
+        if self._tracker is not None and busy is not self._tracked:
+            tell(self._tracker, "before_process" if busy else "after_process", self._step)
+            self._tracked = busy
 
     def fail(self) -> int:
         """The generator has raised; returns how many entries failed by that: the one that it took last, if any."""
@@ -216,6 +229,7 @@ class _Own(Entries):
 
     def next(self, timeout: float | None = None) -> Any:
         """See `Entries`."""
+        self._track(False)
         while True:
             self.seconds += perf_counter()
             try:
@@ -225,6 +239,7 @@ class _Own(Entries):
             if type(entry) is tuple:
                 self._tally.more -= 1
                 self._took = True
+                self._track(True)
                 return entry[1]
             for result in self._step._before_meta():
                 self._emit(result)
@@ -296,7 +311,7 @@ class QueueStage(Stage):
         self._upstream = upstream
         self.imap = IMap(worker_type="thread", worker_num=1, name=f"queue of {spec.name}")
         self.imap.add_task(self._serve, range(1))
-        self.output = FromHandover(self.handover)
+        self.output = FromHandover(self.handover, books)
 
     def interrupt(self) -> None:
         """See `Stage`."""

@@ -7,8 +7,8 @@ from threading import Lock
 from typing import Any, Protocol
 
 from numap import IMap, NextTimeout, SourceError, StateError, TaskIterator, WorkerStartError
-from papy._books import Books
-from papy._entries import Entry, Meta, Skipped
+from papy._books import Books, Weight
+from papy._entries import Entry, Failed, Meta, RemoteTraceback, Skipped
 from papy._handover import Handover
 
 __all__ = ["FromHandover", "FromMap", "FromSource", "Shared", "Upstream"]
@@ -61,15 +61,18 @@ class FromMap:
         self._books = books
         self._name = name
         self.passed = 0
+        self.weight = Weight(books)
         self._tally = books.tally()
 
     def __iter__(self) -> Iterator[Entry | Meta]:
         try:
             for entry in self.task:
-                if entry is Skipped:
-                    self._tally.skipped += 1
+                if entry is Skipped or type(entry) is Failed:
+                    self.drop(entry)
                 else:
                     self.passed += 1
+                    if self.weight.wanted:
+                        self.weight.add(entry)
                     yield entry
         except Exception as error:  # an interrupt of whoever reads is theirs
             self.lost(error)
@@ -84,10 +87,12 @@ class FromMap:
             except Exception as error:
                 self.lost(error)
                 raise StopIteration from None
-            if entry is Skipped:
-                self._tally.skipped += 1
+            if entry is Skipped or type(entry) is Failed:
+                self.drop(entry)
             else:
                 self.passed += 1
+                if self.weight.wanted:
+                    self.weight.add(entry)
                 return entry  # type: ignore[no-any-return]
 
     @property
@@ -95,9 +100,13 @@ class FromMap:
         """Entries that were dropped."""
         return self._tally.skipped
 
-    def skip(self) -> None:
-        """An entry was dropped, and it was not this object that has read it."""
-        self._tally.skipped += 1
+    def drop(self, entry: type[Skipped] | Failed) -> None:
+        """What came was no entry; also for who has read it past this object."""
+        if isinstance(entry, Failed):
+            entry.error.__cause__ = RemoteTraceback(f"\n{entry.trace}")
+            self.lost(entry.error)
+        else:
+            self._tally.skipped += 1
 
     def lost(self, error: BaseException) -> None:
         """The map raised this in place of a result."""
@@ -109,9 +118,10 @@ class FromMap:
 class FromHandover:
     """The entries that the threads of an iterator step hand over."""
 
-    def __init__(self, handover: Handover) -> None:
+    def __init__(self, handover: Handover, books: Books) -> None:
         self._handover = handover
         self.passed = 0
+        self.weight = Weight(books)
 
     def __iter__(self) -> Iterator[Entry | Meta]:
         while True:
@@ -125,6 +135,8 @@ class FromHandover:
         """See `Upstream`."""
         entry: Entry | Meta = self._handover.take(timeout)
         self.passed += 1
+        if self.weight.wanted:
+            self.weight.add(entry)
         return entry
 
 

@@ -128,13 +128,17 @@ class AbstractStep(Step, ABC):
     def reenqueue(self, entry: Any) -> None:
         """Puts a new entry into the queue of this step, for whichever worker is free.
 
+        A step has such a queue if its class mentions this method. If only a function that it calls does, say
+        ``reenqueue = AbstractStep.reenqueue`` in the class.
+
         Raises:
             RuntimeError: The worker is a process, or the object is in no pipeline.
         """
         if self._reenqueue is None:
             raise RuntimeError(
                 f"reenqueue: step {self.name or type(self).__name__!r} has no queue here: it belongs to no running pipeline, "
-                f"its workers are processes, or its class does not mention 'reenqueue'"
+                f"its workers are processes, or its class does not mention 'reenqueue'; if only a function that it calls does, "
+                f"write 'reenqueue = AbstractStep.reenqueue' in the class"
             )
         self._reenqueue(entry)
 

@@ -40,8 +40,8 @@ LAYERS = {
         _expression _codefile
         _driver _plumber
         steps coroutines _counter _reporters _debugger
-        _definition _entries _books _letterbox _handover _intake _upstream _hands _stages _line
-        _pipeline
+        _definition _entries _patience _books _letterbox _handover _intake _upstream _hands _stages _line
+        _background _pipeline
         core __init__
         util util._guard
         util._passers util._coders util._streams util._offers util._items util._database

@@ -131,8 +131,12 @@ def test_entry_counter(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "papy.counter"):
         assert list(entry_counter([1], "one", Counter(show_every=-1))) == [1]
         assert list(entry_counter([1], "never", Counter(show_every=None))) == [1]
+        assert list(entry_counter([1], "quiet", Counter(show_every=-1, quiet=True))) == [1]
     assert [record.getMessage().split(",")[0] for record in caplog.records] == ["one: 1"]
     assert counter.rate("entries") > 0
+    counter.init("begun")
+    counter.init("entries")
+    assert counter.counts == {"entries": 3, "begun": 0}
 
 
 def test_a_step_pipeline_as_source_and_as_step() -> None:

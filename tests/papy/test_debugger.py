@@ -211,11 +211,52 @@ def test_the_same_reporters_for_step_pipelines() -> None:
     pipeline.put_iterable(range(5))
     pipeline.run()
     assert [{name: it.count for name, it in figures.items()} for figures in last.shown] == [
-        {"source": 10, "work": 10, "chunks": 2, "len": 2},
-        {"source": 5, "work": 5, "chunks": 1, "len": 1},
+        {"source": 10, "work": 10, "chunks": 10, "len": 2},
+        {"source": 5, "work": 5, "chunks": 5, "len": 1},
     ]
     assert last.shown[0]["work"].runtime >= 0.2
     assert last.shown[0]["chunks"].runtime < 0.1
+
+
+@pytest.mark.parametrize("step", [(list, 2), (list, 2, {"worker_type": "process"}), (iterstep(lambda them: map(list, them)), 2)])
+@pytest.mark.parametrize("behind", [[], [(tuple, 1)]])
+def test_members_of_lists_count_one_by_one(step: Any, behind: list[Any]) -> None:
+    last = Last()
+    pipeline = Pipeline([step, *behind], debugger=PipelineRuntimeDebugger([last]))
+    for run in range(2):
+        if run:
+            pipeline.put_iterable([["ab"], "abc", "", ["a", "b"]])
+            pipeline.run()
+        else:
+            assert len(list(pipeline.results([["ab"], "abc", "", ["a", "b"]]))) == 4
+        found = {name: it.count for name, it in last.shown[-1].items()}
+        first = next(iter(found.keys() - {"source", "tuple"}))
+        assert found == {"source": 5, first: 6, **({"tuple": 4} if behind else {})}
+    assert pipeline.counter.counts[first] == 4
+
+
+def test_a_tracker_of_an_iterator_step() -> None:
+    class Tracker:
+        def before_process(self, step: Any) -> None:
+            seen.append(f"before {step.name}")
+
+        def after_process(self, step: Any) -> None:
+            seen.append("after")
+            raise KeyError  # goes to the log
+
+    def work(entries: Any) -> Any:
+        for entry in entries:
+            seen.append(entry)
+            yield entry // (2 - entry)
+
+    seen: list[Any] = []
+    pipeline = Pipeline((iterstep(work), 1), tracker=Tracker())
+    assert list(pipeline.results([0, 1])) == [0, 1]
+    assert seen == ["before work", 0, "after", "before work", 1, "after"]
+    seen.clear()
+    with pytest.raises(ZeroDivisionError):
+        list(pipeline.results([0, 2]))
+    assert seen == ["before work", 0, "after", "before work", 2]
 
 
 def test_reports_while_it_runs() -> None:

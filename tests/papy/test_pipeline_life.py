@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -409,14 +410,22 @@ entries.put(1)
     assert (out, err, process.returncode) == ("1\n", "", 0)
 
 
-def test_an_error_in_the_background_is_not_silent_at_the_end() -> None:
-    process = program("""
-from papy import Pipeline
-pipeline = Pipeline((int, 1)).run_forever(background=True)
+STEPS = ["(int, 1)", "(int, 1, {'worker_type': 'process'})", "(iterstep(lambda texts: map(int, texts)), 1)"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("in_queue", [None, "queue.Queue()"])
+def test_an_error_in_the_background_is_not_silent_at_the_end(step: str, in_queue: str | None) -> None:
+    process = program(f"""
+import queue
+from papy import Pipeline, iterstep
+pipeline = Pipeline({step}, in_queue={in_queue}).run_forever(background=True)
 pipeline.put("x")
 """)
     _, err = process.communicate(timeout=60)
     assert "invalid literal for int()" in err
+    # Of the run only; at this time the interpreter starts no thread, and that is nobody's error.
+    assert "new thread" not in err and "Exception in thread" not in err
 
 
 def test_stop_by_a_signal_handler_and_by_another_thread() -> None:
@@ -451,6 +460,42 @@ def test_stop_in_the_fail_callback() -> None:
         pipeline.stop()
     with pytest.raises(ZeroDivisionError), pipeline:
         pipeline.put(0)
+
+
+def test_results_that_were_interrupted_at_the_start_say_so() -> None:
+    class Interrupted(AbstractStep):
+        def process(self, entry: int) -> int:
+            return entry
+
+        def initialize(self) -> None:
+            if errors:
+                raise errors.pop()
+
+    errors: list[BaseException] = [KeyboardInterrupt(), KeyError()]
+    pipeline = Pipeline((Interrupted, 1))
+    results = pipeline.results([1])
+    with pytest.raises(KeyError):
+        next(results)
+    assert next(results, None) is None
+    results = pipeline.results([1])
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    for _ in range(2):
+        with pytest.raises(StateError, match="results: the run was interrupted at its start"):
+            next(results)
+    results.close()
+    assert next(results, None) is None
+    assert list(pipeline.results([1])) == [1]
+
+
+def test_runs_leave_nothing_in_the_pipeline() -> None:
+    pipeline = Pipeline((double, 1), in_queue=queue.Queue())
+    lines = []
+    for _ in range(5):
+        with pipeline:
+            lines.append(weakref.ref(pipeline._line.books))  # type: ignore[union-attr]
+    gc.collect()
+    assert sum(line() is not None for line in lines) == 1
 
 
 def test_an_interrupt_in_stop_ends_the_run() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -225,6 +226,47 @@ def test_skip_entry_in_process_meta() -> None:
     pipeline.finish()
     pipeline.run()
     assert (pipeline.taken, pipeline.count, pipeline.skipped) == (1, 0, 1)
+
+
+def again(step: AbstractStep, entry: int) -> None:
+    step.reenqueue(entry)
+
+
+def test_reenqueue_by_a_function_that_the_step_calls() -> None:
+    class Counts(AbstractStep):
+        def process(self, entry: int) -> int:
+            if entry < 5:
+                again(self, entry + 1)
+            return entry
+
+    class Says(Counts):
+        reenqueue = AbstractStep.reenqueue
+
+    with pytest.raises(RuntimeError, match=r"write 'reenqueue = AbstractStep\.reenqueue' in the class"):
+        list(Pipeline((Counts, 2)).results([1]))
+    pipeline = Pipeline((Says, 2))
+    assert sorted(pipeline.results([1])) == [1, 2, 3, 4, 5]
+    assert pipeline.taken == pipeline.count == 5
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_reenqueue_at_the_very_end(workers: int) -> None:
+    class Closing(AbstractStep):
+        def process(self, entry: int) -> int:
+            return entry
+
+        def in_queue_empty(self) -> None:
+            before = self.sibling.storage.setdefault("entry", 0)
+            if before < 20:
+                self.sibling.storage["entry"] = before + 1
+                time.sleep(0.001)  # time enough for a queue that takes itself for ended
+                self.reenqueue(100 + before)
+
+    for steps in ([(Closing, workers)], [(abs, 2), (Closing, workers), (abs, 1)]):
+        pipeline = Pipeline(steps)
+        found = list(pipeline.results([1, 2]))
+        assert {*range(100, 120)} <= {*found}
+        assert pipeline.taken == pipeline.count == len(found)
 
 
 def test_funcstep_and_iterstep() -> None:

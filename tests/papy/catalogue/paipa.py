@@ -5,6 +5,7 @@ from __future__ import annotations
 _P = "tests/papy/test_pipeline.py::"
 _E = "tests/papy/test_pipeline_errors.py::"
 _L = "tests/papy/test_pipeline_life.py::"
+_R = "tests/papy/test_retries.py::"
 _S = "tests/papy/test_steps.py::"
 _C = "tests/papy/test_coroutines.py::"
 _D = "tests/papy/test_debugger.py::"
@@ -54,7 +55,7 @@ ROWS: dict[str, str] = {
     "L9": _P + "test_retries_are_attempts_after_the_first",
     "L10": _P + "test_retries_are_attempts_after_the_first",
     "L11": _E + "test_a_step_that_fails",
-    "L12": "left out: a retry comes at once; a step that has to wait before it knows best for how long",
+    "L12": _R + "test_pauses_double_up_to_their_limit",
     "L13": _P + "test_threshold_holds_the_source_back",
     "L14": _E + "test_an_iterator_step_that_fails",
     "L15": _P + "test_one_to_hundreds_of_threads",
