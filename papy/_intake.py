@@ -10,6 +10,7 @@ from contextlib import suppress
 from operator import length_hint
 from queue import Empty, Full, SimpleQueue
 from threading import Lock, RLock, get_ident
+from time import monotonic
 from typing import Any
 
 from numap import StateError
@@ -21,6 +22,10 @@ __all__ = ["Intake", "Reading"]
 
 #: What a queue that was shut down raises, from Python 3.13 on; before, something that doesn't come up where it is expected.
 ShutDown: Any = getattr(queue, "ShutDown", Full)
+
+
+#: Seconds after `stop` in which an iterable that may be endless can come to its end.
+GRACE = 5.0
 
 
 class _Many:
@@ -73,8 +78,8 @@ class Intake:
         self.iterables = 0
         #: Those that nobody has begun to read.
         self.unread: deque[_Many] = deque()
-        #: The end has come while iterables are read which may be endless: they are left where they are.
-        self.hasty = False
+        #: When iterables that may be endless are left where they are, by `monotonic`; None: never.
+        self.leave_at: float | None = None
         #: Whether the reader waits for the queue; then `wake` is needed to have it look around.
         self.waits = False
         self._run: Books | None = None
@@ -135,13 +140,13 @@ class Intake:
 
         Args:
             run: The end is for this run; if that is over already, there is nothing to do.
-            hasty: Iterables that may be endless are not read to their end.
+            hasty: Iterables that may be endless are read on for `GRACE` seconds, and no longer.
         """
         with self._lock:
             if self.finished or (run is not None and run is not self._run):
                 return
             self.finished = self._pending = True
-            self.hasty = hasty
+            self.leave_at = monotonic() + GRACE if hasty else None
             self._put_end()
 
     def _put_end(self) -> None:
@@ -173,7 +178,8 @@ class Intake:
         with self._lock:
             while not self.foreign and not self._queue.empty():
                 books.taken += _is_entry(self._queue.get())
-            self.finished = self._pending = self.hasty = False
+            self.finished = self._pending = False
+            self.leave_at = None
             self.iterables = 0
             self.unread.clear()
             self._run = None
@@ -300,7 +306,7 @@ class Reading:
             self._had_iterables = True
             while intake.unread:
                 self._iterables.append(intake.unread.popleft())
-        if intake.hasty and not all(many.finite for many in self._iterables):
+        if intake.leave_at is not None and monotonic() >= intake.leave_at:
             self._leave_endless()
         if self._iterables:
             return self._from_iterables() if intake.is_empty() else self._get(block=False)
@@ -311,10 +317,13 @@ class Reading:
     def _leave_endless(self) -> None:
         import logging
 
-        self._iterables = deque(many for many in self._iterables if many.finite)
-        logging.getLogger("papy").warning(
-            "stop: an iterable of unknown length is not read any further; call finish() before to have it read to its end"
-        )
+        kept = deque(many for many in self._iterables if many.finite)
+        if len(kept) < len(self._iterables):
+            logging.getLogger("papy").warning(
+                "stop: an iterable of unknown length has not come to its end within %g s and is not read any further; "
+                "call finish() before to have it read to its end", GRACE,
+            )  # fmt: skip
+        self._iterables = kept
 
     def _get(self, block: bool) -> Entry | Meta | None:
         intake = self._intake

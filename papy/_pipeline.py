@@ -190,7 +190,8 @@ class Pipeline:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
         From now on an entry that failed is tried again without a ``backoff``, and an iterable of unknown length, which may be
-        endless, is not read any further. After `finish`, and at the end of a ``with`` block, iterables are read to their end.
+        endless, is read on for 5 seconds at most. After `finish`, and at the end of a ``with`` block, iterables are read to their
+        end.
 
         A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
         handler of the thread that is in `run`, it is `finish`. An interrupt while it waits ends the run at once.

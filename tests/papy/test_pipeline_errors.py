@@ -65,7 +65,6 @@ def ways_to_run(pipeline: Pipeline, entries: Any) -> Iterator[Callable[[], objec
     def stop() -> None:
         pipeline.put_iterable(entries())
         pipeline.run_forever(background=True)
-        pipeline.finish()  # else it may be stopped before it has read as far as to the error
         pipeline.stop()
 
     yield from (run, with_block, stop, lambda: list(pipeline.results(entries())))

@@ -170,7 +170,10 @@ def test_nothing_that_is_put_for_the_next_run_is_lost() -> None:
 # ---------------------------------------------------------------------- iterables
 
 
-def test_stop_does_not_read_an_endless_iterable_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_stop_does_not_read_an_endless_iterable_on(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("papy._intake.GRACE", 0.1)
     for entries in (count(), (n for n in count()), chain([1], count(2))):
         running = threading.Event()
         pipeline = Pipeline((double, 2), (lambda n, running=running: running.set() if n > 100 else n, 1))
@@ -181,7 +184,7 @@ def test_stop_does_not_read_an_endless_iterable_on(caplog: pytest.LogCaptureFixt
         pipeline.stop()
         assert not pipeline.alive
         assert pipeline.taken == pipeline.count > 50
-        assert "an iterable of unknown length is not read any further" in caplog.text
+        assert "an iterable of unknown length has not come to its end within 0.1 s and is not read any further" in caplog.text
         caplog.clear()
 
 
@@ -194,9 +197,8 @@ def test_stop_reads_what_ends_to_its_end() -> None:
     assert pipeline.count == 3000
     pipeline.put_iterable(n for n in range(1000))
     pipeline.run_forever(background=True)
-    pipeline.finish()
     pipeline.stop()
-    assert pipeline.count == 4000
+    assert pipeline.count == 4000, "this one has an end, too, and comes to it soon"
     with pipeline:
         pipeline.put_iterable(n for n in range(1000))
     assert pipeline.count == 5000
