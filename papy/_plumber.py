@@ -9,12 +9,13 @@ from time import perf_counter, time
 from typing import Any, ClassVar, Final, overload
 
 from papy._caretaker import Caretaker
+from papy._checks import check_seconds, wrong_value
 from papy._codefile import read, write
 from papy._dagger import Dagger
 from papy._driver import Driver
 from papy._errors import PlumberError
 from papy._public import public
-from papy._run import RunStatistics
+from papy._run import GraphRun, RunStatistics
 
 __all__ = ["Plumber"]
 
@@ -49,7 +50,8 @@ _MOVES: Final = {
 class Plumber(Dagger):
     """A Dagger that runs in the background: `start`, `run`, `pause`, `run` again, `wait`, `stop`.
 
-    While it runs, a thread takes the results and drops them, so the last pipers should store what they are given. What a
+    While it runs, a thread takes the results and drops them, so the last pipers should store what they are given. They get
+    each item once, also if the Plumber is paused, goes on, and is stopped: see `stop`. What a
     Plumber has started ends when it is stopped, finished or dropped, and with the program. A call that is not allowed
     in a state is a `PlumberError` that names both, and changes nothing:
 
@@ -83,7 +85,8 @@ class Plumber(Dagger):
 
     def __init__(self, logger_options: Mapping[str, Any] | None = None, **options: Any) -> None:
         if logger_options:
-            raise PlumberError(f"logger_options: none are needed; name pipers and pipes; got {logger_options!r:.80}")
+            needed = "none are needed, and pipers and pipes by their names"
+            raise wrong_value("logger_options", needed, logger_options, PlumberError)
         self._driver: Driver | None = None
         self._began = 0.0  # by the clock of the machine
         self._timer = 0.0
@@ -122,7 +125,7 @@ class Plumber(Dagger):
                 ends.callback(self._caretaker.release)
                 ends.callback(run.close)
             except BaseException:
-                self.stop()
+                self.stop(0)
                 raise
 
     @overload
@@ -193,6 +196,7 @@ class Plumber(Dagger):
             PlumberError: If it does not run, or was stopped meanwhile.
             DaggerError, PiperError: What ended the run.
         """
+        check_seconds("timeout", timeout, PlumberError)
         with self._moving:
             self._allowed("wait")
             driver = self._driver
@@ -204,19 +208,17 @@ class Plumber(Dagger):
             raise driver.error
         return outcome is not None
 
-    def stop(self) -> None:
-        """Stop everything, soon and in any state; what was taken from the inputs and has not come out is lost.
+    def _driver_of(self, run: GraphRun) -> Driver:
+        return super()._driver_of(run) if self._driver is None else self._driver
 
-        It waits a second at most for the item in hand.
-        """
-        with self._moving:
-            driver, self._driver = self._driver, None
-            if driver is not None:
-                driver.stop()
-            super().stop()
-            if driver is not None:
-                driver.rest()
-                self._seconds = (driver.ended or perf_counter()) - self._timer
+    def _close(self) -> None:
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.stop()
+        super()._close()
+        if driver is not None:
+            driver.rest()
+            self._seconds = (driver.ended or perf_counter()) - self._timer
 
     # its figures -----------------------------------------------------------
 

@@ -30,14 +30,14 @@ LAYERS = {
     """.split(),
     "papy": """
         _public
-        _errors _running graph
+        _errors _checks _running graph
         _worker _call
         _settings _flow _rounds _rows _results
         _wiring _piper
         _pipes _run
-        _caretaker _dagger
+        _caretaker _driver _dagger
         _expression _codefile
-        _driver _plumber
+        _plumber
         steps coroutines _counter _reporters _debugger
         _definition _entries _books _letterbox _handover _intake _upstream _hands _stages _line
         _pipeline

@@ -110,7 +110,7 @@ def local() -> Any:
         (lambda: Piper(lambda inbox: inbox), r"a lambda \(.*test_codefile.py, line \d+\) has no name .*; make it a def"),
         (lambda: Piper(local()), "local.<locals>.inner .* is defined in a function"),
         (lambda: Piper(functools.partial(work.tagged, tag=object())), "is no plain value"),
-        (lambda: Piper(work.total, branch=threading_lock()), "is no plain value"),
+        (lambda: Piper(Worker(work.total, (threading_lock(),))), "is no plain value"),
         (lambda: Piper(work.total, IMap(worker_type="thread", initializer=lambda: None)), "a lambda"),
         (lambda: Piper("abc".join), "built-in method join|no plain value|has no name"),
     ],

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, StateError
-from papy import Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker, _piper
+from papy import Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker, _flow
 from tests.papy import work
 
 Make = Callable[..., Piper]
@@ -256,13 +256,13 @@ def test_inputs_of_unequal_length_end_the_run(make: Make, sizes: tuple[int, int]
     assert len(seen) == min(sizes) and dagger._state == "idle"
     if join.imap is None:
         first, other = ("left", "right") if sizes[0] < sizes[1] else ("right", "left")
-        expected = f"the inputs of join are of unequal length: {first} ended after {min(sizes)} items, {other} go on"
+        expected = f"the inputs of join are of unequal length: {first} ended after {min(sizes)} items, {other} goes on"
         assert str(caught.value) == expected
 
 
 def test_outputs_of_unequal_length_end_the_run(make: Make) -> None:
     dagger = Dagger([make(work.double, name="left"), make(work.double, name="right")])
-    with pytest.raises(DaggerError, match="the outputs are of unequal length: left ended after 2 items, right go on"):
+    with pytest.raises(DaggerError, match="the outputs are of unequal length: left ended after 2 items, right goes on"):
         dagger.run([[1, 2], [1, 2, 3]])
 
 
@@ -516,12 +516,12 @@ def test_a_dropped_dagger_leaves_no_cycle(drop: str) -> None:
 
 
 def test_branches_of_a_fork_may_be_so_far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_piper, "FORK_LIMIT", 10)
+    monkeypatch.setattr(_flow, "FORK_LIMIT", 10)
     root, left, right = (Piper(work.double, unpack=True) for _ in range(3))
     with Dagger(pipes=[(root, left), (root, right)]) as dagger:
         dagger.start([count()])
         assert list(islice(left, 10)) == [4 * x for x in range(10)]
-        with pytest.raises(StateError):
+        with pytest.raises(StateError, match=f"what {root.name} gives is read by several, and one of them is 10 items ahead"):
             next(left)
         assert next(right) == 0
 
