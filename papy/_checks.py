@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ __all__ = [
     "check_flag",
     "check_list",
     "check_name",
+    "check_path",
     "check_policy",
     "check_seconds",
     "check_whole",
@@ -65,10 +67,10 @@ def check_whole(what: str, given: Any, least: int, error: type[Exception] = Exce
         raise wrong_value(what, needed, given, error)
 
 
-def check_seconds(what: str, given: Any, error: type[Exception] = Exception) -> None:
-    """Seconds, or None."""
-    needed = "seconds or None are needed"
-    if given is None:
+def check_seconds(what: str, given: Any, error: type[Exception] = Exception, or_none: bool = True) -> None:
+    """Seconds, or None where that is allowed."""
+    needed = "seconds or None are needed" if or_none else "seconds are needed"
+    if given is None and or_none:
         return
     if isinstance(given, bool) or not isinstance(given, (int, float)):
         raise wrong_type(what, needed, given, error)
@@ -86,6 +88,12 @@ def check_name(what: str, given: Any, error: type[Exception] = Exception) -> Non
     """A text, or None."""
     if given is not None and not isinstance(given, str):
         raise wrong_type(what, "a string or None is needed", given, error)
+
+
+def check_path(what: str, given: Any, or_none: bool = False) -> None:
+    """The path of a file or directory, or None where that is allowed; a number would be a file that is open already."""
+    if not isinstance(given, (str, os.PathLike)) and not (given is None and or_none):
+        raise wrong_type(what, "a path or None is needed" if or_none else "a path is needed", given)
 
 
 def check_branch(branch: Any, error: type[Exception]) -> None:

@@ -61,7 +61,7 @@ def read(dagger: Dagger, path: str | os.PathLike[str]) -> None:
 
 def _checked_path(path: Any) -> Path:
     if not isinstance(path, (str, os.PathLike)):
-        raise wrong_type("path", "the name of a file is needed", path, PlumberError)
+        raise wrong_type("path", "a path is needed", path, PlumberError)
     return Path(path)
 
 

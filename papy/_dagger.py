@@ -17,7 +17,7 @@ from papy._flow import NOTHING, Source
 from papy._piper import Piper
 from papy._pipes import PiperGraph
 from papy._public import public
-from papy._run import GraphRun, RunStatistics, data_sources
+from papy._run import GraphRun, RunStatistics, check_datas, data_sources
 
 __all__ = ["MOVES", "Dagger"]
 
@@ -303,6 +303,8 @@ class Dagger(PiperGraph):
                 inputs are of unequal length, or one output gives more results than another.
             PiperError: If an item failed, where ``on_error="raise"``.
         """
+        check_datas(datas)
+        check_policy(on_error, retries, DaggerError)
         return self._results("results", datas, on_error, retries)
 
     def _results(

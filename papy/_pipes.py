@@ -46,6 +46,8 @@ class PiperGraph(DictGraph[Piper]):
     def add_edge(self, edge: tuple[Piper, Piper], double: bool = False) -> None:
         """Add an edge from a consumer to its producer, see `DictGraph.add_edge`; DaggerError if that makes a cycle."""
         self._changing("add_edge")
+        if not isinstance(edge, (tuple, list)) or [isinstance(it, Piper) for it in edge] != [True, True]:
+            raise wrong_type("edge", "a pair of pipers, the consumer first, is needed", edge, DaggerError)
         _refuse_cycle(self, [*edge[::-1], edge[1]] if double else edge[::-1])
         super().add_edge(edge)
 

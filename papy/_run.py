@@ -22,7 +22,7 @@ from papy._rows import Column, InStep, Shares
 from papy._running import end_of
 from papy._wiring import Run
 
-__all__ = ["GraphRun", "RunStatistics", "data_sources"]
+__all__ = ["GraphRun", "RunStatistics", "check_datas", "data_sources"]
 
 
 @public
@@ -271,14 +271,20 @@ def data_sources(inputs: list[Piper], datas: Iterable[Iterable[Any]], doors: boo
         if piper in sources:
             continue
         sharing = readers[id(data)] if isinstance(data, Iterator) else [piper]
-        names = " and ".join(it.name for it in sharing)
-        for reader, source in zip(sharing, branches(Source(data, f"the data of {names}"), len(sharing)), strict=True):
+        name = f"the data of {' and '.join(it.name for it in sharing)}"
+        whole = Source(data if len(sharing) == 1 or hasattr(data, "__numap_detach__") else Data(data, name), name)
+        for reader, source in zip(sharing, branches(whole, len(sharing)), strict=True):
             sources[reader] = source._replace(stream=Data(source.stream, source.name)) if doors else source
     return {piper: sources[piper] for piper in inputs}
 
 
-def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]]) -> dict[Piper, Iterable[Any]]:
+def check_datas(datas: Iterable[Iterable[Any]]) -> None:
+    """DaggerError unless this can be the data of several inputs."""
     check_list("datas", "a list with one iterable for each input", datas, DaggerError)
+
+
+def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]]) -> dict[Piper, Iterable[Any]]:
+    check_datas(datas)
     # One more tells "too many" of an iterable that never ends.
     given = list(islice(datas, len(inputs) + 1))
     if len(given) != len(inputs):

@@ -121,6 +121,8 @@ class Worker:
             What the last function returns; a `WorkerError` if one raised an Exception; a `PiperError` that wraps the
             failed items, if there are any in the inbox: then no function is called.
         """
+        if not hasattr(inbox, "__iter__") and not hasattr(inbox, "__getitem__"):
+            raise TypeError(f"inbox: a list with one item of each input is needed, got {inbox!r:.80}")
         failures = failures_in(inbox)
         if failures:
             return passed_on(failures)

@@ -254,10 +254,42 @@ def test_inputs_of_unequal_length_end_the_run(make: Make, sizes: tuple[int, int]
     with pytest.raises(DaggerError) as caught:
         seen.extend(dagger.results([range(size) for size in sizes]))
     assert len(seen) == min(sizes) and dagger._state == "idle"
-    if join.imap is None:
-        first, other = ("left", "right") if sizes[0] < sizes[1] else ("right", "left")
-        expected = f"the inputs of join are of unequal length: {first} ended after {min(sizes)} items, {other} goes on"
-        assert str(caught.value) == expected
+    first, other = ("left", "right") if sizes[0] < sizes[1] else ("right", "left")
+    expected = f"the inputs of join are of unequal length: {first} ended after {min(sizes)} items, {other} goes on"
+    paired_by_numap = join.imap is not None and len({piper.imap for piper in dagger}) == 1
+    assert f"({first}) ended first" in str(caught.value) if paired_by_numap else str(caught.value) == expected
+
+
+def test_an_input_that_raises_is_named(make: Make) -> None:
+    def data() -> Iterator[int]:
+        yield 1
+        raise OSError("the disk is gone")
+
+    left, right, join = make(work.double, name="left"), make(work.double, name="right"), make(work.pair, name="join")
+    for _ in range(2):
+        with pytest.raises(DaggerError, match="^the data of right raised OSError: the disk is gone$") as caught:
+            Dagger(pipes=[(left, join), (right, join)]).run([count(), data()])
+        assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_inputs_with_the_same_iterator_read_all_of_it_each(make: Make) -> None:
+    left, right, other = make(work.double), make(work.same), make(work.same)
+    dagger = Dagger([left, right, other])
+    shared = iter(range(5))
+    assert list(dagger.results([shared, shared, "abcde"])) == [(2 * x, x, "abcde"[x]) for x in range(5)]
+    shared = iter(range(3))
+    dagger.start([shared, shared, range(3)])
+    assert [next(right), next(right), next(left), next(right), next(left)] == [0, 1, 0, 2, 2]
+    dagger.stop()
+
+    def data() -> Iterator[int]:
+        yield 1
+        raise OSError("gone")
+
+    shared = data()
+    names = f"{left.name} and {right.name}"
+    with pytest.raises(DaggerError, match=f"^the data of {names} raised OSError: gone$"):
+        dagger.run([shared, shared, count()])
 
 
 def test_outputs_of_unequal_length_end_the_run(make: Make) -> None:

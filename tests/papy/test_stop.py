@@ -164,7 +164,7 @@ def test_who_reads_meanwhile_does_not_take_it_for_the_end() -> None:
     stopper.start()
     opener = threading.Timer(0.2, gate.set)
     opener.start()
-    with pytest.raises(PiperError, match="was stopped while its results were read|is not possible while it is idle"):
+    with pytest.raises(PiperError, match=r"was stopped while its results were read|is not possible while it is idle"):
         for _ in piper:
             pass
     stopper.join(60)
