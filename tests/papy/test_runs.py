@@ -267,7 +267,7 @@ def test_an_input_that_raises_is_named(make: Make) -> None:
 
     left, right, join = make(work.double, name="left"), make(work.double, name="right"), make(work.pair, name="join")
     for _ in range(2):
-        with pytest.raises(DaggerError, match="^the data of right raised OSError: the disk is gone$") as caught:
+        with pytest.raises(DaggerError, match=r"^the data of right raised OSError: the disk is gone$") as caught:
             Dagger(pipes=[(left, join), (right, join)]).run([count(), data()])
         assert isinstance(caught.value.__cause__, OSError)
 
