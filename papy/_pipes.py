@@ -22,6 +22,7 @@ class PiperGraph(DictGraph[Piper]):
     def __init__(
         self, pipers: Iterable[Any] = (), pipes: Iterable[Any] = (), xtras: Iterable[dict[str, Any]] | None = None
     ) -> None:
+        self._by_id: dict[int, Piper] = {}
         super().__init__()
         self.add_pipers(pipers, xtras)
         self.add_pipes(pipes)
@@ -36,12 +37,15 @@ class PiperGraph(DictGraph[Piper]):
             raise wrong_type("node", "a Piper is needed", node, DaggerError)
         check_xtra("xtra", xtra)
         check_branch(branch, DaggerError)
+        self._by_id[id(node)] = node
         return super().add_node(node, xtra, branch)
 
     def del_node(self, node: Piper) -> bool:
         """Delete a piper and all edges of it, see `DictGraph.del_node`."""
         self._changing("del_node")
-        return super().del_node(node)
+        deleted = super().del_node(node)
+        del self._by_id[id(node)]
+        return deleted
 
     def add_edge(self, edge: tuple[Piper, Piper], double: bool = False) -> None:
         """Add an edge from a consumer to its producer, see `DictGraph.add_edge`; DaggerError if that makes a cycle."""
@@ -68,10 +72,8 @@ class PiperGraph(DictGraph[Piper]):
         """
         if isinstance(piper, Piper) and piper in self:
             return piper
-        if isinstance(piper, int):
-            for known in self:
-                if id(known) == piper:
-                    return known
+        if isinstance(piper, int) and piper in self._by_id:
+            return self._by_id[piper]
         if forgive:
             return None
         raise DaggerError(f"not in this Dagger: {piper!r}")

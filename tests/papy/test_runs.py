@@ -129,6 +129,12 @@ def test_thousands_of_linear_pipers() -> None:
     assert outcome(results[0]) is ZeroDivisionError and results[1] == 1 + 2992
 
 
+def test_a_long_chain_on_one_imap() -> None:
+    pool = IMap[Any](worker_type="thread", worker_num=2)
+    dagger = Dagger(pipes=[[Piper(work.same, pool, unpack=True) for _ in range(1200)]])
+    assert list(dagger.results([[1, 2]])) == [1, 2]
+
+
 def test_linear_pipers_read_only_what_is_asked_for() -> None:
     asked: list[int] = []
 
