@@ -90,13 +90,14 @@ def _text(dagger: Dagger) -> str:
     source = Source()
     try:
         blocks = _Writer(source).pipeline(dagger)
+        head = _HEAD + source.text()
     except NotSource as error:
         raise PlumberError(f"the pipeline can't be saved: {error}") from error
     except RecursionError as error:
         raise PlumberError("the pipeline can't be saved: a value in it is nested too deeply to be written") from error
     options = {"ON_ERROR": dagger.on_error, "RETRIES": dagger.retries}
     said = "".join(f"{name} = {value!r}\n" for name, value in options.items() if value is not None)
-    return _HEAD + source.text() + (f"\n\n{said}" if said else "") + "\n\n" + "\n".join(blocks) + "\n"
+    return head + (f"\n\n{said}" if said else "") + "\n\n" + "\n".join(blocks) + "\n"
 
 
 class _Writer:
@@ -119,6 +120,7 @@ class _Writer:
         xtras = [self._source.expression(dagger[piper].xtra) for piper in dagger]
         lines += _listed("pipers", names.values()) + _listed("pipes", pipes)
         lines += _listed("xtras", xtras) if any(dagger[piper].xtra for piper in dagger) else ["    xtras = None"]
+        self._source.settle()
         taken = self._source.names() & {"pipeline", "pipers", "xtras", "pipes", *names.values(), *self._imaps.values()}
         taken |= self._source.clashes()
         if taken:
