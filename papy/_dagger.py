@@ -186,7 +186,9 @@ class Dagger(PiperGraph):
         on_error: str | None = None,
         retries: int | None = None,
     ) -> None:
-        """Connect everything and start the IMaps; then the outputs can be iterated over. Failed, it leaves no trace.
+        """Connect everything and start the IMaps, which work as far as their buffers allow. Failed, it leaves no trace.
+
+        Then the outputs can be iterated over; those of a `Plumber` are read when it is told to `run`.
 
         Args:
             datas: One iterable for each input, in the order of `get_inputs`; only if the Dagger is not connected.
@@ -194,7 +196,7 @@ class Dagger(PiperGraph):
             retries: As ``on_error``.
 
         Raises:
-            DaggerError: If the Dagger runs already, or can't be connected, see `connect`.
+            DaggerError: If the Dagger runs already (a `Plumber`: `PlumberError`), or can't be connected, see `connect`.
 
         >>> triple = Piper(lambda x: 3 * x, unpack=True)
         >>> with Dagger([triple]) as dagger:
@@ -204,8 +206,16 @@ class Dagger(PiperGraph):
         """
         with self._moving:
             run = self._begin("start", datas, on_error, retries)
-            if run.parallel:
-                self._caretaker = Caretaker(self, run.close)
+            try:
+                self._look_after(run)
+            except BaseException:
+                self.stop(0)
+                raise
+
+    def _look_after(self, run: GraphRun) -> None:
+        """A run was started: have it end if it is forgotten."""
+        if run.parallel:
+            self._caretaker = Caretaker(self, run.close)
 
     def _begin(
         self, call: str, datas: Iterable[Iterable[Any]] | None, on_error: str | None, retries: int | None

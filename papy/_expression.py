@@ -15,9 +15,10 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from papy._as_written import NotSource, changes, needed_at_once
+from papy._ordering import Definition, in_order
 
 __all__ = ["SAVED", "NotSource", "Source"]
 
@@ -28,22 +29,6 @@ _BRACKETS: Final[Mapping[type, tuple[str, str]]] = {list: ("[", "]"), set: ("{",
 _NESTED: Final = (dict, list, tuple, set, frozenset, functools.partial)
 
 
-class _Definition(NamedTuple):
-    """A piece of source that gives a name its meaning, or changes that.
-
-    Attributes:
-        text: The source.
-        now: The names that must have their meaning before.
-        called: Those of them that may be called then.
-        later: The names that it needs when it is called.
-    """
-
-    text: str
-    now: set[str]
-    called: set[str]
-    later: set[str]
-
-
 class Source:
     """The source of a module: what its expressions need is imported or defined before them."""
 
@@ -51,7 +36,7 @@ class Source:
         self._imports: set[str] = set()
         self._names: dict[str, set[str]] = {}
         self._defined: dict[str, object] = {}
-        self._definitions: dict[str, _Definition] = {}
+        self._definitions: dict[str, Definition] = {}
         self._ahead: list[tuple[str, Any, str]] = []  # what is referred to, and has not been written yet
         self._within: list[object] = []  # what is being written
         self._home: str | None = None  # of that
@@ -67,7 +52,7 @@ class Source:
         """The imports and definitions so far."""
         named = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(self._names.items())]
         imports = "".join(f"{line}\n" for line in sorted(self._imports) + named)
-        return "\n\n".join([imports, *(text.strip("\n") + "\n" for text in self._in_order())])
+        return "\n\n".join([imports, *(text.strip("\n") + "\n" for text in in_order(self._definitions))])
 
     def settle(self) -> None:
         """Write down what was referred to so far."""
@@ -205,14 +190,14 @@ class Source:
         for other in _globals_in(text):
             if other in used:
                 self._define(other, known[other], home)
-        self._definitions[name] = _Definition(text, at_once, at_once, used - at_once)
+        self._definitions[name] = Definition(text, at_once, at_once, used - at_once)
         for number, change in enumerate(changes(name, value, text, known)):
             self._now, self._called = set(), set()
             try:
                 line = change.form.format(*map(self.expression, change.values))
             except NotSource as error:
                 raise NotSource(f"{name} was changed since it was defined: {error}") from error
-            self._definitions[f"{name} {number}"] = _Definition(line, self._now | {name}, self._called, set())
+            self._definitions[f"{name} {number}"] = Definition(line, self._now | {name}, self._called, set())
 
     def _write_value(self, name: str, value: Any) -> None:
         self._now, self._called, self._shared = set(), set(), set()
@@ -222,7 +207,7 @@ class Source:
         except NotSource as error:
             raise NotSource(f"the global {name}: {error}") from error
         if written != name:
-            self._definitions[name] = _Definition(f"{name} = {written}", self._now - {name}, self._called, set())
+            self._definitions[name] = Definition(f"{name} = {written}", self._now - {name}, self._called, set())
         elif value is not getattr(builtins, name, None):
             raise NotSource(f"the global {name}: {value!r:.100} has that name, but no source of its own")
 
@@ -240,47 +225,6 @@ class Source:
             raise NotSource(f"the same {type(value).__name__} is in it twice; give it a name, or make it two")
         self._shared.add(id(value))
         return None
-
-    def _in_order(self) -> list[str]:
-        """The definitions, each behind those that it needs when it is run, and if possible behind all that it needs."""
-        found: dict[str, str] = {}
-        for name in self._definitions:
-            self._put(name, found, ())
-        return list(found.values())
-
-    def _put(self, name: str, found: dict[str, str], path: tuple[str, ...]) -> None:
-        if name in found or name not in self._definitions:
-            return
-        if name in path:
-            names = " and ".join(sorted({it.split(" ")[0] for it in path[path.index(name) :]}))
-            raise NotSource(f"{names}: they need each other when the file is loaded, and none can come first")
-        definition = self._definitions[name]
-        for other in sorted(self._needs(definition)):
-            self._put(other, found, (*path, name))
-        for other in sorted(definition.later):
-            if other in self._definitions and self._all_needs(other).isdisjoint((*path, name)):
-                self._put(other, found, (*path, name))
-        found[name] = definition.text
-
-    def _needs(self, definition: _Definition) -> set[str]:
-        """What must be there when it is run: what it refers to then, and whatever those need that it may call."""
-        needs, ahead = set(definition.now), [it for it in definition.called if it in self._definitions]
-        seen = set(ahead)
-        for name in ahead:
-            called = self._definitions[name]
-            needs |= called.later | {name}
-            fresh = [it for it in called.later if it in self._definitions and it not in seen]
-            ahead += fresh
-            seen.update(fresh)
-        return needs
-
-    def _all_needs(self, name: str) -> set[str]:
-        found, ahead = {name}, [name]
-        for it in ahead:
-            fresh = [other for other in self._needs(self._definitions[it]) if other in self._definitions and other not in found]
-            ahead += fresh
-            found.update(fresh)
-        return found
 
 
 def _is_defined_as(value: Any, home: str, name: str) -> bool:

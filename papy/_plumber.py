@@ -95,38 +95,15 @@ class Plumber(Dagger):
 
     # its life --------------------------------------------------------------
 
-    def start(
-        self,
-        datas: Iterable[Iterable[Any]] | None = None,
-        *,
-        on_error: str | None = None,
-        retries: int | None = None,
-    ) -> None:
-        """Connect everything and start the IMaps, which then work as far as their buffers allow. Failed, no trace is left.
-
-        Args:
-            datas: One iterable for each input, in the order of `get_inputs`.
-            on_error: For this run, instead of what the Plumber was made with.
-            retries: As ``on_error``.
-
-        Raises:
-            PlumberError: If it has been started.
-            DaggerError: If it can't be connected, see `Dagger.connect`.
-        """
-        with self._moving:
-            run = self._begin("start", datas, on_error, retries)
-            self._began, self._timer, self._seconds = time(), perf_counter(), None
-            try:
-                # At its end nobody has to take care any more: an error that ended it leads to whoever was told of it,
-                # and a thread that held the error would hold them, too.
-                ends = ExitStack()
-                driver = self._driver = Driver(run.rows(dropped=True), ends.close)
-                self._caretaker = Caretaker(self, driver.stop, run.close)
-                ends.callback(self._caretaker.release)
-                ends.callback(run.close)
-            except BaseException:
-                self.stop(0)
-                raise
+    def _look_after(self, run: GraphRun) -> None:
+        self._began, self._timer, self._seconds = time(), perf_counter(), None
+        # At its end nobody has to take care any more: an error that ended it leads to whoever was told of it,
+        # and a thread that held the error would hold them, too.
+        ends = ExitStack()
+        driver = self._driver = Driver(run.rows(dropped=True), ends.close)
+        self._caretaker = Caretaker(self, driver.stop, run.close)
+        ends.callback(self._caretaker.release)
+        ends.callback(run.close)
 
     @overload
     def run(self) -> None: ...
