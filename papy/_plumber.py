@@ -48,10 +48,10 @@ _MOVES: Final = {
 
 @public
 class Plumber(Dagger):
-    """A Dagger that runs in the background: `start`, `run`, `pause`, `run` again, `wait`, `stop`.
+    """A Dagger that runs in the background: `Dagger.start`, `run`, `pause`, `run` again, `wait`, `Dagger.stop`.
 
     While it runs, a thread takes the results and drops them, so the last pipers should store what they are given. They get
-    each item once, also if the Plumber is paused, goes on, and is stopped: see `stop`. What a
+    each item once, also if the Plumber is paused, goes on, and is stopped (see `Dagger.stop`). What a
     Plumber has started ends when it is stopped, finished or dropped, and with the program. A call that is not allowed
     in a state is a `PlumberError` that names both, and changes nothing:
 
@@ -226,14 +226,15 @@ class Plumber(Dagger):
         """Write the pipeline as Python source, which `load` reads.
 
         Functions and classes of modules are imported there. Those of the main program are written down as they stand in
-        its source, with the globals that they refer to.
+        its source, with what was set on them later and the globals that they refer to. What is loaded does the same; only
+        that an object of the main program that two pipers have as an argument is two objects then.
 
         Args:
             path: The file, with the ending ``.py``; one that is there is replaced.
 
         Raises:
-            PlumberError: If something can't be written as source: a lambda, a closure, an argument that is no plain value.
-                Or if the file has another ending. Then no file is written.
+            PlumberError: If something can't be written as source: a lambda, a closure, an argument that is no plain value, a
+                function that is no longer what its source says. Or if the file has another ending. Then no file is written.
         """
         write(self, path)
 
