@@ -106,30 +106,43 @@ def _check_defaults(name: str, function: FunctionType, node: Any, known: Mapping
 
 def _of_class(name: str, value: type, node: ast.ClassDef) -> Iterator[Change]:
     has = vars(value)
-    body = {it.name: it for it in node.body if isinstance(it, _FUNCTIONS)}
+    stored = {it.id for it in ast.walk(node) if isinstance(it, ast.Name) and isinstance(it.ctx, ast.Store)}
     own = [code for code in _codes(value) if code.co_name == value.__name__]
     codes = [it for code in own for it in code.co_consts if isinstance(it, CodeType)]
-    for key, function in body.items():
-        its = getattr(getattr(has.get(key), "__func__", has.get(key)), "__code__", None)
-        as_written = isinstance(its, CodeType) and any(it.co_name == key and _same_code(it, its) for it in codes)
-        if codes and not function.decorator_list and not as_written:
-            yield Change(f"{name}.{key} = {{}}", (has.get(key),))
+    body = {it.name: it for it in node.body if isinstance(it, _FUNCTIONS)}
+    for bare, function in body.items():
+        if function.decorator_list or bare in stored or not codes:
+            continue
+        key = _mangled(value, bare)
+        if key not in has:
+            raise NotSource(f"{name}.{bare} was deleted since it was defined")
+        its = getattr(getattr(has[key], "__func__", has[key]), "__code__", None)
+        if not (isinstance(its, CodeType) and any(it.co_name == bare and _same_code(it, its) for it in codes)):
+            yield Change(f"{name}.{key} = {{}}", (has[key],))
     if node.decorator_list or type(value) not in (type, ABCMeta) or _makes_more(value):
         return  # what else it has, others may have put there when it was made
-    for key, expression in _literals(node):
-        if key in has and key not in body and not _is_value(expression, has[key]):
+    for bare, written in _literals(node):
+        key = _mangled(value, bare)
+        if key in has and bare not in body and not _is_value(written, has[key]):
             yield Change(f"{name}.{key} = {{}}", (has[key],))
-    bound = {it.id for it in ast.walk(node) if isinstance(it, ast.Name) and isinstance(it.ctx, ast.Store)}
-    bound |= {it.name for it in ast.walk(node) if isinstance(it, (*_FUNCTIONS, ast.ClassDef))}
+    bound = stored | {it.name for it in ast.walk(node) if isinstance(it, (*_FUNCTIONS, ast.ClassDef))}
     bound |= {(it.asname or it.name).split(".")[0] for it in ast.walk(node) if isinstance(it, ast.alias)}
+    known = {_mangled(value, bare) for bare in bound}
     for key, given in has.items():
         ours = key.startswith("__") and key.endswith("__") and not isinstance(given, FunctionType)
-        if key not in bound and not ours and key != "_abc_impl" and not isinstance(given, MemberDescriptorType):
+        if key not in known and not ours and key != "_abc_impl" and not isinstance(given, MemberDescriptorType):
             yield Change(f"{name}.{key} = {{}}", (given,))
 
 
+def _mangled(value: type, key: str) -> str:
+    """The name that an attribute of a class really has."""
+    private = key.startswith("__") and not key.endswith("__")
+    return f"_{value.__name__.lstrip('_')}{key}" if private else key
+
+
 def _makes_more(value: type) -> bool:
-    return any("__init_subclass__" in vars(base) for base in value.__mro__[:-1])
+    """Whether a class gets attributes when it is made that are not in its source."""
+    return hasattr(value, "_fields") or any("__init_subclass__" in vars(base) for base in value.__mro__[:-1])
 
 
 def _literals(node: ast.ClassDef) -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ import builtins
 import functools
 import inspect
 import math
+import re
 import symtable
 import sys
 import textwrap
@@ -85,11 +86,13 @@ class Source:
             return f"{self.reference(kind)}[{value.name!r}]"
         if isinstance(value, PurePath):
             return f"{self.reference(kind)}({str(value)!r})"
-        if kind not in _NESTED and (isinstance(value, type) or not is_dataclass(value)):
+        if kind is re.Pattern:
+            return f"{self.reference(re.compile)}({value.pattern!r}, {value.flags})"
+        if kind not in _NESTED and (isinstance(value, type) or not (is_dataclass(value) or _is_named_tuple(value))):
             return self.reference(value)
         if any(value is outer for outer in self._within):
             raise NotSource(f"a {kind.__name__} contains itself, which can't be said in one expression")
-        if self._within and kind not in (tuple, frozenset):
+        if self._within and kind is not frozenset and not isinstance(value, tuple):
             # Whoever changes the one changes the other.
             name = self._name_of(value)
             if name is not None:
@@ -137,7 +140,8 @@ class Source:
             return f"{self.reference(functools.partial)}({self.arguments((value.func, *value.args), value.keywords)})"
         if kind in _NESTED:
             return self._collection(value)
-        given = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+        names = value._fields if isinstance(value, tuple) else [field.name for field in fields(value) if field.init]
+        given = {name: getattr(value, name) for name in names}
         self._called.add(kind.__qualname__.split(".")[0])
         return f"{self.reference(kind)}({self.arguments((), given)})"
 
@@ -239,6 +243,10 @@ def _is_defined_as(value: Any, home: str, name: str) -> bool:
 
 def _says(value: Any, home: str, name: str) -> bool:
     return getattr(value, "__module__", None) == home and getattr(value, "__qualname__", None) == name
+
+
+def _is_named_tuple(value: Any) -> bool:
+    return isinstance(value, tuple) and isinstance(getattr(value, "_fields", None), tuple)
 
 
 def _has_a_name(value: Any) -> bool:

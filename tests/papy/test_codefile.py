@@ -231,9 +231,16 @@ def saved_by(program: str, folder: Path, name: str = "p.py") -> str:
         (f"{SINGLE}class A: pass\ndef late(x): return 'A'\nshow.register(A, late)\ndef f(i): return show(A())", "A"),
         (f"{WRAP}@deco\ndef f(i): return i[0]", [1]),
         ("def f(i): return f.count\nf.count = 7", 7),
+        ("import re\nwords = re.compile('A+', re.I)\ndef f(i): return words.findall('aab')", ["aa"]),
+        ("from typing import NamedTuple as N\nclass P(N):\n    x: int\np = P(3)\ndef f(i): return p.x, type(p) is P", (3, True)),
         ("class A:\n    def m(self): return 1\ndef m(self): return 2\nA.m = m\ndef f(i): return A().m()", 2),
         ("class A:\n    table = {}\ndef g(): return A\nA.table[1] = g\nA.more = 3\ndef f(i): return A.table[1]().more", 3),
         ("class A:\n    __slots__ = ('x', '__dict__')\n    def m(self): return __class__\ndef f(i): return A().m() is A", True),
+        (
+            "class _A:\n    __n = 1\n    def __m(self): return self.__n\n    def use(self): return self.__m()\n"
+            "    use = property(use)\n_A._A__n = 5\ndef f(i): return _A().use",
+            5,
+        ),
         ("LIMIT = 3\ndef g(x=LIMIT, *, y=[LIMIT]): return x, y\ndef f(i): return g()", (3, [3])),
         (
             "from dataclasses import dataclass\n@dataclass\nclass C:\n    n: int\n"
@@ -279,6 +286,7 @@ def test_what_a_main_program_refers_to_is_there(tmp_path: Path, program: str, re
             "def f(i): return show(i[0])",
             "show was changed since it was defined: __main__._ is something else",
         ),
+        ("class A:\n    def m(self): return 1\ndel A.m\ndef f(i): return A", "A.m was deleted since it was defined"),
         ("n = 1\ndef f(i, k=n): return k\nn = 2", "f: the default of k was n, which is something else by now"),
         (
             "known = {}\ndef keep(name):\n    def deco(g):\n        known[name] = g\n        return g\n    return deco\n"
