@@ -140,7 +140,7 @@ class Source:
             return f"{self.reference(functools.partial)}({self.arguments((value.func, *value.args), value.keywords)})"
         if kind in _NESTED:
             return self._collection(value)
-        names = value._fields if isinstance(value, tuple) else [field.name for field in fields(value) if field.init]
+        names = value._fields if _is_named_tuple(value) else [it.name for it in fields(value) if it.init]
         given = {name: getattr(value, name) for name in names}
         self._called.add(kind.__qualname__.split(".")[0])
         return f"{self.reference(kind)}({self.arguments((), given)})"
