@@ -165,14 +165,17 @@ class Flow:
 
     def _total(self, task: int) -> int | None:
         """How many places a task will have, once that is certain."""
-        members = self._schedule.inputs[task]
-        if not members:
+        totals = []
+        ahead = [task]  # it grows as we go; calls of this one within each other would be too deep for a long chain
+        for here in ahead:
+            members = self._schedule.inputs[here]
+            ahead += members
             # A root that was closed at its cap might have gone on.
-            certain = not self._schedule.is_open(task) and self.places[task] != self._caps.get(task)
-            return self.places[task] if certain else None
-        totals = [self._total(member) for member in members]
-        known = [total for total in totals if total is not None]
-        return min(known) if len(known) == len(totals) else None
+            if not members and (self._schedule.is_open(here) or self.places[here] == self._caps.get(here)):
+                return None
+            if not members:
+                totals.append(self.places[here])
+        return min(totals)
 
     def _check_lengths(self, end: int) -> None:
         """Ends that are complete get their limit; joined inputs of different lengths end in an error."""

@@ -257,8 +257,8 @@ class IMap(Reader[T]):
 
     def _check_members(self, members: list[int]) -> None:
         for member in members:
-            for number, others in enumerate(self._inputs):
-                if member in others:
+            for number in range(member + 1, len(self._inputs)):  # whoever reads a task was added after it
+                if member in self._inputs[number]:
                     raise ValueError(f"iterable: task {member} is read by task {number} already; split it with numap.tee")
         if len(members) != len(set(members)):
             raise ValueError("iterable: a task is joined with itself; split it with numap.tee first")

@@ -39,7 +39,10 @@ class Schedule:
                 self.depth[task] = max(self.depth[task], self.depth[source] + 1)
         self.roots = [task for task in range(count) if not inputs[task]]
         self.ends = [task for task in range(count) if self.reader[task] < 0]
-        self.end_of = [self._follow(task) for task in range(count)]
+        self.end_of = list(range(count))
+        for task in range(count)[::-1]:  # whoever reads a task was added after it
+            if self.reader[task] >= 0:
+                self.end_of[task] = self.end_of[self.reader[task]]
         self.roots_of = {end: [r for r in self.roots if self.end_of[r] == end] for end in self.ends}
         self._members = {
             end: sorted((t for t in range(count) if self.end_of[t] == end), key=lambda t: -self.depth[t])
@@ -64,11 +67,6 @@ class Schedule:
         self._place_of = [self.ends.index(end) for end in self.end_of]
         #: By the place of an end, how many items wait for a worker in all that leads to it.
         self._ready_for = [0] * len(self.ends)
-
-    def _follow(self, task: int) -> int:
-        while self.reader[task] >= 0:
-            task = self.reader[task]
-        return task
 
     def _share(self) -> None:
         """Shares the buffer evenly among the roots that still have something in flight or to pull."""

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from numap import IMap
+from papy._checks import wrong_type
 from papy._dagger import Dagger
 from papy._errors import PlumberError
 from papy._expression import SAVED, NotSource, Source
@@ -32,7 +33,7 @@ from __future__ import annotations
 
 def write(dagger: Dagger, path: str | os.PathLike[str]) -> None:
     """Write the pipers and pipes of a Dagger; PlumberError if something in them can't be written as source."""
-    target = Path(path)
+    target = _checked_path(path)
     if target.suffix != ".py":
         raise PlumberError(f"{path} can't be saved: a file with the ending .py is needed, others are not loaded")
     text = _text(dagger)
@@ -46,7 +47,7 @@ def write(dagger: Dagger, path: str | os.PathLike[str]) -> None:
 
 def read(dagger: Dagger, path: str | os.PathLike[str]) -> None:
     """Add what a file describes; PlumberError if it can't be read, and then nothing was added."""
-    module = _module(Path(path))
+    module = _module(_checked_path(path))
     try:
         pipers, xtras, pipes = module.pipeline()
         Dagger(pipers, pipes, xtras)  # once all of it is known to be right
@@ -56,6 +57,12 @@ def read(dagger: Dagger, path: str | os.PathLike[str]) -> None:
     dagger.add_pipes(pipes)
     dagger.on_error = getattr(module, "ON_ERROR", dagger.on_error)
     dagger.retries = getattr(module, "RETRIES", dagger.retries)
+
+
+def _checked_path(path: Any) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise wrong_type("path", "a path is needed", path, PlumberError)
+    return Path(path)
 
 
 def _module(path: Path) -> ModuleType:
@@ -83,13 +90,14 @@ def _text(dagger: Dagger) -> str:
     source = Source()
     try:
         blocks = _Writer(source).pipeline(dagger)
+        head = _HEAD + source.text()
     except NotSource as error:
         raise PlumberError(f"the pipeline can't be saved: {error}") from error
     except RecursionError as error:
         raise PlumberError("the pipeline can't be saved: a value in it is nested too deeply to be written") from error
     options = {"ON_ERROR": dagger.on_error, "RETRIES": dagger.retries}
     said = "".join(f"{name} = {value!r}\n" for name, value in options.items() if value is not None)
-    return _HEAD + source.text() + (f"\n\n{said}" if said else "") + "\n\n" + "\n".join(blocks) + "\n"
+    return head + (f"\n\n{said}" if said else "") + "\n\n" + "\n".join(blocks) + "\n"
 
 
 class _Writer:
@@ -112,6 +120,7 @@ class _Writer:
         xtras = [self._source.expression(dagger[piper].xtra) for piper in dagger]
         lines += _listed("pipers", names.values()) + _listed("pipes", pipes)
         lines += _listed("xtras", xtras) if any(dagger[piper].xtra for piper in dagger) else ["    xtras = None"]
+        self._source.settle()
         taken = self._source.names() & {"pipeline", "pipers", "xtras", "pipes", *names.values(), *self._imaps.values()}
         taken |= self._source.clashes()
         if taken:

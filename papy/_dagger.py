@@ -10,13 +10,14 @@ from typing import Any, ClassVar, Final
 
 from numap import StateError
 from papy._caretaker import Caretaker
+from papy._checks import check_policy, check_seconds
+from papy._driver import PATIENCE, Driver
 from papy._errors import POLICIES, DaggerError, PiperError
 from papy._flow import NOTHING, Source
 from papy._piper import Piper
 from papy._pipes import PiperGraph
 from papy._public import public
-from papy._run import GraphRun, RunStatistics, data_sources
-from papy._settings import check_policy
+from papy._run import GraphRun, RunStatistics, check_datas, data_sources
 
 __all__ = ["MOVES", "Dagger"]
 
@@ -34,6 +35,10 @@ MOVES: Final = {
     ("connected", "stop"): "idle",
     ("running", "stop"): "idle",
 }
+
+
+def _nothing() -> None:
+    """Nobody has to be told that the items are at their end."""
 
 
 @public
@@ -106,7 +111,8 @@ class Dagger(PiperGraph):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.stop()
+        # An error of the block is not to wait for what nobody will look at.
+        self.stop(PATIENCE if error is None else 0)
 
     @property
     def dead_letters(self) -> list[PiperError]:
@@ -125,7 +131,7 @@ class Dagger(PiperGraph):
             DaggerError: If there are more or fewer datas than inputs, or the Dagger is connected or runs.
         """
         self._allowed("connect", "connect_inputs")
-        self._datas = data_sources(self.get_inputs(), datas)
+        self._datas = data_sources(self.get_inputs(), datas, doors=True)
 
     def connect(
         self,
@@ -145,13 +151,20 @@ class Dagger(PiperGraph):
             DaggerError: If the Dagger is connected already or has no pipers, there are more or fewer datas than inputs,
                 a piper or IMap is in use elsewhere, or what a piper gives is not what the next one takes.
         """
+        self._connect(datas, on_error, retries, doors=True)
+
+    def _connect(
+        self, datas: Iterable[Iterable[Any]] | None, on_error: str | None, retries: int | None, doors: bool
+    ) -> None:
         with self._moving:
             state = self._allowed("connect")
-            self._run = self._made_run(datas, on_error, retries)
+            self._run = self._made_run(datas, on_error, retries, doors)
             self._datas = None
             self._state = state
 
-    def _made_run(self, datas: Iterable[Iterable[Any]] | None, on_error: str | None, retries: int | None) -> GraphRun:
+    def _made_run(
+        self, datas: Iterable[Iterable[Any]] | None, on_error: str | None, retries: int | None, doors: bool
+    ) -> GraphRun:
         """Everything connected."""
         check_policy(on_error, retries, DaggerError)
         if not self:
@@ -161,7 +174,7 @@ class Dagger(PiperGraph):
             if list(sources) != self.get_inputs():
                 raise DaggerError("the inputs are others than those that were given their data; give the datas again")
         else:
-            sources = data_sources(self.get_inputs(), () if datas is None else datas)
+            sources = data_sources(self.get_inputs(), () if datas is None else datas, doors)
         policy = on_error or self.on_error or POLICIES[0]
         again = self.retries if retries is None else retries
         return GraphRun(self, sources, policy, again or 0)
@@ -173,7 +186,9 @@ class Dagger(PiperGraph):
         on_error: str | None = None,
         retries: int | None = None,
     ) -> None:
-        """Connect everything and start the IMaps; then the outputs can be iterated over. Failed, it leaves no trace.
+        """Connect everything and start the IMaps, which work as far as their buffers allow. Failed, it leaves no trace.
+
+        Then the outputs can be iterated over; those of a `Plumber` are read when it is told to `run`.
 
         Args:
             datas: One iterable for each input, in the order of `get_inputs`; only if the Dagger is not connected.
@@ -181,7 +196,7 @@ class Dagger(PiperGraph):
             retries: As ``on_error``.
 
         Raises:
-            DaggerError: If the Dagger runs already, or can't be connected, see `connect`.
+            DaggerError: If the Dagger runs already (a `Plumber`: `PlumberError`), or can't be connected, see `connect`.
 
         >>> triple = Piper(lambda x: 3 * x, unpack=True)
         >>> with Dagger([triple]) as dagger:
@@ -191,8 +206,16 @@ class Dagger(PiperGraph):
         """
         with self._moving:
             run = self._begin("start", datas, on_error, retries)
-            if run.parallel:
-                self._caretaker = Caretaker(self, run.close)
+            try:
+                self._look_after(run)
+            except BaseException:
+                self.stop(0)
+                raise
+
+    def _look_after(self, run: GraphRun) -> None:
+        """A run was started: have it end if it is forgotten."""
+        if run.parallel:
+            self._caretaker = Caretaker(self, run.close)
 
     def _begin(
         self, call: str, datas: Iterable[Iterable[Any]] | None, on_error: str | None, retries: int | None
@@ -204,25 +227,56 @@ class Dagger(PiperGraph):
                 if datas is not None or on_error is not None or retries is not None:
                     raise self._error(f"{self._who} is connected: start it without arguments, or disconnect it first")
             else:
-                self.connect(datas, on_error=on_error, retries=retries)
+                # Doors cost time; a run in one go is never stopped but by who leaves it.
+                self._connect(datas, on_error, retries, doors=call == "start")
             assert self._run is not None
             try:
                 self._run.start()
             except BaseException:
-                self.stop()
+                self.stop(0)
                 raise
             self._state = state
             return self._run
 
-    def stop(self) -> None:
-        """Stop everything, soon and in any state; what was taken from the inputs and not yet read is lost."""
+    def stop(self, timeout: float | None = PATIENCE) -> None:
+        """Stop everything, soon, in any state and any number of times.
+
+        After a `start` nothing more is taken from the inputs, and what was taken flows through to the last pipers before
+        they are stopped; results are dropped. Who reads `results` or waits for ``run(datas)`` in another thread gets an
+        error at once.
+
+        Args:
+            timeout: Seconds that this may take; what is not through by then is lost. 0: nothing flows any more; None:
+                however long it takes.
+
+        Raises:
+            DaggerError: If the timeout is none; also a TypeError.
+        """
+        check_seconds("timeout", timeout, self._error)
         with self._moving:
-            self._state = self._allowed("stop")
-            if self._caretaker is not None:
-                self._caretaker.release()
-                self._caretaker = None
-            if self._run is not None:
-                self._run.close()
+            state = self._allowed("stop")
+            driver = None
+            try:
+                if timeout != 0 and self._run is not None and self._state != "connected" and self._run.shut():
+                    driver = self._driver_of(self._run)
+                    driver.finish(timeout)
+            finally:
+                self._close()
+                self._state = state
+            if driver is not None:
+                driver.rest()
+
+    def _driver_of(self, run: GraphRun) -> Driver:
+        """Who pulls what is left of a run."""
+        return Driver(run.rest(), _nothing)
+
+    def _close(self) -> None:
+        """Stop everything at once."""
+        if self._caretaker is not None:
+            self._caretaker.release()
+            self._caretaker = None
+        if self._run is not None:
+            self._run.close()
 
     def disconnect(self, forced: bool = False) -> None:
         """Let go of all inputs.
@@ -235,7 +289,7 @@ class Dagger(PiperGraph):
         """
         if not forced:
             self._allowed("disconnect")
-        self.stop()
+        self.stop(0)
         self._datas = None
 
     # the run in one go -----------------------------------------------------
@@ -259,6 +313,8 @@ class Dagger(PiperGraph):
                 inputs are of unequal length, or one output gives more results than another.
             PiperError: If an item failed, where ``on_error="raise"``.
         """
+        check_datas(datas)
+        check_policy(on_error, retries, DaggerError)
         return self._results("results", datas, on_error, retries)
 
     def _results(
@@ -315,7 +371,7 @@ class Dagger(PiperGraph):
     def _end(self, run: GraphRun) -> None:
         """Stop this run, and not one that was started since."""
         if self._run is run:
-            self.stop()
+            self.stop(0)
 
     def _stopped(self) -> Exception:
         return self._error(f"{self._who} was stopped while its results were read")

@@ -7,11 +7,12 @@ from threading import Condition, Thread, current_thread
 from time import perf_counter
 from typing import Any, Final
 
-__all__ = ["Driver"]
+__all__ = ["PATIENCE", "Driver"]
 
 # So many seconds a pause or stop waits for the item in hand: when it returns, nothing moves any more, unless that item
 # takes longer; then it is finished, and nothing after it is begun.
 PATIENCE: Final = 1.0
+BRIEF: Final = 0.1  # where it has been waited for already
 
 
 class Driver:
@@ -36,6 +37,8 @@ class Driver:
         self._changed = Condition()
         self._resting = True  # nothing is pulled at this moment
         self._hold = True  # nothing is to be pulled: what the thread looks at after each item
+        self._patience = PATIENCE
+        self._finishes = False  # it has been stopped, but pulls what is left
         self._thread = Thread(target=self._drive, name="papy-plumber", daemon=True)
         self._thread.start()
 
@@ -57,10 +60,26 @@ class Driver:
     def stop(self) -> None:
         """End the thread. An item that it is waiting for has to be ended by other means."""
         with self._changed:
-            if self.state not in ("finished", "failed"):
-                self.state = "stopped"
-            self._hold = True
-            self._changed.notify_all()
+            self._halt()
+
+    def finish(self, timeout: float | None) -> None:
+        """Pull what is left, for so many seconds at most, whatever the state; then end the thread."""
+        with self._changed:
+            self._halt()
+            if current_thread() is not self._thread:  # else it could not pull while we wait
+                self._hold, self._finishes = False, True
+                self._changed.notify_all()
+                try:
+                    self._changed.wait_for(lambda: self.ended is not None, timeout)
+                finally:
+                    self._hold, self._finishes = True, False
+                self._patience = BRIEF
+
+    def _halt(self) -> None:
+        if self.state not in ("finished", "failed"):
+            self.state = "stopped"
+        self._hold = True
+        self._changed.notify_all()
 
     def rest(self) -> None:
         """Wait a moment for the item in hand."""
@@ -76,7 +95,7 @@ class Driver:
     def _come_to_rest(self) -> None:
         self._hold = True
         if current_thread() is not self._thread:  # a piper may ask for a pause
-            self._changed.wait_for(lambda: self._resting, PATIENCE)
+            self._changed.wait_for(lambda: self._resting, self._patience)
 
     def _drive(self) -> None:
         state, error = "finished", None
@@ -105,4 +124,4 @@ class Driver:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self.state in ("running", "stopped"))
             self._resting = False
-            return self.state == "running"
+            return self.state == "running" or self._finishes

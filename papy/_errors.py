@@ -5,6 +5,8 @@
     DaggerError    the graph or the run: a pipe that can't be, a call at the wrong time, inputs that don't fit
     PlumberError   a call that the state of a Plumber forbids, or a pipeline that can't be saved or loaded
 
+Arguments that can't be are errors of these kinds, and also TypeError or ValueError, as Python's own are.
+
 A PiperError is a failure only if a piper made it. Any other exception object that a function returns is a value.
 """
 
@@ -17,7 +19,18 @@ from typing import Any, Final, NamedTuple
 
 from papy._public import public
 
-__all__ = ["DaggerError", "PiperError", "PlumberError", "WorkerError"]
+__all__ = [
+    "DaggerError",
+    "DaggerTypeError",
+    "DaggerValueError",
+    "PiperError",
+    "PiperTypeError",
+    "PiperValueError",
+    "PlumberError",
+    "PlumberTypeError",
+    "PlumberValueError",
+    "WorkerError",
+]
 
 # So many frames are kept from each end of a traceback: enough to see where a recursion starts and what it does.
 SHOWN: Final = 20
@@ -151,6 +164,30 @@ class DaggerError(Exception):
 @public
 class PlumberError(Exception):
     """A call that the state of a `Plumber` forbids, or a pipeline that can't be saved or loaded."""
+
+
+class PiperTypeError(PiperError, TypeError):
+    """An argument of a piper is of a wrong type."""
+
+
+class PiperValueError(PiperError, ValueError):
+    """An argument of a piper has a value that is not allowed."""
+
+
+class DaggerTypeError(DaggerError, TypeError):
+    """An argument of a Dagger is of a wrong type."""
+
+
+class DaggerValueError(DaggerError, ValueError):
+    """An argument of a Dagger has a value that is not allowed."""
+
+
+class PlumberTypeError(PlumberError, TypeError):
+    """An argument of a Plumber is of a wrong type."""
+
+
+class PlumberValueError(PlumberError, ValueError):
+    """An argument of a Plumber has a value that is not allowed."""
 
 
 class _Link(NamedTuple):

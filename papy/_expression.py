@@ -7,6 +7,7 @@ import builtins
 import functools
 import inspect
 import math
+import re
 import symtable
 import sys
 import textwrap
@@ -17,6 +18,9 @@ from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
+from papy._as_written import NotSource, changes, needed_at_once
+from papy._ordering import Definition, in_order
+
 __all__ = ["SAVED", "NotSource", "Source"]
 
 # The modules that saved pipelines become when they are read have such names. Nobody can import them.
@@ -26,10 +30,6 @@ _BRACKETS: Final[Mapping[type, tuple[str, str]]] = {list: ("[", "]"), set: ("{",
 _NESTED: Final = (dict, list, tuple, set, frozenset, functools.partial)
 
 
-class NotSource(Exception):
-    """An object can't be written as source; the message says which and why."""
-
-
 class Source:
     """The source of a module: what its expressions need is imported or defined before them."""
 
@@ -37,8 +37,13 @@ class Source:
         self._imports: set[str] = set()
         self._names: dict[str, set[str]] = {}
         self._defined: dict[str, object] = {}
-        self._definitions: list[str] = []
+        self._definitions: dict[str, Definition] = {}
+        self._ahead: list[tuple[str, Any, str]] = []  # what is referred to, and has not been written yet
         self._within: list[object] = []  # what is being written
+        self._home: str | None = None  # of that
+        self._shared: set[int] = set()  # what of the global that is being written has been met already
+        self._now: set[str] = set()  # what it refers to
+        self._called: set[str] = set()  # what it calls
 
     def import_name(self, value: Any) -> None:
         """Have something of a package under its own name."""
@@ -48,7 +53,12 @@ class Source:
         """The imports and definitions so far."""
         named = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(self._names.items())]
         imports = "".join(f"{line}\n" for line in sorted(self._imports) + named)
-        return "\n\n".join([imports, *(text.strip("\n") + "\n" for text in self._definitions)])
+        return "\n\n".join([imports, *(text.strip("\n") + "\n" for text in in_order(self._definitions))])
+
+    def settle(self) -> None:
+        """Write down what was referred to so far."""
+        while self._ahead:
+            self._write(*self._ahead.pop(0))
 
     def names(self) -> set[str]:
         """The names that are in use."""
@@ -76,10 +86,17 @@ class Source:
             return f"{self.reference(kind)}[{value.name!r}]"
         if isinstance(value, PurePath):
             return f"{self.reference(kind)}({str(value)!r})"
-        if kind not in _NESTED and (isinstance(value, type) or not is_dataclass(value)):
+        if kind is re.Pattern:
+            return f"{self.reference(re.compile)}({value.pattern!r}, {value.flags})"
+        if kind not in _NESTED and (isinstance(value, type) or not (is_dataclass(value) or _is_named_tuple(value))):
             return self.reference(value)
         if any(value is outer for outer in self._within):
             raise NotSource(f"a {kind.__name__} contains itself, which can't be said in one expression")
+        if self._within and kind is not frozenset and not isinstance(value, tuple):
+            # Whoever changes the one changes the other.
+            name = self._name_of(value)
+            if name is not None:
+                return name
         self._within.append(value)
         try:
             return self._nested(value)
@@ -123,7 +140,9 @@ class Source:
             return f"{self.reference(functools.partial)}({self.arguments((value.func, *value.args), value.keywords)})"
         if kind in _NESTED:
             return self._collection(value)
-        given = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+        names = value._fields if _is_named_tuple(value) else [it.name for it in fields(value) if it.init]
+        given = {name: getattr(value, name) for name in names}
+        self._called.add(kind.__qualname__.split(".")[0])
         return f"{self.reference(kind)}({self.arguments((), given)})"
 
     def _collection(self, value: Any) -> str:
@@ -150,32 +169,66 @@ class Source:
                     self._import(inner)
 
     def _define(self, name: str, value: Any, home: str) -> None:
-        """Put a global of the main program, and whatever it refers to, into the source."""
-        if name in self._defined:
-            if self._defined[name] is not value:
-                raise NotSource(f"two different things have the name {name}")
-            return
-        self._defined[name] = value
+        """Have a global of the main program written into the source."""
         if isinstance(value, ModuleType):
             self._imports.add(f"import {value.__name__}" + ("" if value.__name__ == name else f" as {name}"))
-            del self._defined[name]
-        elif _is_defined_as(value, home, name):
-            text = _text_of(value)
-            known = vars(sys.modules[home])
-            self._import_submodules(text, known)
-            for other in _globals_in(text):
-                if other in known and other != name:
-                    self._define(other, known[other], home)
-            self._definitions.append(text)
-        else:
+            return
+        self._now.add(name)
+        if name not in self._defined:
+            self._defined[name] = value
+            self._ahead.append((name, value, home))
+        elif self._defined[name] is not value:
+            raise NotSource(f"two different things have the name {name}")
+
+    def _write(self, name: str, value: Any, home: str) -> None:
+        """Write down a global, and have all that it refers to written."""
+        self._home = home
+        if not _is_defined_as(value, home, name):
+            self._write_value(name, value)
+            return
+        text = _text_of(value)
+        known = vars(sys.modules[home])
+        self._import_submodules(text, known)
+        used = {other for other in _globals_in(text) if other in known and other != name}
+        at_once = needed_at_once(text) & used
+        for other in _globals_in(text):
+            if other in used:
+                self._define(other, known[other], home)
+        self._definitions[name] = Definition(text, at_once, at_once, used - at_once)
+        for number, change in enumerate(changes(name, value, text, known)):
+            self._now, self._called = set(), set()
             try:
-                written = self.expression(value)
+                line = change.form.format(*map(self.expression, change.values))
             except NotSource as error:
-                raise NotSource(f"the global {name}: {error}") from error
-            if written != name:
-                self._definitions.append(f"{name} = {written}")
-            elif value is not getattr(builtins, name, None):
-                raise NotSource(f"the global {name}: {value!r:.100} has that name, but no source of its own")
+                raise NotSource(f"{name} was changed since it was defined: {error}") from error
+            self._definitions[f"{name} {number}"] = Definition(line, self._now | {name}, self._called, set())
+
+    def _write_value(self, name: str, value: Any) -> None:
+        self._now, self._called, self._shared = set(), set(), set()
+        try:
+            other = self._name_of(value, name) if type(value) in _NESTED or is_dataclass(value) else None
+            written = other or self.expression(value)
+        except NotSource as error:
+            raise NotSource(f"the global {name}: {error}") from error
+        if written != name:
+            self._definitions[name] = Definition(f"{name} = {written}", self._now - {name}, self._called, set())
+        elif value is not getattr(builtins, name, None):
+            raise NotSource(f"the global {name}: {value!r:.100} has that name, but no source of its own")
+
+    def _name_of(self, value: Any, but: str | None = None) -> str | None:
+        """The name of a global of the main program that is this very object; NotSource if it has none and came before."""
+        if self._home is None:
+            return None
+        for name, known in vars(sys.modules[self._home]).items():
+            if known is value and name != "_" and not name.startswith("__"):
+                if name == but:
+                    return None  # the first name has it, others are that name
+                self._define(name, value, self._home)
+                return name
+        if id(value) in self._shared:
+            raise NotSource(f"the same {type(value).__name__} is in it twice; give it a name, or make it two")
+        self._shared.add(id(value))
+        return None
 
 
 def _is_defined_as(value: Any, home: str, name: str) -> bool:
@@ -190,6 +243,10 @@ def _is_defined_as(value: Any, home: str, name: str) -> bool:
 
 def _says(value: Any, home: str, name: str) -> bool:
     return getattr(value, "__module__", None) == home and getattr(value, "__qualname__", None) == name
+
+
+def _is_named_tuple(value: Any) -> bool:
+    return isinstance(value, tuple) and isinstance(getattr(value, "_fields", None), tuple)
 
 
 def _has_a_name(value: Any) -> bool:

@@ -10,12 +10,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Event
 from typing import Any, Final, NamedTuple
 
-from numap import IMap, ItemError, NextTimeout, SerializationError, SourceError, TaskTimeout, WorkerDied
+from numap import (
+    IMap,
+    ItemError,
+    NextTimeout,
+    SerializationError,
+    SourceError,
+    StateError,
+    TaskTimeout,
+    WorkerDied,
+    tee,
+)
 from papy._call import PiperCall
 from papy._errors import DaggerError, PiperError, failure, place
 
 __all__ = [
+    "FORK_LIMIT",
     "NOTHING",
+    "SEQUENCES",
     "Chain",
     "Data",
     "Evaluator",
@@ -25,11 +37,17 @@ __all__ = [
     "Steady",
     "Tap",
     "Values",
+    "branches",
     "items_of",
 ]
 
 ITEM_ERRORS: Final = (ItemError, NextTimeout, SerializationError, TaskTimeout, WorkerDied)
 NOTHING: Final = object()
+SEQUENCES: Final = (list, tuple, range)  # these raise nothing
+
+# Consumers of one piper may be so many items apart. What one has read and another has not is kept, so this bounds
+# the memory. Pipers on IMaps stay within their buffers, far below; who reads outputs one by one can get here.
+FORK_LIMIT: Final = 2**15
 
 
 class Steady(Iterator[Any]):
@@ -138,15 +156,17 @@ class Chain(Steady):
 
     __slots__ = ("_item", "_items", "_links")
 
-    def __init__(self, items: Iterator[Any], links: tuple[Link, ...]) -> None:
+    def __init__(self, items: Iterator[Any], links: Iterable[Link]) -> None:
         super().__init__()
         self._items = items
-        self._links = links
+        self._links = list(links)
         self._item: Any = NOTHING
 
     def then(self, link: Link) -> Chain:
-        """The chain with one call more; it reads the same items, and this one is not to be read."""
-        return Chain(self._items, (*self._links, link))
+        """This chain with one call more."""
+        # In place: a copy for each of thousands of pipers would be most of the time that connecting them takes.
+        self._links.append(link)
+        return self
 
     def _reads(self) -> Sequence[object]:
         return (self._items,)
@@ -168,23 +188,35 @@ class Chain(Steady):
 
 
 class Data(Steady):
-    """The user's data; what it raises ends the run as a `DaggerError` that names it."""
+    """The user's data; what it raises ends the run as a `DaggerError` that names it.
 
-    __slots__ = ("_items", "_name")
+    Attributes:
+        shut: Nothing more is taken.
+    """
+
+    __slots__ = ("_items", "_name", "shut")
 
     def __init__(self, data: Iterable[Any], name: str) -> None:
         super().__init__()
         self._items = iter(data)
         self._name = name
+        self.shut = False
 
     def _reads(self) -> Sequence[object]:
         return (self._items,)
 
     def _pull(self) -> None:
+        if self.shut:
+            raise StopIteration
         try:
             items = self._items
             for self._held in items:
                 return
+        except SourceError as error:  # it may be data of ours, which several read, and has said it all
+            ended = _end_of_run(error)
+            raise ended from ended.__cause__
+        except StateError as error:
+            raise DaggerError(f"{self._name} can't be read: {_state_text(error, 'the same data')}") from error
         except Exception as error:
             raise DaggerError(f"{self._name} raised {type(error).__name__}: {error}") from error
         raise StopIteration
@@ -221,6 +253,8 @@ class Values(Steady):
             except SourceError as error:
                 ended = _end_of_run(error)
                 raise ended from ended.__cause__
+            except StateError as error:
+                raise StateError(_state_text(error, self._maker.call.__name__)) from None
         self._fail(self._error)
         self._error = None
 
@@ -303,9 +337,27 @@ def items_of(source: Source) -> Iterator[Any]:
         return stream
     if source.maker is not None:
         return Values(stream, source.maker)
-    if type(stream) in (list, tuple, range):  # these raise nothing
+    if type(stream) in SEQUENCES:
         return iter(stream)
     return Data(stream, source.name)
+
+
+def branches(output: Source, consumers: int) -> list[Source]:
+    """Split what a piper puts out between its consumers."""
+    if consumers < 2:
+        return [output] * consumers
+    return [output._replace(stream=branch) for branch in tee(output.stream, consumers, limit=FORK_LIMIT)]
+
+
+def _state_text(error: StateError, name: str = "one piper") -> str:
+    """What numap says of a state that forbids to read; of tees our users know nothing."""
+    text = str(error)
+    if not text.startswith("tee:"):
+        return text
+    return (
+        f"what {name} gives is read by several, and one of them is {FORK_LIMIT:,} items ahead of another, "
+        f"which is the limit; read the outputs in step (as Dagger.results does)"
+    )
 
 
 def _end_of_run(error: SourceError) -> DaggerError:
@@ -315,6 +367,6 @@ def _end_of_run(error: SourceError) -> DaggerError:
         error, behind = behind, behind.__cause__
     if isinstance(behind, DaggerError):  # the input was one of our streams, and has said it all
         return behind
-    ended = DaggerError(str(error))
+    ended = DaggerError(_state_text(behind) if isinstance(behind, StateError) else str(error))
     ended.__cause__ = behind or error
     return ended

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from numap import IMap, TaskIterator, tee
-from papy._errors import PiperError
-from papy._flow import Source, Tap, items_of
+from numap import IMap, TaskIterator
+from papy._checks import check_list
+from papy._errors import PiperError, PiperTypeError, PiperValueError
+from papy._flow import Source, Tap, branches, items_of
 from papy._public import public
 from papy._results import Results
 from papy._running import end_of
 from papy._settings import Settings
 from papy._wiring import Run, Wiring, keep_order, wire
 
-__all__ = ["FORK_LIMIT", "Piper", "branches"]
-
-# Consumers of one piper may be so many items apart. What one has read and another has not is kept, so this bounds
-# the memory. Pipers on IMaps stay within their buffers, far below; who reads outputs one by one can get here.
-FORK_LIMIT: Final = 2**15
+__all__ = ["Piper"]
 
 # The state, and a call that it allows, lead to the next state.
 _MOVES: Final = {
@@ -204,6 +201,8 @@ class Piper(Settings):
         Raises:
             PiperError: If the piper is not connected, or runs, or a piper that it reads has not been started.
         """
+        if stages is not None:
+            stages = list(check_list("stages", "a list of numbers or None", stages, PiperError))
         if stages is not None and 0 not in stages and 1 not in stages and self.started:
             return
         state = self._allowed("start")
@@ -289,15 +288,16 @@ class Piper(Settings):
                 ``on_error="raise"``. Then the iteration can go on.
             DaggerError: If an input ended the run.
         """
-        items = self._items
+        items, run = self._items, self._run
         if items is None:
             self._allowed("next")
             raise PiperError(f"{self.name} can't be read: it feeds other pipers")
         # No call may stand between the item and the return; see Steady.
         for item in items:
             return item
-        if self._state == "started":
-            self._state = "finished"
+        if self._state != "finished" and run is not None and (run.report.shut or run.report.over):
+            raise PiperError(f"{self.name} was stopped while its results were read")
+        self._state = "finished"
         raise StopIteration
 
     def _allowed(self, call: str) -> str:
@@ -350,7 +350,7 @@ class Piper(Settings):
         state = self._allowed("connect")
         self._wiring = wire(self, sources, run)
         assert self._wiring.output is not None
-        self._state, self._owned = state, True
+        self._run, self._state, self._owned = run, state, True
         return self._wiring.output
 
     def run(self, items: Iterator[Any] | None) -> None:
@@ -365,13 +365,6 @@ class Piper(Settings):
         self._state = "idle"
 
 
-def branches(output: Source, consumers: int) -> list[Source]:
-    """Split what a piper puts out between its consumers."""
-    if consumers < 2:
-        return [output] * consumers
-    return [output._replace(stream=branch) for branch in tee(output.stream, consumers, limit=FORK_LIMIT)]
-
-
 def _move(name: str, state: str, call: str) -> str:
     """The state that a call leads to."""
     if (state, call) not in _MOVES:
@@ -382,11 +375,11 @@ def _move(name: str, state: str, call: str) -> str:
 
 def _checked_inbox(name: str, inbox: Sequence[Any]) -> list[Any]:
     if isinstance(inbox, (str, bytes, Piper)) or not hasattr(inbox, "__iter__"):
-        raise PiperError(f"{name}: connect needs a list of inputs, got {inbox!r:.80}")
+        raise PiperTypeError(f"{name}: connect needs a list of inputs, got {inbox!r:.80}")
     ups = list(inbox)
     if not ups:
-        raise PiperError(f"{name}: connect needs at least one input, got none")
+        raise PiperValueError(f"{name}: connect needs at least one input, got none")
     for place, up in enumerate(ups):
         if not hasattr(up, "__iter__") and not hasattr(up, "__getitem__"):
-            raise PiperError(f"{name}: input {place} has to be a piper or an iterable, got {up!r:.80}")
+            raise PiperTypeError(f"{name}: input {place} has to be a piper or an iterable, got {up!r:.80}")
     return ups

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from papy._errors import DaggerError, PiperError
+from papy._checks import check_branch, check_list, check_xtra, wrong_type
+from papy._errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError
 from papy._piper import Piper
 from papy.graph import DictGraph
 
@@ -21,6 +22,7 @@ class PiperGraph(DictGraph[Piper]):
     def __init__(
         self, pipers: Iterable[Any] = (), pipes: Iterable[Any] = (), xtras: Iterable[dict[str, Any]] | None = None
     ) -> None:
+        self._by_id: dict[int, Piper] = {}
         super().__init__()
         self.add_pipers(pipers, xtras)
         self.add_pipes(pipes)
@@ -32,17 +34,24 @@ class PiperGraph(DictGraph[Piper]):
         """Add a piper, see `DictGraph.add_node`; DaggerError if it is none."""
         self._changing("add_node")
         if not isinstance(node, Piper):
-            raise DaggerError(f"a Piper is needed, got {node!r}")
+            raise wrong_type("node", "a Piper is needed", node, DaggerError)
+        check_xtra("xtra", xtra)
+        check_branch(branch, DaggerError)
+        self._by_id[id(node)] = node
         return super().add_node(node, xtra, branch)
 
     def del_node(self, node: Piper) -> bool:
         """Delete a piper and all edges of it, see `DictGraph.del_node`."""
         self._changing("del_node")
-        return super().del_node(node)
+        deleted = super().del_node(node)
+        del self._by_id[id(node)]
+        return deleted
 
     def add_edge(self, edge: tuple[Piper, Piper], double: bool = False) -> None:
         """Add an edge from a consumer to its producer, see `DictGraph.add_edge`; DaggerError if that makes a cycle."""
         self._changing("add_edge")
+        if not isinstance(edge, (tuple, list)) or [isinstance(it, Piper) for it in edge] != [True, True]:
+            raise wrong_type("edge", "a pair of pipers, the consumer first, is needed", edge, DaggerError)
         _refuse_cycle(self, [*edge[::-1], edge[1]] if double else edge[::-1])
         super().add_edge(edge)
 
@@ -63,10 +72,8 @@ class PiperGraph(DictGraph[Piper]):
         """
         if isinstance(piper, Piper) and piper in self:
             return piper
-        if isinstance(piper, int):
-            for known in self:
-                if id(known) == piper:
-                    return known
+        if isinstance(piper, int) and piper in self._by_id:
+            return self._by_id[piper]
         if forgive:
             return None
         raise DaggerError(f"not in this Dagger: {piper!r}")
@@ -96,13 +103,24 @@ class PiperGraph(DictGraph[Piper]):
         return self.add_node(made, xtra, branch), made
 
     def add_pipers(self, pipers: Iterable[Any], xtras: Iterable[dict[str, Any]] | None = None) -> None:
-        """Add pipers, each with its own dictionary of extras; DaggerError unless there are as many of these."""
-        added = list(pipers)
-        extras = [None] * len(added) if xtras is None else list(xtras)
+        """Add pipers, each with its own dictionary of extras.
+
+        Raises:
+            DaggerError: If there are more or fewer dictionaries than pipers, or no piper can be made of one; then nothing
+                is added.
+        """
+        self._changing("add_pipers")
+        added = [self.resolve(it, forgive=True) or self._made(it) for it in _pipers_in("pipers", pipers)]
+        if xtras is None:
+            extras: list[Any] = [None] * len(added)
+        else:
+            extras = list(check_list("xtras", "one dictionary for each of the pipers", xtras, DaggerError, dict))
+        for xtra in extras:
+            check_xtra("xtras", xtra)
         if len(extras) != len(added):
-            raise DaggerError(f"xtras: one for each of {len(added)} pipers is needed, got {len(extras)}")
+            raise DaggerValueError(f"xtras: one for each of {len(added)} pipers is needed, got {len(extras)}")
         for piper, xtra in zip(added, extras, strict=True):
-            self.add_piper(piper, xtra)
+            self.add_node(piper, xtra)
 
     def add_pipe(self, pipe: Iterable[Any], branch: Any = None) -> None:
         """Add pipers and the edges between them; a pipe that is refused changes nothing.
@@ -115,9 +133,10 @@ class PiperGraph(DictGraph[Piper]):
             DaggerError: If the pipe is empty, or closes a cycle, or no piper can be made of something in it.
         """
         self._changing("add_pipe")
-        pipers = [self.resolve(piper, forgive=True) or self._made(piper) for piper in pipe]
+        check_branch(branch, DaggerError)
+        pipers = [self.resolve(piper, forgive=True) or self._made(piper) for piper in _pipers_in("pipe", pipe)]
         if not pipers:
-            raise DaggerError("a pipe needs at least one piper")
+            raise DaggerValueError("a pipe needs at least one piper")
         _refuse_cycle(self, pipers)
         for piper in pipers:
             self.add_node(piper, branch=branch)
@@ -126,7 +145,7 @@ class PiperGraph(DictGraph[Piper]):
 
     def add_pipes(self, pipes: Iterable[Iterable[Any]], branch: Any = None) -> None:
         """Add pipes one after the other, see `add_pipe`."""
-        for pipe in pipes:
+        for pipe in _pipes_in(pipes):
             self.add_pipe(pipe, branch)
 
     def del_piper(self, piper: Any, forced: bool = False) -> None:
@@ -144,7 +163,7 @@ class PiperGraph(DictGraph[Piper]):
 
     def del_pipers(self, pipers: Iterable[Any], forced: bool = False) -> None:
         """Delete pipers, the last one first, see `del_piper`."""
-        for piper in list(pipers)[::-1]:
+        for piper in list(_pipers_in("pipers", pipers))[::-1]:
             self.del_piper(piper, forced)
 
     def del_pipe(self, pipe: Iterable[Any], forced: bool = False) -> None:
@@ -154,7 +173,7 @@ class PiperGraph(DictGraph[Piper]):
             DaggerError: If the pipe is not here; then nothing is deleted.
         """
         self._changing("del_pipe")
-        pipers = [found for found in map(self.resolve, pipe) if found is not None]
+        pipers = [found for found in map(self.resolve, _pipers_in("pipe", pipe)) if found is not None]
         edges = [(down, up) for up, down in pairwise(pipers)]
         for down, up in edges:
             if up not in self[down]:
@@ -166,7 +185,7 @@ class PiperGraph(DictGraph[Piper]):
 
     def del_pipes(self, pipes: Iterable[Iterable[Any]], forced: bool = False) -> None:
         """Delete pipes one after the other, see `del_pipe`."""
-        for pipe in pipes:
+        for pipe in _pipes_in(pipes):
             self.del_pipe(pipe, forced)
 
     def get_inputs(self) -> list[Piper]:
@@ -183,7 +202,7 @@ class PiperGraph(DictGraph[Piper]):
         try:
             return Piper(piper)
         except PiperError as error:
-            raise DaggerError(f"no Piper can be made of {piper!r}: {error}") from error
+            raise DaggerTypeError(f"no Piper can be made of {piper!r:.80}: {error}") from error
 
     def inbox_order(self, piper: Piper) -> list[Piper]:
         """The pipers that one reads in the order of its inbox: by branch, then by pipe, each before those it depends on."""
@@ -211,6 +230,18 @@ class PiperGraph(DictGraph[Piper]):
 
     def _changing(self, call: str) -> None:
         """Something will be changed; a DaggerError if it must not be now."""
+
+
+def _pipers_in(what: str, pipers: Any) -> Iterable[Any]:
+    return check_list(what, "a list of pipers", pipers, DaggerError, Piper)
+
+
+def _pipes_in(pipes: Any) -> list[Any]:
+    """The pipes, all of which can be ones."""
+    found = list(check_list("pipes", "a list of pipes", pipes, DaggerError, Piper))
+    for pipe in found:
+        check_list("pipes", "a list of pipes, each of them a list of pipers,", pipe, DaggerError, Piper)
+    return found
 
 
 def _refuse_cycle(graph: DictGraph[Piper], pipe: Iterable[Piper]) -> None:

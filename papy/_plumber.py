@@ -9,12 +9,13 @@ from time import perf_counter, time
 from typing import Any, ClassVar, Final, overload
 
 from papy._caretaker import Caretaker
+from papy._checks import check_seconds, wrong_value
 from papy._codefile import read, write
 from papy._dagger import Dagger
 from papy._driver import Driver
 from papy._errors import PlumberError
 from papy._public import public
-from papy._run import RunStatistics
+from papy._run import GraphRun, RunStatistics
 
 __all__ = ["Plumber"]
 
@@ -47,9 +48,10 @@ _MOVES: Final = {
 
 @public
 class Plumber(Dagger):
-    """A Dagger that runs in the background: `start`, `run`, `pause`, `run` again, `wait`, `stop`.
+    """A Dagger that runs in the background: `Dagger.start`, `run`, `pause`, `run` again, `wait`, `Dagger.stop`.
 
-    While it runs, a thread takes the results and drops them, so the last pipers should store what they are given. What a
+    While it runs, a thread takes the results and drops them, so the last pipers should store what they are given. They get
+    each item once, also if the Plumber is paused, goes on, and is stopped (see `Dagger.stop`). What a
     Plumber has started ends when it is stopped, finished or dropped, and with the program. A call that is not allowed
     in a state is a `PlumberError` that names both, and changes nothing:
 
@@ -83,7 +85,8 @@ class Plumber(Dagger):
 
     def __init__(self, logger_options: Mapping[str, Any] | None = None, **options: Any) -> None:
         if logger_options:
-            raise PlumberError(f"logger_options: none are needed; name pipers and pipes; got {logger_options!r:.80}")
+            needed = "none are needed, and pipers and pipes by their names"
+            raise wrong_value("logger_options", needed, logger_options, PlumberError)
         self._driver: Driver | None = None
         self._began = 0.0  # by the clock of the machine
         self._timer = 0.0
@@ -92,38 +95,15 @@ class Plumber(Dagger):
 
     # its life --------------------------------------------------------------
 
-    def start(
-        self,
-        datas: Iterable[Iterable[Any]] | None = None,
-        *,
-        on_error: str | None = None,
-        retries: int | None = None,
-    ) -> None:
-        """Connect everything and start the IMaps, which then work as far as their buffers allow. Failed, no trace is left.
-
-        Args:
-            datas: One iterable for each input, in the order of `get_inputs`.
-            on_error: For this run, instead of what the Plumber was made with.
-            retries: As ``on_error``.
-
-        Raises:
-            PlumberError: If it has been started.
-            DaggerError: If it can't be connected, see `Dagger.connect`.
-        """
-        with self._moving:
-            run = self._begin("start", datas, on_error, retries)
-            self._began, self._timer, self._seconds = time(), perf_counter(), None
-            try:
-                # At its end nobody has to take care any more: an error that ended it leads to whoever was told of it,
-                # and a thread that held the error would hold them, too.
-                ends = ExitStack()
-                driver = self._driver = Driver(run.rows(dropped=True), ends.close)
-                self._caretaker = Caretaker(self, driver.stop, run.close)
-                ends.callback(self._caretaker.release)
-                ends.callback(run.close)
-            except BaseException:
-                self.stop()
-                raise
+    def _look_after(self, run: GraphRun) -> None:
+        self._began, self._timer, self._seconds = time(), perf_counter(), None
+        # At its end nobody has to take care any more: an error that ended it leads to whoever was told of it,
+        # and a thread that held the error would hold them, too.
+        ends = ExitStack()
+        driver = self._driver = Driver(run.rows(dropped=True), ends.close)
+        self._caretaker = Caretaker(self, driver.stop, run.close)
+        ends.callback(self._caretaker.release)
+        ends.callback(run.close)
 
     @overload
     def run(self) -> None: ...
@@ -193,6 +173,7 @@ class Plumber(Dagger):
             PlumberError: If it does not run, or was stopped meanwhile.
             DaggerError, PiperError: What ended the run.
         """
+        check_seconds("timeout", timeout, PlumberError)
         with self._moving:
             self._allowed("wait")
             driver = self._driver
@@ -204,19 +185,17 @@ class Plumber(Dagger):
             raise driver.error
         return outcome is not None
 
-    def stop(self) -> None:
-        """Stop everything, soon and in any state; what was taken from the inputs and has not come out is lost.
+    def _driver_of(self, run: GraphRun) -> Driver:
+        return super()._driver_of(run) if self._driver is None else self._driver
 
-        It waits a second at most for the item in hand.
-        """
-        with self._moving:
-            driver, self._driver = self._driver, None
-            if driver is not None:
-                driver.stop()
-            super().stop()
-            if driver is not None:
-                driver.rest()
-                self._seconds = (driver.ended or perf_counter()) - self._timer
+    def _close(self) -> None:
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.stop()
+        super()._close()
+        if driver is not None:
+            driver.rest()
+            self._seconds = (driver.ended or perf_counter()) - self._timer
 
     # its figures -----------------------------------------------------------
 
@@ -247,14 +226,15 @@ class Plumber(Dagger):
         """Write the pipeline as Python source, which `load` reads.
 
         Functions and classes of modules are imported there. Those of the main program are written down as they stand in
-        its source, with the globals that they refer to.
+        its source, with what was set on them later and the globals that they refer to. What is loaded does the same; only
+        that an object of the main program that two pipers have as an argument is two objects then.
 
         Args:
             path: The file, with the ending ``.py``; one that is there is replaced.
 
         Raises:
-            PlumberError: If something can't be written as source: a lambda, a closure, an argument that is no plain value.
-                Or if the file has another ending. Then no file is written.
+            PlumberError: If something can't be written as source: a lambda, a closure, an argument that is no plain value, a
+                function that is no longer what its source says. Or if the file has another ending. Then no file is written.
         """
         write(self, path)
 

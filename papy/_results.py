@@ -29,6 +29,7 @@ class Report:
         failures: How many items failed, for the number of each piper.
         dead_letters: The failures, each as it happened; the last 1,000.
         rows: How many rows had failures, for each set of numbers of pipers on which they failed.
+        shut: The run is being stopped: its inputs give nothing more, and that is not their end.
         over: The run was closed: who reads it is to come to an end.
     """
 
@@ -38,6 +39,7 @@ class Report:
         self.failures: Counter[int | None] = Counter()
         self.dead_letters: deque[PiperError] = deque(maxlen=DEAD_LETTERS)
         self.rows: Counter[frozenset[int | None]] = Counter()
+        self.shut = False
         self.over = False
         self._known: OrderedDict[tuple[int | None, int | None], None] = OrderedDict()
 

@@ -43,7 +43,8 @@ class InStep(Steady):
         if ended:
             longer = [name for name, cell in zip(self._names, self._cells, strict=True) if cell]
             ends, goes = " and ".join(ended), " and ".join(longer)
-            raise DaggerError(f"{self._where}: {ends} ended after {self._index} items, {goes} go on")
+            verb = "goes" if len(longer) == 1 else "go"
+            raise DaggerError(f"{self._where}: {ends} ended after {self._index} items, {goes} {verb} on")
         row = [cell[0] for cell in self._cells]
         fresh: list[list[Any]] = [[] for _ in self._cells]
         self._held = row

@@ -11,9 +11,10 @@ from threading import Lock
 from typing import Any
 
 from numap import IMap
-from papy._errors import DaggerError, PiperError
-from papy._flow import Source, items_of
-from papy._piper import Piper, branches
+from papy._checks import check_list
+from papy._errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError
+from papy._flow import NOTHING, Data, Source, branches, items_of
+from papy._piper import Piper
 from papy._pipes import PiperGraph
 from papy._public import public
 from papy._results import Results, admitted
@@ -21,7 +22,7 @@ from papy._rows import Column, InStep, Shares
 from papy._running import end_of
 from papy._wiring import Run
 
-__all__ = ["GraphRun", "RunStatistics", "data_sources"]
+__all__ = ["GraphRun", "RunStatistics", "check_datas", "data_sources"]
 
 
 @public
@@ -85,8 +86,10 @@ class GraphRun:
             given = self._connect(graph, datas, undo)
             undo.callback(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
             self._undo = undo.pop_all()
+        self._doors = [source.stream for source in datas.values() if isinstance(source.stream, Data)]
         self._sources = [given[piper] for piper in self.outputs]
         self._streams = [items_of(source) for source in self._sources]
+        self._results: list[Results] = []
         self.parallel = bool(self._imaps)
 
     def _connect(self, graph: PiperGraph, datas: Mapping[Piper, Source], undo: ExitStack) -> dict[Piper, Source]:
@@ -120,7 +123,8 @@ class GraphRun:
             except ValueError as error:
                 names = ", ".join(piper.name for piper in self._pipers if piper.imap is imap)
                 raise DaggerError(f"the IMap of {names} can't be started: {error}") from error
-        outputs = dict(zip(self.outputs, self._single(), strict=True))
+        self._results = self._single()
+        outputs = dict(zip(self.outputs, self._results, strict=True))
         for piper in self._pipers:
             piper.run(outputs.get(piper))
         self._run.started.set()
@@ -130,7 +134,28 @@ class GraphRun:
         self.report.over = True
         with self._closing:  # whoever comes second waits until all is stopped
             self._undo.close()
-            self._streams, self._sources = [], []
+            self._streams, self._sources, self._results, self._doors = [], [], [], []
+
+    def shut(self) -> bool:
+        """Take nothing more from the inputs, and say whether that is possible: the data must have been given with doors."""
+        doors = self._doors
+        self.report.shut = bool(doors)
+        for data in doors:
+            data.shut = True
+        return bool(doors)
+
+    def rest(self) -> Iterator[Any]:
+        """What comes out when the inputs are shut, one result of each output in turn; errors end nothing but themselves."""
+        ahead = list(self._results)
+        while ahead and not self.report.over:
+            for results in list(ahead):
+                try:
+                    next(results)
+                except PiperError:
+                    pass
+                except Exception:  # whatever ends it, the others go on
+                    ahead.remove(results)
+                yield NOTHING
 
     def rows(self, dropped: bool = False) -> Iterator[Any]:
         """What comes out: of one output its items, of several rows with one item of each; ``NOTHING`` for what is dropped.
@@ -226,17 +251,47 @@ def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> lis
     return [share // gcd(*shares) for share in shares]
 
 
-def data_sources(inputs: list[Piper], datas: Iterable[Iterable[Any]]) -> dict[Piper, Source]:
-    """Give each input its data; DaggerError unless there are as many datas as inputs, and all are iterable."""
-    if not hasattr(datas, "__iter__"):
-        raise DaggerError(f"datas: a list with one iterable for each input is needed, got {datas!r:.80}")
+def data_sources(inputs: list[Piper], datas: Iterable[Iterable[Any]], doors: bool = False) -> dict[Piper, Source]:
+    """Give each input its data. Inputs that were given the same iterator read all of its items each.
+
+    Args:
+        inputs: The pipers.
+        datas: One iterable for each of them.
+        doors: The data will be taken through doors that can be shut; see `GraphRun.shut`.
+
+    Raises:
+        DaggerError: There are more or fewer datas than inputs, or they are no iterables.
+    """
+    given = _checked_datas(inputs, datas)
+    readers: dict[int, list[Piper]] = {}
+    for piper, data in given.items():
+        readers.setdefault(id(data), []).append(piper)
+    sources: dict[Piper, Source] = {}
+    for piper, data in given.items():
+        if piper in sources:
+            continue
+        sharing = readers[id(data)] if isinstance(data, Iterator) else [piper]
+        name = f"the data of {' and '.join(it.name for it in sharing)}"
+        whole = Source(data if len(sharing) == 1 or hasattr(data, "__numap_detach__") else Data(data, name), name)
+        for reader, source in zip(sharing, branches(whole, len(sharing)), strict=True):
+            sources[reader] = source._replace(stream=Data(source.stream, source.name)) if doors else source
+    return {piper: sources[piper] for piper in inputs}
+
+
+def check_datas(datas: Iterable[Iterable[Any]]) -> None:
+    """DaggerError unless this can be the data of several inputs."""
+    check_list("datas", "a list with one iterable for each input", datas, DaggerError)
+
+
+def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]]) -> dict[Piper, Iterable[Any]]:
+    check_datas(datas)
     # One more tells "too many" of an iterable that never ends.
     given = list(islice(datas, len(inputs) + 1))
     if len(given) != len(inputs):
         got = str(len(given)) if len(given) < len(inputs) else "more"
         names = ", ".join(piper.name for piper in inputs)
-        raise DaggerError(f"datas: one iterable for each of {len(inputs)} inputs ({names}) is needed, got {got}")
+        raise DaggerValueError(f"datas: one iterable for each of {len(inputs)} inputs ({names}) is needed, got {got}")
     for piper, data in zip(inputs, given, strict=True):
         if not hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
-            raise DaggerError(f"datas: an iterable is needed for {piper.name}, got {data!r}")
-    return {piper: Source(data, f"the data of {piper.name}") for piper, data in zip(inputs, given, strict=True)}
+            raise DaggerTypeError(f"datas: an iterable is needed for {piper.name}, got {data!r:.80}")
+    return dict(zip(inputs, given, strict=True))

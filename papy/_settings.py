@@ -6,10 +6,11 @@ from itertools import count
 from typing import Any, Literal
 
 from numap import IMap
-from papy._errors import POLICIES, PiperError
+from papy._checks import check_branch, check_flag, check_name, check_policy, check_seconds, check_whole, wrong_type
+from papy._errors import PiperError, PiperTypeError, PiperValueError
 from papy._worker import Uncallable, Worker
 
-__all__ = ["Settings", "check_policy"]
+__all__ = ["Settings"]
 
 _numbers = count()
 
@@ -39,13 +40,17 @@ class Settings(Uncallable):
         try:
             self.worker: Worker = Worker(worker.worker if isinstance(worker, Settings) else worker, unpack=unpack)
         except TypeError as error:
-            raise PiperError(f"worker: {error}") from error
+            raise PiperTypeError(f"worker: {error}") from error
         for what, given in (("consume", consume), ("produce", produce), ("spawn", spawn)):
-            _check_number(what, given, 1)
+            check_whole(what, given, 1, PiperError)
+        for what, flag in (("debug", debug), ("track", track), ("repeat", repeat), ("unpack", unpack)):
+            check_flag(what, flag, PiperError)
+        check_name("name", name, PiperError)
+        check_branch(branch, PiperError)
         _check_timeout(timeout, self.imap)
         check_policy(on_error, retries)
         if debug and on_error not in (None, "raise"):
-            raise PiperError(f"debug: it raises, and on_error={on_error!r} was given")
+            raise PiperValueError(f"debug: it raises, and on_error={on_error!r} was given")
         self.consume = consume
         self.produce = produce
         self.spawn = spawn
@@ -74,26 +79,10 @@ class Settings(Uncallable):
 Settings.__init__.__qualname__ = "Piper.__init__"
 
 
-def check_policy(on_error: str | None, retries: int | None, error: type[Exception] = PiperError) -> None:
-    """Raise an error unless these are allowed."""
-    if on_error is not None and on_error not in POLICIES:
-        raise error(f"on_error: {', '.join(map(repr, POLICIES))} or None is needed, got {on_error!r}")
-    if retries is not None:
-        _check_number("retries", retries, 0, error)
-
-
-def _check_number(what: str, given: Any, least: int, error: type[Exception] = PiperError) -> None:
-    if not isinstance(given, int) or isinstance(given, bool) or given < least:
-        raise error(f"{what}: a whole number of at least {least} is needed, got {given!r}")
-
-
 def _check_timeout(timeout: Any, imap: IMap[Any] | None) -> None:
-    if timeout is None:
-        return
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0:
-        raise PiperError(f"timeout: seconds or None are needed, got {timeout!r}")
-    if imap is None:
-        raise PiperError(
+    check_seconds("timeout", timeout, PiperError)
+    if timeout is not None and imap is None:
+        raise PiperValueError(
             "timeout: a linear piper can't have one, as nothing else runs while it is evaluated; give an IMap"
         )
 
@@ -102,10 +91,10 @@ def _checked_imap(parallel: Any) -> IMap[Any] | None:
     if parallel is None or parallel is False:
         return None
     if not isinstance(parallel, IMap):
-        raise PiperError(f"parallel: an IMap, None or False is needed, got {parallel!r}")
+        raise wrong_type("parallel", "an IMap, None or False is needed", parallel, PiperError)
     policy = parallel.options["on_error"]
     if policy != "raise":
-        raise PiperError(
+        raise PiperValueError(
             f"parallel: this IMap has on_error={policy!r}, and items would lose their places; say it with the piper's on_error"
         )
     return parallel

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from numap import IMap, StateError, TaskIterator, join
 from papy._call import PiperCall
 from papy._errors import POLICIES, PiperError
-from papy._flow import Chain, Evaluator, Late, Link, Source, Steady, Values, items_of
+from papy._flow import SEQUENCES, Chain, Data, Evaluator, Late, Link, Source, Steady, Values, items_of
 from papy._results import Report
 from papy._rounds import Blocks, expand, regroup
 from papy._rows import InStep
@@ -153,6 +153,8 @@ def _task(maker: Evaluator, settings: Settings, sources: tuple[Source, ...], str
     assert settings.imap is not None
     if settings.consume > 1:
         stream: Iterable[Any] = _grouped(_paired(settings, sources), settings, sources, stride)
+    elif len(sources) > 1 and any(it.imap is not settings.imap or isinstance(it.stream, Steady) for it in sources):
+        stream = _paired(settings, sources)  # numap knows no names for these
     else:
         streams = [_for_numap(source, maker, settings.imap) for source in sources]
         stream = join(*streams) if len(streams) > 1 else streams[0]
@@ -170,7 +172,9 @@ def _task(maker: Evaluator, settings: Settings, sources: tuple[Source, ...], str
 def _for_numap(source: Source, reader: Evaluator, imap: IMap[Any]) -> Iterable[Any]:
     """A source as the input of a task."""
     if source.maker is None:
-        return source.stream
+        # What numap splits or pairs itself it reads at the places of failed items, too.
+        raw = type(source.stream) in SEQUENCES or hasattr(source.stream, "__numap_detach__")
+        return source.stream if raw else Data(source.stream, source.name)
     if source.imap is not imap or isinstance(source.stream, Steady):
         # Read as values: an item that another engine could not deliver is a failure of a piper there.
         return items_of(source)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from papy._checks import check_flag, check_name
 from papy._errors import WorkerError, failures_in, passed_on
 from papy._public import public
 
@@ -75,6 +76,8 @@ class Worker:
         *,
         unpack: bool = False,
     ) -> None:
+        check_name("name", name)
+        check_flag("unpack", unpack)
         if not isinstance(functions, (list, tuple)):
             functions = [functions]
             arguments = None if arguments is None else [arguments]
@@ -118,6 +121,8 @@ class Worker:
             What the last function returns; a `WorkerError` if one raised an Exception; a `PiperError` that wraps the
             failed items, if there are any in the inbox: then no function is called.
         """
+        if not hasattr(inbox, "__iter__") and not hasattr(inbox, "__getitem__"):
+            raise TypeError(f"inbox: a list with one item of each input is needed, got {inbox!r:.80}")
         failures = failures_in(inbox)
         if failures:
             return passed_on(failures)
@@ -193,7 +198,9 @@ def _one_each(what: str, given: Any, count: int, kinds: tuple[type, ...], defaul
         raise TypeError(f"{what}: {count} are needed, one for each function, got {len(given)}")
     for one in given:
         if not isinstance(one, kinds):
-            raise TypeError(f"{what}: a {wanted} is needed, got {one!r}")
+            raise TypeError(f"{what}: a {wanted} is needed, got {one!r:.80}")
+        if isinstance(one, Mapping) and not all(isinstance(key, str) for key in one):
+            raise TypeError(f"{what}: names as keys are needed, got {one!r:.80}")
     return given
 
 

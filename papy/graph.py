@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 __all__ = ["DictGraph", "DictNode", "branch_key"]
 
 N = TypeVar("N", bound=Hashable)
+T = TypeVar("T")
 
 
 def branch_key(branch: object) -> tuple[Any, ...]:
@@ -52,6 +53,7 @@ class DictNode(Mapping[N, "DictNode[N]"]):
         self.discovered = False
         self.examined = False
         self.xtra: dict[str, Any] = {}
+        _check_xtra(xtra)
         if entity is not None:
             self._outgoing[entity] = DictNode(xtra=xtra)
         elif xtra:
@@ -150,6 +152,7 @@ class DictGraph(Mapping[N, DictNode[N]]):
         """
         if node in self._nodes:
             return False
+        _check_xtra(xtra)
         added: DictNode[N] = DictNode(xtra=xtra)
         added.branch = getattr(node, "branch", None) if branch is None else branch
         self._nodes[node] = added
@@ -172,7 +175,7 @@ class DictGraph(Mapping[N, DictNode[N]]):
             edge: A pair of nodes, the dependent one first.
             double: Also add the edge in the other direction.
         """
-        left, right = edge
+        left, right = _pair(edge)
         self.add_node(left)
         self.add_node(right)
         for source, target in ((left, right), (right, left)) if double else ((left, right),):
@@ -184,7 +187,7 @@ class DictGraph(Mapping[N, DictNode[N]]):
 
         Nothing is deleted if one of them is missing.
         """
-        left, right = edge
+        left, right = _pair(edge)
         doomed = {(left, right), (right, left)} if double else {(left, right)}
         for source, target in doomed:
             if target not in self._nodes[source]:
@@ -195,23 +198,26 @@ class DictGraph(Mapping[N, DictNode[N]]):
 
     def add_nodes(self, nodes: Iterable[N], xtras: Iterable[dict[str, Any] | None] | None = None) -> None:
         """Add nodes, each with its own dictionary of extras; ValueError unless there are as many of these as nodes."""
-        names = list(nodes)
-        for node, xtra in zip(names, [None] * len(names) if xtras is None else xtras, strict=True):
+        names = _listed("nodes", nodes)
+        extras = [None] * len(names) if xtras is None else _listed("xtras", xtras)
+        if len(extras) != len(names):
+            raise ValueError(f"xtras: one for each of {len(names)} nodes is needed, got {len(extras)}")
+        for node, xtra in zip(names, extras, strict=True):
             self.add_node(node, xtra)
 
     def del_nodes(self, nodes: Iterable[N]) -> None:
         """Delete nodes with all their edges."""
-        for node in list(nodes):
+        for node in _listed("nodes", nodes):
             self.del_node(node)
 
     def add_edges(self, edges: Iterable[tuple[N, N]], double: bool = False) -> None:
         """Add edges."""
-        for edge in edges:
+        for edge in _listed("edges", edges):
             self.add_edge(edge, double)
 
     def del_edges(self, edges: Iterable[tuple[N, N]], double: bool = False) -> None:
         """Delete edges."""
-        for edge in list(edges):
+        for edge in _listed("edges", edges):
             self.del_edge(edge, double)
 
     # questions -------------------------------------------------------------
@@ -235,7 +241,8 @@ class DictGraph(Mapping[N, DictNode[N]]):
 
     def edges(self, nodes: Iterable[N] | None = None) -> tuple[tuple[N, N], ...]:
         """The edges that start at the given nodes, by default all edges."""
-        return tuple((node, target) for node in (self if nodes is None else nodes) for target in self._nodes[node])
+        starts = self if nodes is None else _listed("nodes", nodes)
+        return tuple((node, target) for node in starts for target in self._nodes[node])
 
     def incoming_edges(self, node: N) -> tuple[tuple[N, N], ...]:
         """The edges that end at a node: one for each node that depends on it."""
@@ -249,7 +256,7 @@ class DictGraph(Mapping[N, DictNode[N]]):
 
     def by_branch(self, nodes: Iterable[N]) -> list[N]:
         """Sort nodes by their branches (see `branch_key`); equals keep their order."""
-        names = list(nodes)
+        names = _listed("nodes", nodes)
         if all(self._nodes[node].branch is None for node in names):
             return names
         return sorted(names, key=lambda node: branch_key(self._nodes[node].branch))
@@ -270,7 +277,9 @@ class DictGraph(Mapping[N, DictNode[N]]):
             self._nodes[name].discovered = True
             return fresh
 
-        put = getattr(bucket, order)
+        put = getattr(bucket, order, None)
+        if put is None:
+            raise TypeError(f"order: the name of a method of the bucket is needed, got {order!r:.80}")
         for name in _finished([node], enter, lambda name: self.by_branch(self._nodes[name])):
             self._nodes[name].examined = True
             put(name)
@@ -320,6 +329,24 @@ class DictGraph(Mapping[N, DictNode[N]]):
         for node in self.postorder():
             known[node] = combine([known[target] for target in self._nodes[node]])
         return known
+
+
+def _listed(what: str, given: Iterable[T]) -> list[T]:
+    if not hasattr(given, "__iter__"):
+        raise TypeError(f"{what}: an iterable is needed, got {given!r:.80}")
+    return list(given)
+
+
+def _pair(edge: Any) -> tuple[Any, Any]:
+    pair = tuple(edge) if hasattr(edge, "__iter__") else ()
+    if len(pair) != 2:
+        raise (ValueError if pair else TypeError)(f"edge: a pair of nodes is needed, got {edge!r:.80}")
+    return pair
+
+
+def _check_xtra(xtra: Any) -> None:
+    if xtra is not None and not isinstance(xtra, dict):
+        raise TypeError(f"xtra: a dictionary or None is needed, got {xtra!r:.80}")
 
 
 def _finished(roots: Iterable[N], enter: Callable[[N], bool], ahead: Callable[[N], Iterable[N]]) -> Iterator[N]:

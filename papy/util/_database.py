@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from papy._checks import check_path, check_seconds, wrong_type
+
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
@@ -51,6 +53,10 @@ def dump_db_item(
         raise TypeError(
             f"bytes, str, int, float or None is needed, got {item!r:.60}; pickle_dumps and json_dumps make some"
         )
+    check_path("database", database)
+    if not isinstance(table, str):
+        raise wrong_type("table", "a string is needed", table)
+    check_seconds("timeout", timeout, or_none=False)
     name = os.path.abspath(database)
     with _connected(name, timeout, write=True) as connection:
         connection.execute(f"CREATE TABLE IF NOT EXISTS {_quoted(table)} (id INTEGER PRIMARY KEY AUTOINCREMENT, item)")
@@ -73,6 +79,7 @@ def load_db_item(inbox: Sequence[Any], remove: bool = False, timeout: float = 60
         sqlite3.Error: If the database can't be read.
     """
     handle = inbox[0]
+    check_seconds("timeout", timeout, or_none=False)
     if not isinstance(handle, DbHandle):
         raise TypeError(f"a handle of dump_db_item is needed, got {handle!r:.60}")
     if not os.path.exists(handle.database):

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from typing import Any, NamedTuple
 
+from papy._checks import check_name, check_path, check_seconds, check_whole
 from papy.util._guard import Guard
 
 __all__ = ["ItemHandle", "dump_item", "item_directory", "load_item"]
@@ -86,6 +87,11 @@ def dump_item(
     except TypeError as error:
         message = f"an item of bytes is needed, got {inbox[0]!r:.60}; pickle_dumps and json_dumps make some"
         raise TypeError(message) from error
+    check_name("prefix", prefix)
+    check_name("suffix", suffix)
+    check_path("dir", dir, or_none=True)
+    check_seconds("timeout", timeout, or_none=False)
+    check_whole("buffer", buffer, 1)
     prefix = f"tmp_papy_{type}" if prefix is None else prefix
     if type in ("file", "shm"):
         name = _write(data, prefix, suffix, _directory(type) if dir is None else dir)
@@ -126,6 +132,7 @@ def load_item(
         FileNotFoundError, ConnectionError, TimeoutError: If the item is not there any more: loaded before, removed, or
             ended together with the process that offered it.
     """
+    check_seconds("timeout", timeout, or_none=False)
     handle = inbox[0]
     if type not in ("string", "mmap"):
         raise ValueError(f"type: 'string' or 'mmap' is needed, got {type!r}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from papy._checks import wrong_type
+
 __all__ = ["ipasser", "njoiner", "npasser", "nzipper", "plugger", "print_", "sjoiner", "spasser", "szipper"]
 
 
@@ -28,7 +30,10 @@ def ipasser(inbox: Sequence[Any], i: int = 0) -> Any:
     >>> ipasser(["left", "right"], 1)
     'right'
     """
-    return inbox[i]
+    try:
+        return inbox[i]
+    except TypeError as error:
+        raise _blame("i", "a whole number is needed", i, error) from error
 
 
 def npasser(inbox: Sequence[Any], n: int | None = None) -> list[Any]:
@@ -37,7 +42,10 @@ def npasser(inbox: Sequence[Any], n: int | None = None) -> list[Any]:
     >>> npasser(["a", "b", "c"], 2)
     ['a', 'b']
     """
-    return list(inbox[:n])
+    try:
+        return list(inbox[:n])
+    except TypeError as error:
+        raise _blame("n", "a whole number or None is needed", n, error) from error
 
 
 def spasser(inbox: Sequence[Any], s: Iterable[int] | None = None) -> list[Any]:
@@ -53,7 +61,10 @@ def spasser(inbox: Sequence[Any], s: Iterable[int] | None = None) -> list[Any]:
     >>> spasser(["a", "b", "c"], (2, 0))
     ['c', 'a']
     """
-    return [inbox[i] for i in (() if s is None else s)] or list(inbox)
+    try:
+        return [inbox[i] for i in (() if s is None else s)] or list(inbox)
+    except TypeError as error:
+        raise _blame("s", "a list of whole numbers or None is needed", s, error) from error
 
 
 def nzipper(inbox: Sequence[Any], n: int | None = None) -> list[tuple[Any, ...]]:
@@ -88,7 +99,7 @@ def njoiner(inbox: Sequence[Any], n: int | None = None, join: Any = "") -> Any:
     >>> njoiner(["a", "b", "c"], 2, "-")
     'a-b'
     """
-    return join.join(npasser(inbox, n))
+    return _joined(npasser(inbox, n), join)
 
 
 def sjoiner(inbox: Sequence[Any], s: Iterable[int] | None = None, join: Any = "") -> Any:
@@ -97,7 +108,7 @@ def sjoiner(inbox: Sequence[Any], s: Iterable[int] | None = None, join: Any = ""
     >>> sjoiner([b"a", b"b", b"c"], (2, 0), b" ")
     b'c a'
     """
-    return join.join(spasser(inbox, s))
+    return _joined(spasser(inbox, s), join)
 
 
 def print_(inbox: Sequence[Any]) -> None:
@@ -107,3 +118,16 @@ def print_(inbox: Sequence[Any]) -> None:
     item
     """
     print(inbox[0])  # noqa: T201  (that is what it is for)
+
+
+def _joined(items: list[Any], join: Any) -> Any:
+    if not isinstance(join, (str, bytes, bytearray)):
+        raise wrong_type("join", "a string or bytes are needed", join)
+    return join.join(items)
+
+
+def _blame(what: str, needed: str, given: object, error: TypeError) -> Exception:
+    """The error for an argument, where that is to blame; else the one that was raised."""
+    numbers = given if what == "s" else [given]
+    right = isinstance(numbers, Iterable) and all(isinstance(it, int) for it in numbers)
+    return error if right else wrong_type(what, needed, given)

@@ -12,6 +12,8 @@ from contextlib import nullcontext
 from threading import Event
 from typing import IO, Any, AnyStr
 
+from papy._checks import check_flag, check_seconds, wrong_type
+
 __all__ = ["dump_pickle_stream", "dump_stream", "load_pickle_stream", "load_stream", "make_lines"]
 
 _Path = str | os.PathLike[str]
@@ -46,9 +48,11 @@ def dump_stream(inbox: Sequence[Any], handle: IO[str] | _Path, delimiter: str | 
     ['one', 'two\\nlines']
     """
     item, line = inbox[0], _line(delimiter)
+    if not isinstance(item, str):
+        raise TypeError(f"an item that is a string is needed, got {item!r:.60}")
     if line in item.split("\n"):
         raise ValueError(f"delimiter: the item {item[:60]!r} holds the line {line!r}; choose one that is in no item")
-    with _opened(handle, "a", newline="\n") as file:
+    with _opened(_checked(handle, "write"), "a", newline="\n") as file:
         file.write(f"{item}\n{line}\n")
         return getattr(file, "name", None)
 
@@ -61,7 +65,10 @@ def load_stream(handle: IO[str] | _Path, delimiter: str | None = None) -> Iterat
             the end or when the iterator is closed or dropped.
         delimiter: The line between the items; None: an empty line.
     """
-    line = _line(delimiter) + "\n"
+    return _items(_checked(handle, "read"), _line(delimiter) + "\n")
+
+
+def _items(handle: IO[str] | _Path, line: str) -> Iterator[str]:
     with _opened(handle, "r", newline="\n") as file:
         item: list[str] = []
         for text in file:
@@ -94,7 +101,7 @@ def dump_pickle_stream(inbox: Sequence[Any], handle: IO[bytes] | _Path) -> None:
     """
     # In one write: an item that can't be pickled leaves nothing in the file.
     data = pickle.dumps(inbox[0], pickle.HIGHEST_PROTOCOL)
-    with _opened(handle, "ab") as file:
+    with _opened(_checked(handle, "write"), "ab") as file:
         file.write(data)
 
 
@@ -109,6 +116,10 @@ def load_pickle_stream(handle: IO[bytes] | _Path) -> Iterator[Any]:
     Raises:
         EOFError, pickle.UnpicklingError: If the stream ends within an item, or is no stream of pickles.
     """
+    return _pickles(_checked(handle, "read"))
+
+
+def _pickles(handle: IO[bytes] | _Path) -> Iterator[Any]:
     with _opened(handle, "rb") as file:
         while first := file.read(1):
             try:
@@ -135,7 +146,14 @@ def make_lines(
     >>> list(make_lines(file))
     ['one\\n', 'two']
     """
-    ended = Event() if stop is None else stop
+    check_flag("follow", follow)
+    check_seconds("wait", wait, or_none=False)
+    if stop is not None and not hasattr(stop, "wait"):
+        raise wrong_type("stop", "a threading.Event or None is needed", stop)
+    return _lines(_checked(handle, "read"), follow, wait, Event() if stop is None else stop)
+
+
+def _lines(handle: IO[AnyStr] | _Path, follow: bool, wait: float, ended: Event) -> Iterator[AnyStr]:
     with _opened(handle, "r") as file:
         part = file.read(0)
         end: Any = b"\n" if isinstance(part, bytes) else "\n"
@@ -173,9 +191,17 @@ class _PutBack:
 
 def _line(delimiter: str | None) -> str:
     line = "" if delimiter is None else delimiter
+    if not isinstance(line, str):
+        raise wrong_type("delimiter", "a string or None is needed", delimiter)
     if "\n" in line:
         raise ValueError(f"delimiter: one line is needed, got {line!r}")
     return line
+
+
+def _checked(handle: Any, method: str) -> Any:
+    if not isinstance(handle, (str, os.PathLike)) and not hasattr(handle, method):
+        raise wrong_type("handle", f"an open file with the method {method}, or a path is needed", handle)
+    return handle
 
 
 def _opened(handle: Any, mode: str, **options: Any) -> Any:

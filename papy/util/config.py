@@ -13,6 +13,8 @@ from logging.handlers import RotatingFileHandler
 from threading import Lock
 from typing import IO, Any, Final
 
+from papy._checks import check_flag, check_path, check_whole, wrong_type
+
 __all__ = ["start_logger", "stop_logger"]
 
 FORMAT: Final = "%(levelname)s %(asctime)s,%(msecs).3d [%(name)s] - %(message)s"
@@ -57,6 +59,7 @@ def start_logger(
         The logger "papy".
 
     Raises:
+        TypeError: If an argument is of a wrong type.
         ValueError: If there is no such level.
         OSError: If the file can't be opened. Nothing has changed then.
 
@@ -67,6 +70,13 @@ def start_logger(
     >>> log.info("all is well")
     >>> stop_logger()
     """
+    for what, flag in (("log_to_file", log_to_file), ("log_to_stream", log_to_stream), ("log_rotate", log_rotate)):
+        check_flag(what, flag)
+    for what, number in (("log_size", log_size), ("log_number", log_number)):
+        check_whole(what, number, 0)
+    check_path("log_filename", log_filename, or_none=True)
+    if log_stream is not None and not hasattr(log_stream, "write"):
+        raise wrong_type("log_stream", "an open file or None is needed", log_stream)
     made: list[logging.Handler] = []
     handler: logging.Handler
     try:

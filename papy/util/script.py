@@ -23,11 +23,13 @@ import logging
 import os
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
+from papy._checks import check_flag, check_name, check_path, check_seconds, wrong_type, wrong_value
 from papy._running import Running
 from papy.util import _process
 from papy.util._ports import environment, filled, input_paths, named, output_names
@@ -102,6 +104,7 @@ class Program:
         resume: Do nothing where all outputs are there, and none is older than an input.
 
     Raises:
+        TypeError: If an argument is of a wrong type.
         ValueError: If the arguments don't fit together.
 
     The logger ``papy.util.script`` is told the command when it starts, at the level INFO.
@@ -124,8 +127,7 @@ class Program:
     resume: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        if isinstance(self.command, str) or not self.command:
-            raise ValueError(f"command: a list with a program and its arguments is needed, got {self.command!r}")
+        _check_types(self)
         for name in (self.id, *self.outputs, *self.outputs.values()):
             if os.path.basename(name) != name:
                 raise ValueError(f"id and outputs: parts of the name of a file are needed, got {name!r}")
@@ -153,11 +155,17 @@ class Program:
     @classmethod
     def from_config(cls, cfg: Mapping[str, Any]) -> Program:
         """The program that a configuration in PaPy's form describes, see `script`; ValueError if it describes none."""
+        if not isinstance(cfg, Mapping):
+            raise wrong_type("cfg", "a dictionary is needed", cfg)
         missing = [key for key in ("id", "executable") if not cfg.get(key)]
         unknown = sorted(cfg.keys() - _KEYS)
         if missing or unknown:
             wrong = [*(f"no {key}" for key in missing), *(f"unknown key {key!r}" for key in unknown)]
             raise ValueError(f"cfg: {', '.join(wrong)}; the keys are {', '.join(sorted(_KEYS))}")
+        for key in ("id", "executable", "script", "evaluator", "preamble"):
+            if not isinstance(cfg.get(key, ""), (str, os.PathLike, NoneType)):
+                raise wrong_type(f"cfg: {key}", "a string is needed", cfg[key])
+        _check_names("cfg: args", cfg.get("args", ()))
         command = shlex.split(cfg["executable"])
         if cfg.get("script"):
             command.append(os.path.abspath(cfg["script"]))
@@ -167,7 +175,7 @@ class Program:
             command = [*shell, "-c", f'{cfg.get("preamble") or ""}\nexec "$@"', cfg["id"], *command]
         options = {key: cfg[key] for key in ("params", "stdin", "stdout", "timeout", "env", "cwd") if key in cfg}
         return cls(
-            cfg["id"], command, dict(cfg.get("out", ())), cfg.get("in"),
+            cfg["id"], command, _ports_of(cfg.get("out", ())), cfg.get("in"),
             dir=cfg.get("dir") or ".", resume=cfg.get("resume", False), **options,
         )  # fmt: skip
 
@@ -248,6 +256,51 @@ class Program:
                 )
 
 
+def _check_types(program: Program) -> None:
+    """TypeError or ValueError unless each argument is of its type."""
+    if not isinstance(program.id, str):
+        raise wrong_type("id", "a string is needed", program.id)
+    if isinstance(program.command, str) or not program.command:
+        raise wrong_value("command", "a list with a program and its arguments is needed", program.command)
+    _check_names("command", program.command, "a list with a program and its arguments is needed")
+    _check_mapping("outputs", program.outputs, "extensions", str)
+    if program.inputs is not None:
+        _check_names("inputs", program.inputs)
+    check_path("dir", program.dir)
+    check_path("cwd", program.cwd, or_none=True)
+    _check_mapping("params", program.params, "values", object)
+    try:
+        json.dumps(dict(program.params))
+    except (TypeError, ValueError) as error:
+        raise wrong_type("params", f"values that JSON can hold are needed ({error})", program.params) from error
+    for what, port in (("stdin", program.stdin), ("stdout", program.stdout)):
+        check_name(what, port)
+    check_seconds("timeout", program.timeout)
+    _check_mapping("env", program.env, "strings", str)
+    wrong = [name for name, value in program.env.items() if not name or "=" in name or "\0" in name + value]
+    if wrong:
+        raise wrong_value("env", "names and values of environment variables are needed", program.env)
+    check_flag("resume", program.resume)
+
+
+def _check_names(what: str, given: Any, needed: str = "a list of strings is needed") -> None:
+    listed = isinstance(given, Collection) and not isinstance(given, (str, bytes, Mapping))
+    if not listed or not all(isinstance(one, (str, os.PathLike)) for one in given):
+        raise wrong_type(what, needed, given)
+
+
+def _check_mapping(what: str, given: Any, needed: str, kind: type) -> None:
+    if not isinstance(given, Mapping) or not all(isinstance(k, str) and isinstance(v, kind) for k, v in given.items()):
+        raise wrong_type(what, f"a dictionary from names to {needed} is needed", given)
+
+
+def _ports_of(out: Any) -> dict[str, str]:
+    try:
+        return dict(out)
+    except (TypeError, ValueError) as error:
+        raise wrong_type("cfg: out", "pairs of a port and an extension are needed", out) from error
+
+
 def script(inbox: Sequence[Any], cfg: Mapping[str, Any]) -> dict[str, str]:
     """Run an external script as PaPy does: ``Piper(Worker(script, (cfg,)))``.
 
@@ -297,6 +350,7 @@ def write_template(fn: str | os.PathLike[str], lang: str = "python") -> None:
         FileExistsError: If there is such a file.
     """
     text = _of_language(lang, TEMPLATES)
+    check_path("fn", fn)
     with open(fn, "x", encoding="utf-8") as file:
         file.write(text)
 

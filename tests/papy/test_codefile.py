@@ -110,7 +110,7 @@ def local() -> Any:
         (lambda: Piper(lambda inbox: inbox), r"a lambda \(.*test_codefile.py, line \d+\) has no name .*; make it a def"),
         (lambda: Piper(local()), "local.<locals>.inner .* is defined in a function"),
         (lambda: Piper(functools.partial(work.tagged, tag=object())), "is no plain value"),
-        (lambda: Piper(work.total, branch=threading_lock()), "is no plain value"),
+        (lambda: Piper(Worker(work.total, (threading_lock(),))), "is no plain value"),
         (lambda: Piper(work.total, IMap(worker_type="thread", initializer=lambda: None)), "a lambda"),
         (lambda: Piper("abc".join), "built-in method join|no plain value|has no name"),
     ],
@@ -191,6 +191,13 @@ def test_worker_names_and_unpacking() -> None:
     assert worker.named == "both" and worker([[1], [2]][0]) == "1"
 
 
+# Parts of programs.
+SINGLE = "import functools\n@functools.singledispatch\ndef show(x): return 'object'\n"
+WRAP = (
+    "import functools\ndef deco(g):\n    @functools.wraps(g)\n    def inner(i): return [g(i)]\n    return inner\n"
+)
+
+
 def saved_by(program: str, folder: Path, name: str = "p.py") -> str:
     """Run a main program that defines a function `f`, save a Plumber of it; what was printed, or the error."""
     (folder / "program.py").write_text(
@@ -215,6 +222,32 @@ def saved_by(program: str, folder: Path, name: str = "p.py") -> str:
         ("import xml as y, xml.dom.minidom\nclass A:\n    x = y.dom.minidom.Node\ndef f(i): return A.x.TEXT_NODE", 3),
         ("from papy import Piper as Worker, Piper\ndef f(i): return Worker is Piper", True),
         ("x = [1]\ny = [x, x]\ndef f(i): return y", [[1], [1]]),
+        ("x = [1]\ny = [x, x]\ndef f(i): x.append(2); return y", [[1, 2], [1, 2]]),
+        ("_x = [1]\ny = {3: _x}\nz = y\ndef f(i): _x.append(2); return z, y is z", ({3: [1, 2]}, True)),
+        ("def f(i): return table[1](5)\ndef g(x): return x, table[0] is f\ntable = [f, g]", (5, True)),
+        ("from functools import partial\ndef g(i, k): return k, f.args\nf = partial(g, k=3)", (3, ())),
+        (f"{SINGLE}@show.register(int)\ndef _(x): return 'int'\ndef f(i): return show(i[0]), show('')", ("int", "object")),
+        (f"{SINGLE}@show.register\ndef show_int(x: int): return 'int'\ndef f(i): return show(i[0])", "int"),
+        (f"{SINGLE}class A: pass\ndef late(x): return 'A'\nshow.register(A, late)\ndef f(i): return show(A())", "A"),
+        (f"{WRAP}@deco\ndef f(i): return i[0]", [1]),
+        ("def f(i): return f.count\nf.count = 7", 7),
+        ("import re\nwords = re.compile('A+', re.I)\ndef f(i): return words.findall('aab')", ["aa"]),
+        ("from typing import NamedTuple as N\nclass P(N):\n    x: int\np = P(3)\ndef f(i): return p.x, type(p) is P", (3, True)),
+        ("class A:\n    def m(self): return 1\ndef m(self): return 2\nA.m = m\ndef f(i): return A().m()", 2),
+        ("class A:\n    table = {}\ndef g(): return A\nA.table[1] = g\nA.more = 3\ndef f(i): return A.table[1]().more", 3),
+        ("class A:\n    __slots__ = ('x', '__dict__')\n    def m(self): return __class__\ndef f(i): return A().m() is A", True),
+        (
+            "class _A:\n    __n = 1\n    def __m(self): return self.__n\n    def use(self): return self.__m()\n"
+            "    use = property(use)\n_A._A__n = 5\ndef f(i): return _A().use",
+            5,
+        ),
+        ("LIMIT = 3\ndef g(x=LIMIT, *, y=[LIMIT]): return x, y\ndef f(i): return g()", (3, [3])),
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass C:\n    n: int\n"
+            "    def __post_init__(self): self.m = add(self.n)\n"
+            "def add(n): return n + one\none = 1\nc = C(2)\ncs = [c]\ndef f(i): return cs[0].m, cs[0] is c",
+            (3, True),
+        ),
     ],
 )
 def test_what_a_main_program_refers_to_is_there(tmp_path: Path, program: str, result: Any) -> None:
@@ -241,6 +274,29 @@ def test_what_a_main_program_refers_to_is_there(tmp_path: Path, program: str, re
             "has that name, but no source of its own",
         ),
         ("a = [1]\na.append({2: a})\ndef f(i): return a", "the global a: a list contains itself"),
+        ("x = [[1]] * 2\ndef f(i): return x", "the global x: the same list is in it twice; give it a name"),
+        (f"{WRAP}def f(i): return i[0]\nf = deco(f)", "f is not what its source says: something was put around it"),
+        (f"{WRAP}@deco\ndef f(i): return i[0]\nf = deco(f)", "f is not what its source says: something was put around it"),
+        (
+            "import functools\ndef g(x): return x\ng = functools.lru_cache(3)(g)\ndef f(i): return g(i[0])",
+            "g is not what its source says: something was put around it",
+        ),
+        (
+            f"{SINGLE}@show.register(int)\ndef _(x): return 1\n@show.register(str)\ndef _(x): return 2\n"
+            "def f(i): return show(i[0])",
+            "show was changed since it was defined: __main__._ is something else",
+        ),
+        ("class A:\n    def m(self): return 1\ndel A.m\ndef f(i): return A", "A.m was deleted since it was defined"),
+        ("n = 1\ndef f(i, k=n): return k\nn = 2", "f: the default of k was n, which is something else by now"),
+        (
+            "known = {}\ndef keep(name):\n    def deco(g):\n        known[name] = g\n        return g\n    return deco\n"
+            "@keep('a')\ndef a(x): return x\ndef f(i): return known",
+            "a and known: they need each other when the file is loaded",
+        ),
+        (
+            "def f(i): return 1\ndef g(i): return 2\nf.__code__ = g.__code__",
+            "f is something else than its source says",
+        ),
         ("a = []\nfor _ in range(5000): a = [a]\ndef f(i): return a", "nested too deeply"),
         (
             "if True:\n    def f(i):\n        '''This\nand that.'''\n        return i",

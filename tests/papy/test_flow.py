@@ -140,7 +140,7 @@ def test_streams_that_end_apart_are_named() -> None:
     stream = InStep([iter([1, 2]), iter([1, 2, 3]), iter([1, 2])], ["a", "b", "c"], "here")
     assert [next(stream), next(stream)] == [[1, 1, 1], [2, 2, 2]]
     for _ in range(2):
-        with pytest.raises(DaggerError, match="here: a and c ended after 2 items, b go on"):
+        with pytest.raises(DaggerError, match="here: a and c ended after 2 items, b goes on"):
             next(stream)
 
 

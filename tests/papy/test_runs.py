@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, StateError
-from papy import Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker, _piper
+from papy import Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker, _flow
 from tests.papy import work
 
 Make = Callable[..., Piper]
@@ -127,6 +127,12 @@ def test_thousands_of_linear_pipers() -> None:
     chain[7] = Piper(work.inverse, unpack=True)
     results = list(Dagger(pipes=[chain]).results([[-7, -6]]))
     assert outcome(results[0]) is ZeroDivisionError and results[1] == 1 + 2992
+
+
+def test_a_long_chain_on_one_imap() -> None:
+    pool = IMap[Any](worker_type="thread", worker_num=2)
+    dagger = Dagger(pipes=[[Piper(work.same, pool, unpack=True) for _ in range(1200)]])
+    assert list(dagger.results([[1, 2]])) == [1, 2]
 
 
 def test_linear_pipers_read_only_what_is_asked_for() -> None:
@@ -254,15 +260,47 @@ def test_inputs_of_unequal_length_end_the_run(make: Make, sizes: tuple[int, int]
     with pytest.raises(DaggerError) as caught:
         seen.extend(dagger.results([range(size) for size in sizes]))
     assert len(seen) == min(sizes) and dagger._state == "idle"
-    if join.imap is None:
-        first, other = ("left", "right") if sizes[0] < sizes[1] else ("right", "left")
-        expected = f"the inputs of join are of unequal length: {first} ended after {min(sizes)} items, {other} go on"
-        assert str(caught.value) == expected
+    first, other = ("left", "right") if sizes[0] < sizes[1] else ("right", "left")
+    expected = f"the inputs of join are of unequal length: {first} ended after {min(sizes)} items, {other} goes on"
+    paired_by_numap = join.imap is not None and len({piper.imap for piper in dagger}) == 1
+    assert f"({first}) ended first" in str(caught.value) if paired_by_numap else str(caught.value) == expected
+
+
+def test_an_input_that_raises_is_named(make: Make) -> None:
+    def data() -> Iterator[int]:
+        yield 1
+        raise OSError("the disk is gone")
+
+    left, right, join = make(work.double, name="left"), make(work.double, name="right"), make(work.pair, name="join")
+    for _ in range(2):
+        with pytest.raises(DaggerError, match=r"^the data of right raised OSError: the disk is gone$") as caught:
+            Dagger(pipes=[(left, join), (right, join)]).run([count(), data()])
+        assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_inputs_with_the_same_iterator_read_all_of_it_each(make: Make) -> None:
+    left, right, other = make(work.double), make(work.same), make(work.same)
+    dagger = Dagger([left, right, other])
+    shared = iter(range(5))
+    assert list(dagger.results([shared, shared, "abcde"])) == [(2 * x, x, "abcde"[x]) for x in range(5)]
+    shared = iter(range(3))
+    dagger.start([shared, shared, range(3)])
+    assert [next(right), next(right), next(left), next(right), next(left)] == [0, 1, 0, 2, 2]
+    dagger.stop()
+
+    def data() -> Iterator[int]:
+        yield 1
+        raise OSError("gone")
+
+    shared = data()
+    names = f"{left.name} and {right.name}"
+    with pytest.raises(DaggerError, match=f"^the data of {names} raised OSError: gone$"):
+        dagger.run([shared, shared, count()])
 
 
 def test_outputs_of_unequal_length_end_the_run(make: Make) -> None:
     dagger = Dagger([make(work.double, name="left"), make(work.double, name="right")])
-    with pytest.raises(DaggerError, match="the outputs are of unequal length: left ended after 2 items, right go on"):
+    with pytest.raises(DaggerError, match="the outputs are of unequal length: left ended after 2 items, right goes on"):
         dagger.run([[1, 2], [1, 2, 3]])
 
 
@@ -516,12 +554,12 @@ def test_a_dropped_dagger_leaves_no_cycle(drop: str) -> None:
 
 
 def test_branches_of_a_fork_may_be_so_far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_piper, "FORK_LIMIT", 10)
+    monkeypatch.setattr(_flow, "FORK_LIMIT", 10)
     root, left, right = (Piper(work.double, unpack=True) for _ in range(3))
     with Dagger(pipes=[(root, left), (root, right)]) as dagger:
         dagger.start([count()])
         assert list(islice(left, 10)) == [4 * x for x in range(10)]
-        with pytest.raises(StateError):
+        with pytest.raises(StateError, match=f"what {root.name} gives is read by several, and one of them is 10 items ahead"):
             next(left)
         assert next(right) == 0
 

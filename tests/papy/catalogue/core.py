@@ -27,6 +27,7 @@ ROUNDS = "tests/papy/test_rounds.py::test_"
 RUNS = "tests/papy/test_runs.py::test_"
 SCENARIOS = "tests/papy/test_scenarios.py::test_"
 SCHEDULE = "tests/numap/test_schedule.py::test_"
+STOP = "tests/papy/test_stop.py::test_"
 SURFACE = "tests/numap/test_surface.py::test_"
 WHERE = "tests/numap/test_where_code_lives.py::test_"
 WORKER = "tests/papy/test_worker.py::test_"
@@ -195,7 +196,7 @@ ROWS: dict[str, str] = {
     "D14": RUNS + "the_number_of_datas_must_fit",
     "D15": RUNS + "connecting_by_hand",
     "D16": SCENARIOS + "44_a_diamond_with_a_slow_branch",
-    "D17": RUNS + "a_loop_that_is_left_stops_everything",
+    "D17": STOP + "a_sink_sees_what_a_dagger_has_taken",
     "D18": DAGGER + "outputs_are_in_the_order_of_branches_then_of_adding",
     "D19": DAGGER + "children_come_after_parents",
     "D20": DAGGER + "a_dagger_shows_its_pipers_and_pipes",
@@ -218,7 +219,7 @@ ROWS: dict[str, str] = {
     "E12": CODEFILE + "loading_adds",
     "E13": CODEFILE + "every_option_comes_back",
     "E14": CODEFILE + "a_changed_file_is_read_anew",
-    "E15": PLUMBER + "pausing_loses_nothing",
+    "E15": STOP + "a_sink_sees_what_a_plumber_has_taken",
     "E16": PLUMBER + "a_whole_life_twice",
     "E17": PLUMBER + "statistics",
     # graph
