@@ -64,7 +64,8 @@ class Schedule:
         self._share()
         self._turn = 0
         self._left = stride or 0
-        self._place_of = [self.ends.index(end) for end in self.end_of]
+        places = {end: place for place, end in enumerate(self.ends)}
+        self._place_of = [places[end] for end in self.end_of]
         #: By the place of an end, how many items wait for a worker in all that leads to it.
         self._ready_for = [0] * len(self.ends)
 
