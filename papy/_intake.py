@@ -129,11 +129,18 @@ class Intake:
             self.iterables = 0
             self._run = None
 
-    def drain(self, drained: Drained) -> None:
+    def drain(self, drained: Drained, left: SimpleQueue[None] | None) -> None:
         """Takes whatever producers put into the user's queue after a run that ended before its input, until it is released.
 
         They wait for room, perhaps, and know nothing of the end. What they put is taken, and thus skipped.
+
+        Args:
+            drained: What is taken is counted there.
+            left: Told when the reader has left the queue, if it is still there: what wakes it is not for us.
         """
+        drained.waits = True
+        if left is not None and not drained.released:
+            left.get()
         while not drained.released:
             drained.waits = True
             # In this order: who releases says so first, and then looks whether we wait.
@@ -181,7 +188,11 @@ class Reading:
         #: The thread in which an iterable is asked, while it is.
         self.asked_in = 0
         #: Whether the queue is waited for; then `Intake.wake` is needed to end it.
-        self.waits = False
+        self._waits = False
+        #: Whether something is being taken from the queue, whether that may mean to wait or not.
+        self._at_queue = False
+        #: Told by who has left the queue for good.
+        self._left: SimpleQueue[None] = SimpleQueue()
 
     def __iter__(self) -> Reading:
         return self
@@ -191,11 +202,8 @@ class Reading:
         try:
             while books.reason is None:
                 found = self._find()
-                if found is not _Wake:
-                    with_number = found if type(found) is Meta else (books.taken, found)
-                    books.taken += 1
-                    if books.reason is None:
-                        return with_number
+                if found is not _Wake and books.reason is None:
+                    return found  # type: ignore[no-any-return]
         except StopIteration:
             pass
         except BaseException as error:
@@ -211,8 +219,32 @@ class Reading:
         """Lets go of the iterables; when nobody reads any more."""
         self._iterables.clear()
 
+    def leave_queue(self) -> SimpleQueue[None] | None:
+        """Has the reader leave the queue, with what it took there counted; when the run has a reason to end.
+
+        What is put in the queue later belongs to the next run.
+
+        Returns:
+            Where it is told that the reader has left a queue of the user's: there somebody else may take what would wake
+            it, so it is not waited for. None: it is not there.
+        """
+        if self._waits:
+            self._intake.wake()
+        if not self._at_queue:
+            return None
+        if self._intake.foreign:
+            return self._left
+        self._left.get()
+        return None
+
+    def _counted(self, entry: Any) -> Entry | Meta:
+        books = self._books
+        counted = entry if type(entry) is Meta else (books.taken, entry)
+        books.taken += 1
+        return counted
+
     def _find(self) -> Any:
-        """An entry, or _Wake to be asked again."""
+        """An entry with its number, or _Wake to be asked again."""
         try:
             found = self._get(block=not self._iterables and not self._ending)
         except Empty:
@@ -228,20 +260,26 @@ class Reading:
         return found
 
     def _get(self, block: bool) -> Any:
-        self.waits = block
+        self._waits = block
+        self._at_queue = True
         try:
-            # In this order: who ends the run gives the reason first, and then looks whether we wait.
-            return _Wake if self._books.reason is not None else self._intake.get(block)
+            # In this order: who ends the run gives the reason first, and then looks whether we are here.
+            if self._books.reason is not None:
+                return _Wake
+            found = self._intake.get(block)
+            return self._counted(found) if _is_entry(found) else found
         except ShutDown:
             return _End
         finally:
-            self.waits = False
+            self._waits = self._at_queue = False
+            if self._books.reason is not None:
+                self._left.put(None)
 
     def _from_iterables(self) -> Any:
         self.asked_in = get_ident()
         try:
             for entry in self._iterables[0]:
-                return entry
+                return self._counted(entry)
         finally:
             self.asked_in = 0
         self._iterables.popleft()

@@ -167,15 +167,14 @@ class Line:
     def _stop(self, reason: str) -> None:
         for stage in self.stages:
             stage.interrupt()
-        if self._reading.waits:
-            self.intake.wake()
+        left = self._reading.leave_queue()
         for stage in self.stages:
             stage.imap.stop()
         self._reading.drop()
         if self.intake.foreign and (reason in (FAILED, STOPPED) or (reason == ENDED and not self._reading.at_end)):
             # Producers may wait for room in a queue that nobody reads any more.
             drained = self.books.drained
-            drained.thread = threading.Thread(target=self.intake.drain, args=(drained,), daemon=True, name="papy-drain")
+            drained.thread = threading.Thread(target=self.intake.drain, args=(drained, left), daemon=True, name="papy-drain")
             drained.thread.start()
 
     def _report_last(self) -> None:
