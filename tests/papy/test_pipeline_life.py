@@ -20,6 +20,7 @@ import pytest
 
 from numap import StateError
 from papy import AbstractStep, Pipeline, chunk, iterstep
+from tests.numap.programs import until_main_waits
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -517,6 +518,7 @@ print(pipeline.taken == pipeline.count + pipeline.skipped + pipeline.failed)
 """)
     assert process.stdout is not None
     assert process.stdout.readline() == "at work\n"
+    until_main_waits(process.pid)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (out, err) == ("interrupted False\nTrue\n", "")
