@@ -120,7 +120,11 @@ class Outlet:
             self._waiting = False
             self._bell.put(None)
         while self._callbacks:
-            self._callbacks.popleft()()
+            try:
+                callback = self._callbacks.popleft()
+            except IndexError:  # consumers come here, too, and one was quicker
+                return
+            callback()
 
     def close(self, why: str, at_exit: bool = False) -> None:
         """From now on `take` is a StateError; what was not taken is gone.
@@ -160,7 +164,8 @@ class Outlet:
         self._callbacks.append(callback)
         self.starved += 1
         self._tell()
-        if self._parcels or self._closed is not None:
+        # As in `_wait`: what came before we could be told of it.
+        if self._parcels or self._closed is not None or self._hooks.help():
             self._announce()
 
     def ready(self) -> int:
@@ -187,7 +192,10 @@ class Outlet:
             if failure is not None:
                 error = exception_of(failure)
                 if self._on_error == "return":
-                    self._give(error)
+                    self._give(failure, error)
+                    return
+                # To make the exception takes calls, and another thread may have been at the same failure meanwhile.
+                if self.failure is not failure:
                     return
                 self.failure = None
                 raise error
@@ -217,7 +225,7 @@ class Outlet:
                 return True
             ending, failure = self._ending, self.failure
             if failure is not None and self._on_error == "return":
-                self._give(exception_of(failure))
+                self._give(failure, exception_of(failure))
             if ending is not None:
                 self._ending = None
                 raise ending
@@ -226,10 +234,11 @@ class Outlet:
             raise
         return False
 
-    def _give(self, error: BaseException) -> None:
-        """The exception of the failure is the result."""
+    def _give(self, failure: Failure, error: BaseException) -> None:
+        """The exception of the failure is the result, unless another thread was quicker."""
         values, left = _drained([error])
-        self.failure, self.values, self._left, self._count = None, values, left, 1
+        if self.failure is failure:
+            self.failure, self.values, self._left, self._count = None, values, left, 1
 
     def _advance(self, deadline: float | None, block: bool, skipped: bool = False) -> bool:
         """Opens the next parcel unless something is open; returns True for a skipped place where these are asked for."""
@@ -293,13 +302,12 @@ class Outlet:
         given_up = min(self._given_up, count)
         if given_up:
             failure = None
-            self._given_up -= given_up
         size = len(values)
         rest = values[given_up:]
         # Atoms may stay until the last of them is taken; other objects are let go one by one.
         opened, left = (iter(rest),) * 2 if kind == PACKED else _drained(rest)
-        self._opened, self._places, self.failure, self._ending, self.values, self._left, self._count = (
-            number + 1, count, failure, ending, opened, left, size,
+        self._given_up, self._opened, self._places, self.failure, self._ending, self.values, self._left, self._count = (
+            self._given_up - given_up, number + 1, count, failure, ending, opened, left, size,
         )  # fmt: skip
         return kind == SKIPPED
 
@@ -316,7 +324,8 @@ class Outlet:
         self.starved += 1
         self._tell()
         self._waiting = True
-        if self._parcels or self._closed is not None:
+        # An item may have become ready to run since the first look, when nobody was waiting to be told.
+        if self._parcels or self._closed is not None or self._hooks.help():
             return
         try:
             self._bell.get(True, remaining)
@@ -324,8 +333,10 @@ class Outlet:
             if self._parcels:
                 return
             if self._skip:
-                self.dropped.append(self.released + self._given_up)
+                place = self.released + self._given_up
+                # Both or none: an interrupt comes before the one or after the other.
                 self._given_up += 1
+                self.dropped.append(place)
                 self._tell()
             raise next_timeout(f"next: no result of task {self.task} was ready in time") from None
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
-PATIENCE = 3.0  # seconds; what ends by itself (a worker told to stop, a thread that returns) gets so much time to do it
+PATIENCE = 30.0  # seconds; what ends by itself (a worker told to stop, a thread that returns) gets so much time to do it
 
 
 def is_starter(process: psutil.Process) -> bool:

@@ -81,9 +81,13 @@ class SerialEngine:
             KeyboardInterrupt: a real one; the item runs again next time.
         """
         try:
-            return self._turn.hold(self._run_ready, block=False)
+            ran = self._turn.hold(self._run_ready, block=False)
         except Taken:
             return False
+        if ran and self._ready:
+            # Who came for the next item while it was still our turn has gone to wait.
+            self.offer()
+        return ran
 
     def _run_ready(self) -> bool:
         ready = self._ready

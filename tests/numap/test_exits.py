@@ -664,7 +664,7 @@ for _ in range(60):
     imap = None
 began = time.monotonic()
 numap.shutdown()
-say(time.monotonic() - began < 5, [thread.name for thread in threading.enumerate()])
+say(time.monotonic() - began < 9, [thread.name for thread in threading.enumerate()])
 """
     with Program(tmp_path, code) as program:
         program.ends(0)

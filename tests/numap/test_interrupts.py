@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from numap import IMap, WorkerStartError
-from tests.numap.programs import ENGINES, SIGINT, SOON, STARTS, Program, run
+from tests.numap.programs import ENGINES, SIGINT, SOON, STARTS, Program, run, until_main_waits
 
 WORKERS = (*STARTS, "thread")
 ALL = tuple(ENGINES)
@@ -59,6 +59,7 @@ def test_17_no_new_item_starts_and_who_goes_on_misses_nothing(engine: str, group
     code = """
 found = []
 try:
+    say("reads")
     found.extend(imap)
 except KeyboardInterrupt:
     release()
@@ -70,9 +71,12 @@ say(found == list(range(12)), set(marks()) == set(range(12)), sorted(set(marks()
     with Program(tmp_path, HELD + code, engine) as program:
         for x in held:
             program.wait_for(f"begun {x}")
+        program.wait_for("reads")
+        if engine != "serial":  # there it runs the item
+            until_main_waits(program.pid)
         (program.send_group if group else program.send)(SIGINT)
         program.ends(0)
-        caught, end = (line for line in program.stdout.splitlines() if not line.startswith("begun"))
+        caught, end = (line for line in program.stdout.splitlines() if not line.startswith(("begun", "reads")))
         assert caught == f"caught [] {held}"
         if engine == "serial":  # the item that was interrupted in the caller's thread runs again
             assert end == "True True ['+', '++']"
@@ -89,6 +93,7 @@ from numap import join, tee
 stream = {through}
 found = []
 try:
+    say("reads")
     found.extend(stream)
 except KeyboardInterrupt:
     release()
@@ -100,9 +105,11 @@ say(len(found), set(marks().values()))
     with Program(tmp_path, HELD + code, engine) as program:
         for x in range(2):
             program.wait_for(f"begun {x}")
+        program.wait_for("reads")
+        until_main_waits(program.pid)
         program.send(SIGINT)
         program.ends(0)
-        assert [line for line in program.stdout.splitlines() if not line.startswith("begun")] == [
+        assert [line for line in program.stdout.splitlines() if not line.startswith(("begun", "reads"))] == [
             "caught [0, 1]", "12 {'+'}",
         ]  # fmt: skip
         assert program.stderr == "" and program.left() == []
@@ -119,6 +126,7 @@ def note(signum, frame):
 signal.signal(signal.SIGINT, note)
 while len(found) < 12:
     try:
+        say("reads")
         for y in imap:
             found.append(y)
             if y == 5:
@@ -131,6 +139,7 @@ say(found == list(range(12)), caught)
 """
     with Program(tmp_path, ITEMS + code, engine) as program:
         program.wait_for("begun 0")
+        program.wait_for("reads")
         program.send_group(SIGINT)
         program.wait_for("interrupted")
         program.wait_for("five")
@@ -145,6 +154,7 @@ def test_17_stop_after_the_interrupt(engine: str, tmp_path: Path) -> None:
     code = """
 with imap:
     try:
+        say("reads")
         list(imap)
     except KeyboardInterrupt:
         say("caught")
@@ -152,6 +162,7 @@ say("stopped")
 """
     with Program(tmp_path, ITEMS + code, engine) as program:
         program.wait_for("begun 0")
+        program.wait_for("reads")
         program.send_group(SIGINT)
         program.wait_for("stopped", SOON)
         program.check_clean_end()
@@ -159,22 +170,32 @@ say("stopped")
 
 def test_17_a_program_of_an_item_sees_no_ctrl_c_of_its_own(tmp_path: Path) -> None:
     """The terminal signals its whole foreground group; what workers start is not in it."""
-    code = """
+    code = '''
 def program(x):
-    code = "import time; print('ready', flush=True); time.sleep(0.5); print('whole', flush=True)"
-    return subprocess.run([sys.executable, "-c", code]).returncode
+    code = """
+import os, sys, time
+print("ready", flush=True)
+while not os.path.exists(sys.argv[1]): time.sleep(0.005)
+print("whole", flush=True)
+"""
+    return subprocess.run([sys.executable, "-c", code, released]).returncode
+released = os.environ["TMPDIR"] + "/../released"
 imap = IMap(program, range(1), **OPTIONS)
 try:
+    say("reads")
     next(imap)
 except KeyboardInterrupt:
     say("caught")
+    open(released, "w").close()
 say(next(imap))
-"""
+'''
     with Program(tmp_path, code) as program:
         program.wait_for("ready")
+        program.wait_for("reads")
+        until_main_waits(program.pid)
         program.send_group(SIGINT)
         program.ends(0)
-        assert sorted(program.stdout.splitlines()) == ["0", "caught", "ready", "whole"]
+        assert sorted(program.stdout.splitlines()) == ["0", "caught", "reads", "ready", "whole"]
         assert program.stderr == ""
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import multiprocessing
 import queue
+import sys
 import threading
 import time
 import weakref
@@ -156,6 +158,69 @@ def test_several_consumers_share_the_results(engine: str, count: int) -> None:
         assert not any(thread.is_alive() for thread in threads)
     assert sorted(itertools.chain(*found)) == list(range(items))
     assert all(part == sorted(part) for part in found)
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads give way to each other wherever they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def every_third_fails(x: int) -> int:
+    if x % 3 == 0:
+        raise ValueError(x)
+    return x
+
+
+@pytest.mark.usefixtures("restless")
+@pytest.mark.parametrize("on_error", ["raise", "return"])
+@pytest.mark.parametrize("engine", ["default", "thread", "serial"])
+def test_several_consumers_get_each_error_once(engine: str, on_error: str) -> None:
+    with IMap(every_third_fails, range(2000), on_error=on_error, **ENGINES[engine]) as imap:
+        found: queue.SimpleQueue[int | Exception] = queue.SimpleQueue()
+
+        def consume() -> None:
+            while True:
+                try:
+                    found.put(next(imap))
+                except StopIteration:
+                    return
+                except ValueError as error:
+                    found.put(error)
+
+        threads = [threading.Thread(target=consume) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(50)
+        assert not any(thread.is_alive() for thread in threads)
+    outcomes = [found.get() for _ in range(found.qsize())]
+    assert sorted(y for y in outcomes if isinstance(y, int)) == [x for x in range(2000) if x % 3]
+    assert sorted(y.args[0] for y in outcomes if isinstance(y, ValueError)) == list(range(0, 2000, 3))
+
+
+@pytest.mark.usefixtures("restless")
+@pytest.mark.parametrize("_", range(5))
+def test_no_item_of_a_serial_map_waits_for_somebody_who_waits_for_it(_: int) -> None:
+    """Who finds nothing to run, and is about to wait, hears of what becomes ready in that very moment."""
+    imap = IMap(worker_type="serial")
+    tasks = [imap.add_task(work.identity, range(count)) for count in (500, 1000)]
+    found: list[list[int]] = [[], []]
+    with imap:
+        threads = [threading.Thread(target=out.extend, args=(task,)) for out, task in zip(found, tasks, strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(50)
+    assert found == [list(range(500)), list(range(1000))]
+
+    async def read() -> list[int]:
+        return [y async for y in IMap(work.identity, range(500), worker_type="serial")]
+
+    assert asyncio.run(asyncio.wait_for(read(), 50)) == list(range(500))
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -27,6 +27,7 @@ from papy import (
     identity_step,
     iterstep,
 )
+from tests.numap.programs import until
 
 
 class Last(DebugReporter):
@@ -51,15 +52,22 @@ def quick(entries: Iterable[int]) -> Iterator[int]:
 
 def test_one_report_at_the_end_with_the_time_where_it_was_spent() -> None:
     last = Last()
-    assert list(combine_pipeline(range(10), [quick, slow, chunk(3), quick], PipelineRuntimeDebugger([last]))) == [
-        [0, 1, 2], [3, 4, 5], [6, 7, 8], [9],
-    ]  # fmt: skip
-    assert len(last.shown) == 1
+
+    def run() -> bool:
+        """Whether the time was spent where it should be; the machine may have stood still for a moment."""
+        last.shown.clear()
+        assert list(combine_pipeline(range(10), [quick, slow, chunk(3), quick], PipelineRuntimeDebugger([last]))) == [
+            [0, 1, 2], [3, 4, 5], [6, 7, 8], [9],
+        ]  # fmt: skip
+        assert len(last.shown) == 1
+        figures = last.shown[0]
+        return figures["slow"].runtime > 5 * max(figures[name].runtime for name in ("source", "quick", "chunks"))
+
+    assert until(run)
     figures = last.shown[0]
     assert list(figures) == ["source", "quick", "slow", "chunks"]  # "quick" twice in a dictionary
     assert {it.count for it in figures.values()} == {10}  # lists count with their length
     assert figures["slow"].runtime >= 0.2
-    assert figures["slow"].runtime > 5 * max(figures[name].runtime for name in ("source", "quick", "chunks"))
     assert figures["slow"].throughput <= 50
     assert figures["slow"].runtime_per_entry >= 0.02
 
@@ -207,7 +215,14 @@ def test_the_same_reporters_for_step_pipelines() -> None:
     pipeline = Pipeline(
         (work, 2), (iterstep(chunk(5)), 1), (len, 1, {"worker_type": "process"}), debugger=PipelineRuntimeDebugger([last])
     )
-    assert list(pipeline.results(range(10))) == [5, 5]
+
+    def run() -> bool:
+        """Whether the time was spent where it should be; the machine may have stood still for a moment."""
+        last.shown.clear()
+        assert list(pipeline.results(range(10))) == [5, 5]
+        return last.shown[0]["chunks"].runtime < 0.1
+
+    assert until(run)
     pipeline.put_iterable(range(5))
     pipeline.run()
     assert [{name: it.count for name, it in figures.items()} for figures in last.shown] == [
@@ -215,7 +230,6 @@ def test_the_same_reporters_for_step_pipelines() -> None:
         {"source": 5, "work": 5, "chunks": 5, "len": 1},
     ]
     assert last.shown[0]["work"].runtime >= 0.2
-    assert last.shown[0]["chunks"].runtime < 0.1
 
 
 @pytest.mark.parametrize("step", [(list, 2), (list, 2, {"worker_type": "process"}), (iterstep(lambda them: map(list, them)), 2)])

@@ -437,7 +437,7 @@ def test_a_late_result(skip: bool, joined: bool) -> None:
     gates[0].set()
     gates[2].set()
     imap = IMap[Any](worker_type="thread", worker_num=3, skip=skip)
-    slow = plain(lambda x: gates[x].wait(60) and x, imap, timeout=0.2)
+    slow = plain(lambda x: gates[x].wait(60) and x, imap, timeout=2)
     last = plain(work.pair if joined else work.same)
     dagger = Dagger(pipes=[(slow, last)])
     if joined:

@@ -21,6 +21,7 @@ import pytest
 
 from numap import StateError
 from papy import AbstractStep, Pipeline, chunk, iterstep
+from tests.numap.programs import until, until_main_waits
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -131,6 +132,39 @@ def test_an_error_in_the_with_block_goes_on() -> None:
     assert pipeline.taken == 10
 
 
+class SlowQueue:
+    """A queue whose readers are slow to get to it."""
+
+    def __init__(self) -> None:
+        self.entries: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.asked = threading.Event()
+        self.put = self.entries.put
+        self.put_nowait = self.entries.put_nowait
+        self.empty = self.entries.empty
+
+    def get(self, block: bool = True) -> Any:
+        if threading.current_thread().name == "numap-input":
+            self.asked.set()
+            time.sleep(0.2)
+        return self.entries.get(block)
+
+
+def test_a_run_is_not_over_before_its_reader_has_left_the_queue() -> None:
+    """Else it would wait there for ever, and take what is put for the next run."""
+    pipeline = Pipeline((double, 1))
+    entries = SlowQueue()
+    pipeline._intake._queue = entries
+    with pytest.raises(KeyError, match="mine"), pipeline:
+        assert entries.asked.wait(60)
+        pipeline.put(1)
+        raise KeyError("mine")
+    assert balanced(pipeline)
+    assert pipeline.taken == 1
+    with pipeline:
+        pipeline.put(2)
+    assert (pipeline.taken, pipeline.count) == (2, 1)
+
+
 def test_put_after_a_failure_is_an_error_and_the_run_raises_its_own() -> None:
     failed = threading.Event()
     pipeline = Pipeline((lambda n: 1 // n, 1), fail_callback=failed.set)
@@ -218,7 +252,8 @@ def test_an_entry_passes_an_idle_pipeline_in_milliseconds() -> None:
                 entries.put(n)
                 done.get()
                 times.append(time.perf_counter() - begin)
-            best.append(sorted(times)[len(times) // 2])
+            # Not the middle one: the machine may be busy, while who looks from time to time is never quick.
+            best.append(sorted(times)[2])
     assert max(best) < 0.005
 
 
@@ -226,10 +261,13 @@ def test_an_entry_passes_an_idle_pipeline_in_milliseconds() -> None:
 def test_an_idle_pipeline_uses_no_cpu() -> None:
     with Pipeline((double, 8), (iterstep(chunk(3)), 4), (len, 2)) as pipeline:
         pipeline.put_all(range(10))
-        time.sleep(0.5)
-        before = time.process_time()
-        time.sleep(2)
-        assert (time.process_time() - before) / 2 < 0.002
+
+        def rests() -> bool:
+            before = time.process_time()
+            time.sleep(2)
+            return (time.process_time() - before) / 2 < 0.002
+
+        assert until(rests)
         assert pipeline.alive
 
 
@@ -379,22 +417,21 @@ print("nothing missed")
 
 
 @pytest.mark.parametrize(
-    ("daemon", "printed"), [(False, "01234"), (True, "")]
+    ("daemon", "pause", "printed"), [(False, 0.1, "01234"), (True, 600, "")]
 )
-def test_the_end_of_the_program(daemon: bool, printed: str) -> None:
+def test_the_end_of_the_program(daemon: bool, pause: float, printed: str) -> None:
     code = f"""
 import time
 from papy import Pipeline
 def tell(n):
-    time.sleep(0.1)
+    time.sleep({pause})
     print(n, end="", flush=True)
 pipeline = Pipeline((tell, 1), daemon={daemon}).run_forever(background=True)
 pipeline.put_all(range(5))
 """
     process = program(code)
     out, err = process.communicate(timeout=60)
-    assert (err, process.returncode) == ("", 0)
-    assert out == printed or (daemon and len(out) < 5)
+    assert (out, err, process.returncode) == (printed, "", 0)
 
 
 def test_a_forgotten_queue_does_not_hold_the_program_up() -> None:
@@ -429,7 +466,12 @@ pipeline.put("x")
 
 
 def test_stop_by_a_signal_handler_and_by_another_thread() -> None:
-    for how in ("os.kill(os.getpid(), signal.SIGALRM)", "threading.Thread(target=pipeline.stop).start()"):
+    # CPython does not see a signal that comes between its last look for one and the call that waits, so there are several.
+    signals = """
+    while not over.wait(0.1):
+        os.kill(os.getpid(), signal.SIGALRM)
+"""
+    for how in (signals, "threading.Thread(target=pipeline.stop).start()"):
         process = program(f"""
 import os, signal, threading
 from papy import Pipeline
@@ -444,8 +486,12 @@ pipeline.put_all(range(10))
 def later():
     tell.wait()
     {how}
-threading.Thread(target=later).start()
+over = threading.Event()
+thread = threading.Thread(target=later)
+thread.start()
 pipeline.run_forever()
+over.set()
+thread.join()
 print(pipeline.count)
 """)
         out, err = process.communicate(timeout=60)
@@ -520,6 +566,7 @@ print(pipeline.taken == pipeline.count + pipeline.skipped + pipeline.failed)
 """)
     assert process.stdout is not None
     assert process.stdout.readline() == "at work\n"
+    until_main_waits(process.pid)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (out, err) == ("interrupted False\nTrue\n", "")
