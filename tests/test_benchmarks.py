@@ -1,0 +1,29 @@
+"""The benchmarks run: what they say is not for a test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "benchmarks" / arguments[0]), *arguments[1:]]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=240).stdout
+
+
+def test_a_workload_beside_its_baseline(tmp_path: Path) -> None:
+    said = run("run.py", "P5", "P7", "--peers", "none", "--rounds", "1", "--output", str(tmp_path))
+    assert "three chained tasks" in said and "Python" in said
+    figures = json.loads((tmp_path / "figures.json").read_text())["figures"]
+    assert [(entry["workload"], entry["peer"]) for entry in figures] == [("P5", "numap"), ("P7", "numap")]
+    assert all(entry["median"] > 0 and entry["ratio"] > 0 for entry in figures)
+    assert (tmp_path / "table.txt").read_text().count("\n") == 3
+
+
+def test_the_parts_of_an_item() -> None:
+    said = run("parts.py")
+    assert "loop of a consumer" in said and "memcpy" in said
