@@ -272,8 +272,10 @@ def _serve(
     for value in items:
         if encode is None:
             append((RAW, 1, [value]))
+        elif type(value) in _ALIKE or is_atom(value):
+            append(value)
         else:
-            append(value if is_atom(value) else encode(value))
+            append(encode(value))
         del value
         if bell.hungry:
             bell.ring()
