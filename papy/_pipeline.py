@@ -190,7 +190,7 @@ class Pipeline:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
         A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
-        handler of the thread that is in `run`, it is `finish`. An interrupt while it waits ends the run at once.
+        handler of the thread that is in `run` or in `put`, it is `finish`. An interrupt while it waits ends the run at once.
 
         Raises:
             Exception: What went wrong in a run in the background, once. Any other run raises it where it was started.
@@ -199,7 +199,7 @@ class Pipeline:
         if line is None or line.intake is not self._intake or (background is None and line.over.is_set()):
             return
         self._intake.finish(line.books)
-        if line.is_part():
+        if line.is_part() or self._intake.is_putting():
             return
         try:
             line.over.wait()
