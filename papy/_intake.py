@@ -72,6 +72,8 @@ class Intake:
         self._queue: Any = SimpleQueue() if given is None else given
         # A signal handler may call `finish` while this very thread is in here.
         self._lock = RLock()
+        #: The thread that has the lock in order to put something.
+        self._putting = 0
         self.finished = False
         #: The end is still to be put in the queue, which was full.
         self._pending = False
@@ -97,9 +99,15 @@ class Intake:
             self._check(call)
             self._queue.put(entry)
             return
+        me = get_ident()
         with self._lock:
-            self._check(call)
-            self._queue.put(entry)
+            # No call on the way into the `try`: a signal handler comes before or in it.
+            before, self._putting = self._putting, me
+            try:
+                self._check(call)
+                self._queue.put(entry)
+            finally:
+                self._putting = before
 
     def put_iterable(self, iterable: Iterable[Any]) -> None:
         """Adds all entries of an iterable, to be taken as the steps go on."""
@@ -155,6 +163,10 @@ class Intake:
             if self._pending:
                 self._queue.put_nowait(_End)
                 self._pending = False
+
+    def is_putting(self) -> bool:
+        """Whether the thread that asks is in `put`, so that a signal handler in it may not wait for the end of a run."""
+        return self._putting == get_ident()
 
     def _check(self, call: str) -> None:
         if self.finished:

@@ -194,7 +194,7 @@ class Pipeline:
         end.
 
         A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
-        handler of the thread that is in `run`, it is `finish`. An interrupt while it waits ends the run at once.
+        handler of the thread that is in `run` or in `put`, it is `finish`. An interrupt while it waits ends the run at once.
 
         Raises:
             Exception: What went wrong in a run in the background, once. Any other run raises it where it was started.
@@ -208,7 +208,7 @@ class Pipeline:
         self._intake.finish(line.books, hasty=not patiently)
         if not patiently:
             line.books.patience.end(processes=True)
-        if line.is_part():
+        if line.is_part() or self._intake.is_putting():
             return
         try:
             line.over.wait()

@@ -498,6 +498,32 @@ print(pipeline.count)
         assert (out, err) == ("10\n", "")
 
 
+def test_stop_by_a_signal_handler_of_the_thread_that_puts() -> None:
+    process = program("""
+import signal
+from papy import Pipeline
+class Enough(Exception):
+    pass
+def enough(*_):
+    pipeline.stop()
+    raise Enough
+signal.signal(signal.SIGALRM, enough)
+for n in range(20):
+    pipeline, put = Pipeline((abs, 1)).run_forever(background=True), 0
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.001 * (n + 1))
+        while True:
+            pipeline.put(put)
+            put += 1
+    except Enough:
+        pipeline.stop()
+    assert pipeline.taken == pipeline.count + pipeline.skipped and pipeline.taken in (put, put + 1), (pipeline, put)
+print("stopped")
+""")
+    out, err = process.communicate(timeout=60)
+    assert (out, err) == ("stopped\n", "")
+
+
 def test_stop_in_the_fail_callback() -> None:
     pipeline = Pipeline((lambda n: 1 // n, 1), fail_callback=lambda: pipeline.stop())  # noqa: PLW0108
     pipeline.put(0)
