@@ -94,22 +94,26 @@ class ThreadEngine:
         Raises:
             WorkerStartError: no thread can be started.
         """
+        # Each thread starts the one behind it, then works. To start one takes as long as some dozens of items, and
+        # the first ones need not wait for the last.
+        follower = None
+        for slot in reversed(self.slots):
+            follower = self._fill(slot, follower)
+        assert follower is not None, "a map has at least one worker"
         try:
-            for slot in self.slots:
-                self._fill(slot)
+            follower.start()
         except RuntimeError as error:
-            raise WorkerStartError(f"no worker thread can be started: {error}") from error
+            raise _exhausted(error) from error
 
-    def _fill(self, slot: ThreadSlot) -> None:
-        """Starts the thread of a slot."""
+    def _fill(self, slot: ThreadSlot, follower: threading.Thread | None = None) -> threading.Thread:
+        """A thread for a slot, to be started."""
         slot.open = self._hooks[0] is None
         slot.room = self._room
         slot.inbox = SimpleQueue()
-        thread = threading.Thread(
-            target=_serve, args=(slot, slot.inbox, self._signals, self._hooks), daemon=True, name="numap-worker"
+        self._threads[slot] = threading.Thread(
+            target=_serve, args=(slot, slot.inbox, self._signals, self._hooks, follower), daemon=True, name="numap-worker"
         )
-        self._threads[slot] = thread
-        thread.start()
+        return self._threads[slot]
 
     def stop(self) -> None:
         """Tells the threads to end after the item they are in; a thread can't be killed."""
@@ -193,7 +197,10 @@ class ThreadEngine:
             subject.open = True
         elif not self._stopped:
             error = subject
-            wrapped = WorkerStartError(f"the initializer raised in a worker thread: {type(error).__name__}: {safe_text(error)}")
+            wrapped = _exhausted(error)
+            if kind == "failed":
+                what = f"{type(error).__name__}: {safe_text(error)}"
+                wrapped = WorkerStartError(f"the initializer raised in a worker thread: {what}")
             wrapped.__cause__ = error
             self._events.append(StartFailed(wrapped))
             self.stop()
@@ -218,7 +225,7 @@ class ThreadEngine:
             slot.check_at = monotonic() + PATIENCE if slot.jobs else None
             if slot.room <= 0 and not slot.jobs and not self._stopped:
                 slot.inbox.put(None)
-                self._fill(slot)
+                self._fill(slot).start()
 
     def _look(self) -> None:
         now = monotonic()
@@ -241,6 +248,10 @@ class ThreadEngine:
                 slot.stuck = True
 
 
+def _exhausted(error: RuntimeError) -> WorkerStartError:
+    return WorkerStartError(f"no worker thread can be started: {error}")
+
+
 def _segments(outcomes: list[Any]) -> list[Segment]:
     """Results as segments; failures stand alone."""
     segments: list[Segment] = []
@@ -259,9 +270,16 @@ def _segments(outcomes: list[Any]) -> list[Segment]:
 
 
 def _serve(
-    slot: ThreadSlot, inbox: SimpleQueue[_Work | None], signals: SimpleQueue[Any], hooks: tuple[Any, tuple[Any, ...], Any]
+    slot: ThreadSlot, inbox: SimpleQueue[_Work | None], signals: SimpleQueue[Any], hooks: tuple[Any, tuple[Any, ...], Any],
+    follower: threading.Thread | None,
 ) -> None:
     """The life of a worker thread. It holds no reference to the engine, so a dropped map can go."""
+    if follower is not None:
+        try:
+            follower.start()
+        except RuntimeError as error:
+            signals.put(("exhausted", error))
+    del follower
     initializer, initargs, finalizer = hooks
     if initializer is not None:
         try:

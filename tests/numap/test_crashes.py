@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import signal
 import sys
@@ -415,3 +416,23 @@ def test_21_after_the_error_the_same_map_can_start() -> None:
     imap.add_task(work.increment, range(3))
     with imap:
         assert list(imap) == [1, 2, 3]
+
+
+def test_threads_that_can_not_be_started_end_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, []
+
+    def start_three(thread: threading.Thread) -> None:
+        if thread.name == "numap-worker":
+            started.append(thread)
+            if len(started) > 3:
+                raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_three)
+    with (
+        pytest.raises(WorkerStartError, match="no worker thread can be started: can't start new thread"),
+        IMap(work.identity, itertools.count(), worker_type="thread", worker_num=8) as imap,
+    ):
+        for _ in imap:
+            pass
+    assert len(started) == 4
