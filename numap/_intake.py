@@ -36,6 +36,10 @@ class Intake:
         self._sources: dict[int, Source] = {}
         #: Roots whose input gives when it likes.
         self._restless: set[int] = set()
+        #: By end, the tasks that lead to it.
+        self._tasks: dict[int, list[int]] = {end: [] for end in schedule.ends}
+        for task, end in enumerate(schedule.end_of):
+            self._tasks[end].append(task)
         self._released = dict.fromkeys(schedule.ends, 0)
         self._starved = dict.fromkeys(schedule.ends, 0)
 
@@ -83,16 +87,16 @@ class Intake:
             self._late.add(end)
         else:
             self._late.discard(end)
+        self.mark(end)
 
     def _grow(self, end: int) -> None:
         """A consumer waited. If that is for want of items in flight, more may be."""
         schedule = self._schedule
         if schedule.buffer is not None:
             return
-        tasks = [task for task, its_end in enumerate(schedule.end_of) if its_end == end]
         for root in schedule.roots_of[end]:
             if 2 * schedule.allowance(root) < schedule.bound(root):
-                schedule.set_bound(root, self._pacing.grown_bound(schedule.bound(root), tasks))
+                schedule.set_bound(root, self._pacing.grown_bound(schedule.bound(root), self._tasks[end]))
 
     def draw(self) -> bool:
         """Lets the inputs give what they may, and takes what they have given; returns whether anything came."""
@@ -106,11 +110,10 @@ class Intake:
                 # Its end was cut off: another input of a join was shorter.
                 self._let_go(root, source)
                 continue
-            allowed = schedule.allowance(root)
-            # Not each single place: a grant is a message to another thread.
-            if allowed > 0 and allowed * 8 >= schedule.bound(root):
-                schedule.pull(root, allowed)
-                source.grant(allowed)
+            granted = schedule.grant(root)
+            if granted > 0:
+                schedule.pull(root, granted)
+                source.grant(granted)
             segments = source.collect()
             for segment in segments:
                 self._flow.enter(root, segment)
@@ -120,7 +123,22 @@ class Intake:
                 self._close(root, source)
             elif not source.quiet:
                 self._restless.add(root)
+            self.mark(schedule.end_of[root])
         return came
+
+    def mark(self, end: int) -> None:
+        """Says from when on it is news that something leaves this end, or that somebody waits there.
+
+        A wake-up costs the manager as much as a small item. Whoever takes results leaves a note in any case, and the manager
+        looks for notes between this and its sleep, so a mark that comes late loses nothing.
+        """
+        schedule, outlet = self._schedule, self._outlets[end]
+        roots = schedule.roots_of[end]
+        open_and_prompt = end not in self._late and all(map(schedule.is_open, roots))
+        outlet.tell_at = self._released[end] + min(map(schedule.missing, roots)) if open_and_prompt else 0
+        outlet.tell_wait = schedule.buffer is None and any(
+            self._pacing.grown_bound(schedule.bound(root), self._tasks[end]) > schedule.bound(root) for root in roots
+        )
 
     def close(self) -> None:
         """Takes what has been given, and nothing after that."""

@@ -241,7 +241,9 @@ class Manager:
 
     def _news(self) -> bool:
         """Whether something came between the last look and the moment from which on it would wake us."""
-        return self._stopping or self._intake.has_releases() or self._intake.draw()
+        # The look for notes comes last, see `Intake.mark`.
+        came = self._intake.draw()
+        return self._stopping or came or self._intake.has_releases()
 
     def end(self) -> None:
         """Ends workers and readers. What consumers have not taken stays with the outlets."""
@@ -286,6 +288,7 @@ class Manager:
         if isinstance(event, Output):
             task = event.job.program
             self._pacing.observe(task, event.count, event.seconds, sum(map(size_of, event.segments)), event.job.behind)
+            self._intake.mark(self._schedule.end_of[task])
             if self._retries.retries:
                 self._route_or_retry(event)
             else:

@@ -73,6 +73,9 @@ class Outlet:
         self.released = 0
         #: Times that somebody had to wait.
         self.starved = 0
+        #: From how many released places on that is news to the manager, and whether it is that somebody waits; set by it.
+        self.tell_at = 0
+        self.tell_wait = True
         self._on_error = on_error
         self._skip = skip
         #: Outcomes to come that were given up.
@@ -149,10 +152,12 @@ class Outlet:
 
     # ------------------------------------------------------------------ the consumers' side
 
-    def _tell(self) -> None:
+    def _tell(self, waits: bool = True) -> None:
         """Something left, or somebody waits. Whoever is interrupted before this tells it with his next wait."""
+        # In this order: the note first, then the marks; the manager changes the marks first, then looks for notes.
         self._hooks.touched.append(self.task)
-        self._hooks.on_release()
+        if self.released >= self.tell_at or (waits and self.tell_wait) or self.dropped:
+            self._hooks.on_release()
 
     @property
     def handed_over(self) -> int:
@@ -261,7 +266,7 @@ class Outlet:
             if self._places:
                 # One statement without a call: an interrupt comes before it or after it.
                 self.released, self._places, self._left, self._count = self.released + self._places, 0, _NOTHING, 0
-                self._tell()
+                self._tell(waits=False)
             parcels = self._parcels
             while parcels and parcels[0][0] < self._opened:
                 parcels.popleft()

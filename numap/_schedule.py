@@ -111,6 +111,19 @@ class Schedule:
         room = self._bound[root] - self.in_flight(root)
         return min(room, self._cap[root] - self.pulled[root]) if root in self._cap else room
 
+    def grant(self, root: int) -> int:
+        """How many items to pull now: not each single one, as a grant is a message to another thread.
+
+        So many that they are an eighth of the bound, or all that is still owed.
+        """
+        allowed = self.allowance(root)
+        owed = self._cap.get(root, 0) - self.pulled[root]
+        return allowed if allowed * 8 >= self._bound[root] or allowed == owed else 0
+
+    def missing(self, root: int) -> int:
+        """How many more places must be handed over before `grant` gives something, if they are of this root alone."""
+        return max(1, -(-self._bound[root] // 8) - self.allowance(root))
+
     def cap(self, root: int, places: int) -> None:
         """A root needs ``places`` places in all and no more."""
         self._cap[root] = places
