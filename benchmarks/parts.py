@@ -24,7 +24,6 @@ from numap._delivery import Delivery
 from numap._outcome import PACKED
 from numap._outlet import Outlet
 from numap._parcel import Packer
-from numap._piece import Piece
 from numap._reader import Reader
 from numap._region import layout
 from numap._schedule import Schedule
@@ -88,25 +87,26 @@ def iterate() -> float:
 
 
 def run_items() -> float:
-    """The loop of a worker: the claim, the page, the call, the type of the result."""
+    """The loop of a worker: the number and the epoch on the page, the call, the type of the result, a clock at times."""
     words = memoryview(bytearray(64)).cast("Q")
-    items = range(BATCH)
+    items = list(range(BATCH))
     small = frozenset((int, float, bool, type(None)))
 
     def once() -> None:
-        piece, seq, out = Piece(words), 0, list[Any]()
-        while seq < BATCH:
-            claimed = piece.claim(items, seq, seq, 0)
-            assert claimed is not None
-            for value in claimed:
-                seq += 1
-                words[0] = seq
-                try:
-                    result = increment(value)
-                except Exception:
-                    raise
-                out.append(result if type(result) in small else (result,))
-            piece.end(0)
+        seq, look, out = 0, 32, list[Any]()
+        for value in items:
+            seq += 1  # noqa: SIM113
+            words[0] = seq
+            if words[1]:
+                return
+            try:
+                result = increment(value)
+            except Exception:
+                raise
+            out.append(result if type(result) in small else (result,))
+            if seq >= look:
+                look = seq + 32
+                time.perf_counter()
 
     return per_item(once)
 

@@ -27,10 +27,8 @@ EPOCH = 1
 CLOCK = 2
 #: 1 from the moment on in which the worker runs its initializer.
 INITIALIZING = 3
-#: Items that the worker has begun or will begin whatever the caller's count of recalls, by the worker; see `Piece`.
-CLAIMED = 4
 #: Which of several tasks that run as one the item is in; only written where they do.
-STAGE = 5
+STAGE = 4
 
 
 class Page:

@@ -20,14 +20,16 @@ from ._channel import Channel, outgoing
 from ._code import CodePickler, Scope
 from ._mirror import Image
 from ._outcome import FAILED, LONG, PACKED, RAW, SHARED, Failure, Segment, trace_of, unpickle_failure
-from ._page import CLAIMED, CLOCK, EPOCH, INITIALIZING, STAGE, STARTED, Page
+from ._page import CLOCK, EPOCH, INITIALIZING, STAGE, STARTED, Page
 from ._parcel import Loan, Packer, incoming
-from ._piece import Piece
 from ._serialize import encode_item, is_lent, item_of, pack, segments_of
 from ._stages import Halted, fused
 
 #: Results stay in the worker for so many seconds at most while it goes on with other items.
 LINGER = 0.010
+#: Short items between two looks at the clock at most, and the seconds for all of them that count as short.
+_STEP = 32
+_SHORT = 50e-6
 #: The signal by which the caller asks for the results that a slow item keeps waiting. Ignored by default, and used by
 #: hardly anything.
 NUDGE = getattr(signal, "SIGURG", None)
@@ -49,9 +51,6 @@ class Worker:
     def __init__(self, channel: Channel, page: Page, memory: int | None) -> None:
         self._channel = channel
         self._words = page.words
-        #: What of the present job is claimed.
-        self._piece = Piece(page.words)
-        self._epoch = 0
         self._memory = memory
         self._arena: Arena | None = None
         self._encode = CodePickler(Scope()).encode
@@ -130,7 +129,7 @@ class Worker:
     def _job(self, seq: int, epoch: int, programs: tuple[int, ...], segments: list[Segment]) -> None:
         if self._words[EPOCH] != epoch:
             return
-        self._job_seq, self._epoch = seq, epoch
+        self._job_seq = seq
         self._since = clock()
         call = self._calls[programs[0]] if len(programs) == 1 else self._fused(programs)
         self._last_stage = len(programs) - 1
@@ -162,33 +161,35 @@ class Worker:
     def _atoms(self, seq: int, epoch: int, call: Callable[[Any], Any], values: Sequence[Any]) -> int:
         """Runs items until one must not begin any more; returns how many ran."""
         words, out, small, clocked = self._words, self._out, _SMALL, self._clocked
-        piece = self._piece = Piece(words)
-        first, end = seq, seq + len(values)
-        began, until = clock(), self._since + LINGER
-        while seq < end:
-            claimed = piece.claim(values, seq - first, seq, epoch)
-            if claimed is None:
-                break
-            for value in claimed:
-                seq += 1
-                if clocked:
-                    words[CLOCK] = monotonic_ns()
-                words[STARTED] = seq
-                try:
-                    result = call(value)
-                except BaseException as error:
-                    out.append(self._failed(error))
-                else:
-                    out.append(result if type(result) in small else self._entry(result))
-                if clocked:
-                    words[CLOCK] = 0
-            now = clock()
-            piece.end(now - began)
-            if now > until:
-                self._flush(False)
+        first, until = seq, self._since + LINGER
+        # A look at the clock takes as long as the smallest item: after short ones there is only one for several.
+        step, began = 1, clock()
+        look = seq + step
+        for value in values:
+            seq += 1
+            words[STARTED] = seq
+            # After the number: whoever recalls counts first, waits, and looks at the number then.
+            if words[EPOCH] != epoch:
+                words[STARTED] = seq - 1
+                return seq - 1 - first
+            if clocked:
+                words[CLOCK] = monotonic_ns()
+            try:
+                result = call(value)
+            except BaseException as error:
+                out.append(self._failed(error))
+            else:
+                out.append(result if type(result) in small else self._entry(result))
+            if clocked:
+                words[CLOCK] = 0
+            if seq >= look:
                 now = clock()
-                until = now + LINGER
-            began = now
+                step = min(2 * step, _STEP) if now - began < _SHORT else 1
+                if now > until:
+                    self._flush(False)
+                    now = clock()
+                    until = now + LINGER
+                look, began = seq + step, now
         return seq - first
 
     def _lent(self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment) -> int:
@@ -209,13 +210,12 @@ class Worker:
         self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment, loan: Loan | None = None
     ) -> int:
         words = self._words
-        words[CLAIMED] = seq + 1
+        words[STARTED] = seq + 1
         if words[EPOCH] != epoch:
-            words[CLAIMED] = seq
+            words[STARTED] = seq
             return 0
         if self._clocked:
             words[CLOCK] = monotonic_ns()
-        words[STARTED] = seq + 1
         try:
             value = item_of(segment, loan)
         except BaseException as error:
@@ -297,11 +297,8 @@ class Worker:
             os._exit(1)
 
     def _nudged(self, signum: int, frame: object) -> None:
-        """The caller waits for what is done or wants items back. Runs between two steps of user code: no trace is left there."""
-        if not _has_room(_NUDGE_DEPTH):
-            return
-        self._piece.cut(self._epoch)
-        if self._sending:
+        """The caller waits for what is done. Runs between two steps of user code, so it must leave no trace there."""
+        if self._sending or not _has_room(_NUDGE_DEPTH):
             return
         try:
             self._flush(False)

@@ -48,18 +48,18 @@ class Books:
         self.jobs.popleft()
         return job, first, give_back(job, job.done)
 
-    def take_back(self, claimed: int) -> list[Returned]:
-        """The worker has claimed ``claimed`` items and will begin no more than these; returns the others.
+    def take_back(self, started: int) -> list[Returned]:
+        """The worker has begun ``started`` items and will begin no more of these; returns the others.
 
-        An item that it claimed and dropped in the same moment stays, and comes back with the end of its job.
+        An item that it began and dropped in the same moment stays, and comes back with the end of its job.
         """
         returned: list[Returned] = []
         kept: list[Job] = []
         for job in self.jobs:
-            mine = min(max(claimed - job.seq, job.done), job.count)
-            returned += give_back(job, mine)
-            # A job of which nothing is claimed is dropped by the worker without a word.
-            if mine > 0:
+            begun = min(max(started - job.seq, job.done), job.count)
+            returned += give_back(job, begun)
+            # A job of which nothing has begun is dropped by the worker without a word.
+            if begun > 0:
                 kept.append(job)
         self.jobs.clear()
         self.jobs.extend(kept)

@@ -10,7 +10,7 @@ from .._channel import outgoing
 from .._crew import WorkerHandle
 from .._mirror import Definition
 from .._outcome import RAW
-from .._page import CLAIMED, CLOCK, EPOCH, STARTED
+from .._page import CLOCK, EPOCH, STARTED
 from .._serialize import pack
 from .._worker import NUDGE
 from . import UNLIMITED, Job, Returned, Slot
@@ -20,8 +20,6 @@ from ._books import Books
 PATIENCE = 0.010
 #: Seconds for a write to shared memory to be seen by the other side, and more.
 SETTLE = 0.001
-#: Seconds between looks at a worker that has not let go of what it claimed, at most.
-LONGEST_SETTLE = 1.0
 
 
 class ProcessSlot(Slot):
@@ -32,7 +30,7 @@ class ProcessSlot(Slot):
     """
 
     __slots__ = (
-        "books", "check_at", "epoch", "expired", "handle", "known", "limit", "limit_at", "ready", "recalled_at", "seen", "settle",
+        "books", "check_at", "epoch", "expired", "handle", "known", "limit", "limit_at", "ready", "recalled_at", "seen",
     )  # fmt: skip
 
     def __init__(self, limit: float | None) -> None:
@@ -52,9 +50,8 @@ class ProcessSlot(Slot):
         #: STARTED at the last look, and when to look again.
         self.seen = -1
         self.check_at: float | None = None
-        #: When the last recall will have settled, and how long that was waited for.
+        #: When the last recall will have settled.
         self.recalled_at: float | None = None
-        self.settle = SETTLE
         #: When the time limit of the running item is to be looked at, and STARTED when it was found over it.
         self.limit_at: float | None = None
         self.expired = -1
@@ -89,8 +86,6 @@ class ProcessSlot(Slot):
         """The worker told outcomes, with ``last`` those of the last items of a job."""
         self.stuck = False
         if last:
-            if not self.jobs:
-                self.recalled_at = None
             self.seen = -1
             self.check_at = monotonic() + PATIENCE if self.jobs else None
 
@@ -100,16 +95,8 @@ class ProcessSlot(Slot):
             return
         self.epoch += 1
         self.handle.page.words[EPOCH] = self.epoch
-        self._nudge(self.handle)
         self.open = False
-        self.settle = SETTLE
         self.recalled_at = monotonic() + SETTLE
-
-    def _nudge(self, handle: WorkerHandle) -> None:
-        """Has the worker look up from its item: it tells what is done and lets go of what was recalled."""
-        if NUDGE is not None and handle.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(handle.pid, NUDGE)
 
     # ------------------------------------------------------------------ looks at the page
 
@@ -124,16 +111,10 @@ class ProcessSlot(Slot):
         if self.handle is None:
             return returned, False
         if self.recalled_at is not None and now >= self.recalled_at:
-            words = self.handle.page.words
-            returned = self.books.take_back(words[CLAIMED])
+            self.recalled_at = None
+            returned = self.books.take_back(self.handle.page.words[STARTED])
             self.unsend(returned)
-            if self.jobs and words[CLAIMED] > words[STARTED]:
-                # It has not come to see the signal: what it lets go of then must not be lost sight of.
-                self.settle = min(2 * self.settle, LONGEST_SETTLE)
-                self.recalled_at = now + self.settle
-            else:
-                self.recalled_at = None
-                self.open = self.ready and self.room > 0
+            self.open = self.ready and self.room > 0
         if self.check_at is not None and now >= self.check_at:
             self._look_for_progress(self.handle, now)
         return returned, self.limit_at is not None and now >= self.limit_at and self._over_limit(self.handle, now)
@@ -151,10 +132,11 @@ class ProcessSlot(Slot):
         self.check_at = None
         self.stuck = True
         job = self.jobs[0]
+        if started > job.seq + job.done + 1 and NUDGE is not None and handle.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(handle.pid, NUDGE)
         if started < self.books.sent:
             self.recall()
-        elif started > job.seq + job.done + 1:
-            self._nudge(handle)
 
     def _over_limit(self, handle: WorkerHandle, now: float) -> bool:
         """Whether the running item is over its time limit, for the first time; else when to look again."""
