@@ -25,7 +25,7 @@ from report import plot, row, table
 from workloads import WORKLOADS, figure
 
 #: Seconds for one measurement.
-LIMIT = 120
+LIMIT = 60
 
 
 def main() -> None:
