@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import sys
+from _thread import TIMEOUT_MAX
 from collections.abc import Callable, Iterable, Mapping
 from types import CodeType
 from typing import Any, NamedTuple
@@ -166,6 +167,11 @@ def timeout_seconds(name: str, value: object) -> None:
         raise TypeError(f"{name}: must be a number of seconds or None, not {type(value).__name__}")
     if not value >= 0:
         raise ValueError(f"{name}: {value!r} given; must be at least 0 seconds, or None to wait without limit")
+
+
+def limited(seconds: float | None) -> float | None:
+    """Seconds as locks, queues and clocks can wait for them: None, no limit, for more than these can count (decades)."""
+    return None if seconds is None or seconds >= TIMEOUT_MAX else seconds
 
 
 def sequence(name: str, value: object) -> tuple[Any, ...]:

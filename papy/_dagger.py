@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 from numap import StateError
 from papy._caretaker import Caretaker
-from papy._checks import check_policy, check_seconds
+from papy._checks import check_policy, check_seconds, limited
 from papy._driver import PATIENCE, Driver
 from papy._errors import POLICIES, DaggerError, PiperError
 from papy._flow import NOTHING, Source
@@ -259,7 +259,7 @@ class Dagger(PiperGraph):
             try:
                 if timeout != 0 and self._run is not None and self._state != "connected" and self._run.shut():
                     driver = self._driver_of(self._run)
-                    driver.finish(timeout)
+                    driver.finish(limited(timeout))
             finally:
                 self._close()
                 self._state = state

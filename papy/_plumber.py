@@ -9,7 +9,7 @@ from time import perf_counter, time
 from typing import Any, ClassVar, Final, overload
 
 from papy._caretaker import Caretaker
-from papy._checks import check_seconds, wrong_value
+from papy._checks import check_seconds, limited, wrong_value
 from papy._codefile import read, write
 from papy._dagger import Dagger
 from papy._driver import Driver
@@ -178,7 +178,7 @@ class Plumber(Dagger):
             self._allowed("wait")
             driver = self._driver
         assert driver is not None
-        outcome = driver.wait(timeout)
+        outcome = driver.wait(limited(timeout))
         if outcome == "stopped":
             raise PlumberError("the Plumber was stopped while somebody waited for its end")
         if outcome == "failed" and driver.error is not None:

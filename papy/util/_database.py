@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from papy._checks import check_path, check_seconds, wrong_type
+from papy._checks import LONGEST_POLL, check_path, check_seconds, wrong_type
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -99,7 +99,7 @@ def _connected(name: str, timeout: float, *, write: bool) -> Iterator[Connection
     """A connection with one transaction, which is committed at an orderly end and undone otherwise."""
     import sqlite3
 
-    with closing(sqlite3.connect(name, timeout=timeout)) as connection, connection:
+    with closing(sqlite3.connect(name, timeout=min(timeout, LONGEST_POLL))) as connection, connection:
         # Who begins as a reader and then becomes a writer is refused if another one was quicker.
         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         yield connection

@@ -6,11 +6,14 @@ import os
 import select
 import socket
 import threading
+from _thread import TIMEOUT_MAX
 from collections.abc import Callable
 from contextlib import closing, suppress
 from secrets import token_hex
 from time import monotonic
 from typing import Any, NamedTuple
+
+from papy._checks import LONGEST_POLL, limited
 
 __all__ = ["Place", "offer_fifo", "offer_socket", "take_fifo", "take_socket"]
 
@@ -31,14 +34,14 @@ class Deadline:
     """A moment in the future."""
 
     def __init__(self, seconds: float) -> None:
-        self._at = monotonic() + seconds
+        self._at = monotonic() + min(seconds, TIMEOUT_MAX)
 
     def left(self) -> float:
-        """Seconds until then; TimeoutError when it has passed."""
+        """Seconds until then, or so many of them as one wait can count; TimeoutError when it has passed."""
         left = self._at - monotonic()
         if left <= 0:
             raise TimeoutError("nobody was on the other side in time")
-        return left
+        return min(left, LONGEST_POLL)
 
 
 # named pipes ---------------------------------------------------------------
@@ -65,7 +68,7 @@ def _hand_over(name: str, data: bytes, timeout: float, buffer: int) -> None:
     deadline = Deadline(timeout)
     itself = os.open(name, os.O_PATH) if hasattr(os, "O_PATH") else None
     again = name if itself is None else f"/proc/self/fd/{itself}"
-    timer = threading.Timer(timeout, _look_in, (again,))
+    timer = threading.Timer(min(timeout, TIMEOUT_MAX), _look_in, (again,))
     timer.daemon = True
     timer.start()
     try:
@@ -163,7 +166,7 @@ def offer_socket(data: bytes, place: Place, timeout: float, buffer: int) -> str:
         raise ValueError("type: there are no Unix sockets on this system; use 'file'")
     name = place.name()
     server = _listen(name)
-    server.settimeout(timeout)
+    server.settimeout(limited(timeout, LONGEST_POLL))
     _in_thread(_serve_socket, name, server, data, timeout, buffer)
     return name
 
@@ -185,7 +188,7 @@ def _serve_socket(name: str, server: socket.socket, data: bytes, timeout: float,
         with closing(server):
             connection, _ = server.accept()
         with closing(connection):
-            connection.settimeout(timeout)
+            connection.settimeout(limited(timeout, LONGEST_POLL))
             for start in range(0, len(data), buffer):
                 connection.sendall(data[start : start + buffer])
     except OSError:
@@ -198,7 +201,7 @@ def take_socket(name: str, size: int, pid: int, timeout: float, buffer: int) -> 
     """Read the item that a process offers on a Unix socket; see `load_item`."""
     data = bytearray()
     with closing(socket.socket(socket.AF_UNIX)) as client:
-        client.settimeout(timeout)
+        client.settimeout(limited(timeout, LONGEST_POLL))
         try:
             client.connect(name)
         except ConnectionRefusedError as error:
