@@ -14,6 +14,7 @@ from papy._checks import check_policy, check_seconds, limited
 from papy._driver import PATIENCE, Driver
 from papy._errors import POLICIES, DaggerError, PiperError
 from papy._flow import NOTHING, Source
+from papy._forks import FORKED, live
 from papy._piper import Piper
 from papy._pipes import PiperGraph
 from papy._public import public
@@ -34,6 +35,7 @@ MOVES: Final = {
     ("connected", "start"): "running",
     ("connected", "stop"): "idle",
     ("running", "stop"): "idle",
+    (FORKED, "stop"): FORKED,
 }
 
 
@@ -56,6 +58,9 @@ class Dagger(PiperGraph):
     A Dagger can be run any number of times, and changed between runs. With several inputs and outputs their order is
     that of the branches, then that of adding. Consumers of one piper may be 32,768 items apart; the one that is further
     ahead gets a `numap.StateError`.
+
+    A run belongs to the process that started it. In a child that is forked meanwhile all calls are refused, but `stop`, which
+    does nothing there; another Dagger can be made there.
 
     Args:
         pipers: Pipers to add.
@@ -99,6 +104,15 @@ class Dagger(PiperGraph):
         self._caretaker: Caretaker | None = None
         self._datas: dict[Piper, Source] | None = None
         super().__init__(pipers, pipes, xtras)
+        live.add(self)
+
+    def after_fork(self) -> None:
+        """In a child that the user forked: a run goes on in the parent, and this is no handle for it."""
+        self._moving = RLock()
+        if self._state != "idle":
+            self._state = FORKED
+            if self._run is not None:
+                self._run.after_fork()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} pipers, {len(self.edges())} pipes, {self._current()})"
@@ -255,6 +269,8 @@ class Dagger(PiperGraph):
         check_seconds("timeout", timeout, self._error)
         with self._moving:
             state = self._allowed("stop")
+            if state == FORKED:
+                return
             driver = None
             try:
                 if timeout != 0 and self._run is not None and self._state != "connected" and self._run.shut():
@@ -374,7 +390,8 @@ class Dagger(PiperGraph):
             self.stop(0)
 
     def _stopped(self) -> Exception:
-        return self._error(f"{self._who} was stopped while its results were read")
+        what = f"is {FORKED}" if self._state == FORKED else "was stopped while its results were read"
+        return self._error(f"{self._who} {what}")
 
     def _changing(self, call: str) -> None:
         self._allowed("change", call)

@@ -9,6 +9,7 @@ from numap import IMap, TaskIterator
 from papy._checks import check_list
 from papy._errors import PiperError, PiperTypeError, PiperValueError
 from papy._flow import Source, Tap, branches, items_of
+from papy._forks import FORKED, live
 from papy._public import public
 from papy._results import Results
 from papy._running import end_of
@@ -28,6 +29,8 @@ _MOVES: Final = {
     ("finished", "stop"): "stopped",
     ("finished", "stop(forced=True)"): "stopped",
     ("stopped", "disconnect"): "idle",
+    (FORKED, "stop"): FORKED,
+    (FORKED, "stop(forced=True)"): FORKED,
 }
 
 _ADVICE: Final = {
@@ -221,6 +224,7 @@ class Piper(Settings):
             for tap in self._taps:  # its reader may be on the same IMap, which started before
                 tap.__numap_detach__(self.imap)
         self._state = state
+        live.add(self)
         self._run.started.set()
 
     def _start_imap(self, imap: IMap[Any]) -> None:
@@ -244,6 +248,8 @@ class Piper(Settings):
             PiperError: If the piper was not started, or has not finished and ``forced`` is False.
         """
         state = self._allowed("stop(forced=True)" if forced else "stop")
+        if state == FORKED:
+            return
         if self.imap is not None:
             self.imap.stop(ends)
         end_of(self.worker.owners())
@@ -318,6 +324,11 @@ class Piper(Settings):
             where = "in a running Dagger" if self._owned else self._state
             raise PiperError(f"{self.name} can't be an input: it is {where}; connect to it before it is started")
         return output._replace(stream=Tap(run.started))
+
+    def after_fork(self) -> None:
+        """In a child that the user forked: what it was doing goes on in the parent."""
+        if self._state != "idle":
+            self._state, self._items = FORKED, None
 
     def _keep_order(self) -> None:
         """What comes of this will be paired by place."""

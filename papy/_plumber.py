@@ -14,6 +14,7 @@ from papy._codefile import read, write
 from papy._dagger import Dagger
 from papy._driver import Driver
 from papy._errors import PlumberError
+from papy._forks import FORKED
 from papy._public import public
 from papy._run import GraphRun, RunStatistics
 
@@ -43,6 +44,7 @@ _MOVES: Final = {
     ("finished", "wait"): "finished",
     ("failed", "wait"): "failed",
     **{(state, "stop"): "idle" for state in _ALIVE},
+    (FORKED, "stop"): FORKED,
 }
 
 

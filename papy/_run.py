@@ -136,6 +136,12 @@ class GraphRun:
             self._undo.close()
             self._streams, self._sources, self._results, self._doors = [], [], [], []
 
+    def after_fork(self) -> None:
+        """In a child that the user forked, where nothing of this runs."""
+        self.report.over = True
+        for piper in self._pipers:
+            piper.after_fork()
+
     def shut(self) -> bool:
         """Take nothing more from the inputs, and say whether that is possible: the data must have been given with doors."""
         doors = self._doors

@@ -31,7 +31,7 @@ LAYERS = {
     """.split(),
     "papy": """
         _public
-        _errors _checks _running graph
+        _errors _checks _running _forks graph
         _worker _call
         _settings _flow _rounds _rows _results
         _wiring _piper
