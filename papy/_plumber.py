@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from os import PathLike
 from time import perf_counter, time
+from types import TracebackType
 from typing import Any, ClassVar, Final, overload
 
 from papy._caretaker import Caretaker
@@ -13,7 +14,7 @@ from papy._checks import check_seconds, limited, wrong_value
 from papy._codefile import read, write
 from papy._dagger import Dagger
 from papy._driver import Driver
-from papy._errors import PlumberError
+from papy._errors import PiperError, PlumberError
 from papy._forks import FORKED
 from papy._public import public
 from papy._run import GraphRun, RunStatistics
@@ -65,6 +66,9 @@ class Plumber(Dagger):
     running                                   pause, wait, stop
     finished, failed                          pause (without effect), wait, stop
     ========================================  =============================================
+
+    What ended a run (an item that failed where ``on_error="raise"``, an input that raised) is raised by `wait`, else by the end of
+    a ``with`` block. `Dagger.stop` raises nothing of the kind, whatever the state: who needs to know calls `wait` before it.
 
     Args:
         logger_options: Accepted, as long as there are none; logging is configured by ``papy.util.config``.
@@ -184,8 +188,19 @@ class Plumber(Dagger):
         if outcome == "stopped":
             raise PlumberError("the Plumber was stopped while somebody waited for its end")
         if outcome == "failed" and driver.error is not None:
+            driver.told = True
             raise driver.error
         return outcome is not None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Stop; raise what ended the run, or made it fail while it was stopped, unless `wait` has or the block itself raises."""
+        driver = self._driver
+        super().__exit__(kind, error, tb)
+        if error is None and driver is not None and driver.error is not None and not driver.told:
+            # While a run is stopped inputs end where they are, so that one may seem to be shorter than another.
+            if driver.state == "failed" or isinstance(driver.error, PiperError):
+                driver.told = True
+                raise driver.error
 
     def _driver_of(self, run: GraphRun) -> Driver:
         return super()._driver_of(run) if self._driver is None else self._driver
