@@ -50,7 +50,8 @@ class Piper(Settings):
     """A node of a pipeline: one call of its functions for each item of its inputs, in their order.
 
     A function takes an *inbox*: a list with one item for each upstream piper, or with the one item of the input data.
-    Where it raises an Exception a `PiperError` travels on in the item's place.
+    Where it raises a `PiperError` travels on in the item's place, also if it is no Exception (SystemExit, for example). Only a
+    KeyboardInterrupt in a linear piper, and what a signal handler raises there, are for whoever takes the results.
 
     With ``produce=n`` each call has n results. With ``consume=n`` the inbox of a call is a list of n such lists. With
     ``spawn=n`` a piper between such pipers handles n items a round. What a piper gives, ``produce * spawn`` items a round,

@@ -196,11 +196,12 @@ class Plumber(Dagger):
         """Stop; raise what ended the run, or made it fail while it was stopped, unless `wait` has or the block itself raises."""
         driver = self._driver
         super().__exit__(kind, error, tb)
-        if error is None and driver is not None and driver.error is not None and not driver.told:
-            # While a run is stopped inputs end where they are, so that one may seem to be shorter than another.
-            if driver.state == "failed" or isinstance(driver.error, PiperError):
-                driver.told = True
-                raise driver.error
+        if error is not None or driver is None or driver.error is None or driver.told:
+            return
+        # While a run is stopped inputs end where they are, so that one may seem to be shorter than another.
+        if driver.state == "failed" or isinstance(driver.error, PiperError):
+            driver.told = True
+            raise driver.error
 
     def _driver_of(self, run: GraphRun) -> Driver:
         return super()._driver_of(run) if self._driver is None else self._driver

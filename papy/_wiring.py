@@ -76,6 +76,7 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
         settings.worker, settings.name, settings.number,
         joined=len(sources) > 1, grouped=settings.consume > 1, produce=1 if settings.repeat else settings.produce,
         policy=settings.on_error or run.policy, retries=run.retries if settings.retries is None else settings.retries,
+        here=settings.imap is None,
     )  # fmt: skip
     maker = Evaluator(call, run.started)
     task = None

@@ -543,8 +543,8 @@ def test_nobody_is_told_twice() -> None:
         pipeline.run()
         failed(pipeline)
         pipeline.stop()
-    unequal = Plumber(pipes=[(left := Piper(work.same, unpack=True), both := Piper(work.pair)), (Piper(work.same, unpack=True), both)])
-    assert left in unequal
+    both = Piper(work.pair)
+    unequal = Plumber(pipes=[(Piper(work.same, unpack=True), both), (Piper(work.same, unpack=True), both)])
     with unequal:  # its inputs are at different places when they are shut
         unequal.start([count(), count()])
         unequal.run()
