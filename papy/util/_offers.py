@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import socket
@@ -30,6 +31,22 @@ class Place(NamedTuple):
         return os.path.join(self.directory, f"{self.prefix}{token_hex(8)}{self.suffix}")
 
 
+# The paths that this process made, and still offers something under. Changes are single operations.
+_offered: set[str] = set()
+
+
+def _remove_all() -> None:
+    """At exit: the threads that would remove them end with the process, and need no time for that."""
+    for name in list(_offered):
+        with suppress(OSError):
+            os.unlink(name)
+
+
+atexit.register(_remove_all)
+if hasattr(os, "register_at_fork"):  # a forked child offers nothing
+    os.register_at_fork(after_in_child=_offered.clear)
+
+
 class Deadline:
     """A moment in the future."""
 
@@ -53,6 +70,7 @@ def offer_fifo(data: bytes, place: Place, timeout: float, buffer: int) -> str:
         raise ValueError("type: there are no named pipes on this system; use 'file'")
     name = place.name()
     os.mkfifo(name, 0o600)
+    _offered.add(name)
     _in_thread(_serve_fifo, name, data, timeout, buffer)
     return name
 
@@ -166,6 +184,7 @@ def offer_socket(data: bytes, place: Place, timeout: float, buffer: int) -> str:
         raise ValueError("type: there are no Unix sockets on this system; use 'file'")
     name = place.name()
     server = _listen(name)
+    _offered.add(name)
     server.settimeout(limited(timeout, LONGEST_POLL))
     _in_thread(_serve_socket, name, server, data, timeout, buffer)
     return name
@@ -222,6 +241,7 @@ def _whole(data: bytearray, size: int) -> bytes:
 def _remove(name: str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(name)
+    _offered.discard(name)
 
 
 def _in_thread(function: Callable[..., None], *args: Any) -> None:
