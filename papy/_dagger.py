@@ -211,6 +211,8 @@ class Dagger(PiperGraph):
 
         Raises:
             DaggerError: If the Dagger runs already (a `Plumber`: `PlumberError`), or can't be connected, see `connect`.
+            numap.WorkerStartError, numap.SerializationError: As `results` does; what goes wrong in the workers later is raised to
+                whoever reads the outputs.
 
         >>> triple = Piper(lambda x: 3 * x, unpack=True)
         >>> with Dagger([triple]) as dagger:
@@ -328,6 +330,8 @@ class Dagger(PiperGraph):
             DaggerError: If the run can't be started (see `start`), an input raised (this is the ``__cause__``), or
                 inputs are of unequal length, or one output gives more results than another.
             PiperError: If an item failed, where ``on_error="raise"``.
+            numap.WorkerStartError, numap.SerializationError: If the workers of an IMap can't be started, or a function can't be
+                sent to them; a note names the pipers.
         """
         check_datas(datas)
         check_policy(on_error, retries, DaggerError)
@@ -362,7 +366,7 @@ class Dagger(PiperGraph):
             retries: As ``on_error``.
 
         Raises:
-            DaggerError, PiperError: As `results` does.
+            DaggerError, PiperError, numap.NumapError: As `results` does.
 
         >>> inverse = Piper(lambda x: 1 / x, unpack=True)
         >>> statistics = Dagger([inverse]).run([[1, 0, 2]])

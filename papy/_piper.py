@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from numap import IMap, TaskIterator
+from numap import IMap, NumapError, TaskIterator
 from papy._checks import check_list
-from papy._errors import PiperError, PiperTypeError, PiperValueError
+from papy._errors import PiperError, PiperTypeError, PiperValueError, add_note
 from papy._flow import Source, Tap, branches, items_of
 from papy._forks import FORKED, live
 from papy._public import public
@@ -204,6 +204,7 @@ class Piper(Settings):
 
         Raises:
             PiperError: If the piper is not connected, or runs, or a piper that it reads has not been started.
+            numap.WorkerStartError, numap.SerializationError: If its IMap can't be started.
         """
         if stages is not None:
             stages = list(check_list("stages", "a list of numbers or None", stages, PiperError))
@@ -234,8 +235,10 @@ class Piper(Settings):
             return
         try:
             imap.start()
-        except BaseException:
+        except BaseException as error:
             self._items = None
+            if isinstance(error, NumapError):
+                add_note(error, f"on the IMap of {self.name}")
             raise
 
     def stop(self, forced: bool = False, ends: Sequence[int] | None = None) -> None:
@@ -294,6 +297,7 @@ class Piper(Settings):
             PiperError: If the piper has not been started, or other pipers read it; or an item failed where
                 ``on_error="raise"``. Then the iteration can go on.
             DaggerError: If an input ended the run.
+            numap.WorkerStartError: If the workers of an IMap can't be started.
         """
         items, run = self._items, self._run
         if items is None:

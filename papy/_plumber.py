@@ -138,7 +138,7 @@ class Plumber(Dagger):
 
         Raises:
             PlumberError: If it has not been started (with datas: if it has), runs or has finished.
-            DaggerError, PiperError: With datas: as `Dagger.run`.
+            DaggerError, PiperError, numap.NumapError: With datas: as `Dagger.run`.
         """
         if datas is not None:
             return super().run(datas, on_error=on_error, retries=retries)
@@ -177,7 +177,7 @@ class Plumber(Dagger):
 
         Raises:
             PlumberError: If it does not run, or was stopped meanwhile.
-            DaggerError, PiperError: What ended the run.
+            DaggerError, PiperError, numap.NumapError: What ended the run; see `Dagger.results`.
         """
         check_seconds("timeout", timeout, PlumberError)
         with self._moving:

@@ -10,9 +10,9 @@ from math import gcd, lcm
 from threading import Lock
 from typing import Any
 
-from numap import IMap
+from numap import IMap, NumapError
 from papy._checks import check_list
-from papy._errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError
+from papy._errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
 from papy._flow import NOTHING, Data, Source, branches, items_of
 from papy._piper import Piper
 from papy._pipes import PiperGraph
@@ -118,11 +118,14 @@ class GraphRun:
     def start(self) -> None:
         """Start all IMaps; from then on each output can be iterated over, or all of them by `rows`."""
         for imap in self._imaps:
+            names = ", ".join(piper.name for piper in self._pipers if piper.imap is imap)
             try:
                 imap.start()
             except ValueError as error:
-                names = ", ".join(piper.name for piper in self._pipers if piper.imap is imap)
                 raise DaggerError(f"the IMap of {names} can't be started: {error}") from error
+            except NumapError as error:
+                add_note(error, f"on the IMap of {names}")
+                raise
         self._results = self._single()
         outputs = dict(zip(self.outputs, self._results, strict=True))
         for piper in self._pipers:
