@@ -31,6 +31,14 @@ class TaskSpec(NamedTuple):
         return name if isinstance(name, str) else type(func).__qualname__
 
 
+    def retries(self, of_map: int) -> int:
+        """How often an item of it is run again: as the map says, unless the class of the function has ``__numap_retries__``."""
+        if not hasattr(type(self.func), "__numap_retries__"):  # of an object: a proxy may have every attribute
+            return of_map
+        own: int = self.func.__numap_retries__  # type: ignore[attr-defined]
+        return own
+
+
 _NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker")
 
 

@@ -24,7 +24,8 @@ class PiperCall:
         grouped: An item is a list of rounds, each of which is such an item.
         produce: So many results are needed of each call, as a tuple; 1: the value is the result.
         policy: What is to be done with items that fail here.
-        retries: How often the worker is evaluated again after it raised.
+        retries: How often the worker is evaluated again after it raised. On an IMap this is counted there, together with workers
+            that died and items that took too long: until then what failed is raised.
         here: It is evaluated in the thread of whoever takes the results. What is no Exception would end more than the item
             there; an IMap deals with that itself.
     """
@@ -58,6 +59,10 @@ class PiperCall:
         # Most pipers call one function with one item: a short way for these, as it is taken for each item.
         self.plain = step.function if simple else None
         self.unpack = step.unpack
+
+    @property
+    def __numap_retries__(self) -> int:
+        return self.retries
 
     def __call__(self, item: Any) -> Any:
         function = self.plain
@@ -99,6 +104,8 @@ class PiperCall:
                 failed = WorkerError(_grounded(error), self.worker.name, inbox)
             if not retries:
                 return failure(self.__name__, self.number, failed, self.policy)
+            if not self.here:
+                raise failure(self.__name__, self.number, failed, self.policy)
             retries -= 1
 
     def _several(self, value: Any, inbox: Sequence[Any]) -> tuple[Any, ...]:

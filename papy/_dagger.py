@@ -67,7 +67,7 @@ class Dagger(PiperGraph):
         pipes: Pipes to add.
         xtras: One dictionary for each of the pipers.
         on_error: What is done with items that fail on pipers that don't say it themselves, see `Piper`.
-        retries: How often such pipers evaluate an item again.
+        retries: How often an item is evaluated again on pipers that don't say it themselves, see `Piper`.
 
     Raises:
         DaggerError: If they can't be added, or one of the last two is not allowed.
@@ -191,7 +191,7 @@ class Dagger(PiperGraph):
             sources = data_sources(self.get_inputs(), () if datas is None else datas, doors)
         policy = on_error or self.on_error or POLICIES[0]
         again = self.retries if retries is None else retries
-        return GraphRun(self, sources, policy, again or 0)
+        return GraphRun(self, sources, policy, again)
 
     def start(
         self,

@@ -43,7 +43,8 @@ __all__ = [
     "items_of",
 ]
 
-ITEM_ERRORS: Final = (ItemError, NextTimeout, SerializationError, TaskTimeout, WorkerDied)
+# A PiperError is what a call raises that is evaluated again, as often as that is to be.
+ITEM_ERRORS: Final = (ItemError, NextTimeout, PiperError, SerializationError, TaskTimeout, WorkerDied)
 NOTHING: Final = object()
 SEQUENCES: Final = (list, tuple, range)  # these raise nothing
 
@@ -113,7 +114,10 @@ class Evaluator:
         self.started = started
 
     def failure(self, error: BaseException) -> PiperError:
-        """The failure of an item that the engine could not deliver."""
+        """The failure of an item that the engine could not deliver, or that failed once too often."""
+        if isinstance(error, PiperError):
+            error.__dict__.pop("__notes__", None)  # of numap, which says task for what it has said already
+            return error
         call = self.calls.get(getattr(error, "task", -1), self.call)
         return failure(call.__name__, call.number, error, call.policy)
 

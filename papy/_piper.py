@@ -84,7 +84,9 @@ class Piper(Settings):
             two. In this way plain functions are welcome.
         on_error: What is done with an item that failed here: ``"return"`` a `PiperError` in its place, ``"skip"`` it in the
             whole run, or ``"raise"`` the PiperError, which ends the run. None: as the Dagger says, or else ``"return"``.
-        retries: How often the functions are evaluated again after one raised. None: as the Dagger says, or else not.
+        retries: How often an item is evaluated again after a function raised, its worker died, or it took longer than the
+            IMap's ``task_timeout``: all together, so that with n it is evaluated n + 1 times at most. None: as the Dagger
+            says, or else the IMap with its ``retries``, or else not.
 
     Raises:
         PiperError: If this is not what a piper can be made of.

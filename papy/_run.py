@@ -55,7 +55,7 @@ class GraphRun:
         graph: The pipers.
         datas: What the inputs read.
         policy: What is to be done with items that fail on pipers that don't say it themselves.
-        retries: How often such pipers evaluate an item again.
+        retries: How often such pipers evaluate an item again; None: as their IMaps say.
 
     Attributes:
         outputs: The pipers that no other reads.
@@ -66,7 +66,7 @@ class GraphRun:
         DaggerError: If a piper or its IMap is in use elsewhere, or pipers don't fit; then nothing is connected.
     """
 
-    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, Source], policy: str, retries: int) -> None:
+    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, Source], policy: str, retries: int | None) -> None:
         self._pipers = graph.postorder()
         self._imaps: list[IMap[Any]] = []
         self.outputs = graph.get_outputs()

@@ -72,7 +72,7 @@ class ProcessEngine:
             "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs)) for p in programs],
             "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
             "clocked": options.task_timeout is not None,
-            "copies": options.retries > 0,
+            "copies": any(p.retries for p in programs),
             "main": None if self._method == "fork" else main_identity(),
             "environ": dict(os.environ),
             "cwd": _cwd(),
