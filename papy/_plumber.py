@@ -243,9 +243,10 @@ class Plumber(Dagger):
     def save(self, path: str | PathLike[str]) -> None:
         """Write the pipeline as Python source, which `load` reads.
 
-        Functions and classes of modules are imported there. Those of the main program are written down as they stand in
-        its source, with what was set on them later and the globals that they refer to. What is loaded does the same; only
-        that an object of the main program that two pipers have as an argument is two objects then.
+        Functions and classes of modules are imported there, and loggers are asked for by their names (how logging was
+        configured is not saved). Functions and classes of the main program are written down as they stand in its source, with
+        what was set on them later and the globals that they refer to. What is loaded does the same; only that an object of
+        the main program that two pipers have as an argument is two objects then.
 
         Args:
             path: The file, with the ending ``.py``; one that is there is replaced.
