@@ -121,7 +121,6 @@ class Evaluator:
         call = self.calls.get(getattr(error, "task", -1), self.call)
         return failure(call.__name__, call.number, error, call.policy)
 
-
     def name(self, error: NumapError) -> None:
         """Note at an error that ends the IMap which pipers are on it, as far as they are chained."""
         add_note(error, f"on the IMap of {', '.join(call.__name__ for call in self.calls.values()) or self.call.__name__}")
