@@ -22,9 +22,9 @@ def build(
         SerializationError: a function can't be sent to a worker.
         ValueError: the buffer is too small.
     """
-    programs = [Program(spec.func, spec.args, spec.kwargs, spec.label) for spec in specs]
+    programs = [Program(spec.func, spec.args, spec.kwargs, spec.label, spec.retries(options.retries)) for spec in specs]
     engine, encode = _engine(options, programs)
-    manager = Manager(options, [spec.label for spec in specs], inputs, ordered, engine, tracks)
+    manager = Manager(options, programs, inputs, ordered, engine, tracks)
     feeders: dict[int, Feeder] = {}
     sources = {
         task: _source(spec.iterable, encode, manager.bell, feeders)

@@ -27,7 +27,7 @@ from ._schedule import Schedule
 from ._serialize import is_lent, parts, size_of
 from ._source import Bell, Source
 from ._track import Track
-from .engines import Complaint, Died, Engine, Event, InlineEngine, Job, Output, Returned, Slot, StartFailed
+from .engines import Complaint, Died, Engine, Event, InlineEngine, Job, Output, Program, Returned, Slot, StartFailed
 
 #: Managers whose workers may be alive, for the end of the interpreter.
 live: weakref.WeakSet[Manager] = weakref.WeakSet()
@@ -59,19 +59,19 @@ class Manager:
     """
 
     def __init__(
-        self, options: Options, labels: Sequence[str], inputs: Sequence[Sequence[int]], ordered: Sequence[bool], engine: Engine,
-        tracks: Mapping[int, Track],
+        self, options: Options, programs: Sequence[Program], inputs: Sequence[Sequence[int]], ordered: Sequence[bool],
+        engine: Engine, tracks: Mapping[int, Track],
     ) -> None:
         self._engine = engine
-        self._labels = labels
+        labels = self._labels = [program.label for program in programs]
         #: Ends where something left or somebody had to wait.
         self.touched: deque[int] = deque()
         self._pacing = Pacing(len(labels), options.workers, engine.capabilities.alone)
         self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         for root in self._schedule.roots:
             self._schedule.set_bound(root, self._pacing.initial_bound())
-        self._fusion = Fusion(inputs, self._pacing, _apart(options, engine, len(labels), tracks))
-        self._retries = Retries(options.retries)
+        self._fusion = Fusion(inputs, self._pacing, _apart(options, engine, programs, tracks))
+        self._retries = Retries([program.retries for program in programs])
         self._task_timeout = options.task_timeout
         self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
         skip, pickled = options.on_error == "skip", engine.capabilities.pickles
@@ -289,7 +289,7 @@ class Manager:
             task = event.job.program
             self._pacing.observe(task, event.count, event.seconds, sum(map(size_of, event.segments)), event.job.behind)
             self._intake.mark(self._schedule.end_of[task])
-            if self._retries.retries:
+            if self._retries.some:
                 self._route_or_retry(event)
             else:
                 self._schedule.leave(task, event.count)
@@ -356,12 +356,12 @@ class Manager:
         return values.__getitem__
 
 
-def _apart(options: Options, engine: Engine, tasks: int, tracks: Mapping[int, Track]) -> Collection[int]:
+def _apart(options: Options, engine: Engine, programs: Sequence[Program], tracks: Mapping[int, Track]) -> Collection[int]:
     """Tasks that nothing is fused to: their items are counted, timed, run again or looked at one task at a time."""
-    bound = (options.stride, options.task_timeout, options.max_items_per_worker, options.retries or None)
+    bound = (options.stride, options.task_timeout, options.max_items_per_worker, any(it.retries for it in programs) or None)
     if engine.capabilities.fuses and bound == (None,) * len(bound):
         return tracks
-    return range(tasks)
+    return range(len(programs))
 
 
 def _opening(slots: Sequence[Slot]) -> Slot | None:

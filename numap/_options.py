@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import sys
+from _thread import TIMEOUT_MAX
 from collections.abc import Callable, Iterable, Mapping
 from types import CodeType
 from typing import Any, NamedTuple
@@ -28,6 +29,14 @@ class TaskSpec(NamedTuple):
         func = self.func
         name = getattr(func, "__qualname__", None) or getattr(func, "__name__", None)
         return name if isinstance(name, str) else type(func).__qualname__
+
+
+    def retries(self, of_map: int) -> int:
+        """How often an item of it is run again: as the map says, unless the class of the function has ``__numap_retries__``."""
+        if not hasattr(type(self.func), "__numap_retries__"):  # of an object: a proxy may have every attribute
+            return of_map
+        own: int = self.func.__numap_retries__  # type: ignore[attr-defined]
+        return own
 
 
 _NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker")
@@ -166,6 +175,11 @@ def timeout_seconds(name: str, value: object) -> None:
         raise TypeError(f"{name}: must be a number of seconds or None, not {type(value).__name__}")
     if not value >= 0:
         raise ValueError(f"{name}: {value!r} given; must be at least 0 seconds, or None to wait without limit")
+
+
+def limited(seconds: float | None) -> float | None:
+    """Seconds as locks, queues and clocks can wait for them: None, no limit, for more than these can count (decades)."""
+    return None if seconds is None or seconds >= TIMEOUT_MAX else seconds
 
 
 def sequence(name: str, value: object) -> tuple[Any, ...]:

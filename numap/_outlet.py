@@ -21,6 +21,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from ._errors import StateError, next_timeout
+from ._options import limited
 from ._outcome import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Failure, Segment, exception_of, unpickle_failure
 from ._serialize import item_of
 from ._turn import Taken, Turn
@@ -189,6 +190,7 @@ class Outlet:
             StateError: the map was stopped.
             Exception: the item failed.
         """
+        timeout = limited(timeout)
         deadline = None if timeout is None else monotonic() + timeout
         error: BaseException | None = None
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 #: How often an item may lose its worker for an unknown reason before that counts as its own death.
 INNOCENT = 3
 
@@ -10,22 +12,26 @@ class Retries:
     """Counts the tries of items that failed.
 
     Args:
-        retries: how often an item is run again.
+        retries: how often an item of each task is run again.
 
-    >>> tries = Retries(1)
+    Attributes:
+        some: some task's items are.
+
+    >>> tries = Retries([1])
     >>> tries.again(0, 7), tries.again(0, 7)
     (True, False)
     """
 
-    def __init__(self, retries: int) -> None:
-        self.retries = retries
+    def __init__(self, retries: Sequence[int]) -> None:
+        self.some = any(retries)
+        self._retries = retries
         self._tries: dict[tuple[int, int], int] = {}
         self._lost: dict[tuple[int, int], int] = {}
 
     def again(self, task: int, index: int) -> bool:
         """An item failed; returns whether it runs again."""
         tries = self._tries.pop((task, index), 0)
-        if tries >= self.retries:
+        if tries >= self._retries[task]:
             return False
         self._tries[task, index] = tries + 1
         return True

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from numap import ItemError
 from papy._entries import Entry, Meta
+from papy._errors import add_note
 from papy._patience import Patience
 
 __all__ = ["DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "Weight", "add_note", "noted", "presentable"]
@@ -172,16 +173,6 @@ def presentable(error: BaseException, where: str) -> BaseException:
         return wrapped
     add_note(error, where)
     return error
-
-
-def add_note(error: BaseException, note: str) -> None:
-    """``error.add_note``, which Python 3.10 does not have; there the note can be read, but is not shown."""
-    try:
-        notes = error.__dict__.setdefault("__notes__", [])
-        if not any(str(other).startswith(note) for other in notes):  # a worker process may have said more
-            notes.append(note)
-    except (AttributeError, TypeError):  # an exception without attributes, or with notes of its own kind
-        return
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import chain, islice
 from typing import Any
 
+from numap import ItemError
 from papy._errors import PiperError, WorkerError, failure, failures_in, passed_on
 from papy._worker import Worker
 
@@ -23,10 +24,13 @@ class PiperCall:
         grouped: An item is a list of rounds, each of which is such an item.
         produce: So many results are needed of each call, as a tuple; 1: the value is the result.
         policy: What is to be done with items that fail here.
-        retries: How often the worker is evaluated again after it raised.
+        retries: How often the worker is evaluated again after it raised. On an IMap this is counted there, together with workers
+            that died and items that took too long: until then what failed is raised.
+        here: It is evaluated in the thread of whoever takes the results. What is no Exception would end more than the item
+            there; an IMap deals with that itself.
     """
 
-    __slots__ = ("__name__", "grouped", "joined", "number", "plain", "policy", "produce", "retries", "unpack", "worker")
+    __slots__ = ("__name__", "grouped", "here", "joined", "number", "plain", "policy", "produce", "retries", "unpack", "worker")
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class PiperCall:
         produce: int = 1,
         policy: str = "return",
         retries: int = 0,
+        here: bool = False,
     ) -> None:
         self.worker = worker
         self.__name__ = piper  # numap's messages and statistics show it
@@ -48,11 +53,16 @@ class PiperCall:
         self.produce = produce
         self.policy = policy
         self.retries = retries
+        self.here = here
         step = worker.steps[0]
         simple = len(worker.steps) == 1 and not (step.args or step.kwargs or joined or grouped or retries) and produce == 1
         # Most pipers call one function with one item: a short way for these, as it is taken for each item.
         self.plain = step.function if simple else None
         self.unpack = step.unpack
+
+    @property
+    def __numap_retries__(self) -> int:
+        return self.retries
 
     def __call__(self, item: Any) -> Any:
         function = self.plain
@@ -62,6 +72,11 @@ class PiperCall:
             return function(item) if self.unpack else function([item])
         except Exception as error:  # a failed item must not end the run
             failed = WorkerError(error, self.worker.name_of(function), [item])
+            return failure(self.__name__, self.number, failed, self.policy)
+        except BaseException as error:
+            if not self.here or _from_outside(error):
+                raise
+            failed = WorkerError(_grounded(error), self.worker.name_of(function), [item])
             return failure(self.__name__, self.number, failed, self.policy)
 
     def _full(self, item: Any) -> Any:
@@ -82,8 +97,15 @@ class PiperCall:
                 value = self.worker.evaluate(inbox)
                 return value if self.produce == 1 else self._several(value, inbox)
             except WorkerError as error:
-                if not retries:
-                    return failure(self.__name__, self.number, error.with_traceback(None), self.policy)
+                failed = error.with_traceback(None)
+            except BaseException as error:
+                if not self.here or _from_outside(error):
+                    raise
+                failed = WorkerError(_grounded(error), self.worker.name, inbox)
+            if not retries:
+                return failure(self.__name__, self.number, failed, self.policy)
+            if not self.here:
+                raise failure(self.__name__, self.number, failed, self.policy)
             retries -= 1
 
     def _several(self, value: Any, inbox: Sequence[Any]) -> tuple[Any, ...]:
@@ -98,3 +120,31 @@ class PiperCall:
             failed = WorkerError(error, self.worker.name, inbox)
             raise failed from failed.__cause__
         return results
+
+
+def _from_outside(error: BaseException) -> bool:
+    """Whether it is Ctrl-C, or a handler of a signal raised it (to leave the program, for example), and not the function.
+
+    A KeyboardInterrupt that a function raises itself looks the same.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return True
+    import signal
+
+    found = (signal.getsignal(number) for number in signal.valid_signals())
+    handlers = {getattr(handler, "__code__", None) for handler in found} - {None}
+    tb = error.__traceback__
+    while tb is not None:
+        if tb.tb_frame.f_code in handlers:
+            return True
+        tb = tb.tb_next
+    return False
+
+
+def _grounded(error: BaseException) -> ItemError:
+    """What must not fly through whoever takes the results, as an Exception with the same traceback."""
+    text = f": {error}" if str(error) else ""
+    made = ItemError(f"{type(error).__name__} raised{text}", error)
+    made.__traceback__ = error.__traceback__
+    error.__traceback__ = None
+    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _thread import TIMEOUT_MAX
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from papy._errors import (
 )
 
 __all__ = [
+    "LONGEST_POLL",
     "check_branch",
     "check_flag",
     "check_list",
@@ -29,9 +31,13 @@ __all__ = [
     "check_seconds",
     "check_whole",
     "check_xtra",
+    "limited",
     "wrong_type",
     "wrong_value",
 ]
+
+# In seconds: polls and sockets count milliseconds in 32 bits.
+LONGEST_POLL: Final = 2e6
 
 _KINDS: Final[Mapping[type[Exception], tuple[type[Exception], type[Exception]]]] = {
     PiperError: (PiperTypeError, PiperValueError),
@@ -76,6 +82,16 @@ def check_seconds(what: str, given: Any, error: type[Exception] = Exception, or_
         raise wrong_type(what, needed, given, error)
     if not given >= 0:
         raise wrong_value(what, needed, given, error)
+
+
+def limited(seconds: float | None, most: float = TIMEOUT_MAX) -> float | None:
+    """Seconds, as what waits can count them: None, no limit, for more.
+
+    Args:
+        seconds: What `check_seconds` has let pass.
+        most: The most seconds that can be counted: locks and queues get as far as decades.
+    """
+    return None if seconds is None or seconds >= most else seconds
 
 
 def check_flag(what: str, given: Any, error: type[Exception] = Exception) -> None:

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Final
 
 from numap import StateError
 from papy._caretaker import Caretaker
-from papy._checks import check_policy, check_seconds
+from papy._checks import check_policy, check_seconds, limited
 from papy._driver import PATIENCE, Driver
 from papy._errors import POLICIES, DaggerError, PiperError
 from papy._flow import NOTHING, Source
+from papy._forks import FORKED, live
 from papy._piper import Piper
 from papy._pipes import PiperGraph
 from papy._public import public
@@ -34,6 +35,7 @@ MOVES: Final = {
     ("connected", "start"): "running",
     ("connected", "stop"): "idle",
     ("running", "stop"): "idle",
+    (FORKED, "stop"): FORKED,
 }
 
 
@@ -57,12 +59,15 @@ class Dagger(PiperGraph):
     that of the branches, then that of adding. Consumers of one piper may be 32,768 items apart; the one that is further
     ahead gets a `numap.StateError`.
 
+    A run belongs to the process that started it. In a child that is forked meanwhile all calls are refused, but `stop`, which
+    does nothing there; another Dagger can be made there.
+
     Args:
         pipers: Pipers to add.
         pipes: Pipes to add.
         xtras: One dictionary for each of the pipers.
         on_error: What is done with items that fail on pipers that don't say it themselves, see `Piper`.
-        retries: How often such pipers evaluate an item again.
+        retries: How often an item is evaluated again on pipers that don't say it themselves, see `Piper`.
 
     Raises:
         DaggerError: If they can't be added, or one of the last two is not allowed.
@@ -99,6 +104,15 @@ class Dagger(PiperGraph):
         self._caretaker: Caretaker | None = None
         self._datas: dict[Piper, Source] | None = None
         super().__init__(pipers, pipes, xtras)
+        live.add(self)
+
+    def after_fork(self) -> None:
+        """In a child that the user forked: a run goes on in the parent, and this is no handle for it."""
+        self._moving = RLock()
+        if self._state != "idle":
+            self._state = FORKED
+            if self._run is not None:
+                self._run.after_fork()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} pipers, {len(self.edges())} pipes, {self._current()})"
@@ -177,7 +191,7 @@ class Dagger(PiperGraph):
             sources = data_sources(self.get_inputs(), () if datas is None else datas, doors)
         policy = on_error or self.on_error or POLICIES[0]
         again = self.retries if retries is None else retries
-        return GraphRun(self, sources, policy, again or 0)
+        return GraphRun(self, sources, policy, again)
 
     def start(
         self,
@@ -197,6 +211,8 @@ class Dagger(PiperGraph):
 
         Raises:
             DaggerError: If the Dagger runs already (a `Plumber`: `PlumberError`), or can't be connected, see `connect`.
+            numap.WorkerStartError, numap.SerializationError: As `results` does; what goes wrong in the workers later is raised to
+                whoever reads the outputs.
 
         >>> triple = Piper(lambda x: 3 * x, unpack=True)
         >>> with Dagger([triple]) as dagger:
@@ -255,11 +271,13 @@ class Dagger(PiperGraph):
         check_seconds("timeout", timeout, self._error)
         with self._moving:
             state = self._allowed("stop")
+            if state == FORKED:
+                return
             driver = None
             try:
                 if timeout != 0 and self._run is not None and self._state != "connected" and self._run.shut():
                     driver = self._driver_of(self._run)
-                    driver.finish(timeout)
+                    driver.finish(limited(timeout))
             finally:
                 self._close()
                 self._state = state
@@ -312,6 +330,8 @@ class Dagger(PiperGraph):
             DaggerError: If the run can't be started (see `start`), an input raised (this is the ``__cause__``), or
                 inputs are of unequal length, or one output gives more results than another.
             PiperError: If an item failed, where ``on_error="raise"``.
+            numap.WorkerStartError, numap.SerializationError: If the workers of an IMap can't be started, or a function can't be
+                sent to them; a note names the pipers.
         """
         check_datas(datas)
         check_policy(on_error, retries, DaggerError)
@@ -346,7 +366,7 @@ class Dagger(PiperGraph):
             retries: As ``on_error``.
 
         Raises:
-            DaggerError, PiperError: As `results` does.
+            DaggerError, PiperError, numap.NumapError: As `results` does.
 
         >>> inverse = Piper(lambda x: 1 / x, unpack=True)
         >>> statistics = Dagger([inverse]).run([[1, 0, 2]])
@@ -374,7 +394,8 @@ class Dagger(PiperGraph):
             self.stop(0)
 
     def _stopped(self) -> Exception:
-        return self._error(f"{self._who} was stopped while its results were read")
+        what = f"is {FORKED}" if self._state == FORKED else "was stopped while its results were read"
+        return self._error(f"{self._who} {what}")
 
     def _changing(self, call: str) -> None:
         self._allowed("change", call)

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 __all__ = ["PATIENCE", "Driver"]
 
-# So many seconds a pause or stop waits for the item in hand: when it returns, nothing moves any more, unless that item
-# takes longer; then it is finished, and nothing after it is begun.
+# So many seconds a pause waits for the item in hand, and a stop for all that was taken: when it returns, nothing moves
+# any more, unless an item takes longer; then it is finished, and nothing after it is begun.
 PATIENCE: Final = 1.0
-BRIEF: Final = 0.1  # where it has been waited for already
+BRIEF: Final = 0.1  # where it has been waited for already, or was not to be
 
 
 class Driver:
@@ -24,13 +24,15 @@ class Driver:
 
     Attributes:
         state: ``"started"``, ``"running"``, ``"paused"``, ``"finished"``, ``"failed"`` or ``"stopped"``.
-        error: What the items raised.
+        error: What the items raised; also while what was left was pulled.
+        told: Somebody has been told of that.
         ended: When they were at their end, by `time.perf_counter`; None: not yet.
     """
 
     def __init__(self, items: Iterator[Any], close: Callable[[], None]) -> None:
         self.state = "started"
         self.error: BaseException | None = None
+        self.told = False
         self.ended: float | None = None
         self._items = items
         self._close = close
@@ -73,12 +75,12 @@ class Driver:
                     self._changed.wait_for(lambda: self.ended is not None, timeout)
                 finally:
                     self._hold, self._finishes = True, False
-                self._patience = BRIEF
 
     def _halt(self) -> None:
         if self.state not in ("finished", "failed"):
             self.state = "stopped"
         self._hold = True
+        self._patience = BRIEF
         self._changed.notify_all()
 
     def rest(self) -> None:
@@ -113,7 +115,9 @@ class Driver:
         with self._changed:
             self.ended = perf_counter()
             if self.state != "stopped":
-                self.state, self.error = state, error
+                self.state = state
+            if self.state != "stopped" or self._finishes:  # else it may have been raised by being stopped
+                self.error = error
             self._resting = True
             self._changed.notify_all()
 

@@ -271,6 +271,16 @@ def origins(error: PiperError) -> Iterator[PiperError]:
         seen.update(map(id, inner))
 
 
+def add_note(error: BaseException, note: str) -> None:
+    """``error.add_note``, which Python 3.10 does not have; there the note can be read, but is not shown."""
+    try:
+        notes = error.__dict__.setdefault("__notes__", [])
+        if not any(str(other).startswith(note) for other in notes):  # a worker process may have said more
+            notes.append(note)
+    except (AttributeError, TypeError):  # an exception without attributes, or with notes of its own kind
+        return
+
+
 def place(error: PiperError, index: int) -> None:
     """If this is a failure, say which item it was that failed, where that is not known yet."""
     for origin in origins(error):

@@ -16,15 +16,13 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, ForwardRef, TypeVar
 
 from papy._as_written import NotSource, changes, needed_at_once
 from papy._ordering import Definition, in_order
+from papy._origins import SAVED, is_logger, origin_of
 
 __all__ = ["SAVED", "NotSource", "Source"]
-
-# The modules that saved pipelines become when they are read have such names. Nobody can import them.
-SAVED: Final = "papy_saved_"
 
 _BRACKETS: Final[Mapping[type, tuple[str, str]]] = {list: ("[", "]"), set: ("{", "}"), tuple: ("(", ")")}
 _NESTED: Final = (dict, list, tuple, set, frozenset, functools.partial)
@@ -65,15 +63,16 @@ class Source:
         return {*self._named(), *self._defined, *self._modules()}
 
     def clashes(self) -> set[str]:
-        """The names that were to be imported by `import_name`, and that the program has given to something else."""
+        """The names of modules, and those of `import_name`, that the program has given to something else."""
         known = {name: _find(module, name) for module, names in self._names.items() for name in names}
-        return {name for name in known if name in self._modules() or self._defined.get(name, known[name]) is not known[name]}
+        taken = {name for name in known if name in self._modules() or self._defined.get(name, known[name]) is not known[name]}
+        return taken | (self._modules() & self._defined.keys())
 
     def _named(self) -> list[str]:
         return [name for names in self._names.values() for name in names]
 
     def _modules(self) -> set[str]:
-        return {line.split()[-1].split(".")[0] for line in self._imports}
+        return {line.split()[-1].split(".")[0] for line in self._imports if line.startswith("import")}
 
     def expression(self, value: Any) -> str:
         """How a value is written; NotSource if it can't be."""
@@ -86,6 +85,10 @@ class Source:
             return f"{self.reference(kind)}[{value.name!r}]"
         if isinstance(value, PurePath):
             return f"{self.reference(kind)}({str(value)!r})"
+        if is_logger(value):
+            return f"{self._import('logging')}.getLogger({value.name!r})"
+        if kind is TypeVar:
+            return self._type_variable(value)
         if kind is re.Pattern:
             return f"{self.reference(re.compile)}({value.pattern!r}, {value.flags})"
         if kind not in _NESTED and (isinstance(value, type) or not (is_dataclass(value) or _is_named_tuple(value))):
@@ -114,8 +117,18 @@ class Source:
             return self._import(value.__name__)
         if isinstance(value, (MethodType, BuiltinFunctionType)) and isinstance(value.__self__, type):
             return f"{self.reference(value.__self__)}.{value.__name__}"  # of a class
+        own = str(getattr(value, "__name__", ""))
+        if self._home is not None and origin_of(value) and vars(sys.modules[self._home]).get(own) is value:
+            self._define(own, value, self._home)  # the program has imported it in this way
+            return own
+        if isinstance(value, (MethodType, BuiltinFunctionType)) and not isinstance(value.__self__, ModuleType):
+            origin = origin_of(value)
+            if origin is None:
+                whose = f"{value.__name__} is a method of {value.__self__!r:.80}"
+                raise NotSource(f"{whose} and has no name of its own; make that object in a function, and call it there")
+            return f"{self._import(origin)}.{value.__name__}"
         if not isinstance(value, (FunctionType, BuiltinFunctionType, type)) and not _has_a_name(value):
-            raise NotSource(f"{value!r:.100} is no plain value, and no function or class of a module")
+            raise NotSource(f"{value!r:.100} is no plain value, and no function or class of a module; make it in a function")
         name, home = str(value.__qualname__), str(value.__module__)
         if "<lambda>" in name:
             raise NotSource(f"a lambda ({_place(value)}) has no name under which it could be written; make it a def")
@@ -130,6 +143,16 @@ class Source:
         top = name.split(".")[0]
         self._define(top, _find(home, top), home)
         return name
+
+    def _type_variable(self, value: Any) -> str:
+        bound = value.__bound__
+        if isinstance(bound, ForwardRef):
+            bound = bound.__forward_arg__
+        given = {"bound": bound, "covariant": value.__covariant__, "contravariant": value.__contravariant__}
+        usual = {name: setting for name, setting in given.items() if setting}
+        if getattr(value, "__infer_variance__", False) or (hasattr(value, "has_default") and value.has_default()):
+            raise NotSource(f"the type variable {value!r} has options that can't be written in all versions of Python")
+        return f"{self.reference(TypeVar)}({self.arguments((value.__name__, *value.__constraints__), usual)})"
 
     def _nested(self, value: Any) -> str:
         """How something is written that holds other values."""
@@ -173,10 +196,16 @@ class Source:
         if isinstance(value, ModuleType):
             self._imports.add(f"import {value.__name__}" + ("" if value.__name__ == name else f" as {name}"))
             return
-        self._now.add(name)
+        origin = origin_of(value)
+        if origin is None:
+            self._now.add(name)
         if name not in self._defined:
             self._defined[name] = value
-            self._ahead.append((name, value, home))
+            if origin is None:
+                self._ahead.append((name, value, home))
+            else:
+                own = value.__name__
+                self._imports.add(f"from {origin} import {own}" + ("" if own == name else f" as {name}"))
         elif self._defined[name] is not value:
             raise NotSource(f"two different things have the name {name}")
 

@@ -14,15 +14,17 @@ from numap import (
     IMap,
     ItemError,
     NextTimeout,
+    NumapError,
     SerializationError,
     SourceError,
     StateError,
     TaskTimeout,
     WorkerDied,
+    WorkerStartError,
     tee,
 )
 from papy._call import PiperCall
-from papy._errors import DaggerError, PiperError, failure, place
+from papy._errors import DaggerError, PiperError, add_note, failure, place
 
 __all__ = [
     "FORK_LIMIT",
@@ -41,7 +43,8 @@ __all__ = [
     "items_of",
 ]
 
-ITEM_ERRORS: Final = (ItemError, NextTimeout, SerializationError, TaskTimeout, WorkerDied)
+# A PiperError is what a call raises that is evaluated again, as often as that is to be.
+ITEM_ERRORS: Final = (ItemError, NextTimeout, PiperError, SerializationError, TaskTimeout, WorkerDied)
 NOTHING: Final = object()
 SEQUENCES: Final = (list, tuple, range)  # these raise nothing
 
@@ -111,9 +114,16 @@ class Evaluator:
         self.started = started
 
     def failure(self, error: BaseException) -> PiperError:
-        """The failure of an item that the engine could not deliver."""
+        """The failure of an item that the engine could not deliver, or that failed once too often."""
+        if isinstance(error, PiperError):
+            error.__dict__.pop("__notes__", None)  # of numap, which says task for what it has said already
+            return error
         call = self.calls.get(getattr(error, "task", -1), self.call)
         return failure(call.__name__, call.number, error, call.policy)
+
+    def name(self, error: NumapError) -> None:
+        """Note at an error that ends the IMap which pipers are on it, as far as they are chained."""
+        add_note(error, f"on the IMap of {', '.join(call.__name__ for call in self.calls.values()) or self.call.__name__}")
 
 
 class Source(NamedTuple):
@@ -253,6 +263,9 @@ class Values(Steady):
             except SourceError as error:
                 ended = _end_of_run(error)
                 raise ended from ended.__cause__
+            except WorkerStartError as error:
+                self._maker.name(error)
+                raise
             except StateError as error:
                 raise StateError(_state_text(error, self._maker.call.__name__)) from None
         self._fail(self._error)
@@ -360,12 +373,12 @@ def _state_text(error: StateError, name: str = "one piper") -> str:
     )
 
 
-def _end_of_run(error: SourceError) -> DaggerError:
+def _end_of_run(error: SourceError) -> DaggerError | WorkerStartError:
     """What to raise where numap says that an input has ended the run; its cause is what the user's input raised."""
     behind: BaseException | None = error
     while isinstance(behind, SourceError):  # one for each task on the way
         error, behind = behind, behind.__cause__
-    if isinstance(behind, DaggerError):  # the input was one of our streams, and has said it all
+    if isinstance(behind, (DaggerError, WorkerStartError)):  # the input was one of our streams, and has said it all
         return behind
     ended = DaggerError(_state_text(behind) if isinstance(behind, StateError) else str(error))
     ended.__cause__ = behind or error

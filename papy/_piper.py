@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from numap import IMap, TaskIterator
+from numap import IMap, NumapError, TaskIterator
 from papy._checks import check_list
-from papy._errors import PiperError, PiperTypeError, PiperValueError
+from papy._errors import PiperError, PiperTypeError, PiperValueError, add_note
 from papy._flow import Source, Tap, branches, items_of
+from papy._forks import FORKED, live
 from papy._public import public
 from papy._results import Results
 from papy._running import end_of
@@ -28,6 +29,8 @@ _MOVES: Final = {
     ("finished", "stop"): "stopped",
     ("finished", "stop(forced=True)"): "stopped",
     ("stopped", "disconnect"): "idle",
+    (FORKED, "stop"): FORKED,
+    (FORKED, "stop(forced=True)"): FORKED,
 }
 
 _ADVICE: Final = {
@@ -47,7 +50,8 @@ class Piper(Settings):
     """A node of a pipeline: one call of its functions for each item of its inputs, in their order.
 
     A function takes an *inbox*: a list with one item for each upstream piper, or with the one item of the input data.
-    Where it raises an Exception a `PiperError` travels on in the item's place.
+    Where it raises a `PiperError` travels on in the item's place, also if it is no Exception (SystemExit, for example). Only a
+    KeyboardInterrupt in a linear piper, and what a signal handler raises there, are for whoever takes the results.
 
     With ``produce=n`` each call has n results. With ``consume=n`` the inbox of a call is a list of n such lists. With
     ``spawn=n`` a piper between such pipers handles n items a round. What a piper gives, ``produce * spawn`` items a round,
@@ -80,7 +84,9 @@ class Piper(Settings):
             two. In this way plain functions are welcome.
         on_error: What is done with an item that failed here: ``"return"`` a `PiperError` in its place, ``"skip"`` it in the
             whole run, or ``"raise"`` the PiperError, which ends the run. None: as the Dagger says, or else ``"return"``.
-        retries: How often the functions are evaluated again after one raised. None: as the Dagger says, or else not.
+        retries: How often an item is evaluated again after a function raised, its worker died, or it took longer than the
+            IMap's ``task_timeout``: all together, so that with n it is evaluated n + 1 times at most. None: as the Dagger
+            says, or else the IMap with its ``retries``, or else not.
 
     Raises:
         PiperError: If this is not what a piper can be made of.
@@ -200,6 +206,7 @@ class Piper(Settings):
 
         Raises:
             PiperError: If the piper is not connected, or runs, or a piper that it reads has not been started.
+            numap.WorkerStartError, numap.SerializationError: If its IMap can't be started.
         """
         if stages is not None:
             stages = list(check_list("stages", "a list of numbers or None", stages, PiperError))
@@ -221,6 +228,7 @@ class Piper(Settings):
             for tap in self._taps:  # its reader may be on the same IMap, which started before
                 tap.__numap_detach__(self.imap)
         self._state = state
+        live.add(self)
         self._run.started.set()
 
     def _start_imap(self, imap: IMap[Any]) -> None:
@@ -229,8 +237,10 @@ class Piper(Settings):
             return
         try:
             imap.start()
-        except BaseException:
+        except BaseException as error:
             self._items = None
+            if isinstance(error, NumapError):
+                add_note(error, f"on the IMap of {self.name}")
             raise
 
     def stop(self, forced: bool = False, ends: Sequence[int] | None = None) -> None:
@@ -244,6 +254,8 @@ class Piper(Settings):
             PiperError: If the piper was not started, or has not finished and ``forced`` is False.
         """
         state = self._allowed("stop(forced=True)" if forced else "stop")
+        if state == FORKED:
+            return
         if self.imap is not None:
             self.imap.stop(ends)
         end_of(self.worker.owners())
@@ -287,6 +299,7 @@ class Piper(Settings):
             PiperError: If the piper has not been started, or other pipers read it; or an item failed where
                 ``on_error="raise"``. Then the iteration can go on.
             DaggerError: If an input ended the run.
+            numap.WorkerStartError: If the workers of an IMap can't be started.
         """
         items, run = self._items, self._run
         if items is None:
@@ -318,6 +331,11 @@ class Piper(Settings):
             where = "in a running Dagger" if self._owned else self._state
             raise PiperError(f"{self.name} can't be an input: it is {where}; connect to it before it is started")
         return output._replace(stream=Tap(run.started))
+
+    def after_fork(self) -> None:
+        """In a child that the user forked: what it was doing goes on in the parent."""
+        if self._state != "idle":
+            self._state, self._items = FORKED, None
 
     def _keep_order(self) -> None:
         """What comes of this will be paired by place."""

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from os import PathLike
 from time import perf_counter, time
+from types import TracebackType
 from typing import Any, ClassVar, Final, overload
 
 from papy._caretaker import Caretaker
-from papy._checks import check_seconds, wrong_value
+from papy._checks import check_seconds, limited, wrong_value
 from papy._codefile import read, write
 from papy._dagger import Dagger
 from papy._driver import Driver
-from papy._errors import PlumberError
+from papy._errors import PiperError, PlumberError
+from papy._forks import FORKED
 from papy._public import public
 from papy._run import GraphRun, RunStatistics
 
@@ -43,6 +45,7 @@ _MOVES: Final = {
     ("finished", "wait"): "finished",
     ("failed", "wait"): "failed",
     **{(state, "stop"): "idle" for state in _ALIVE},
+    (FORKED, "stop"): FORKED,
 }
 
 
@@ -63,6 +66,9 @@ class Plumber(Dagger):
     running                                   pause, wait, stop
     finished, failed                          pause (without effect), wait, stop
     ========================================  =============================================
+
+    What ended a run (an item that failed where ``on_error="raise"``, an input that raised) is raised by `wait`, else by the end of
+    a ``with`` block. `Dagger.stop` raises nothing of the kind, whatever the state: who needs to know calls `wait` before it.
 
     Args:
         logger_options: Accepted, as long as there are none; logging is configured by ``papy.util.config``.
@@ -132,7 +138,7 @@ class Plumber(Dagger):
 
         Raises:
             PlumberError: If it has not been started (with datas: if it has), runs or has finished.
-            DaggerError, PiperError: With datas: as `Dagger.run`.
+            DaggerError, PiperError, numap.NumapError: With datas: as `Dagger.run`.
         """
         if datas is not None:
             return super().run(datas, on_error=on_error, retries=retries)
@@ -171,19 +177,31 @@ class Plumber(Dagger):
 
         Raises:
             PlumberError: If it does not run, or was stopped meanwhile.
-            DaggerError, PiperError: What ended the run.
+            DaggerError, PiperError, numap.NumapError: What ended the run; see `Dagger.results`.
         """
         check_seconds("timeout", timeout, PlumberError)
         with self._moving:
             self._allowed("wait")
             driver = self._driver
         assert driver is not None
-        outcome = driver.wait(timeout)
+        outcome = driver.wait(limited(timeout))
         if outcome == "stopped":
             raise PlumberError("the Plumber was stopped while somebody waited for its end")
         if outcome == "failed" and driver.error is not None:
+            driver.told = True
             raise driver.error
         return outcome is not None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Stop; raise what ended the run, or made it fail while it was stopped, unless `wait` has or the block itself raises."""
+        driver = self._driver
+        super().__exit__(kind, error, tb)
+        if error is not None or driver is None or driver.error is None or driver.told:
+            return
+        # While a run is stopped inputs end where they are, so that one may seem to be shorter than another.
+        if driver.state == "failed" or isinstance(driver.error, PiperError):
+            driver.told = True
+            raise driver.error
 
     def _driver_of(self, run: GraphRun) -> Driver:
         return super()._driver_of(run) if self._driver is None else self._driver
@@ -225,9 +243,10 @@ class Plumber(Dagger):
     def save(self, path: str | PathLike[str]) -> None:
         """Write the pipeline as Python source, which `load` reads.
 
-        Functions and classes of modules are imported there. Those of the main program are written down as they stand in
-        its source, with what was set on them later and the globals that they refer to. What is loaded does the same; only
-        that an object of the main program that two pipers have as an argument is two objects then.
+        Functions and classes of modules are imported there, and loggers are asked for by their names (how logging was
+        configured is not saved). Functions and classes of the main program are written down as they stand in its source, with
+        what was set on them later and the globals that they refer to. What is loaded does the same; only that an object of
+        the main program that two pipers have as an argument is two objects then.
 
         Args:
             path: The file, with the ending ``.py``; one that is there is replaced.

@@ -10,9 +10,9 @@ from math import gcd, lcm
 from threading import Lock
 from typing import Any
 
-from numap import IMap
+from numap import IMap, NumapError
 from papy._checks import check_list
-from papy._errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError
+from papy._errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
 from papy._flow import NOTHING, Data, Source, branches, items_of
 from papy._piper import Piper
 from papy._pipes import PiperGraph
@@ -55,7 +55,7 @@ class GraphRun:
         graph: The pipers.
         datas: What the inputs read.
         policy: What is to be done with items that fail on pipers that don't say it themselves.
-        retries: How often such pipers evaluate an item again.
+        retries: How often such pipers evaluate an item again; None: as their IMaps say.
 
     Attributes:
         outputs: The pipers that no other reads.
@@ -66,7 +66,7 @@ class GraphRun:
         DaggerError: If a piper or its IMap is in use elsewhere, or pipers don't fit; then nothing is connected.
     """
 
-    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, Source], policy: str, retries: int) -> None:
+    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, Source], policy: str, retries: int | None) -> None:
         self._pipers = graph.postorder()
         self._imaps: list[IMap[Any]] = []
         self.outputs = graph.get_outputs()
@@ -118,11 +118,14 @@ class GraphRun:
     def start(self) -> None:
         """Start all IMaps; from then on each output can be iterated over, or all of them by `rows`."""
         for imap in self._imaps:
+            names = ", ".join(piper.name for piper in self._pipers if piper.imap is imap)
             try:
                 imap.start()
             except ValueError as error:
-                names = ", ".join(piper.name for piper in self._pipers if piper.imap is imap)
                 raise DaggerError(f"the IMap of {names} can't be started: {error}") from error
+            except NumapError as error:
+                add_note(error, f"on the IMap of {names}")
+                raise
         self._results = self._single()
         outputs = dict(zip(self.outputs, self._results, strict=True))
         for piper in self._pipers:
@@ -135,6 +138,12 @@ class GraphRun:
         with self._closing:  # whoever comes second waits until all is stopped
             self._undo.close()
             self._streams, self._sources, self._results, self._doors = [], [], [], []
+
+    def after_fork(self) -> None:
+        """In a child that the user forked, where nothing of this runs."""
+        self.report.over = True
+        for piper in self._pipers:
+            piper.after_fork()
 
     def shut(self) -> bool:
         """Take nothing more from the inputs, and say whether that is possible: the data must have been given with doors."""

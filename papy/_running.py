@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from itertools import count
 
@@ -10,6 +11,8 @@ __all__ = ["Running", "end_of"]
 _numbers = count()
 # All changes are single operations on the dictionary, so that no lock is needed.
 _running: dict[int, Running] = {}
+if hasattr(os, "register_at_fork"):  # what the parent runs a forked child has no say in
+    os.register_at_fork(after_in_child=_running.clear)
 
 
 class Running:

@@ -27,14 +27,14 @@ class Run:
     Attributes:
         by_place: Results are paired somewhere: what comes out must be in the order of what went in.
         policy: What is to be done with items that fail on a piper that doesn't say it itself.
-        retries: How often pipers that don't say it themselves evaluate an item again.
+        retries: How often pipers that don't say it themselves evaluate an item again; None: as their IMap says, or not.
         report: Gets what comes out of the outputs.
         started: Set when all IMaps have been started, or never will be.
     """
 
     by_place: bool
     policy: str = POLICIES[0]
-    retries: int = 0
+    retries: int | None = None
     report: Report = field(default_factory=Report)
     started: Event = field(default_factory=Event)
 
@@ -75,7 +75,8 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
     call = PiperCall(
         settings.worker, settings.name, settings.number,
         joined=len(sources) > 1, grouped=settings.consume > 1, produce=1 if settings.repeat else settings.produce,
-        policy=settings.on_error or run.policy, retries=run.retries if settings.retries is None else settings.retries,
+        policy=settings.on_error or run.policy, retries=_retries(settings, run),
+        here=settings.imap is None,
     )  # fmt: skip
     maker = Evaluator(call, run.started)
     task = None
@@ -97,6 +98,12 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
         stream = Blocks(items_of(Source(stream, settings.name, maker)), settings.spawn * stride, turn)
     output = Source(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap)
     return Wiring(sources, output, task, results, stride)
+
+
+def _retries(settings: Settings, run: Run) -> int:
+    """How often an item is evaluated again: as the piper says, or else the run, or else the IMap."""
+    of_imap: int = 0 if settings.imap is None else settings.imap.options["retries"]
+    return next(said for said in (settings.retries, run.retries, of_imap) if said is not None)
 
 
 def keep_order(task: TaskIterator[Any]) -> None:

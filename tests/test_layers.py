@@ -31,13 +31,13 @@ LAYERS = {
     """.split(),
     "papy": """
         _public
-        _errors _checks _running graph
+        _errors _checks _running _forks graph
         _worker _call
         _settings _flow _rounds _rows _results
         _wiring _piper
         _pipes _run
         _caretaker _driver _dagger
-        _as_written _ordering _expression _codefile
+        _as_written _ordering _origins _expression _codefile
         _plumber
         steps coroutines _counter _reporters _debugger
         _definition _entries _patience _books _letterbox _handover _intake _upstream _hands _stages _line

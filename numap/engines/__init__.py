@@ -15,12 +15,13 @@ from .._outcome import Segment
 
 
 class Program(NamedTuple):
-    """A function with its constant arguments, and the name to show for it."""
+    """A function with its constant arguments, the name to show for it, and how often an item of it is run again."""
 
     func: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     label: str
+    retries: int = 0
 
 
 class Job:

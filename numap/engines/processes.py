@@ -19,7 +19,7 @@ from .._channel import beside
 from .._crew import Crew, WorkerHandle
 from .._errors import SerializationError, WorkerStartError
 from .._mirror import Mirror, OwnImage, main_identity
-from .._options import Options
+from .._options import Options, limited
 from .._outcome import Segment, render
 from .._page import INITIALIZING, STAGE, STARTED
 from .._parcel import Code, Constants, Packer, size_of_code
@@ -41,6 +41,8 @@ STILLBORN_KILLED = 200
 LARGE = 100 << 20
 #: Seconds that finalizers get at the end of a map before their workers are killed.
 GRACE = 2.0
+#: Seconds that one wait lasts at most: epoll counts milliseconds in 32 bits. It is waited again, as nothing was due.
+LONGEST_WAIT = 1e6
 
 
 class ProcessEngine:
@@ -70,7 +72,7 @@ class ProcessEngine:
             "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs)) for p in programs],
             "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
             "clocked": options.task_timeout is not None,
-            "copies": options.retries > 0,
+            "copies": any(p.retries for p in programs),
             "main": None if self._method == "fork" else main_identity(),
             "environ": dict(os.environ),
             "cwd": _cwd(),
@@ -82,7 +84,7 @@ class ProcessEngine:
         }
         label = ", ".join(p.label for p in programs)
         _warn_of_size(label, sum(map(size_of_code, [*self._setup["programs"], *(code for _, _, code in mirror.log)])))
-        self.slots: list[ProcessSlot] = [ProcessSlot(options.task_timeout) for _ in range(options.workers)]
+        self.slots: list[ProcessSlot] = [ProcessSlot(limited(options.task_timeout)) for _ in range(options.workers)]
         self._events: list[Event] = []
         self._wake_r, self._wake_w = socket.socketpair()
         self._wake_r.setblocking(False)
@@ -289,7 +291,7 @@ class ProcessEngine:
         look = min(slot.next_look() for slot in self.slots)
         if look == float("inf"):
             return timeout
-        until = max(0.0, look - monotonic())
+        until = min(max(0.0, look - monotonic()), LONGEST_WAIT)
         return until if timeout is None else min(timeout, until)
 
     def _look_at_pages(self) -> None:

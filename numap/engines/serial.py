@@ -64,7 +64,7 @@ class SerialEngine:
         try:
             self._initializer(*self._initargs)
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and _from_outside(error):
+            if not isinstance(error, Exception) and _from_outside(error):
                 raise
             raise WorkerStartError(f"the initializer raised: {type(error).__name__}: {safe_text(error)}") from error
 
@@ -105,7 +105,7 @@ class SerialEngine:
         try:
             return RAW, 1, [self._calls[job.program](item_of(job.segments[0]))]
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and _from_outside(error):
+            if not isinstance(error, Exception) and _from_outside(error):
                 raise
             return FAILED, 1, Failure(error, trace_of(error))
 
@@ -145,15 +145,15 @@ class SerialEngine:
             finalizer()
 
 
-def _from_outside(error: KeyboardInterrupt) -> bool:
-    """Whether a signal is behind it: the interpreter raised it between two instructions, or a handler of the user's did."""
+def _from_outside(error: BaseException) -> bool:
+    """Whether a signal is behind it: a handler of the user's raised it, or (Ctrl-C) the interpreter between two instructions."""
     found = (signal.getsignal(number) for number in signal.valid_signals())
     handlers = {getattr(handler, "__code__", None) for handler in found} - {None}
     tb = error.__traceback__
     while tb is not None:
         if tb.tb_frame.f_code in handlers:
             return True
-        if tb.tb_next is None:
+        if tb.tb_next is None and isinstance(error, KeyboardInterrupt):
             return tb.tb_frame.f_code.co_code[tb.tb_lasti] != _RAISE
         tb = tb.tb_next
-    return True
+    return isinstance(error, KeyboardInterrupt)

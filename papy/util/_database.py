@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from papy._checks import check_path, check_seconds, wrong_type
+from papy._checks import LONGEST_POLL, check_path, check_seconds, wrong_type
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -32,14 +33,14 @@ def dump_db_item(
     for good.
 
     Args:
-        inbox: The item: bytes, a string, an integer of 64 bits, a float, or None. For others use `pickle_dumps` or
-            `json_dumps`.
+        inbox: The item: bytes, a string, an integer of 64 bits, a float that is not nan, or None. For others, as True and False,
+            use `pickle_dumps` or `json_dumps`.
         database: The path of the file, which is made if it is missing.
         table: The name of a table, which is made if it is missing: ``id INTEGER PRIMARY KEY, item``.
         timeout: Seconds to wait for others that write.
 
     Raises:
-        TypeError: If the item is of another kind.
+        TypeError: If the item is of another kind, or a string that is no text (with half a surrogate pair).
         sqlite3.Error: If it can't be stored.
 
     >>> from tempfile import TemporaryDirectory
@@ -49,10 +50,11 @@ def dump_db_item(
     'text'
     """
     item = inbox[0]
-    if item is not None and not isinstance(item, (bytes, bytearray, str, int, float)):
-        raise TypeError(
-            f"bytes, str, int, float or None is needed, got {item!r:.60}; pickle_dumps and json_dumps make some"
-        )
+    # SQLite would make 1 of True, and None of nan.
+    if item is not None and (not isinstance(item, (bytes, bytearray, str, int, float)) or item is True or item is False):
+        raise _unfit(item)
+    if isinstance(item, float) and math.isnan(item):
+        raise _unfit(item)
     check_path("database", database)
     if not isinstance(table, str):
         raise wrong_type("table", "a string is needed", table)
@@ -60,7 +62,10 @@ def dump_db_item(
     name = os.path.abspath(database)
     with _connected(name, timeout, write=True) as connection:
         connection.execute(f"CREATE TABLE IF NOT EXISTS {_quoted(table)} (id INTEGER PRIMARY KEY AUTOINCREMENT, item)")
-        row = connection.execute(f"INSERT INTO {_quoted(table)} (item) VALUES (?)", (item,)).lastrowid
+        try:
+            row = connection.execute(f"INSERT INTO {_quoted(table)} (item) VALUES (?)", (item,)).lastrowid
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise _unfit(item) from error
     assert row is not None
     return DbHandle(name, table, row)
 
@@ -99,10 +104,15 @@ def _connected(name: str, timeout: float, *, write: bool) -> Iterator[Connection
     """A connection with one transaction, which is committed at an orderly end and undone otherwise."""
     import sqlite3
 
-    with closing(sqlite3.connect(name, timeout=timeout)) as connection, connection:
+    with closing(sqlite3.connect(name, timeout=min(timeout, LONGEST_POLL))) as connection, connection:
         # Who begins as a reader and then becomes a writer is refused if another one was quicker.
         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         yield connection
+
+
+def _unfit(item: Any) -> TypeError:
+    needed = "bytes, text, an integer of 64 bits, a float that is not nan, or None is needed"
+    return TypeError(f"{needed}, got {item!r:.60}; pickle_dumps and json_dumps make some")
 
 
 def _quoted(table: str) -> str:

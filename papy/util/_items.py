@@ -58,7 +58,8 @@ def dump_item(
     pipers that share an IMap, or in threads; use a file otherwise. An item that is not there any more is an
     error of `load_item`, and not a wait without end.
 
-    Files of items that nobody loads, as the run was ended, are left behind. To prevent that use `item_directory`.
+    Files of items that nobody loads, as the run was ended, are left behind. So are the names of pipes and sockets of which the
+    process was killed, or was a worker process; else they go at its end. To prevent that use `item_directory`.
 
     Args:
         inbox: The item: bytes, or any object with the buffer protocol.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import socket
 import threading
+from _thread import TIMEOUT_MAX
 from collections.abc import Callable
 from contextlib import closing, suppress
 from secrets import token_hex
 from time import monotonic
 from typing import Any, NamedTuple
+
+from papy._checks import LONGEST_POLL, limited
 
 __all__ = ["Place", "offer_fifo", "offer_socket", "take_fifo", "take_socket"]
 
@@ -27,18 +31,34 @@ class Place(NamedTuple):
         return os.path.join(self.directory, f"{self.prefix}{token_hex(8)}{self.suffix}")
 
 
+# The paths that this process made, and still offers something under. Changes are single operations.
+_offered: set[str] = set()
+
+
+def _remove_all() -> None:
+    """At exit: the threads that would remove them end with the process, and need no time for that."""
+    for name in list(_offered):
+        with suppress(OSError):
+            os.unlink(name)
+
+
+atexit.register(_remove_all)
+if hasattr(os, "register_at_fork"):  # a forked child offers nothing
+    os.register_at_fork(after_in_child=_offered.clear)
+
+
 class Deadline:
     """A moment in the future."""
 
     def __init__(self, seconds: float) -> None:
-        self._at = monotonic() + seconds
+        self._at = monotonic() + min(seconds, TIMEOUT_MAX)
 
     def left(self) -> float:
-        """Seconds until then; TimeoutError when it has passed."""
+        """Seconds until then, or so many of them as one wait can count; TimeoutError when it has passed."""
         left = self._at - monotonic()
         if left <= 0:
             raise TimeoutError("nobody was on the other side in time")
-        return left
+        return min(left, LONGEST_POLL)
 
 
 # named pipes ---------------------------------------------------------------
@@ -50,6 +70,7 @@ def offer_fifo(data: bytes, place: Place, timeout: float, buffer: int) -> str:
         raise ValueError("type: there are no named pipes on this system; use 'file'")
     name = place.name()
     os.mkfifo(name, 0o600)
+    _offered.add(name)
     _in_thread(_serve_fifo, name, data, timeout, buffer)
     return name
 
@@ -65,7 +86,7 @@ def _hand_over(name: str, data: bytes, timeout: float, buffer: int) -> None:
     deadline = Deadline(timeout)
     itself = os.open(name, os.O_PATH) if hasattr(os, "O_PATH") else None
     again = name if itself is None else f"/proc/self/fd/{itself}"
-    timer = threading.Timer(timeout, _look_in, (again,))
+    timer = threading.Timer(min(timeout, TIMEOUT_MAX), _look_in, (again,))
     timer.daemon = True
     timer.start()
     try:
@@ -163,7 +184,8 @@ def offer_socket(data: bytes, place: Place, timeout: float, buffer: int) -> str:
         raise ValueError("type: there are no Unix sockets on this system; use 'file'")
     name = place.name()
     server = _listen(name)
-    server.settimeout(timeout)
+    _offered.add(name)
+    server.settimeout(limited(timeout, LONGEST_POLL))
     _in_thread(_serve_socket, name, server, data, timeout, buffer)
     return name
 
@@ -185,7 +207,7 @@ def _serve_socket(name: str, server: socket.socket, data: bytes, timeout: float,
         with closing(server):
             connection, _ = server.accept()
         with closing(connection):
-            connection.settimeout(timeout)
+            connection.settimeout(limited(timeout, LONGEST_POLL))
             for start in range(0, len(data), buffer):
                 connection.sendall(data[start : start + buffer])
     except OSError:
@@ -198,7 +220,7 @@ def take_socket(name: str, size: int, pid: int, timeout: float, buffer: int) -> 
     """Read the item that a process offers on a Unix socket; see `load_item`."""
     data = bytearray()
     with closing(socket.socket(socket.AF_UNIX)) as client:
-        client.settimeout(timeout)
+        client.settimeout(limited(timeout, LONGEST_POLL))
         try:
             client.connect(name)
         except ConnectionRefusedError as error:
@@ -219,6 +241,7 @@ def _whole(data: bytearray, size: int) -> bytes:
 def _remove(name: str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(name)
+    _offered.discard(name)
 
 
 def _in_thread(function: Callable[..., None], *args: Any) -> None:

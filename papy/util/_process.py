@@ -11,6 +11,7 @@ from shutil import which
 from subprocess import PIPE, Popen, TimeoutExpired
 from typing import IO
 
+from papy._checks import LONGEST_POLL, limited
 from papy._running import Running
 from papy.util._guard import Guard
 
@@ -107,11 +108,16 @@ def _wait(process: Popen[bytes], timeout: float | None) -> bool:
             try:
                 poll = select.poll()
                 poll.register(fd, select.POLLIN)
-                return bool(poll.poll(None if timeout is None else 1000 * timeout))
+                left = limited(timeout)
+                while left is not None and left > LONGEST_POLL:
+                    if poll.poll(1000 * LONGEST_POLL):
+                        return True
+                    left -= LONGEST_POLL
+                return bool(poll.poll(None if left is None else 1000 * left))
             finally:
                 os.close(fd)
     with suppress(TimeoutExpired):
-        process.wait(timeout)
+        process.wait(limited(timeout))
         return True
     return False
 

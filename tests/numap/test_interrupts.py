@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import signal
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from numap import IMap, WorkerStartError
+from numap import IMap, ItemError, WorkerStartError
 from tests.numap.programs import ENGINES, SIGINT, SOON, STARTS, Program, run, until_main_waits
 
 WORKERS = (*STARTS, "thread")
@@ -332,3 +334,28 @@ def test_an_interrupt_of_the_start_of_a_thread_is_an_interrupt(kind: str, monkey
     except KeyboardInterrupt:
         with pytest.raises(WorkerStartError, match="can't start new thread"):
             IMap(abs, [1], worker_type=kind)
+
+
+def test_who_leaves_by_a_signal_leaves_a_serial_item() -> None:
+    """What the user's handler raises is not the function's; the item runs again."""
+
+    def leave(number: int, frame: object) -> None:
+        sys.exit(number)
+
+    def item(x: int) -> int:
+        calls.append(x)
+        if len(calls) == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return x
+
+    calls: list[int] = []
+    results = IMap(item, [7, 8], worker_type="serial")
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        with pytest.raises(SystemExit):
+            next(results)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert list(results) == [7, 8] and calls == [7, 7, 8]
+    with pytest.raises(ItemError, match="SystemExit"):
+        next(iter(IMap(sys.exit, [3], worker_type="serial")))

@@ -42,5 +42,5 @@ def test_a_stuck_item_holds_back_none_behind_it(ordered: bool) -> None:
     other = imap.add_task(abs, range(6000))
     with imap:
         done = [next(end) for _ in range(3000 if ordered else 5999)]
-        assert list(other) == list(range(6000))
+        assert sorted(other) == list(range(6000))
     assert sorted(done) == [x for x in range(6000 - 3000 * ordered) if x != 3000]

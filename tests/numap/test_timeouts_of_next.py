@@ -300,3 +300,20 @@ def test_a_result_that_was_given_up_holds_back_nothing(engine: str, tmp_path: Pa
         with pytest.raises(StopIteration):
             imap.next(timeout=30)
         gate.touch()
+
+
+LONG = (2.2e6, 5e6, 1e10, 1e300, float("inf"), 10**400)
+
+
+@pytest.mark.parametrize("seconds", LONG, ids=["2e6", "5e6", "1e10", "1e300", "inf", "whole"])
+def test_any_number_of_seconds_is_a_time_limit(seconds: float) -> None:
+    """Also one that no clock of the system can count to."""
+    imap: IMap[int] = IMap(worker_type="process", worker_num=1, task_timeout=seconds)
+    task = imap.add_task(abs, range(-4, 0), timeout=seconds)
+    with imap:
+        assert next(task) == 4
+        assert imap.next(timeout=seconds) == 3
+        assert next(imap.get_task(timeout=seconds)) == 2
+        assert list(task) == [1]
+        with pytest.raises(StopIteration):
+            imap.next(timeout=seconds)

@@ -233,6 +233,21 @@ def saved_by(program: str, folder: Path, name: str = "p.py") -> str:
         ("def f(i): return f.count\nf.count = 7", 7),
         ("import re\nwords = re.compile('A+', re.I)\ndef f(i): return words.findall('aab')", ["aa"]),
         ("from typing import NamedTuple as N\nclass P(N):\n    x: int\np = P(3)\ndef f(i): return p.x, type(p) is P", (3, True)),
+        ("from random import randint, random\ndef f(i): return randint(4, 4), 0 <= random() < 1", (4, True)),
+        ("from random import randint as r\nfrom random import random as randint\ndef f(i): return r(4, int(randint()) + 4)", 4),
+        ("from time import sleep, time\ndef g(t=time): return t\ndef f(i): sleep(0); return g()() > 0", True),
+        ("from time import sleep, time\ndef f(i): return time() > 0, late[0](0)\nlate = [sleep]", (True, None)),
+        ("import random\nrandint = random.randint\ndef f(i): return randint(2, 2), random.randint(3, 3)", (2, 3)),
+        ("import logging\nlog = logging.getLogger('a.b')\ndef f(i): return log is logging.getLogger('a.b')", True),
+        ("from logging import getLogger\nlog = getLogger(__name__)\ndef f(i): return log.name", "__main__"),
+        ("import logging\nlogs = {1: logging.getLogger()}\ndef f(i): return logs[1] is logging.getLogger()", True),
+        ("from typing import TypeVar\nT = TypeVar('T')\ndef f(i: T) -> T: return i[0]", 1),
+        (
+            "from typing import Generic, TypeVar\nB = TypeVar('B', bound='G', covariant=True)\nC = TypeVar('C', int, str)\n"
+            "class G(Generic[B, C]): pass\n"
+            "def f(i): return B.__bound__.__forward_arg__, B.__covariant__, len(C.__constraints__), G.__parameters__ == (B, C)",
+            ("G", True, 2, True),
+        ),
         ("class A:\n    def m(self): return 1\ndef m(self): return 2\nA.m = m\ndef f(i): return A().m()", 2),
         ("class A:\n    table = {}\ndef g(): return A\nA.table[1] = g\nA.more = 3\ndef f(i): return A.table[1]().more", 3),
         ("class A:\n    __slots__ = ('x', '__dict__')\n    def m(self): return __class__\ndef f(i): return A().m() is A", True),
@@ -296,6 +311,15 @@ def test_what_a_main_program_refers_to_is_there(tmp_path: Path, program: str, re
         (
             "def f(i): return 1\ndef g(i): return 2\nf.__code__ = g.__code__",
             "f is something else than its source says",
+        ),
+        (
+            "import random\nrng = random.Random(1)\nr = rng.random\ndef f(i): return r()",
+            "random is a method of <random.Random .*has no name",
+        ),
+        ("import logging\nlog = logging.Logger('x')\ndef f(i): return log", "<Logger x .* is no plain value"),
+        (
+            "import time\nimport functools\ng = functools.partial(time.sleep, 0)\ntime = time.time\ndef f(i): return time(), g()",
+            "rename what the program calls so: time",
         ),
         ("a = []\nfor _ in range(5000): a = [a]\ndef f(i): return a", "nested too deeply"),
         (

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from numap import IMap, SerializationError, WorkerDied
-from papy import Dagger, Piper, PiperError
+from numap import IMap, SerializationError, WorkerDied, WorkerStartError
+from papy import Dagger, Piper, PiperError, Plumber
 from tests.papy import work
 
 
@@ -202,3 +202,58 @@ def test_mixed_kinds_under_load() -> None:
     for x, (row, one) in enumerate(results, 1):
         assert row == ((2 * x, 2 * x), x) and one == x + 1
     assert x == size
+
+
+# workers that can't be started -----------------------------------------------------
+
+
+def refuse() -> None:
+    raise ConnectionError("no database")
+
+
+class Unsendable:
+    def __call__(self, x: int) -> int:
+        return x
+
+    def __reduce__(self) -> Any:
+        raise TypeError("not by post")
+
+
+@pytest.mark.parametrize("kind", ["serial", "thread", "process"])
+def test_workers_that_do_not_start_name_their_pipers(kind: str) -> None:
+    def pool(**options: Any) -> IMap[Any]:
+        return IMap(worker_type=kind, worker_num=1, **options)
+
+    bad = pool(initializer=refuse)
+    pipe = [plain(work.same, bad, name="read"), plain(work.same, bad, name="parse")]
+    dagger, plumber = Dagger(pipes=[pipe]), Plumber(pipes=[pipe])
+    alone = plain(work.same, pool(initializer=refuse), name="parse").connect([[1]])
+    mixed = Dagger(pipes=[(*pipe, plain(work.same, pool()))])
+
+    def by_itself() -> None:
+        try:
+            alone.start()
+            next(alone)
+        finally:
+            if alone.started:
+                alone.stop(forced=True)
+
+    def in_the_background() -> None:
+        with plumber:
+            plumber.start([[1]])
+            plumber.run()
+            plumber.wait(60)
+
+    runs = [lambda: list(dagger.results([[1]])), lambda: dagger.run([[1]]), lambda: mixed.run([[1]])]
+    for run in (*runs, in_the_background, by_itself):
+        with pytest.raises(WorkerStartError, match="no database") as caught:
+            run()
+        (note,) = caught.value.__notes__
+        assert note in ("on the IMap of read, parse", "on the IMap of parse")
+
+
+def test_a_function_that_cannot_be_sent_names_its_piper() -> None:
+    dagger = Dagger([plain(Unsendable(), IMap(worker_num=1), name="odd")])
+    with pytest.raises(SerializationError, match=r"odd can't be sent .* not by post") as caught:
+        dagger.run([[1]])
+    assert caught.value.__notes__ == ["on the IMap of odd"]

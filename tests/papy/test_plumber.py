@@ -478,3 +478,92 @@ def test_a_stop_from_elsewhere_where_all_items_fail(read: str, policy: str) -> N
                 pass
     stopper.join(60)
     assert dagger.run([range(3)]).failures[dagger.get_outputs()[0]] == 3
+
+
+# failures that nobody waits for ----------------------------------------------------
+
+
+def failed(pipeline: Plumber) -> None:
+    """Waits for the state without being told of the error."""
+    assert pipeline._driver is not None
+    assert pipeline._driver.wait(60) == "failed"
+
+
+def test_the_end_of_a_block_raises_what_ended_the_run() -> None:
+    pipeline = plumber("thread", work.inverse, on_error="raise")
+    with pytest.raises(PiperError, match="division"), pipeline:
+        pipeline.start([[1, 0]])
+        pipeline.run()
+        failed(pipeline)
+    assert "idle" in repr(pipeline) and len(pipeline.dead_letters) == 1
+
+    def data() -> Iterator[int]:
+        yield 1
+        raise OSError("gone")
+
+    with pytest.raises(DaggerError, match="gone"), pipeline:
+        pipeline.start([data()])
+        pipeline.run()
+        failed(pipeline)
+
+
+def test_an_item_that_fails_while_the_block_ends_is_told() -> None:
+    arrived, gate = threading.Event(), threading.Event()
+
+    def fail(x: int) -> None:
+        arrived.set()
+        gate.wait(60)
+        raise ValueError("late")
+
+    pipeline = plumber(None, sink=fail, on_error="raise")
+    with pytest.raises(PiperError, match="late"), pipeline:
+        pipeline.start([count()])
+        pipeline.run()
+        assert arrived.wait(60)
+        driver = pipeline._driver
+        assert driver is not None
+        finish = driver.finish
+        driver.finish = lambda timeout: (gate.set(), finish(60))  # type: ignore[assignment, func-returns-value]
+
+
+def test_nobody_is_told_twice() -> None:
+    pipeline = plumber("thread", work.inverse, on_error="raise")
+    with pipeline:
+        pipeline.start([[0]])
+        pipeline.run()
+        with pytest.raises(PiperError):
+            pipeline.wait(60)
+    with pytest.raises(KeyError), pipeline:
+        pipeline.start([[0]])
+        pipeline.run()
+        failed(pipeline)
+        raise KeyError
+    with pipeline:
+        pipeline.start([[0]])
+        pipeline.run()
+        failed(pipeline)
+        pipeline.stop()
+    both = Piper(work.pair)
+    unequal = Plumber(pipes=[(Piper(work.same, unpack=True), both), (Piper(work.same, unpack=True), both)])
+    with unequal:  # its inputs are at different places when they are shut
+        unequal.start([count(), count()])
+        unequal.run()
+
+
+def test_stop_without_patience_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for the item in hand: the patience of a pause would be three hours here."""
+    monkeypatch.setattr("papy._driver.PATIENCE", 10_000.0)
+    arrived, gate = threading.Event(), threading.Event()
+
+    def block(x: int) -> None:
+        arrived.set()
+        gate.wait(60)
+
+    pipeline = plumber(None, sink=block)
+    pipeline.start([count()])
+    pipeline.run()
+    assert arrived.wait(60)
+    began = time.monotonic()
+    pipeline.stop(0)
+    assert time.monotonic() - began < 59 and not gate.is_set()
+    gate.set()

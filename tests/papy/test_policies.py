@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from numap import IMap
+from numap import IMap, ItemError, TaskTimeout, WorkerDied
 from papy import Dagger, DaggerError, Piper, PiperError, Plumber, WorkerError, _results
 from tests.papy import work
 
@@ -125,6 +130,74 @@ def test_a_wrong_number_of_results_is_tried_again() -> None:
         return calls
 
     assert list(Dagger([Piper(grows, produce=2, retries=1, unpack=True)]).results([[5]])) == [5, 5]
+
+
+def fail(path: str, ways: str, x: int) -> int:
+    """Fails in one way after the other, each time that it is called anywhere; then returns."""
+    with open(path, "a") as file:
+        file.write(".")
+    turn = os.path.getsize(path) - 1
+    way = ways[turn] if turn < len(ways) else "returns"
+    if way == "e":
+        raise ValueError(x)
+    if way == "x":
+        raise SystemExit(x)
+    if way == "k":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if way == "l":
+        time.sleep(10_000)
+    return x
+
+
+@pytest.mark.parametrize(
+    ("ways", "error"), [("e", ValueError), ("x", ItemError), ("k", WorkerDied), ("l", TaskTimeout), ("kelx", None), ("exekl", None)]
+)
+@pytest.mark.parametrize("where", ["piper", "dagger", "run", "imap"])
+def test_retries_are_for_whatever_happens(tmp_path: Path, ways: str, error: type[Exception] | None, where: str) -> None:
+    """Deaths, time limits and errors count together, and what is said next to the piper is what holds."""
+    calls = tmp_path / "calls"
+    n = 2
+    pool = IMap[Any](worker_num=1, retries=n if where == "imap" else 7, task_timeout=0.3 if "l" in ways else None)
+    piper = Piper(partial(fail, str(calls), ways * 9), pool, unpack=True, retries=n if where == "piper" else None, name="bad")
+    dagger = Dagger(
+        pipes=[(piper, Piper(work.same, pool, unpack=True, retries=0))], retries={"dagger": n, "piper": 5, "run": 5}.get(where)
+    )
+    (found,) = dagger.results([[1]], retries=n if where == "run" else None)
+    assert calls.stat().st_size == n + 1
+    assert isinstance(found, PiperError) and (found.piper, found.index) == ("bad", 0)
+    if error is not None:
+        assert type(found.exception) is error
+        assert not hasattr(found, "__notes__")
+    assert len(dagger.dead_letters) == 1
+
+
+@pytest.mark.parametrize("ways", ["ek", "ke", "xl"])
+def test_after_so_many_failures_it_may_succeed(tmp_path: Path, ways: str) -> None:
+    pool = IMap[Any](worker_num=1, task_timeout=0.3)
+    pipers = [Piper(partial(fail, str(tmp_path / name), ways), pool, unpack=True, retries=2) for name in "ab"]
+    assert list(Dagger(pipes=[pipers]).results([[1, 2, 3]])) == [1, 2, 3]
+
+
+def test_zero_retries_are_none(make: Make, tmp_path: Path) -> None:
+    """Also where the IMap has some."""
+    pool = IMap[Any](worker_type="serial", retries=3)
+    piper = Piper(partial(fail, str(tmp_path / "calls"), "ee"), pool, unpack=True, retries=0)
+    assert values(Dagger([piper]).results([[1]])) == ["failed"]
+    assert (tmp_path / "calls").stat().st_size == 1
+
+
+@pytest.mark.parametrize("policy", ["return", "skip", "raise"])
+@pytest.mark.parametrize("retries", [0, 1])
+def test_policies_after_retries(make: Make, policy: str, retries: int) -> None:
+    bad, good, join = make(work.inverse, retries=retries, on_error=policy, name="bad"), make(work.same), make(work.pair)
+    dagger = Dagger(pipes=[(bad, make(work.double), join), (good, join)])
+    results = dagger.results([[1, 0, 2], [1, 2, 3]])
+    if policy == "raise":
+        assert next(results) == (2, 1)
+        with pytest.raises(PiperError, match="bad"):
+            next(results)
+    else:
+        assert values(results) == [(2, 1), *(["failed"] if policy == "return" else []), (1, 3)]
 
 
 @pytest.mark.parametrize("options", [{"on_error": "ignore"}, {"retries": "2"}])

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gc
 import random
+import signal
+import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count, islice
 from typing import Any
 
 import pytest
 
-from numap import IMap, StateError
+from numap import IMap, ItemError, StateError
 from papy import Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker, _flow
 from tests.papy import work
 
@@ -197,17 +200,42 @@ def test_stop_iteration_is_a_failure_like_any_other(make: Make) -> None:
     assert [outcome(it) for it in dagger.results([[iter([1]), iter([]), iter([2])]])] == [2, StopIteration, 4]
 
 
-def test_what_is_no_exception_is_a_failure_on_an_imap_and_passes_through_a_linear_piper() -> None:
-    pool: IMap[Any] = IMap(worker_type="serial")
-    dagger = Dagger(pipes=[(Piper(work.leave, pool, unpack=True, name="leave"), Piper(work.double, unpack=True))])
+@pytest.mark.parametrize("retries", [0, 2])
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, BaseException])
+def test_what_is_no_exception_is_a_failure_like_any_other(make: Make, kind: type[BaseException], retries: int) -> None:
+    raising = partial(work.raise_at_two, kind)
+    dagger = Dagger(pipes=[(make(raising, name="leave", retries=retries), make(work.double))])
     results = list(dagger.results([[1, 2, 3]]))
     assert [results[0], results[2]] == [2, 6]
-    assert isinstance(results[1].exception.original, SystemExit)
+    assert isinstance(results[1].exception, ItemError)
+    assert type(results[1].exception.original) is kind and results[1].exception.original.args == (2,)
     assert (results[1].piper, results[1].index) == ("leave", 1)
-    dagger = Dagger([Piper(work.leave, unpack=True)])
-    with pytest.raises(SystemExit):
+    assert kind.__name__ in str(results[1])
+
+
+def test_an_interrupt_passes_through_a_linear_piper() -> None:
+    dagger = Dagger([Piper(partial(work.raise_at_two, KeyboardInterrupt), unpack=True)])
+    with pytest.raises(KeyboardInterrupt):
         list(dagger.results([[1, 2, 3]]))
-    assert dagger._state == "idle"
+    assert "idle" in repr(dagger)
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_who_leaves_by_a_signal_leaves(retries: int) -> None:
+    """What the user's handler raises is not the function's."""
+
+    def leave(number: int, frame: object) -> None:
+        sys.exit(3)
+
+    def kill(x: int) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        with pytest.raises(SystemExit, match="3"):
+            list(Dagger([Piper(kill, unpack=True, retries=retries)]).results([[1]]))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_failure_of_an_earlier_run_is_a_failure_of_this_one(make: Make) -> None:

@@ -262,3 +262,19 @@ def test_directory_of_a_program_that_is_killed() -> None:
     directory = done.stdout.strip()
     assert "tmp_papy" in directory
     wait_for(lambda: not os.path.exists(directory))
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket"])
+def test_what_nobody_takes_goes_with_the_program(tmp_path: Path, kind: str) -> None:
+    lines = [
+        "import os, sys",
+        "from papy.util.func import dump_item, load_item",
+        "handles = [dump_item([b'data'], sys.argv[1], dir=sys.argv[2]) for _ in range(3)]",
+        "assert load_item(handles[:1]) == b'data'",
+        "if os.fork() == 0:",
+        "    sys.exit()",
+        "os.wait()",
+        "assert load_item(handles[1:]) == b'data'",
+    ]
+    subprocess.run([sys.executable, "-W", "ignore", "-c", "\n".join(lines), kind, tmp_path], check=True, timeout=60)
+    assert list(tmp_path.iterdir()) == []

@@ -79,6 +79,12 @@ def leave(x: int) -> int:
     return x
 
 
+def raise_at_two(kind: type[BaseException], x: int) -> int:
+    if x == 2:
+        raise kind(x)
+    return x
+
+
 def kill_at_two(x: int) -> int:
     if x == 2:
         os.kill(os.getpid(), signal.SIGKILL)
