@@ -130,13 +130,16 @@ class Intake:
         """Says from when on it is news that something leaves this end, or that somebody waits there.
 
         A wake-up costs the manager as much as a small item. Whoever takes results leaves a note in any case, and the manager
-        looks for notes between this and its sleep, so a mark that comes late loses nothing.
+        looks for notes between this and its sleep, so a mark that comes late loses nothing. Where roots share a buffer,
+        everything is news: what leaves one end makes room for another.
         """
         schedule, outlet = self._schedule, self._outlets[end]
         roots = schedule.roots_of[end]
-        open_and_prompt = end not in self._late and all(map(schedule.is_open, roots))
-        outlet.tell_at = self._released[end] + min(map(schedule.missing, roots)) if open_and_prompt else 0
-        outlet.tell_wait = schedule.buffer is None and any(
+        if schedule.buffer is not None or end in self._late or not all(map(schedule.is_open, roots)):
+            outlet.tell_at, outlet.tell_wait = 0, True
+            return
+        outlet.tell_at = self._released[end] + min(map(schedule.missing, roots))
+        outlet.tell_wait = any(
             self._pacing.grown_bound(schedule.bound(root), self._tasks[end]) > schedule.bound(root) for root in roots
         )
 
