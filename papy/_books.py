@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from numap import ItemError
 from papy._entries import Entry, Meta
@@ -59,7 +60,7 @@ class Drained:
 
     def __init__(self) -> None:
         self.taken = 0
-        #: Entries that the reader of the run took after its end; added to by that thread.
+        #: Entries that readers of the run took after its end.
         self.late = 0
         #: Nobody will ask any more what producers go on to put in.
         self.released = False
@@ -125,6 +126,18 @@ class Books:
                 self.failure = presentable(error, where)
         if first:
             self.end(FAILED)
+
+    def came_late(self) -> None:
+        """An entry was taken when nobody wanted it any more."""
+        with self.lock:
+            self.drained.late += 1
+
+    def give_up(self, entries: deque[Any]) -> None:
+        """Empties this: these were taken, too. Several threads may do so."""
+        with suppress(IndexError):
+            while True:
+                entries.popleft()
+                self.came_late()
 
     def end(self, reason: Reason) -> None:
         """The run is to end now. Takes no lock and waits for nothing: it may be called by a finalizer."""

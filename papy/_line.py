@@ -14,7 +14,8 @@ from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted
 from papy._debugger import PipelineRuntimeDebugger
 from papy._definition import StepSpec
 from papy._entries import Meta
-from papy._intake import Intake, Reading
+from papy._intake import Intake
+from papy._reading import Reading
 from papy._reporters import Resources
 from papy._stages import Passing, Stage, stages
 from papy._upstream import FromHandover, FromMap
@@ -80,6 +81,7 @@ class Line:
         """Makes the objects of the steps, and calls the hooks that come before the workers."""
         try:
             self.stages = self._build()
+            self._reading.room = _room(self.books, self.stages[0])
             last = self.stages[-1]
             if readable and not isinstance(last.output, FromMap):
                 self.stages.append(Passing(last.spec, last.output, self.books))
@@ -256,9 +258,20 @@ class Line:
         """Whether the end of the run has to wait for the thread that asks, so that it may not wait for the end."""
         return (
             self._supervisor is threading.current_thread()
-            or self._reading.asked_in == threading.get_ident()
+            or self._reading.is_asked_here()
             or any(stage.is_worker() for stage in self.stages)
         )
+
+
+def _room(books: Books, first: Stage) -> Callable[[], int]:
+    """How many entries more the map of the first stage may hold; it doesn't hold the map."""
+    buffer, reference = first.imap.options["buffer"], weakref.ref(first.output)
+
+    def room() -> int:
+        output = reference()
+        return 0 if not isinstance(output, FromMap) else buffer - books.taken + output.passed + output.skipped
+
+    return room
 
 
 class Results(Iterator[Any]):

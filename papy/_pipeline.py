@@ -114,7 +114,8 @@ class Pipeline:
     def put_iterable(self, iterable: Iterable[Any]) -> None:
         """Has the pipeline take the entries of an iterable as it needs them; then `run` needs no `finish`.
 
-        Entries that are `put` go before those that were not yet taken.
+        Entries that are `put` go before those that were not yet taken, and don't wait for an iterable of unknown length (a
+        generator, ``iter(queue.get, None)``) that blocks: such a one is read in a thread of its own.
 
         Raises:
             TypeError: It is not iterable.
@@ -190,8 +191,8 @@ class Pipeline:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
         From now on an entry that failed is tried again without a ``backoff``, and an iterable of unknown length, which may be
-        endless, is read on for 5 seconds at most. After `finish`, and at the end of a ``with`` block, iterables are read to their
-        end.
+        endless, or block, is read on for 5 seconds at most. After `finish`, and at the end of a ``with`` block, iterables are read
+        to their end.
 
         A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
         handler of the thread that is in `run` or in `put`, it is `finish`. An interrupt while it waits ends the run at once.
@@ -256,7 +257,7 @@ class Pipeline:
         for spec in self._specs:
             if ordered and spec.iterates and spec.workers > 1:
                 raise ValueError(f"ordered: iterator step {spec.name!r} has {spec.workers} workers; with order it can have 1")
-        intake = Intake()
+        intake = Intake(alone=True)
         intake.put_iterable(iterable)
         return Results(lambda: self._begin("results", intake, forever=False, ordered=ordered))
 

@@ -40,7 +40,7 @@ LAYERS = {
         _as_written _ordering _expression _codefile
         _plumber
         steps coroutines _counter _reporters _debugger
-        _definition _entries _patience _books _letterbox _handover _intake _upstream _hands _stages _line
+        _definition _entries _patience _books _letterbox _handover _intake _feeder _reading _upstream _hands _stages _line
         _background _pipeline
         core __init__
         util util._guard
