@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import queue
 from collections import deque
 from collections.abc import Iterable, Sized
@@ -53,6 +54,8 @@ class _Wake(metaclass=_Mark):
 
 #: Who reads a queue of the user's, by the queue's identity.
 _readers: dict[int, Intake] = {}
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_readers.clear)  # they read in the other process
 
 
 class Intake:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,7 @@ class Line:
         self, specs: Sequence[StepSpec], intake: Intake, forever: bool, ordered: bool, on_failure: Callable[[], object],
         debugger: PipelineRuntimeDebugger | None,
     ) -> None:
+        self._pid = os.getpid()
         self.books = Books(weighed=debugger is not None)
         self.intake = intake
         self._on_failure = on_failure
@@ -141,9 +143,13 @@ class Line:
         finally:
             del failure  # it refers to this frame
 
+    def is_elsewhere(self) -> bool:
+        """Whether it goes on in another process, of which this one is a fork: here are none of its threads, and nothing happens."""
+        return os.getpid() != self._pid and not self.over.is_set()
+
     def wait(self) -> None:
         """Waits until the run has ended, as somebody has said that it shall; at once where the end waits for the caller."""
-        if not self.is_inside():
+        if not self.is_elsewhere() and not self.is_inside():
             self.over.wait()
 
     def release(self) -> None:
@@ -306,6 +312,8 @@ class Results(Iterator[Any]):
                 try:
                     box.extend(islice(self._output.task, 1))
                 except Exception as error:
+                    if line.is_elsewhere():
+                        raise StateError("next: not allowed in a fork of the process in which the pipeline runs") from error
                     self._output.lost(error)
                 if not box:
                     line.close()
@@ -346,6 +354,6 @@ class Results(Iterator[Any]):
         """Ends the run; what is still on its way is skipped. Again, or before the first ``next``, is no error."""
         self._begin = None
         self._interrupted = False
-        if self._line is not None:
+        if self._line is not None and not self._line.is_elsewhere():
             self._line.books.end(STOPPED)
             self._line.close()

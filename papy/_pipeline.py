@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from _thread import start_new_thread
@@ -137,9 +138,18 @@ class Pipeline:
 
     def finish(self) -> None:
         """Says that no more entries will be put: the run ends when all that there are have been through."""
-        self._intake.finish()
+        if not self._is_elsewhere():
+            self._intake.finish()
+
+    def _is_elsewhere(self) -> bool:
+        return self._line is not None and self._line.is_elsewhere()
+
+    def _check_here(self, call: str) -> None:
+        if self._is_elsewhere():
+            raise StateError(f"{call}: not allowed in a fork of the process in which the pipeline runs; make another one here")
 
     def _check_put(self, call: str) -> None:
+        self._check_here(call)
         line, background = self._line, self._background
         if line is not None and not line.books.ok and (background is not None or not line.over.is_set()):
             failure = line.books.failure or (None if background is None else background.error)
@@ -155,6 +165,7 @@ class Pipeline:
             StateError: The pipeline runs already.
             Exception: What a step, a hook or a source raised, with a note that says where.
         """
+        self._check_here("run")
         if not self._intake.finished and not self._intake.iterables:
             raise ValueError("run: must be filled with entries before: put_iterable(), or put() and finish()")
         line = self._begin("run", self._intake, forever=False, ordered=False)
@@ -204,7 +215,9 @@ class Pipeline:
 
     def _stop(self, patiently: bool) -> None:
         background, line = self._background, self._line
-        if line is None or line.intake is not self._intake or (background is None and line.over.is_set()):
+        if line is None or line.is_elsewhere():
+            return
+        if line.intake is not self._intake or (background is None and line.over.is_set()):
             return
         self._intake.finish(line.books, hasty=not patiently)
         if not patiently:
@@ -266,6 +279,8 @@ class Pipeline:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         background, line = self._background, self._line
+        if self._is_elsewhere():
+            return
         if error is not None and background is not None and line is not None:
             failure = line.books.failure or background.error
             if failure is None or error.__cause__ is not failure:
@@ -277,6 +292,7 @@ class Pipeline:
         self._stop(patiently=True)
 
     def _begin(self, call: str, intake: Intake, forever: bool, ordered: bool) -> Line:
+        self._check_here(call)
         line = self._line
         if line is not None and line.books.reason is not None:  # whoever ended it may have gone without waiting
             line.wait()  # without the lock: its end calls the user, who may call us
@@ -294,7 +310,7 @@ class Pipeline:
             debugger = self._debugger if self._debugger is not None or self._quiet else log_debugger()
             self._line = Line(self._specs, intake, forever, ordered, self._on_failure, debugger)
             if intake.foreign:
-                self._when_dropped(_release, intake, self._line.books.drained)
+                self._when_dropped(_release, intake, self._line.books.drained, os.getpid())
             return self._line
 
     def _when_dropped(self, call: Callable[..., object], *args: object) -> None:
@@ -307,9 +323,9 @@ class Pipeline:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs: it has been started, and neither ended nor failed."""
+        """Whether it runs: it has been started, and neither ended nor failed. In a fork of the process it does not run."""
         line = self._line
-        return line is not None and line.books.reason is None
+        return line is not None and line.books.reason is None and not line.is_elsewhere()
 
     @property
     def ok(self) -> bool:
@@ -370,8 +386,10 @@ def _tell_of(failure: BaseException, error: BaseException) -> None:
             first.__context__ = failure
 
 
-def _release(intake: Intake, drained: Drained) -> None:
+def _release(intake: Intake, drained: Drained, pid: int) -> None:
     """The pipeline was dropped. In a thread of its own: the user's queue has a lock, which the thread at hand may hold."""
+    if os.getpid() != pid:  # that of a fork: the queue is the other process's
+        return
     with suppress(RuntimeError):  # at its end the interpreter starts no thread, and nobody needs the queue
         start_new_thread(intake.release, (drained,))
 

@@ -654,3 +654,56 @@ pipeline = Pipeline((Step, 2, {"factor": 2, "worker_type": "process"}), (check, 
 print(sorted(pipeline.results(range(5))), pipeline.skipped)
 """)
     assert process.communicate(timeout=60) == ("[11, 15, 19] 2\n", "")
+
+
+# ---------------------------------------------------------------------- forks
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("in_queue", ["None", "multiprocessing.Queue()"])
+def test_in_a_fork_a_running_pipeline_is_not_there(in_queue: str) -> None:
+    code = f"""
+import multiprocessing, os, sys, warnings
+from numap import StateError
+warnings.simplefilter("ignore")  # of Python 3.12 and later, about forks and threads
+from papy import Pipeline
+pipeline = Pipeline((lambda n: print("did", n, flush=True), 1), in_queue={in_queue})
+with pipeline:
+    pipeline.put(1)
+    child = os.fork()
+    if not child:
+        assert not pipeline.alive
+        for call in (lambda: pipeline.put(5), lambda: pipeline.put_iterable([5]), pipeline.run, lambda: next(pipeline.results([5])),
+                     lambda: pipeline.run_forever(background=True)):
+            try:
+                call()
+            except StateError as error:
+                assert "in a fork" in str(error), error
+            else:
+                assert False, call
+        pipeline.finish()
+        pipeline.stop()
+        assert list(Pipeline((abs, 1)).results([-1])) == [1]
+        sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    pipeline.put(2)
+results = pipeline.results([3, 4]) if {in_queue!r} == "None" else Pipeline((abs, 1)).results([3, 4])
+next(results)
+child = os.fork()
+if not child:
+    results.close()
+    del results
+    pipeline = None
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+list(results)
+print(pipeline.taken, pipeline.count)
+"""
+    process = program(code)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (err, process.returncode) == ("", 0)
+    assert out.split("\n")[:2] == ["did 1", "did 2"]
+    assert out.split("\n")[-2] == ("4 4" if in_queue == "None" else "2 2")
