@@ -125,6 +125,13 @@ class Intake:
         if self.waits:
             self.wake()
 
+    def waiting(self) -> str:
+        """What was put and not yet read, for the user; of a queue of our own."""
+        entries, iterables = 0 if self.foreign else self._queue.qsize(), len(self.unread)
+        what = [f"{n} {one if n == 1 else many}" for n, one, many in (
+            (entries, "entry", "entries"), (iterables, "iterable", "iterables")) if n]  # fmt: skip
+        return " and ".join(what)
+
     def claim(self, call: str) -> None:
         """A call of this name wants to read.
 

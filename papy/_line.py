@@ -254,7 +254,12 @@ class Line:
         if self._final is None:
             return self.books.counts(over=False)
         late = self.books.drained.taken + self.books.drained.late
-        return self._final.plus(Counts(taken=late, skipped=late))
+        saved = self.books.count - self._final.count  # who reads results may have had one in its hands
+        return self._final.plus(Counts(taken=late, count=saved, skipped=late - saved))
+
+    def is_untouched(self) -> bool:
+        """Whether nothing was taken from its source, and nothing will be; when it is over."""
+        return self.over.is_set() and self.counts().taken == 0 and not self._reading.is_asked()
 
     def is_part(self) -> bool:
         """Whether the run needs the thread that asks: a worker, a source, or who sees to it."""
@@ -294,6 +299,7 @@ class Results(Iterator[Any]):
         self._line: Line | None = None
         self._box: list[Any] = []
         self._interrupted = False
+        self._closed = False
         self._output: FromMap
 
     def __iter__(self) -> Results:
@@ -317,6 +323,7 @@ class Results(Iterator[Any]):
                     self._output.lost(error)
                 if not box:
                     line.close()
+                    self._check_stopped(books)
                     raise StopIteration
             entry = box[0]
             if self._output.weight.wanted:
@@ -339,21 +346,39 @@ class Results(Iterator[Any]):
         if self._begin is None:
             raise StopIteration
         begin, self._begin = self._begin, None
+        line = None
         try:
             line = begin()
             weakref.finalize(self, line.books.end, DROPPED).atexit = False
             line.start(readable=True)
             self._output = line.output
+            self._line = line
         except BaseException as error:
-            self._interrupted = not isinstance(error, Exception)
+            if not isinstance(error, Exception):
+                self._give_up_start(line, begin)
             raise
-        self._line = line
         return line
+
+    def _give_up_start(self, line: Line | None, begin: Callable[[], Line]) -> None:
+        """An interrupt came; who goes on begins anew, if no entry is lost by that."""
+        self._interrupted, self._line = True, None
+        if line is not None:
+            line.books.end(STOPPED)
+            line.wait()
+        if line is None or line.is_untouched():
+            self._interrupted, self._begin = False, begin
+
+    def _check_stopped(self, books: Books) -> None:
+        """Raises once, where it would look like the end of all entries."""
+        if books.reason == STOPPED and not self._closed:
+            self._closed = True
+            raise StateError("next: stop() has ended the run before its end; what was on its way is skipped")
 
     def close(self) -> None:
         """Ends the run; what is still on its way is skipped. Again, or before the first ``next``, is no error."""
         self._begin = None
         self._interrupted = False
+        self._closed = True
         if self._line is not None and not self._line.is_elsewhere():
             self._line.books.end(STOPPED)
             self._line.close()

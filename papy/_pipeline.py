@@ -151,6 +151,8 @@ class Pipeline:
     def _check_put(self, call: str) -> None:
         self._check_here(call)
         line, background = self._line, self._background
+        if line is not None and line.intake is not self._intake and line.books.reason is None:
+            raise StateError(f"{call}: not allowed while results() of the pipeline are read; they are those of one iterable")
         if line is not None and not line.books.ok and (background is not None or not line.over.is_set()):
             failure = line.books.failure or (None if background is None else background.error)
             raise StateError(f"{call}: the pipeline has failed, and takes no more; stop() tells why") from failure
@@ -208,6 +210,8 @@ class Pipeline:
         A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
         handler of the thread that is in `run` or in `put`, it is `finish`. An interrupt while it waits ends the run at once.
 
+        `results` that are being read are ended at once, and what was on its way is skipped; the next ``next`` is a StateError.
+
         Raises:
             Exception: What went wrong in a run in the background, once. Any other run raises it where it was started.
         """
@@ -217,7 +221,12 @@ class Pipeline:
         background, line = self._background, self._line
         if line is None or line.is_elsewhere():
             return
-        if line.intake is not self._intake or (background is None and line.over.is_set()):
+        if background is None and line.over.is_set():
+            return
+        if line.intake is not self._intake:
+            line.books.end(STOPPED)
+            if not line.is_part():
+                line.over.wait()
             return
         self._intake.finish(line.books, hasty=not patiently)
         if not patiently:
@@ -251,7 +260,8 @@ class Pipeline:
     def results(self, iterable: Iterable[Any], ordered: bool = False) -> Results:
         """The results of the last step for the entries of an iterable, lazily, as they come.
 
-        The run begins with the first ``next``, and ends, for whatever reason, with the iterator.
+        The run begins with the first ``next``, and ends, for whatever reason, with the iterator, by its ``close()`` or by `stop`.
+        It is for the entries of the iterable only: meanwhile nothing can be `put`.
 
         Args:
             iterable: The entries; may be infinite.
@@ -260,7 +270,8 @@ class Pipeline:
         Raises:
             TypeError: It is not iterable.
             ValueError: ``ordered``, and an iterator step has several workers: what they make has no order.
-            StateError: By the first ``next``: the pipeline runs already.
+            StateError: The pipeline has an ``in_queue``. By the first ``next``: it runs already, or entries wait that were put
+                before. By ``next``, once, after `stop`.
             Exception: By ``next``, as for `run`.
 
         >>> from papy import Pipeline
@@ -270,9 +281,17 @@ class Pipeline:
         for spec in self._specs:
             if ordered and spec.iterates and spec.workers > 1:
                 raise ValueError(f"ordered: iterator step {spec.name!r} has {spec.workers} workers; with order it can have 1")
-        intake = Intake(alone=True)
-        intake.put_iterable(iterable)
-        return Results(lambda: self._begin("results", intake, forever=False, ordered=ordered))
+        self._check_here("results")
+        if self._intake.foreign:
+            raise StateError("results: not allowed with an in_queue, from which they take nothing; make a pipeline without one")
+        entries = iter(iterable)
+
+        def begin() -> Line:
+            intake = Intake(alone=True)
+            intake.put_iterable(entries)
+            return self._begin("results", intake, forever=False, ordered=ordered)
+
+        return Results(begin)
 
     def __enter__(self) -> Pipeline:
         return self.run_forever(background=True)
@@ -300,10 +319,14 @@ class Pipeline:
             line = self._line
             if line is not None:
                 if not line.over.is_set() or self._background is not None:
-                    raise StateError(f"{call}: not allowed while the pipeline runs; stop() it first")
+                    raise StateError(f"{call}: not allowed while {_what_runs(line.intake is self._intake)}")
                 line.release()
-                self._before = self._before.plus(line.counts())
+            waiting = self._intake.waiting() if intake is not self._intake else ""
+            if waiting:
+                raise StateError(f"{call}: not allowed while {waiting} wait that were put before; run() with them first")
             intake.claim(call)
+            if line is not None:  # not before: what is refused changes nothing
+                self._before = self._before.plus(line.counts())
             for finalizer in self._finalizers:
                 finalizer.detach()
             self._finalizers.clear()
@@ -372,6 +395,12 @@ class Pipeline:
     def __repr__(self) -> str:
         steps = ", ".join(f"({spec.name}, {spec.workers})" for spec in self._specs)
         return f"<Pipeline {steps}: {'running' if self.alive else 'ok' if self.ok else 'failed'}>"
+
+
+def _what_runs(own: bool) -> str:
+    if own:
+        return "the pipeline runs; stop() it first"
+    return "the pipeline runs, as its results() are read; read them to their end, close() them, or stop() the pipeline first"
 
 
 def _tell_of(failure: BaseException, error: BaseException) -> None:

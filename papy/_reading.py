@@ -93,6 +93,10 @@ class Reading:
             self._feeder.drop()
             self._books.give_up(self._fed)
 
+    def is_asked(self) -> bool:
+        """Whether a thread is in an iterable that nobody else asks."""
+        return self._asked_in != 0
+
     def is_asked_here(self) -> bool:
         """Whether the thread that asks is in an iterable."""
         feeder = self._feeder

@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from numap import StateError
-from papy import AbstractStep, Pipeline, chunk, iterstep
+from papy import AbstractStep, Pipeline, chunk, combine_pipeline, iterstep
+from papy._line import Line
 from tests.numap.programs import until, until_main_waits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -534,7 +535,7 @@ def test_stop_in_the_fail_callback() -> None:
         pipeline.put(0)
 
 
-def test_results_that_were_interrupted_at_the_start_say_so() -> None:
+def test_results_that_were_interrupted_at_the_start_begin_anew() -> None:
     class Interrupted(AbstractStep):
         def process(self, entry: int) -> int:
             return entry
@@ -552,12 +553,87 @@ def test_results_that_were_interrupted_at_the_start_say_so() -> None:
     results = pipeline.results([1])
     with pytest.raises(KeyboardInterrupt):
         next(results)
+    assert list(results) == [1]
+    assert pipeline.taken == pipeline.count == 1
+
+
+def test_results_that_were_interrupted_behind_the_first_entries_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = Line._start_maps
+
+    def interrupted(line: Line) -> None:
+        begun(line)
+        assert until(lambda: line.books.taken)
+        raise KeyboardInterrupt
+
+    pipeline = Pipeline((double, 1))
+    results = pipeline.results([1])
+    monkeypatch.setattr(Line, "_start_maps", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    monkeypatch.undo()
     for _ in range(2):
         with pytest.raises(StateError, match="results: the run was interrupted at its start"):
             next(results)
     results.close()
     assert next(results, None) is None
-    assert list(pipeline.results([1])) == [1]
+    assert list(pipeline.results([1])) == [2]
+    assert balanced(pipeline)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_stop_ends_results(ordered: bool) -> None:
+    pipeline = Pipeline((double, 2), (double, 1))
+    results = pipeline.results(count(), ordered=ordered)
+    assert next(results) == 0
+    stopper = threading.Thread(target=pipeline.stop)
+    stopper.start()
+    stopper.join(60)
+    assert not pipeline.alive
+    with pytest.raises(StateError, match="next: stop\\(\\) has ended the run before its end"):
+        list(results)
+    assert list(results) == []
+    assert pipeline.count >= 1
+    assert balanced(pipeline)
+    results = pipeline.results(count())
+    next(results)
+    pipeline.stop()  # by the thread that reads
+    assert list(pipeline.results([1])) == [4]
+    with pytest.raises(StateError, match="stop"):
+        next(results)
+
+
+def test_stop_ends_results_that_wait_for_their_source() -> None:
+    source: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    pipeline = Pipeline((double, 1))
+    results = pipeline.results(iter(source.get, None))
+    source.put(1)
+    assert next(results) == 2
+    stopper = threading.Thread(target=pipeline.stop)
+    stopper.start()
+    with pytest.raises(StateError, match="stop"):
+        next(results)
+    stopper.join(60)
+    source.put(None)
+
+
+def test_results_are_for_their_own_entries_only() -> None:
+    pipeline = Pipeline((double, 1))
+    results = pipeline.results([1, 2])
+    assert next(results) == 2
+    for call in (lambda: pipeline.put(3), lambda: pipeline.put_iterable([3]), lambda: pipeline.put_meta(3)):
+        with pytest.raises(StateError, match="not allowed while results\\(\\) of the pipeline are read"):
+            call()
+    with pytest.raises(StateError, match=r"results: .*, close\(\) them, or stop\(\) the pipeline first"):
+        next(combine_pipeline(lambda: [5], [pipeline.results])())
+    assert list(results) == [4]
+    pipeline.put(3)
+    pipeline.put_iterable([4])
+    with pytest.raises(StateError, match="results: not allowed while 1 entry and 1 iterable wait"):
+        next(pipeline.results([5]))
+    pipeline.run()
+    assert pipeline.taken == pipeline.count == 4
+    with pytest.raises(StateError, match="results: not allowed with an in_queue"):
+        Pipeline((double, 1), in_queue=queue.Queue()).results([1])
 
 
 def test_runs_leave_nothing_in_the_pipeline() -> None:
@@ -673,7 +749,7 @@ with pipeline:
     child = os.fork()
     if not child:
         assert not pipeline.alive
-        for call in (lambda: pipeline.put(5), lambda: pipeline.put_iterable([5]), pipeline.run, lambda: next(pipeline.results([5])),
+        for call in (lambda: pipeline.put(5), lambda: pipeline.put_iterable([5]), pipeline.run, lambda: list(pipeline.results([5])),
                      lambda: pipeline.run_forever(background=True)):
             try:
                 call()
