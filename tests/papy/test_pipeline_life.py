@@ -584,7 +584,7 @@ def test_results_that_were_interrupted_behind_the_first_entries_say_so(monkeypat
 def test_stop_ends_results(ordered: bool) -> None:
     pipeline = Pipeline((double, 2), (double, 1))
     results = pipeline.results(count(), ordered=ordered)
-    assert next(results) == 0
+    next(results)
     stopper = threading.Thread(target=pipeline.stop)
     stopper.start()
     stopper.join(60)
