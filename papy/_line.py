@@ -56,6 +56,8 @@ class Line:
         self._prepared = False
         self._supervisor = threading.Thread(target=self._supervise, daemon=True, name="papy-supervisor")
         self._final: Counts | None = None
+        #: Nobody looks at its results.
+        self.in_background = False
         #: Who sees to the run: whoever starts it, from the very beginning, as a signal may come at any time.
         self.driver = threading.current_thread()
         #: Set when nothing more will happen.
@@ -172,6 +174,8 @@ class Line:
                 self._tell()
         finally:
             self._settle()  # whatever happens, nobody may wait for ever
+        if self.in_background and self.books.reason == DROPPED:
+            self._log_dropped()
 
     def _stop(self, reason: str) -> None:
         self.books.patience.end(processes=False)
@@ -217,6 +221,16 @@ class Line:
             self._final = self.books.counts(over=True)
         finally:
             self.over.set()
+
+    def _log_dropped(self) -> None:
+        lost = self.counts().skipped - self.books.counts(over=False).skipped
+        if lost > 0:
+            import logging
+
+            logging.getLogger("papy").warning(
+                "a pipeline was dropped while it ran in the background, and %d entries with it; stop() lets it finish them: %s",
+                lost, self.counts(),
+            )  # fmt: skip
 
     def report(self, force: bool = False) -> None:
         """Shows what the steps have done so far, if it is time for that; an error of a reporter ends the run."""

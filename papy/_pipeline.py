@@ -179,7 +179,7 @@ class Pipeline:
 
         Args:
             background: Return at once, and run in threads of the pipeline's until `stop`. A pipeline that nobody refers
-                to any more ends.
+                to any more ends; what is lost by that, entries or an error, is told by the logger ``papy``.
 
         Returns:
             The pipeline.

@@ -292,6 +292,68 @@ def test_a_dropped_pipeline_ends() -> None:
     assert ended.wait(60)
 
 
+def test_a_dropped_pipeline_tells_what_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    arrived, gate = threading.Event(), threading.Event()
+
+    def work(_: int) -> None:
+        arrived.set()
+        gate.wait(60)
+
+    pipeline = Pipeline((work, 1)).run_forever(background=True)
+    pipeline.put_all(range(5))
+    assert arrived.wait(60)
+    del pipeline
+    gc.collect()
+    gate.set()
+    assert until(lambda: "dropped while it ran in the background, and" in caplog.text)
+    assert "taken=5" in caplog.text
+    assert caplog.records[0].levelname == "WARNING"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_error_of_a_dropped_pipeline_is_told(when: str, caplog: pytest.LogCaptureFixture) -> None:
+    failed, gate = threading.Event(), threading.Event()
+
+    def callback() -> None:
+        failed.set()
+        gate.wait(60)
+
+    pipeline = Pipeline((lambda n: 1 // n, 1), fail_callback=callback).run_forever(background=True)
+    pipeline.put(0)
+    assert failed.wait(60)
+    if when == "after":
+        gate.set()
+        background = pipeline._background
+        assert background is not None
+        assert until(lambda: background.error)
+        del background
+    del pipeline
+    gc.collect()
+    gate.set()
+    assert until(lambda: "was dropped before stop() could tell" in caplog.text)
+    assert "ZeroDivisionError" in caplog.text
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_dropped_pipeline_is_quiet_if_nothing_is_lost(told: bool, caplog: pytest.LogCaptureFixture) -> None:
+    seen: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    pipeline = Pipeline((lambda n: seen.put(1 // n), 1)).run_forever(background=True)
+    pipeline.put(1)
+    assert seen.get(timeout=60) == 1
+    if told:
+        pipeline.put(0)
+        with pytest.raises(ZeroDivisionError):
+            pipeline.stop()
+    else:
+        books = pipeline._line.books
+        assert until(lambda: books.count == 1)
+    del pipeline
+    gc.collect()
+    assert until(lambda: not any(thread.name.startswith("papy") for thread in threading.enumerate()))
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("how", ["break", "error"])
 def test_an_input_that_is_not_read_to_its_end_is_let_go(how: str) -> None:
     closed = threading.Event()
