@@ -75,6 +75,8 @@ class Intake:
             _check_queue(given)
         self.foreign = given is not None
         self._queue: Any = SimpleQueue() if given is None else given
+        #: For whoever waits in ``join`` of the user's queue.
+        self._task_done: Any = getattr(given, "task_done", None)
         # A signal handler may call `finish` while this very thread is in here.
         self._lock = RLock()
         #: The thread that has the lock in order to put something.
@@ -229,7 +231,7 @@ class Intake:
             drained.waits = True
             # In this order: who releases says so first, and then looks whether we wait.
             try:
-                entry = _Wake if drained.released else self._queue.get()
+                entry = _Wake if drained.released else self._take(block=True)
             except Exception:  # nobody can be waiting for room in a queue that is broken
                 return
             drained.waits = False
@@ -253,7 +255,13 @@ class Intake:
             self._put_end()
         if not block and self._queue.empty():
             raise Empty
-        return self._queue.get(block)
+        return self._take(block)
+
+    def _take(self, block: bool) -> Any:
+        found = self._queue.get(block)
+        if self._task_done is not None:
+            self._task_done()
+        return found
 
 
 def _check_queue(it: Any) -> None:

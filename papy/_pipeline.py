@@ -41,7 +41,7 @@ class Pipeline:
             for this step only (all of those from ``worker_type`` on); all others are the step's own, and its
             ``initialize`` gets them.
         in_queue: A queue (with ``put``, ``put_nowait``, ``get``, ``empty``) that others put entries into; None: entries come by
-            `put` and `put_iterable` only.
+            `put` and `put_iterable` only. If it has ``task_done``, that is called for each entry when it is taken.
         daemon: Entries that a run in the background has not finished are given up at the end of the program; else
             the end waits for them.
         quiet: No lines about the steps in the log; else the logger ``papy.pipeline`` gets them, at most every second, if it is

@@ -117,6 +117,37 @@ def test_one_queue_is_for_one_running_pipeline() -> None:
         pass
 
 
+@pytest.mark.parametrize("kind", [queue.Queue, multiprocessing.JoinableQueue])
+def test_join_of_a_queue_returns_when_all_was_taken(kind: Any) -> None:
+    entries = kind()
+    gate = threading.Event()
+    pipeline = Pipeline((lambda n: gate.wait(60), 1), in_queue=entries)
+    with pipeline:
+        pipeline.put_iterable(n for n in range(3))
+        for n in range(5):
+            entries.put(n)
+        entries.join()
+        gate.set()
+        pipeline.put(5)
+    entries.join()  # nothing of ours counts
+    assert pipeline.count == 9
+    gate.clear()
+    with pytest.raises(KeyError), pipeline:
+        entries.put(1)
+        raise KeyError
+    for n in range(200):
+        entries.put(n)
+    entries.join()  # by whoever empties it after a run
+    gate.set()
+    with pipeline:
+        pass
+    entries.join()
+    assert balanced(pipeline)
+    if kind is not queue.Queue:
+        entries.close()
+        entries.join_thread()
+
+
 def test_another_pipeline_goes_on_with_the_queue_of_one_that_failed() -> None:
     entries: queue.Queue[int] = queue.Queue()
     failing = Pipeline((lambda n: 1 // n, 1), in_queue=entries)
