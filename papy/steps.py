@@ -211,8 +211,12 @@ class TimedChunk(AbstractIterStep):
         """Takes the options.
 
         Raises:
-            ValueError: One of them is not allowed.
+            TypeError, ValueError: One of them is not allowed.
         """
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise TypeError(f"size: must be a whole number of at least 1, not {size!r:.80}")
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+            raise TypeError(f"timeout: must be a number of seconds, not {timeout!r:.80}")
         if size < 1:
             raise ValueError(f"size: {size!r} given; must be at least 1")
         if not timeout > 0:

@@ -190,9 +190,9 @@ def test_log(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_wrong_arguments() -> None:
-    for options in ({"reporters": [1]}, {"call_counter": 1}):
+    for options in ({"reporters": [1]}, {"reporters": 5}, {"reporters": Last()}, {"every": "5"}, {"call_counter": 1}):
         with pytest.raises(TypeError, match=next(iter(options))):
-            PipelineRuntimeDebugger(**options)
+            PipelineRuntimeDebugger(**options)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="callback"):
         CallbackReporter(1)  # type: ignore[arg-type]
 

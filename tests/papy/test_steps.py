@@ -332,6 +332,10 @@ def test_timed_chunk_by_size_time_meta_and_end() -> None:
         list(Pipeline([(TimedChunk, 1, {"size": 0})]).results([1]))
     with pytest.raises(ValueError, match="timeout: 0 given"):
         list(Pipeline([(TimedChunk, 1, {"timeout": 0})]).results([1]))
+    wrong: list[dict[str, Any]] = [{"size": "x"}, {"size": 1.5}, {"timeout": None}, {"timeout": "x"}]
+    for options in wrong:
+        with pytest.raises(TypeError, match=f"{next(iter(options))}: must be a .*, not {next(iter(options.values()))!r}"):
+            list(Pipeline([(TimedChunk, 1, options)]).results([1]))
 
 
 def test_timed_chunk_has_its_time_from_the_first_entry() -> None:
