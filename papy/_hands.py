@@ -270,7 +270,7 @@ class RemoteHand:
 
     Args:
         spec: The step.
-        letterbox: Where errors at the end go.
+        letterbox: Where errors at the start and the end go.
         patience: The path of the `Patience`.
     """
 
@@ -284,10 +284,17 @@ class RemoteHand:
     def enter(self) -> None:
         """The process begins."""
         spec = self._spec
-        step = make_steps(spec, 1)[0]
+        hook = "__init__"
+        try:
+            step = make_steps(spec, 1)[0]
+            hook = "initialize"
+            step.initialize(**spec.options)
+            hook = "thread_initialize"
+            step.thread_initialize()
+        except BaseException as error:
+            self._post(hook, error)
+            raise
         assert isinstance(step, AbstractStep), "others run in threads"
-        step.initialize(**spec.options)
-        step.thread_initialize()
         settings = replace(spec.settings, max_retries=0) if spec.settings.simple_retries else spec.settings
         _hands[self._number] = Hand(step, settings, RemotePatience(self._patience).wait)
 
@@ -306,6 +313,9 @@ class RemoteHand:
         try:
             _hands.pop(self._number).step.thread_shutdown()
         except BaseException as error:
-            if self._letterbox is not None:
-                post(self._letterbox, error)
+            self._post("thread_shutdown", error)
+
+    def _post(self, hook: str, error: BaseException) -> None:
+        if self._letterbox is not None:
+            post(self._letterbox, hook, error)
 

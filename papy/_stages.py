@@ -15,7 +15,7 @@ from papy._handover import Handover
 from papy._hands import Crew, RemoteHand, make_steps, tell
 from papy._letterbox import Letterbox
 from papy._upstream import FromHandover, FromMap, FromSource, Shared, Upstream
-from papy.steps import AbstractIterStep, Entries, Step
+from papy.steps import AbstractIterStep, AbstractStep, Entries, Step
 
 __all__ = ["FunctionStage", "IteratorStage", "Passing", "ProcessStage", "Stage", "stages"]
 
@@ -103,7 +103,8 @@ class ProcessStage(Stage):
         self._first: Step = make_steps(spec, 1)[0]
         # Without a hook for it nobody has to wait for the end of the processes.
         closes = spec.step.thread_shutdown is not Step.thread_shutdown
-        self._letterbox = Letterbox() if closes else None
+        # A function has no hooks.
+        self._letterbox = Letterbox() if _has_hooks(spec.step) else None
         settings = spec.settings
         if not settings.simple_retries:
             books.patience.share()
@@ -113,7 +114,7 @@ class ProcessStage(Stage):
             worker_type="process", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
             initializer=hand.enter, finalizer=hand.leave if closes else None, retries=retries,
         )  # fmt: skip
-        self.output = FromMap(self.imap, self.imap.add_task(hand, iter(upstream)), books, spec.name)
+        self.output = FromMap(self.imap, self.imap.add_task(hand, iter(upstream)), books, spec.name, self._letterbox)
 
     def prepare(self) -> None:
         """See `Stage`."""
@@ -121,13 +122,23 @@ class ProcessStage(Stage):
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
-        error = None if self._letterbox is None else self._letterbox.open()
-        if error is not None:
-            self.books.fail(error, f"raised by thread_shutdown of step {self.spec.name!r}", entries=0)
+        letter = None if self._letterbox is None else self._letterbox.open()
+        if letter is not None:
+            hook, found = letter
+            error = found if isinstance(found, BaseException) else RuntimeError(found)
+            self.books.fail(error, f"raised by {hook} of step {self.spec.name!r}", entries=0)
         try:
             self._first.step_shutdown()
         except BaseException as error:
             self.books.fail(error, f"raised by step_shutdown of step {self.spec.name!r}", entries=0)
+
+
+def _has_hooks(step: type[Step]) -> bool:
+    """Whether it does something at the start or the end of a worker process."""
+    return any(
+        getattr(step, hook) is not getattr(AbstractStep, hook)
+        for hook in ("__init__", "initialize", "thread_initialize", "thread_shutdown")
+    )
 
 
 class IteratorStage(Stage):
