@@ -11,7 +11,6 @@ from threading import Lock, Thread
 from typing import Any, Final, Literal
 
 from numap import ItemError
-from papy._entries import Entry, Meta
 from papy._patience import Patience
 
 __all__ = ["DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "Weight", "add_note", "noted", "presentable"]
@@ -161,20 +160,29 @@ class Books:
 
 
 class Weight:
-    """How many entries more there are if the members of lists count one by one.
+    """How many entries more there are if the members of lists count one by one, and what entries from processes took.
 
     Args:
         books: Of the run; they know whether anybody asks for it.
+
+    Attributes:
+        seconds: By the clock, as the entries tell.
+        cpu: Of CPU time.
     """
 
     def __init__(self, books: Books) -> None:
         self.wanted = books.weighed
         self.more = 0
+        self.seconds = self.cpu = 0.0
 
-    def add(self, entry: Entry | Meta) -> None:
+    def add(self, entry: Any) -> None:
         """Adds what an entry weighs more than others."""
-        if type(entry) is tuple and isinstance(entry[1], list):
-            self.more += len(entry[1]) - 1
+        if type(entry) is tuple:
+            if isinstance(entry[1], list):
+                self.more += len(entry[1]) - 1
+            if len(entry) > 2:
+                self.seconds += entry[2]
+                self.cpu += entry[3]
 
 
 def presentable(error: BaseException, where: str) -> BaseException:

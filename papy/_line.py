@@ -236,7 +236,7 @@ class Line:
         """Shows what the steps have done so far, if it is time for that; an error of a reporter ends the run."""
         if self._debugger is not None and self._debugger.due(force):
             steps = [
-                (stage.spec.name, Resources(passed + output.weight.more, stage.seconds()))
+                (stage.spec.name, Resources(passed + output.weight.more, stage.seconds(), stage.cpu()))
                 for stage, passed, output in self._passed()
             ]
             try:

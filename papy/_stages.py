@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 from numap import IMap, NextTimeout, StateError, WorkerDied
@@ -52,6 +52,10 @@ class Stage:
         """How long all entries took so far, if that is measured."""
         return 0.0
 
+    def cpu(self) -> float:
+        """Their CPU time, if that is measured."""
+        return 0.0
+
     def interrupt(self) -> None:
         """Lets threads go on that wait for others of the run."""
 
@@ -85,6 +89,10 @@ class FunctionStage(Stage):
         """See `Stage`."""
         return self.crew.seconds
 
+    def cpu(self) -> float:
+        """See `Stage`."""
+        return self.crew.cpu
+
     def is_worker(self) -> bool:
         """See `Stage`."""
         return self.crew.is_here()
@@ -108,7 +116,8 @@ class ProcessStage(Stage):
         settings = spec.settings
         if not settings.simple_retries:
             books.patience.share()
-        hand = RemoteHand(spec, None if self._letterbox is None else self._letterbox.path, books.patience.path)
+        letters = None if self._letterbox is None else self._letterbox.path
+        hand = RemoteHand(spec, letters, books.patience.path, books.weighed)
         retries = settings.max_retries if issubclass(WorkerDied, settings.retry_on) else 0
         self.imap = IMap(
             worker_type="process", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
@@ -119,6 +128,14 @@ class ProcessStage(Stage):
     def prepare(self) -> None:
         """See `Stage`."""
         self._first.step_initialize()
+
+    def seconds(self) -> float:
+        """See `Stage`."""
+        return self.output.weight.seconds
+
+    def cpu(self) -> float:
+        """See `Stage`."""
+        return self.output.weight.cpu
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
@@ -171,6 +188,10 @@ class IteratorStage(Stage):
         """See `Stage`."""
         return sum(own.seconds for own in self._owns)
 
+    def cpu(self) -> float:
+        """See `Stage`."""
+        return sum(own.cpu for own in self._owns)
+
     def is_worker(self) -> bool:
         """See `Stage`."""
         return self.crew.is_here()
@@ -210,18 +231,31 @@ class _Own(Entries):
         self._watches = type(step).in_queue_empty is not Step.in_queue_empty
         #: Seconds that were not spent waiting for entries, or for room for results.
         self.seconds = 0.0
+        #: CPU time meanwhile.
+        self.cpu = 0.0
+        self._thread_time: Callable[[], float] = thread_time if stage.books.weighed else lambda: 0.0
+
+    def _begin(self) -> None:
+        """The step goes on: its time runs."""
+        self.seconds -= perf_counter()
+        self.cpu -= self._thread_time()
+
+    def _pause(self) -> None:
+        """The step waits."""
+        self.seconds += perf_counter()
+        self.cpu += self._thread_time()
 
     def work(self) -> None:
         """Hands over all results of the step."""
-        self.seconds -= perf_counter()
+        self._begin()
         results: Iterable[Any] | None = self._step.process(self)
         for result in results if results is not None else ():
-            self.seconds += perf_counter()
+            self._pause()
             wanted = self._emit(result)
-            self.seconds -= perf_counter()
+            self._begin()
             if not wanted:
                 break
-        self.seconds += perf_counter()
+        self._pause()
         self._track(False)
 
     def _track(self, busy: bool) -> None:
@@ -242,11 +276,11 @@ class _Own(Entries):
         """See `Entries`."""
         self._track(False)
         while True:
-            self.seconds += perf_counter()
+            self._pause()
             try:
                 entry = self._take(timeout)
             finally:
-                self.seconds -= perf_counter()
+                self._begin()
             if type(entry) is tuple:
                 self._tally.more -= 1
                 self._took = True
