@@ -129,7 +129,7 @@ class Intake:
 
     def waiting(self) -> str:
         """What was put and not yet read, for the user; of a queue of our own."""
-        entries, iterables = 0 if self.foreign else self._queue.qsize(), len(self.unread)
+        entries, iterables = 0 if self.foreign else self._queue.qsize() - self.finished, len(self.unread)
         what = [f"{n} {one if n == 1 else many}" for n, one, many in (
             (entries, "entry", "entries"), (iterables, "iterable", "iterables")) if n]  # fmt: skip
         return " and ".join(what)

@@ -60,6 +60,8 @@ class Line:
         self.in_background = False
         #: Who sees to the run: whoever starts it, from the very beginning, as a signal may come at any time.
         self.driver = threading.current_thread()
+        #: The driver is in a call of ours, and not between two of them.
+        self.is_driven = True
         #: Set when nothing more will happen.
         self.over = threading.Event()
 
@@ -279,6 +281,10 @@ class Line:
         """Whether the run needs the thread that asks: a worker, a source, or who sees to it."""
         return self.driver is threading.current_thread() or self.is_inside()
 
+    def is_driven_here(self) -> bool:
+        """Whether the thread that asks is about to start the run or to take a result, as in a hook or a signal handler."""
+        return self.is_driven and self.driver is threading.current_thread()
+
     def is_inside(self) -> bool:
         """Whether the end of the run has to wait for the thread that asks, so that it may not wait for the end."""
         return (
@@ -330,11 +336,14 @@ class Results(Iterator[Any]):
             if not box:
                 # A single call: an interrupt comes before an entry is taken, or when it is in the box.
                 try:
+                    line.is_driven = True
                     box.extend(islice(self._output.task, 1))
                 except Exception as error:
                     if line.is_elsewhere():
                         raise StateError("next: not allowed in a fork of the process in which the pipeline runs") from error
                     self._output.lost(error)
+                finally:
+                    line.is_driven = False
                 if not box:
                     line.close()
                     self._check_stopped(books)
@@ -367,6 +376,7 @@ class Results(Iterator[Any]):
             line.start(readable=True)
             self._output = line.output
             self._line = line
+            line.is_driven = False
         except BaseException as error:
             if not isinstance(error, Exception):
                 self._give_up_start(line, begin)

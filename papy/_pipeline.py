@@ -57,7 +57,8 @@ class Pipeline:
         retry_on: A class of exceptions, or a tuple of them: after others an entry is not tried again.
         threshold: Entries that wait in a step at most: for its workers, or done and not yet taken by the next step. None: 128.
         tracker: An object whose ``before_process(step)`` and ``after_process(step)`` are called around each ``process``; of an
-            iterator step, when it gets an entry and when it asks for the next one or has come to its end.
+            iterator step, when it gets an entry and when it asks for the next one or has come to its end. In a worker process
+            they are called on a copy that lives there: what that counts or keeps is not seen here.
 
     Raises:
         TypeError, ValueError: An argument is not allowed; the message names it, and the step.
@@ -225,8 +226,8 @@ class Pipeline:
             return
         if line.intake is not self._intake:
             line.books.end(STOPPED)
-            if not line.is_part():
-                line.over.wait()
+            if not line.is_driven_here():
+                line.wait()
             return
         self._intake.finish(line.books, hasty=not patiently)
         if not patiently:
@@ -323,7 +324,7 @@ class Pipeline:
                 line.release()
             waiting = self._intake.waiting() if intake is not self._intake else ""
             if waiting:
-                raise StateError(f"{call}: not allowed while {waiting} wait that were put before; run() with them first")
+                raise StateError(f"{call}: not allowed while entries wait that were put before ({waiting}); run() with them first")
             intake.claim(call)
             if line is not None:  # not before: what is refused changes nothing
                 self._before = self._before.plus(line.counts())

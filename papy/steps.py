@@ -37,12 +37,13 @@ class SkipEntry(Exception):
 @public
 @dataclass(frozen=True)
 class SiblingInfo:
-    """What a worker of a step knows about the others.
+    """What a worker thread of a step knows about the others. A worker process knows only itself.
 
     Attributes:
-        index: Which of them it is, counted from 0.
-        storage: A dictionary that all of them share; worker processes have one each.
-        threads: The step objects of all workers, one for each thread.
+        index: Which of them it is, counted from 0; 0 in each worker process.
+        storage: A dictionary that all of them share. Each worker process has one of its own: what one puts in, no other one
+            sees, nor does ``step_shutdown``.
+        threads: The step objects of all workers, one for each thread; in a worker process that one's only.
     """
 
     index: int

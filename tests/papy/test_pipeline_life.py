@@ -659,9 +659,42 @@ def test_stop_ends_results(ordered: bool) -> None:
     results = pipeline.results(count())
     next(results)
     pipeline.stop()  # by the thread that reads
+    assert balanced(pipeline)
+    assert not pipeline.alive
     assert list(pipeline.results([1])) == [4]
     with pytest.raises(StateError, match="stop"):
         next(results)
+
+
+def test_stop_in_a_hook_ends_results() -> None:
+    class Step(AbstractStep):
+        def initialize(self) -> None:
+            pipeline.stop()
+
+        def process(self, entry: int) -> int:
+            return entry
+
+    pipeline = Pipeline((Step, 1))
+    with pytest.raises(StateError, match="stop"):
+        list(pipeline.results(count()))
+    assert balanced(pipeline)
+
+
+def test_stop_in_a_signal_handler_ends_results() -> None:
+    pipeline = Pipeline((double, 1))
+    source: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    results = pipeline.results(iter(source.get, None))
+    source.put(1)
+    assert next(results) == 2
+    before = signal.signal(signal.SIGALRM, lambda *_: pipeline.stop())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(StateError, match="stop"):
+            next(results)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    source.put(None)
+    assert balanced(pipeline)
 
 
 def test_stop_ends_results_that_wait_for_their_source() -> None:
@@ -690,7 +723,7 @@ def test_results_are_for_their_own_entries_only() -> None:
     assert list(results) == [4]
     pipeline.put(3)
     pipeline.put_iterable([4])
-    with pytest.raises(StateError, match="results: not allowed while 1 entry and 1 iterable wait"):
+    with pytest.raises(StateError, match=r"results: not allowed while entries wait .* \(1 entry and 1 iterable\)"):
         next(pipeline.results([5]))
     pipeline.run()
     assert pipeline.taken == pipeline.count == 4
