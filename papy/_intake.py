@@ -81,6 +81,8 @@ class Intake:
         self._lock = RLock()
         #: The thread that has the lock in order to put something.
         self._putting = 0
+        #: How many were put in our own queue for one run.
+        self._entries = 0
         self.finished = False
         #: The end is still to be put in the queue, which was full.
         self._pending = False
@@ -113,6 +115,7 @@ class Intake:
             try:
                 self._check(call)
                 self._queue.put(entry)
+                self._entries += 1
             finally:
                 self._putting = before
 
@@ -128,8 +131,8 @@ class Intake:
             self.wake()
 
     def waiting(self) -> str:
-        """What was put and not yet read, for the user; of a queue of our own."""
-        entries, iterables = 0 if self.foreign else self._queue.qsize() - self.finished, len(self.unread)
+        """What was put for the next run, for the user; it is in no queue of the user's."""
+        entries, iterables = self._entries, len(self.unread)
         what = [f"{n} {one if n == 1 else many}" for n, one, many in (
             (entries, "entry", "entries"), (iterables, "iterable", "iterables")) if n]  # fmt: skip
         return " and ".join(what)
@@ -206,7 +209,7 @@ class Intake:
                 books.taken += is_entry(self._queue.get())
             self.finished = self._pending = False
             self.leave_at = None
-            self.iterables = 0
+            self._entries = self.iterables = 0
             self.unread.clear()
             self._run = None
         self._unclaim()

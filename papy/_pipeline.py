@@ -19,7 +19,8 @@ from papy._debugger import PipelineRuntimeDebugger, log_debugger
 from papy._definition import NAMES, Settings, define, steps_of
 from papy._entries import Meta
 from papy._intake import Intake
-from papy._line import Line, Results
+from papy._line import Line
+from papy._line_results import Results
 from papy._public import public
 
 __all__ = ["Pipeline"]
