@@ -59,7 +59,7 @@ class Reading:
         books = self._books
         try:
             while books.reason is None:
-                found: Entry | Meta | None = self._find()
+                found: Entry | Meta | None = self._from_fed() if self._fed else self._find()
                 if found is not None:
                     return found
         except StopIteration:
@@ -119,8 +119,6 @@ class Reading:
 
     def _is_their_turn(self) -> bool:
         """Whether the iterables go before the queue: with what was read before that was put."""
-        if self._fed:
-            return True
         if self._intake.is_empty():
             self._queue_first = False
             return True
@@ -195,14 +193,13 @@ class Reading:
         feeder, fed = self._feeder, self._fed
         assert feeder is not None, "its iterable is the first one"
         try:
-            if not fed:
-                feeder.take(fed)
-            with suppress(IndexError):  # the run may end, and its end take them
-                return self._numbered(fed.popleft())
+            feeder.take(fed)
         except StopIteration:
             self._feeder = None
             self._iterables.popleft()
             return None
+        if fed:
+            return self._from_fed()
         if not self._ending:
             return self._get(block=True)
         leave_at = self._intake.leave_at
@@ -210,6 +207,12 @@ class Reading:
         if self._books.reason is None:
             feeder.wait(None if leave_at is None else max(0.0, leave_at - monotonic()))
         return None
+
+    def _from_fed(self) -> Entry | Meta | None:
+        try:
+            return self._numbered(self._fed.popleft())
+        except IndexError:  # the run has ended, and its end has taken them
+            return None
 
     def _numbered(self, found: Any) -> Entry | Meta | None:
         books = self._books

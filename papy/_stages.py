@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import count
 from time import perf_counter, thread_time
 from typing import Any
@@ -229,21 +229,23 @@ class _Own(Entries):
         self._tracker = stage.spec.settings.tracker
         self._tracked = False
         self._watches = type(step).in_queue_empty is not Step.in_queue_empty
-        #: Seconds that were not spent waiting for entries, or for room for results.
+        #: Seconds that were not spent waiting for entries, or for room for results, if that is measured.
         self.seconds = 0.0
         #: CPU time meanwhile.
         self.cpu = 0.0
-        self._thread_time: Callable[[], float] = thread_time if stage.books.weighed else lambda: 0.0
+        self._measured = stage.books.weighed
 
     def _begin(self) -> None:
         """The step goes on: its time runs."""
-        self.seconds -= perf_counter()
-        self.cpu -= self._thread_time()
+        if self._measured:
+            self.seconds -= perf_counter()
+            self.cpu -= thread_time()
 
     def _pause(self) -> None:
         """The step waits."""
-        self.seconds += perf_counter()
-        self.cpu += self._thread_time()
+        if self._measured:
+            self.seconds += perf_counter()
+            self.cpu += thread_time()
 
     def work(self) -> None:
         """Hands over all results of the step."""
