@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from _thread import start_new_thread
 from contextlib import suppress
 
 from papy._line import Line
@@ -11,12 +12,19 @@ __all__ = ["Background"]
 
 
 class Background:
-    """A run in the background: a thread that takes its results. It doesn't refer to the pipeline."""
+    """A run in the background: a thread that takes its results. It doesn't refer to the pipeline.
+
+    What goes wrong goes to the log if this is dropped before anybody was told.
+    """
 
     def __init__(self, line: Line) -> None:
+        #: Not empty when nobody can ask for the errors any more. A list, as a finalizer takes no lock.
+        self._dropped: list[bool] = []
         self._errors: list[BaseException] = []
-        self._thread = threading.Thread(target=_drain, args=(line, self._errors), daemon=True, name="papy-background")
+        args = line, self._errors, self._dropped
+        self._thread = threading.Thread(target=_drain, args=args, daemon=True, name="papy-background")
         line.driver = self._thread
+        line.in_background = True
         self._thread.start()
 
     @property
@@ -38,8 +46,33 @@ class Background:
             raise error
 
 
-def _drain(line: Line, errors: list[BaseException]) -> None:
+    def __del__(self) -> None:
+        # In this order: the thread adds an error first, and then looks whether anybody can ask for it.
+        self._dropped.append(True)
+        if self._errors:
+            with suppress(RuntimeError):  # at its end the interpreter starts no thread
+                start_new_thread(_log_in_thread, (self._errors,))
+
+
+def _drain(line: Line, errors: list[BaseException], dropped: list[bool]) -> None:
     try:
         line.drain()
     except BaseException as error:
         errors.append(error)
+    if dropped:
+        _log(errors)
+
+
+def _log_in_thread(errors: list[BaseException]) -> None:
+    # Logging in a thread without an object makes one that stays; and a finalizer must not wait for the start of one with it.
+    threading.Thread(target=_log, args=(errors,), daemon=True, name="papy-log").start()
+
+
+def _log(errors: list[BaseException]) -> None:
+    import logging
+
+    with suppress(IndexError):  # the other one has done it
+        error = errors.pop()
+        logging.getLogger("papy").error(
+            "a pipeline in the background has failed, and was dropped before stop() could tell", exc_info=error
+        )  # fmt: skip

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from numap import ItemError
-from papy._entries import Entry, Meta
 from papy._errors import add_note
 from papy._patience import Patience
 
@@ -60,7 +60,7 @@ class Drained:
 
     def __init__(self) -> None:
         self.taken = 0
-        #: Entries that the reader of the run took after its end; added to by that thread.
+        #: Entries that readers of the run took after its end.
         self.late = 0
         #: Nobody will ask any more what producers go on to put in.
         self.released = False
@@ -127,6 +127,18 @@ class Books:
         if first:
             self.end(FAILED)
 
+    def came_late(self) -> None:
+        """An entry was taken when nobody wanted it any more."""
+        with self.lock:
+            self.drained.late += 1
+
+    def give_up(self, entries: deque[Any]) -> None:
+        """Empties this: these were taken, too. Several threads may do so."""
+        with suppress(IndexError):
+            while True:
+                entries.popleft()
+                self.came_late()
+
     def end(self, reason: Reason) -> None:
         """The run is to end now. Takes no lock and waits for nothing: it may be called by a finalizer."""
         self.dropped = self.dropped or reason == DROPPED
@@ -149,20 +161,29 @@ class Books:
 
 
 class Weight:
-    """How many entries more there are if the members of lists count one by one.
+    """How many entries more there are if the members of lists count one by one, and what entries from processes took.
 
     Args:
         books: Of the run; they know whether anybody asks for it.
+
+    Attributes:
+        seconds: By the clock, as the entries tell.
+        cpu: Of CPU time.
     """
 
     def __init__(self, books: Books) -> None:
         self.wanted = books.weighed
         self.more = 0
+        self.seconds = self.cpu = 0.0
 
-    def add(self, entry: Entry | Meta) -> None:
+    def add(self, entry: Any) -> None:
         """Adds what an entry weighs more than others."""
-        if type(entry) is tuple and isinstance(entry[1], list):
-            self.more += len(entry[1]) - 1
+        if type(entry) is tuple:
+            if isinstance(entry[1], list):
+                self.more += len(entry[1]) - 1
+            if len(entry) > 2:
+                self.seconds += entry[2]
+                self.cpu += entry[3]
 
 
 def presentable(error: BaseException, where: str) -> BaseException:

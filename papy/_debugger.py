@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from papy._public import public
 from papy._reporters import DebugReporter, LoggingReporter, Resources
+from papy.coroutines import is_iterable
 
 __all__ = ["Debugger", "PipelineRuntimeDebugger", "log_debugger"]
 
@@ -90,6 +91,10 @@ class PipelineRuntimeDebugger(Debugger):
     ) -> None:
         if call_counter is not None and not callable(getattr(call_counter, "pop", None)):
             raise TypeError(f"call_counter: needs a method pop(), and a {type(call_counter).__name__} has none")
+        if isinstance(every, bool) or not isinstance(every, int | float):
+            raise TypeError(f"every: must be a number of seconds, not {every!r:.80}")
+        if reporters is not None and not is_iterable(reporters):
+            raise TypeError(f"reporters: must be a list of reporters or None, not {reporters!r:.80}")
         self._reporters: list[DebugReporter] = [LoggingReporter()] if reporters is None else list(reporters)
         for reporter in self._reporters:
             if not callable(getattr(reporter, "show", None)):

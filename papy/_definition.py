@@ -9,6 +9,7 @@ from math import ldexp
 from types import CodeType
 from typing import Any, Final
 
+from papy.coroutines import chunk
 from papy.steps import AbstractIterStep, AbstractStep, Step, funcstep, is_step
 
 __all__ = ["Settings", "StepSpec", "define"]
@@ -183,6 +184,8 @@ def _step_class(where: str, step: Any) -> type[Step]:
             raise TypeError(f"{where}{step.__name__} is abstract: it has no method {missing}")
         found: type[Step] = step
         return found
+    if step is chunk:
+        raise TypeError(f"{where}chunk makes steps, and is none itself; give iterstep(chunk(size)), or TimedChunk")
     if isinstance(step, AbstractStep | AbstractIterStep):
         raise TypeError(f"{where}give the class {type(step).__name__}, not an object of it: each worker gets its own")
     if not callable(step):

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
-from time import perf_counter
+from time import perf_counter, thread_time
 from traceback import format_exc
 from typing import Any, Final
 
@@ -44,15 +44,15 @@ class Hand:
         self._retry_on = settings.retry_on
         self._rest = rest
         self.entries = 0
-        #: Seconds in ``process``; measured only by `timed`.
-        self.seconds = 0.0
+        #: Seconds in ``process``, by the clock and of CPU time; measured only by `timed`.
+        self.seconds = self.cpu = 0.0
 
     def __call__(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped]:
         """What goes on to the next step; raises what the step raised at last."""
         try:
             if type(entry) is Meta:
                 return Meta(self.step.process_meta(entry.payload))
-            number, value = entry  # type: ignore[misc]  # mypy does not narrow by the exact type
+            number, value = entry[0], entry[1]  # type: ignore[index]  # mypy does not narrow by the exact type
             for failures in range(1, self._retries + 1):
                 try:
                     return number, self._process(value)
@@ -74,11 +74,12 @@ class Hand:
 
     def timed(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped]:
         """The same, with the time it took."""
-        begin = perf_counter()
+        begin, cpu = perf_counter(), thread_time()
         try:
             return self(entry)
         finally:
             self.seconds += perf_counter() - begin
+            self.cpu += thread_time() - cpu
 
     def _tracked(self, value: Any) -> Any:
         tell(self._settings.tracker, "before_process", self.step)
@@ -154,6 +155,11 @@ class Crew:
     def seconds(self) -> float:
         """How long they took, if that is measured."""
         return sum(hand.seconds for hand in self.hands)
+
+    @property
+    def cpu(self) -> float:
+        """Their CPU time, if that is measured."""
+        return sum(hand.cpu for hand in self.hands)
 
     def is_here(self) -> bool:
         """Whether the thread that asks is one of the workers."""
@@ -270,11 +276,13 @@ class RemoteHand:
 
     Args:
         spec: The step.
-        letterbox: Where errors at the end go.
+        letterbox: Where errors at the start and the end go.
         patience: The path of the `Patience`.
+        measured: Results come with the seconds that they took, by the clock and of CPU time, as third and fourth member.
     """
 
-    def __init__(self, spec: StepSpec, letterbox: str | None, patience: str | None) -> None:
+    def __init__(self, spec: StepSpec, letterbox: str | None, patience: str | None, measured: bool) -> None:
+        self._measured = measured
         self.__qualname__ = spec.name
         self._spec = spec
         self._letterbox = letterbox
@@ -284,28 +292,45 @@ class RemoteHand:
     def enter(self) -> None:
         """The process begins."""
         spec = self._spec
-        step = make_steps(spec, 1)[0]
+        hook = "__init__"
+        try:
+            step = make_steps(spec, 1)[0]
+            hook = "initialize"
+            step.initialize(**spec.options)
+            hook = "thread_initialize"
+            step.thread_initialize()
+        except BaseException as error:
+            self._post(hook, error)
+            raise
         assert isinstance(step, AbstractStep), "others run in threads"
-        step.initialize(**spec.options)
-        step.thread_initialize()
         settings = replace(spec.settings, max_retries=0) if spec.settings.simple_retries else spec.settings
         _hands[self._number] = Hand(step, settings, RemotePatience(self._patience).wait)
 
     def __call__(self, entry: Entry | Meta) -> Entry | Meta | Failed | type[Skipped]:
         """One entry."""
         try:
-            return _hands[self._number](entry)
+            hand = _hands[self._number]
+            return self._timed(hand, entry) if self._measured else hand(entry)
         except Exception as error:
             add_note(error, place_of(entry, self._spec.name))
             if self._spec.settings.simple_retries:
                 raise
             return Failed(error, format_exc()).portable()
 
+    @staticmethod
+    def _timed(hand: Hand, entry: Entry | Meta) -> Any:
+        hand.seconds = hand.cpu = 0.0
+        result = hand.timed(entry)
+        return (*result, hand.seconds, hand.cpu) if type(result) is tuple else result
+
     def leave(self) -> None:
         """The process ends in an orderly way."""
         try:
             _hands.pop(self._number).step.thread_shutdown()
         except BaseException as error:
-            if self._letterbox is not None:
-                post(self._letterbox, error)
+            self._post("thread_shutdown", error)
+
+    def _post(self, hook: str, error: BaseException) -> None:
+        if self._letterbox is not None:
+            post(self._letterbox, hook, error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import queue
 from collections import deque
 from collections.abc import Iterable, Sized
@@ -14,10 +15,10 @@ from time import monotonic
 from typing import Any
 
 from numap import StateError
-from papy._books import Books, Drained, Weight
-from papy._entries import Entry, First, Meta
+from papy._books import Books, Drained
+from papy._entries import First
 
-__all__ = ["Intake", "Reading"]
+__all__ = ["End", "GRACE", "Intake", "Many", "ShutDown", "is_entry", "log_left"]
 
 
 #: What a queue that was shut down raises, from Python 3.13 on; before, something that doesn't come up where it is expected.
@@ -28,7 +29,7 @@ ShutDown: Any = getattr(queue, "ShutDown", Full)
 GRACE = 5.0
 
 
-class _Many:
+class Many:
     """An iterable, to be read entry by entry."""
 
     __slots__ = ("entries", "finite")
@@ -43,7 +44,7 @@ class _Mark(First, type):
     """What is put into the queue as a class."""
 
 
-class _End(metaclass=_Mark):
+class End(metaclass=_Mark):
     """Stands in the queue, as the class itself, behind the last entry: classes also get through queues that pickle."""
 
 
@@ -53,6 +54,8 @@ class _Wake(metaclass=_Mark):
 
 #: Who reads a queue of the user's, by the queue's identity.
 _readers: dict[int, Intake] = {}
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_readers.clear)  # they read in the other process
 
 
 class Intake:
@@ -60,26 +63,32 @@ class Intake:
 
     Args:
         given: The queue of the user's, which others put into; None: one of our own, without limit.
+        alone: There will be one iterable, and nothing else.
 
     Raises:
         TypeError: It is no such queue.
     """
 
-    def __init__(self, given: Any = None) -> None:
+    def __init__(self, given: Any = None, alone: bool = False) -> None:
+        self.alone = alone
         if given is not None:
             _check_queue(given)
         self.foreign = given is not None
         self._queue: Any = SimpleQueue() if given is None else given
+        #: For whoever waits in ``join`` of the user's queue.
+        self._task_done: Any = getattr(given, "task_done", None)
         # A signal handler may call `finish` while this very thread is in here.
         self._lock = RLock()
         #: The thread that has the lock in order to put something.
         self._putting = 0
+        #: How many were put in our own queue for one run.
+        self._entries = 0
         self.finished = False
         #: The end is still to be put in the queue, which was full.
         self._pending = False
         self.iterables = 0
         #: Those that nobody has begun to read.
-        self.unread: deque[_Many] = deque()
+        self.unread: deque[Many] = deque()
         #: When iterables that may be endless are left where they are, by `monotonic`; None: never.
         self.leave_at: float | None = None
         #: Whether the reader waits for the queue; then `wake` is needed to have it look around.
@@ -106,12 +115,13 @@ class Intake:
             try:
                 self._check(call)
                 self._queue.put(entry)
+                self._entries += 1
             finally:
                 self._putting = before
 
     def put_iterable(self, iterable: Iterable[Any]) -> None:
         """Adds all entries of an iterable, to be taken as the steps go on."""
-        many = _Many(iterable)
+        many = Many(iterable)
         with self._lock:
             self._check("put_iterable")
             self.iterables += 1
@@ -119,6 +129,13 @@ class Intake:
             self.unread.append(many)
         if self.waits:
             self.wake()
+
+    def waiting(self) -> str:
+        """What was put for the next run, for the user; it is in no queue of the user's."""
+        entries, iterables = self._entries, len(self.unread)
+        what = [f"{n} {one if n == 1 else many}" for n, one, many in (
+            (entries, "entry", "entries"), (iterables, "iterable", "iterables")) if n]  # fmt: skip
+        return " and ".join(what)
 
     def claim(self, call: str) -> None:
         """A call of this name wants to read.
@@ -161,7 +178,7 @@ class Intake:
         """Puts the end, if it is still to be put and there is room; else who reads makes room, and comes here again."""
         with self._lock, suppress(Full, ShutDown):  # shut down: that is the end
             if self._pending:
-                self._queue.put_nowait(_End)
+                self._queue.put_nowait(End)
                 self._pending = False
 
     def is_putting(self) -> bool:
@@ -189,10 +206,10 @@ class Intake:
         """Takes what nobody will take any more, and counts it as taken; then the next run can begin."""
         with self._lock:
             while not self.foreign and not self._queue.empty():
-                books.taken += _is_entry(self._queue.get())
+                books.taken += is_entry(self._queue.get())
             self.finished = self._pending = False
             self.leave_at = None
-            self.iterables = 0
+            self._entries = self.iterables = 0
             self.unread.clear()
             self._run = None
         self._unclaim()
@@ -217,11 +234,11 @@ class Intake:
             drained.waits = True
             # In this order: who releases says so first, and then looks whether we wait.
             try:
-                entry = _Wake if drained.released else self._queue.get()
+                entry = _Wake if drained.released else self._take(block=True)
             except Exception:  # nobody can be waiting for room in a queue that is broken
                 return
             drained.waits = False
-            drained.taken += _is_entry(entry)
+            drained.taken += is_entry(entry)
 
     def release(self, drained: Drained) -> None:
         """Ends `drain`."""
@@ -236,12 +253,18 @@ class Intake:
         return not self._pending and bool(self._queue.empty())
 
     def get(self, block: bool) -> Any:
-        """The next thing in the queue; _End: none will come, Empty: there is none now."""
+        """The next thing in the queue; End: none will come, Empty: there is none now."""
         if self._pending:
             self._put_end()
         if not block and self._queue.empty():
             raise Empty
-        return self._queue.get(block)
+        return self._take(block)
+
+    def _take(self, block: bool) -> Any:
+        found = self._queue.get(block)
+        if self._task_done is not None:
+            self._task_done()
+        return found
 
 
 def _check_queue(it: Any) -> None:
@@ -252,129 +275,15 @@ def _check_queue(it: Any) -> None:
         raise TypeError("in_queue: must be a queue for threads, not one for coroutines")
 
 
-def _is_entry(it: Any) -> bool:
-    return it is not _End and it is not _Wake
+def is_entry(it: Any) -> bool:
+    return it is not End and it is not _Wake
 
 
-class Reading:
-    """An iterator over the numbered entries of an intake, for one run and one thread.
+def log_left() -> None:
+    """Tells that iterables were left where they are."""
+    import logging
 
-    Args:
-        intake: What to read.
-        books: Where entries are counted.
-        forever: Iterables that end don't end it.
-    """
-
-    def __init__(self, intake: Intake, books: Books, forever: bool) -> None:
-        self._intake = intake
-        self._books = books
-        self._forever = forever
-        self.weight = Weight(books)
-        self._iterables: deque[_Many] = deque()
-        self._had_iterables = False
-        self._ending = False
-        #: Held by who is in the queue. The end of the run waits there: nobody may take what is put for the next one.
-        self.gate = Lock()
-        #: The thread in which an iterable is asked, while it is.
-        self.asked_in = 0
-
-    def __iter__(self) -> Reading:
-        return self
-
-    def __next__(self) -> Entry | Meta:
-        books = self._books
-        try:
-            while books.reason is None:
-                found: Entry | Meta | None = self._find()
-                if found is not None:
-                    return found
-        except StopIteration:
-            pass
-        except BaseException as error:
-            books.fail(error, f"raised by the source of the pipeline after {books.taken} entries", entries=0)
-        raise StopIteration
-
-    @property
-    def at_end(self) -> bool:
-        """Whether it has come to the end of the input."""
-        return self._ending
-
-    def leave(self) -> None:
-        """Has the reader leave the queue, as the run has ended."""
-        if self._intake.waits:
-            self._intake.wake()
-        if not self._intake.foreign:  # else somebody else may have taken what was to wake it
-            self.gate.acquire()
-            self.gate.release()
-
-    def drop(self) -> None:
-        """Lets go of the iterables; when nobody reads any more."""
-        self._iterables.clear()
-
-    def _find(self) -> Entry | Meta | None:
-        """An entry, or None to be asked again."""
-        intake = self._intake
-        if intake.unread:
-            self._had_iterables = True
-            while intake.unread:
-                self._iterables.append(intake.unread.popleft())
-        if intake.leave_at is not None and monotonic() >= intake.leave_at:
-            self._leave_endless()
-        if self._iterables:
-            return self._from_iterables() if intake.is_empty() else self._get(block=False)
-        if self._had_iterables and not self._ending and not self._forever:
-            self._ending = intake.finish_if_empty()
-        return self._get(block=not self._ending)
-
-    def _leave_endless(self) -> None:
-        import logging
-
-        kept = deque(many for many in self._iterables if many.finite)
-        if len(kept) < len(self._iterables):
-            logging.getLogger("papy").warning(
-                "stop: an iterable of unknown length has not come to its end within %g s and is not read any further; "
-                "call finish() before to have it read to its end", GRACE,
-            )  # fmt: skip
-        self._iterables = kept
-
-    def _get(self, block: bool) -> Entry | Meta | None:
-        intake = self._intake
-        with self.gate:
-            intake.waits = block
-            try:
-                # In this order: who ends the run gives the reason first, and then looks whether we wait.
-                if self._books.reason is not None or (block and intake.unread):
-                    return None
-                found = intake.get(block)
-            except Empty:
-                if self._iterables:
-                    return None
-                raise StopIteration from None
-            except ShutDown:
-                found = _End
-            finally:
-                intake.waits = False
-            if found is _End:
-                self._ending = True
-            return self._numbered(found) if _is_entry(found) else None
-
-    def _from_iterables(self) -> Entry | Meta | None:
-        self.asked_in = get_ident()
-        try:
-            for entry in self._iterables[0].entries:
-                return self._numbered(entry)
-        finally:
-            self.asked_in = 0
-        self._iterables.popleft()
-        return None
-
-    def _numbered(self, found: Any) -> Entry | Meta | None:
-        books = self._books
-        if books.reason is not None:
-            books.drained.late += 1
-            return None
-        if self.weight.wanted:
-            self.weight.add((0, found))
-        number = books.taken
-        books.taken = number + 1
-        return found if type(found) is Meta else (number, found)
+    logging.getLogger("papy").warning(
+        "stop: an iterable of unknown length has not come to its end within %g s and is not read any further; "
+        "call finish() before to have it read to its end", GRACE,
+    )  # fmt: skip

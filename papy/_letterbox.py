@@ -1,4 +1,4 @@
-"""Letterbox: what worker processes have to say at their end, when nobody reads their results any more."""
+"""Letterbox: what worker processes have to say at their start and their end, when nobody reads their results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import pickle
 import weakref
 from typing import Any
+
+from papy._entries import Failed
 
 __all__ = ["Letterbox", "post"]
 
@@ -29,28 +31,28 @@ class Letterbox:
             os.close(descriptor)
             self._finalizer = weakref.finalize(self, os.unlink, self.path)
 
-    def open(self) -> BaseException | None:
-        """The first error in it, if any; afterwards it is gone."""
+    def open(self) -> tuple[str, BaseException | str] | None:
+        """The first letter in it, if any: the hook and its error, or the text of that. Afterwards the box is gone."""
         if not self._finalizer.alive:
             return None
         try:
             with open(self.path, "rb") as file:
                 try:
-                    found = pickle.load(file)
+                    hook, found = pickle.load(file)
                 except EOFError:
                     return None
-            return found if isinstance(found, BaseException) else RuntimeError(found)
+            return hook, found.error if isinstance(found, Failed) else found
         finally:
             self._finalizer()
 
 
-def post(path: str, error: BaseException) -> None:
-    """Puts an error into a letterbox; one that can't be pickled as its text."""
+def post(path: str, hook: str, error: BaseException) -> None:
+    """Puts an error of a hook into a letterbox; one that can't be pickled as its text."""
     try:
-        letter = pickle.dumps(error)
+        letter = pickle.dumps((hook, Failed(error, "")))
         pickle.loads(letter)
     except Exception:
-        letter = pickle.dumps(f"{type(error).__name__}: {error}")
+        letter = pickle.dumps((hook, f"{type(error).__name__}: {error}"))
     # One write at the end of the file: several processes may do so.
     with open(path, "ab", buffering=0) as file:
         file.write(letter)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
-from numap import StateError
 from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted
 from papy._debugger import PipelineRuntimeDebugger
 from papy._definition import StepSpec
-from papy._entries import Meta
-from papy._intake import Intake, Reading
+from papy._intake import Intake
+from papy._reading import Reading
 from papy._reporters import Resources
 from papy._stages import Passing, Stage, stages
 from papy._upstream import FromHandover, FromMap
 
-__all__ = ["Line", "Results"]
+__all__ = ["Line"]
 
 
 #: Where it was raised, for the user.
@@ -42,6 +41,7 @@ class Line:
         self, specs: Sequence[StepSpec], intake: Intake, forever: bool, ordered: bool, on_failure: Callable[[], object],
         debugger: PipelineRuntimeDebugger | None,
     ) -> None:
+        self._pid = os.getpid()
         self.books = Books(weighed=debugger is not None)
         self.intake = intake
         self._on_failure = on_failure
@@ -53,8 +53,12 @@ class Line:
         self._prepared = False
         self._supervisor = threading.Thread(target=self._supervise, daemon=True, name="papy-supervisor")
         self._final: Counts | None = None
+        #: Nobody looks at its results.
+        self.in_background = False
         #: Who sees to the run: whoever starts it, from the very beginning, as a signal may come at any time.
         self.driver = threading.current_thread()
+        #: The driver is in a call of ours, and not between two of them.
+        self.is_driven = True
         #: Set when nothing more will happen.
         self.over = threading.Event()
 
@@ -80,6 +84,7 @@ class Line:
         """Makes the objects of the steps, and calls the hooks that come before the workers."""
         try:
             self.stages = self._build()
+            self._reading.room = _room(self.books, self.stages[0])
             last = self.stages[-1]
             if readable and not isinstance(last.output, FromMap):
                 self.stages.append(Passing(last.spec, last.output, self.books))
@@ -139,9 +144,13 @@ class Line:
         finally:
             del failure  # it refers to this frame
 
+    def is_elsewhere(self) -> bool:
+        """Whether it goes on in another process, of which this one is a fork: here are none of its threads, and nothing happens."""
+        return os.getpid() != self._pid and not self.over.is_set()
+
     def wait(self) -> None:
         """Waits until the run has ended, as somebody has said that it shall; at once where the end waits for the caller."""
-        if not self.is_inside():
+        if not self.is_elsewhere() and not self.is_inside():
             self.over.wait()
 
     def release(self) -> None:
@@ -164,6 +173,8 @@ class Line:
                 self._tell()
         finally:
             self._settle()  # whatever happens, nobody may wait for ever
+        if self.in_background and self.books.reason == DROPPED:
+            self._log_dropped()
 
     def _stop(self, reason: str) -> None:
         self.books.patience.end(processes=False)
@@ -210,11 +221,21 @@ class Line:
         finally:
             self.over.set()
 
+    def _log_dropped(self) -> None:
+        lost = self.counts().skipped - self.books.counts(over=False).skipped
+        if lost > 0:
+            import logging
+
+            logging.getLogger("papy").warning(
+                "a pipeline was dropped while it ran in the background, and %d entries with it; stop() lets it finish them: %s",
+                lost, self.counts(),
+            )  # fmt: skip
+
     def report(self, force: bool = False) -> None:
         """Shows what the steps have done so far, if it is time for that; an error of a reporter ends the run."""
         if self._debugger is not None and self._debugger.due(force):
             steps = [
-                (stage.spec.name, Resources(passed + output.weight.more, stage.seconds()))
+                (stage.spec.name, Resources(passed + output.weight.more, stage.seconds(), stage.cpu()))
                 for stage, passed, output in self._passed()
             ]
             try:
@@ -246,93 +267,36 @@ class Line:
         if self._final is None:
             return self.books.counts(over=False)
         late = self.books.drained.taken + self.books.drained.late
-        return self._final.plus(Counts(taken=late, skipped=late))
+        saved = self.books.count - self._final.count  # who reads results may have had one in its hands
+        return self._final.plus(Counts(taken=late, count=saved, skipped=late - saved))
+
+    def is_untouched(self) -> bool:
+        """Whether nothing was taken from its source, and nothing will be; when it is over."""
+        return self.over.is_set() and self.counts().taken == 0 and not self._reading.is_asked()
 
     def is_part(self) -> bool:
         """Whether the run needs the thread that asks: a worker, a source, or who sees to it."""
         return self.driver is threading.current_thread() or self.is_inside()
 
+    def is_driven_here(self) -> bool:
+        """Whether the thread that asks is about to start the run or to take a result, as in a hook or a signal handler."""
+        return self.is_driven and self.driver is threading.current_thread()
+
     def is_inside(self) -> bool:
         """Whether the end of the run has to wait for the thread that asks, so that it may not wait for the end."""
         return (
             self._supervisor is threading.current_thread()
-            or self._reading.asked_in == threading.get_ident()
+            or self._reading.is_asked_here()
             or any(stage.is_worker() for stage in self.stages)
         )
 
 
-class Results(Iterator[Any]):
-    """The results of one run of a pipeline, for one thread at a time.
+def _room(books: Books, first: Stage) -> Callable[[], int]:
+    """How many entries more the map of the first stage may hold; it doesn't hold the map."""
+    buffer, reference = first.imap.options["buffer"], weakref.ref(first.output)
 
-    The run begins with the first ``next``, and ends with this object.
+    def room() -> int:
+        output = reference()
+        return 0 if not isinstance(output, FromMap) else buffer - books.taken + output.passed + output.skipped
 
-    Args:
-        begin: Starts the run; gives its line.
-    """
-
-    def __init__(self, begin: Callable[[], Line]) -> None:
-        self._begin: Callable[[], Line] | None = begin
-        self._line: Line | None = None
-        self._box: list[Any] = []
-        self._interrupted = False
-        self._output: FromMap
-
-    def __iter__(self) -> Results:
-        return self
-
-    def __next__(self) -> Any:
-        line = self._line
-        if line is None:
-            line = self._start()
-        books = line.books
-        line.report()
-        while True:
-            box = self._box
-            if not box:
-                # A single call: an interrupt comes before an entry is taken, or when it is in the box.
-                try:
-                    box.extend(islice(self._output.task, 1))
-                except Exception as error:
-                    self._output.lost(error)
-                if not box:
-                    line.close()
-                    raise StopIteration
-            entry = box[0]
-            if self._output.weight.wanted:
-                self._output.weight.add(entry)
-            fresh: list[Any] = []
-            if type(entry) is tuple:
-                value = entry[1]
-                # Without a call from here on: an interrupt comes before it or after it.
-                self._box, books.count = fresh, books.count + 1
-                return value
-            if type(entry) is Meta:
-                books.count += 1
-            else:
-                self._output.drop(entry)
-            self._box = fresh
-
-    def _start(self) -> Line:
-        if self._interrupted:
-            raise StateError("results: the run was interrupted at its start, and its entries are gone; call results() again")
-        if self._begin is None:
-            raise StopIteration
-        begin, self._begin = self._begin, None
-        try:
-            line = begin()
-            weakref.finalize(self, line.books.end, DROPPED).atexit = False
-            line.start(readable=True)
-            self._output = line.output
-        except BaseException as error:
-            self._interrupted = not isinstance(error, Exception)
-            raise
-        self._line = line
-        return line
-
-    def close(self) -> None:
-        """Ends the run; what is still on its way is skipped. Again, or before the first ``next``, is no error."""
-        self._begin = None
-        self._interrupted = False
-        if self._line is not None:
-            self._line.books.end(STOPPED)
-            self._line.close()
+    return room

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from _thread import start_new_thread
@@ -18,7 +19,8 @@ from papy._debugger import PipelineRuntimeDebugger, log_debugger
 from papy._definition import NAMES, Settings, define, steps_of
 from papy._entries import Meta
 from papy._intake import Intake
-from papy._line import Line, Results
+from papy._line import Line
+from papy._line_results import Results
 from papy._public import public
 
 __all__ = ["Pipeline"]
@@ -40,7 +42,7 @@ class Pipeline:
             for this step only (all of those from ``worker_type`` on); all others are the step's own, and its
             ``initialize`` gets them.
         in_queue: A queue (with ``put``, ``put_nowait``, ``get``, ``empty``) that others put entries into; None: entries come by
-            `put` and `put_iterable` only.
+            `put` and `put_iterable` only. If it has ``task_done``, that is called for each entry when it is taken.
         daemon: Entries that a run in the background has not finished are given up at the end of the program; else
             the end waits for them.
         quiet: No lines about the steps in the log; else the logger ``papy.pipeline`` gets them, at most every second, if it is
@@ -56,7 +58,8 @@ class Pipeline:
         retry_on: A class of exceptions, or a tuple of them: after others an entry is not tried again.
         threshold: Entries that wait in a step at most: for its workers, or done and not yet taken by the next step. None: 128.
         tracker: An object whose ``before_process(step)`` and ``after_process(step)`` are called around each ``process``; of an
-            iterator step, when it gets an entry and when it asks for the next one or has come to its end.
+            iterator step, when it gets an entry and when it asks for the next one or has come to its end. In a worker process
+            they are called on a copy that lives there: what that counts or keeps is not seen here.
 
     Raises:
         TypeError, ValueError: An argument is not allowed; the message names it, and the step.
@@ -114,7 +117,8 @@ class Pipeline:
     def put_iterable(self, iterable: Iterable[Any]) -> None:
         """Has the pipeline take the entries of an iterable as it needs them; then `run` needs no `finish`.
 
-        Entries that are `put` go before those that were not yet taken.
+        Entries that are `put` go before those that were not yet taken, and don't wait for an iterable of unknown length (a
+        generator, ``iter(queue.get, None)``) that blocks: such a one is read in a thread of its own.
 
         Raises:
             TypeError: It is not iterable.
@@ -136,10 +140,21 @@ class Pipeline:
 
     def finish(self) -> None:
         """Says that no more entries will be put: the run ends when all that there are have been through."""
-        self._intake.finish()
+        if not self._is_elsewhere():
+            self._intake.finish()
+
+    def _is_elsewhere(self) -> bool:
+        return self._line is not None and self._line.is_elsewhere()
+
+    def _check_here(self, call: str) -> None:
+        if self._is_elsewhere():
+            raise StateError(f"{call}: not allowed in a fork of the process in which the pipeline runs; make another one here")
 
     def _check_put(self, call: str) -> None:
+        self._check_here(call)
         line, background = self._line, self._background
+        if line is not None and line.intake is not self._intake and line.books.reason is None:
+            raise StateError(f"{call}: not allowed while results() of the pipeline are read; they are those of one iterable")
         if line is not None and not line.books.ok and (background is not None or not line.over.is_set()):
             failure = line.books.failure or (None if background is None else background.error)
             raise StateError(f"{call}: the pipeline has failed, and takes no more; stop() tells why") from failure
@@ -154,6 +169,7 @@ class Pipeline:
             StateError: The pipeline runs already.
             Exception: What a step, a hook or a source raised, with a note that says where.
         """
+        self._check_here("run")
         if not self._intake.finished and not self._intake.iterables:
             raise ValueError("run: must be filled with entries before: put_iterable(), or put() and finish()")
         line = self._begin("run", self._intake, forever=False, ordered=False)
@@ -165,7 +181,7 @@ class Pipeline:
 
         Args:
             background: Return at once, and run in threads of the pipeline's until `stop`. A pipeline that nobody refers
-                to any more ends.
+                to any more ends; what is lost by that, entries or an error, is told by the logger ``papy``.
 
         Returns:
             The pipeline.
@@ -190,11 +206,13 @@ class Pipeline:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
         From now on an entry that failed is tried again without a ``backoff``, and an iterable of unknown length, which may be
-        endless, is read on for 5 seconds at most. After `finish`, and at the end of a ``with`` block, iterables are read to their
-        end.
+        endless, or block, is read on for 5 seconds at most. After `finish`, and at the end of a ``with`` block, iterables are read
+        to their end.
 
         A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
         handler of the thread that is in `run` or in `put`, it is `finish`. An interrupt while it waits ends the run at once.
+
+        `results` that are being read are ended at once, and what was on its way is skipped; the next ``next`` is a StateError.
 
         Raises:
             Exception: What went wrong in a run in the background, once. Any other run raises it where it was started.
@@ -203,7 +221,14 @@ class Pipeline:
 
     def _stop(self, patiently: bool) -> None:
         background, line = self._background, self._line
-        if line is None or line.intake is not self._intake or (background is None and line.over.is_set()):
+        if line is None or line.is_elsewhere():
+            return
+        if background is None and line.over.is_set():
+            return
+        if line.intake is not self._intake:
+            line.books.end(STOPPED)
+            if not line.is_driven_here():
+                line.wait()
             return
         self._intake.finish(line.books, hasty=not patiently)
         if not patiently:
@@ -237,7 +262,8 @@ class Pipeline:
     def results(self, iterable: Iterable[Any], ordered: bool = False) -> Results:
         """The results of the last step for the entries of an iterable, lazily, as they come.
 
-        The run begins with the first ``next``, and ends, for whatever reason, with the iterator.
+        The run begins with the first ``next``, and ends, for whatever reason, with the iterator, by its ``close()`` or by `stop`.
+        It is for the entries of the iterable only: meanwhile nothing can be `put`.
 
         Args:
             iterable: The entries; may be infinite.
@@ -246,7 +272,8 @@ class Pipeline:
         Raises:
             TypeError: It is not iterable.
             ValueError: ``ordered``, and an iterator step has several workers: what they make has no order.
-            StateError: By the first ``next``: the pipeline runs already.
+            StateError: The pipeline has an ``in_queue``. By the first ``next``: it runs already, or entries wait that were put
+                before. By ``next``, once, after `stop`.
             Exception: By ``next``, as for `run`.
 
         >>> from papy import Pipeline
@@ -256,15 +283,25 @@ class Pipeline:
         for spec in self._specs:
             if ordered and spec.iterates and spec.workers > 1:
                 raise ValueError(f"ordered: iterator step {spec.name!r} has {spec.workers} workers; with order it can have 1")
-        intake = Intake()
-        intake.put_iterable(iterable)
-        return Results(lambda: self._begin("results", intake, forever=False, ordered=ordered))
+        self._check_here("results")
+        if self._intake.foreign:
+            raise StateError("results: not allowed with an in_queue, from which they take nothing; make a pipeline without one")
+        entries = iter(iterable)
+
+        def begin() -> Line:
+            intake = Intake(alone=True)
+            intake.put_iterable(entries)
+            return self._begin("results", intake, forever=False, ordered=ordered)
+
+        return Results(begin)
 
     def __enter__(self) -> Pipeline:
         return self.run_forever(background=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         background, line = self._background, self._line
+        if self._is_elsewhere():
+            return
         if error is not None and background is not None and line is not None:
             failure = line.books.failure or background.error
             if failure is None or error.__cause__ is not failure:
@@ -276,6 +313,7 @@ class Pipeline:
         self._stop(patiently=True)
 
     def _begin(self, call: str, intake: Intake, forever: bool, ordered: bool) -> Line:
+        self._check_here(call)
         line = self._line
         if line is not None and line.books.reason is not None:  # whoever ended it may have gone without waiting
             line.wait()  # without the lock: its end calls the user, who may call us
@@ -283,17 +321,21 @@ class Pipeline:
             line = self._line
             if line is not None:
                 if not line.over.is_set() or self._background is not None:
-                    raise StateError(f"{call}: not allowed while the pipeline runs; stop() it first")
+                    raise StateError(f"{call}: not allowed while {_what_runs(line.intake is self._intake)}")
                 line.release()
-                self._before = self._before.plus(line.counts())
+            waiting = self._intake.waiting() if intake is not self._intake else ""
+            if waiting:
+                raise StateError(f"{call}: not allowed while entries wait that were put before ({waiting}); run() with them first")
             intake.claim(call)
+            if line is not None:  # not before: what is refused changes nothing
+                self._before = self._before.plus(line.counts())
             for finalizer in self._finalizers:
                 finalizer.detach()
             self._finalizers.clear()
             debugger = self._debugger if self._debugger is not None or self._quiet else log_debugger()
             self._line = Line(self._specs, intake, forever, ordered, self._on_failure, debugger)
             if intake.foreign:
-                self._when_dropped(_release, intake, self._line.books.drained)
+                self._when_dropped(_release, intake, self._line.books.drained, os.getpid())
             return self._line
 
     def _when_dropped(self, call: Callable[..., object], *args: object) -> None:
@@ -306,9 +348,9 @@ class Pipeline:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs: it has been started, and neither ended nor failed."""
+        """Whether it runs: it has been started, and neither ended nor failed. In a fork of the process it does not run."""
         line = self._line
-        return line is not None and line.books.reason is None
+        return line is not None and line.books.reason is None and not line.is_elsewhere()
 
     @property
     def ok(self) -> bool:
@@ -357,6 +399,12 @@ class Pipeline:
         return f"<Pipeline {steps}: {'running' if self.alive else 'ok' if self.ok else 'failed'}>"
 
 
+def _what_runs(own: bool) -> str:
+    if own:
+        return "the pipeline runs; stop() it first"
+    return "the pipeline runs, as its results() are read; read them to their end, close() them, or stop() the pipeline first"
+
+
 def _tell_of(failure: BaseException, error: BaseException) -> None:
     """The user's error goes on, and shows that of the pipeline, which may be why."""
     first, seen = error, {id(failure)}
@@ -369,8 +417,10 @@ def _tell_of(failure: BaseException, error: BaseException) -> None:
             first.__context__ = failure
 
 
-def _release(intake: Intake, drained: Drained) -> None:
+def _release(intake: Intake, drained: Drained, pid: int) -> None:
     """The pipeline was dropped. In a thread of its own: the user's queue has a lock, which the thread at hand may hold."""
+    if os.getpid() != pid:  # that of a fork: the queue is the other process's
+        return
     with suppress(RuntimeError):  # at its end the interpreter starts no thread, and nobody needs the queue
         start_new_thread(intake.release, (drained,))
 

@@ -20,8 +20,8 @@ class Resources:
 
     In a coroutine pipeline, times are those of the step alone, without the steps that it pulls from; CPU times and memory
     are looked at every hundredth of a second, and are the more exact the longer a step takes. In a `Pipeline` the runtime
-    is that in ``process``, summed over the worker threads; CPU times, memory and queries can't be told apart there, and are
-    0, as is the runtime of worker processes.
+    is that in ``process``, summed over the workers, and ``utime`` their CPU time in it, that in the system included; of worker
+    processes, for entries that gave a result. Memory, queries and the rest can't be told apart there, and are 0.
 
     Attributes:
         count: Entries that it put out; the members of lists count one by one, also in a `Pipeline`.

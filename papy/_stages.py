@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import count
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 from numap import IMap, NextTimeout, StateError, WorkerDied
@@ -15,7 +15,7 @@ from papy._handover import Handover
 from papy._hands import Crew, RemoteHand, make_steps, tell
 from papy._letterbox import Letterbox
 from papy._upstream import FromHandover, FromMap, FromSource, Shared, Upstream
-from papy.steps import AbstractIterStep, Entries, Step
+from papy.steps import AbstractIterStep, AbstractStep, Entries, Step
 
 __all__ = ["FunctionStage", "IteratorStage", "Passing", "ProcessStage", "Stage", "stages"]
 
@@ -52,6 +52,10 @@ class Stage:
         """How long all entries took so far, if that is measured."""
         return 0.0
 
+    def cpu(self) -> float:
+        """Their CPU time, if that is measured."""
+        return 0.0
+
     def interrupt(self) -> None:
         """Lets threads go on that wait for others of the run."""
 
@@ -85,6 +89,10 @@ class FunctionStage(Stage):
         """See `Stage`."""
         return self.crew.seconds
 
+    def cpu(self) -> float:
+        """See `Stage`."""
+        return self.crew.cpu
+
     def is_worker(self) -> bool:
         """See `Stage`."""
         return self.crew.is_here()
@@ -103,31 +111,51 @@ class ProcessStage(Stage):
         self._first: Step = make_steps(spec, 1)[0]
         # Without a hook for it nobody has to wait for the end of the processes.
         closes = spec.step.thread_shutdown is not Step.thread_shutdown
-        self._letterbox = Letterbox() if closes else None
+        # A function has no hooks.
+        self._letterbox = Letterbox() if _has_hooks(spec.step) else None
         settings = spec.settings
         if not settings.simple_retries:
             books.patience.share()
-        hand = RemoteHand(spec, None if self._letterbox is None else self._letterbox.path, books.patience.path)
+        letters = None if self._letterbox is None else self._letterbox.path
+        hand = RemoteHand(spec, letters, books.patience.path, books.weighed)
         retries = settings.max_retries if issubclass(WorkerDied, settings.retry_on) else 0
         self.imap = IMap(
             worker_type="process", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
             initializer=hand.enter, finalizer=hand.leave if closes else None, retries=retries,
         )  # fmt: skip
-        self.output = FromMap(self.imap, self.imap.add_task(hand, iter(upstream)), books, spec.name)
+        self.output = FromMap(self.imap, self.imap.add_task(hand, iter(upstream)), books, spec.name, self._letterbox)
 
     def prepare(self) -> None:
         """See `Stage`."""
         self._first.step_initialize()
 
+    def seconds(self) -> float:
+        """See `Stage`."""
+        return self.output.weight.seconds
+
+    def cpu(self) -> float:
+        """See `Stage`."""
+        return self.output.weight.cpu
+
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
-        error = None if self._letterbox is None else self._letterbox.open()
-        if error is not None:
-            self.books.fail(error, f"raised by thread_shutdown of step {self.spec.name!r}", entries=0)
+        letter = None if self._letterbox is None else self._letterbox.open()
+        if letter is not None:
+            hook, found = letter
+            error = found if isinstance(found, BaseException) else RuntimeError(found)
+            self.books.fail(error, f"raised by {hook} of step {self.spec.name!r}", entries=0)
         try:
             self._first.step_shutdown()
         except BaseException as error:
             self.books.fail(error, f"raised by step_shutdown of step {self.spec.name!r}", entries=0)
+
+
+def _has_hooks(step: type[Step]) -> bool:
+    """Whether it does something at the start or the end of a worker process."""
+    return any(
+        getattr(step, hook) is not getattr(AbstractStep, hook)
+        for hook in ("__init__", "initialize", "thread_initialize", "thread_shutdown")
+    )
 
 
 class IteratorStage(Stage):
@@ -159,6 +187,10 @@ class IteratorStage(Stage):
     def seconds(self) -> float:
         """See `Stage`."""
         return sum(own.seconds for own in self._owns)
+
+    def cpu(self) -> float:
+        """See `Stage`."""
+        return sum(own.cpu for own in self._owns)
 
     def is_worker(self) -> bool:
         """See `Stage`."""
@@ -197,20 +229,35 @@ class _Own(Entries):
         self._tracker = stage.spec.settings.tracker
         self._tracked = False
         self._watches = type(step).in_queue_empty is not Step.in_queue_empty
-        #: Seconds that were not spent waiting for entries, or for room for results.
+        #: Seconds that were not spent waiting for entries, or for room for results, if that is measured.
         self.seconds = 0.0
+        #: CPU time meanwhile.
+        self.cpu = 0.0
+        self._measured = stage.books.weighed
+
+    def _begin(self) -> None:
+        """The step goes on: its time runs."""
+        if self._measured:
+            self.seconds -= perf_counter()
+            self.cpu -= thread_time()
+
+    def _pause(self) -> None:
+        """The step waits."""
+        if self._measured:
+            self.seconds += perf_counter()
+            self.cpu += thread_time()
 
     def work(self) -> None:
         """Hands over all results of the step."""
-        self.seconds -= perf_counter()
+        self._begin()
         results: Iterable[Any] | None = self._step.process(self)
         for result in results if results is not None else ():
-            self.seconds += perf_counter()
+            self._pause()
             wanted = self._emit(result)
-            self.seconds -= perf_counter()
+            self._begin()
             if not wanted:
                 break
-        self.seconds += perf_counter()
+        self._pause()
         self._track(False)
 
     def _track(self, busy: bool) -> None:
@@ -231,11 +278,11 @@ class _Own(Entries):
         """See `Entries`."""
         self._track(False)
         while True:
-            self.seconds += perf_counter()
+            self._pause()
             try:
                 entry = self._take(timeout)
             finally:
-                self.seconds -= perf_counter()
+                self._begin()
             if type(entry) is tuple:
                 self._tally.more -= 1
                 self._took = True

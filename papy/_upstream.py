@@ -10,6 +10,7 @@ from numap import IMap, NextTimeout, SourceError, StateError, TaskIterator, Work
 from papy._books import Books, Weight
 from papy._entries import Entry, Failed, Meta, RemoteTraceback, Skipped
 from papy._handover import Handover
+from papy._letterbox import Letterbox
 
 __all__ = ["FromHandover", "FromMap", "FromSource", "Shared", "Upstream"]
 
@@ -53,9 +54,13 @@ class FromMap:
         task: Its task.
         books: Of the run.
         name: The step's.
+        letterbox: Where its worker processes put what went wrong at their start.
     """
 
-    def __init__(self, imap: IMap[Any], task: TaskIterator[Any], books: Books, name: str) -> None:
+    def __init__(
+        self, imap: IMap[Any], task: TaskIterator[Any], books: Books, name: str, letterbox: Letterbox | None = None
+    ) -> None:
+        self._letterbox = letterbox
         self._imap = imap
         self.task = task
         self._books = books
@@ -112,7 +117,14 @@ class FromMap:
         """The map raised this in place of a result."""
         if self._books.reason is None or not isinstance(error, StateError):
             entries = 0 if isinstance(error, SourceError | StateError | WorkerStartError) else 1
-            self._books.fail(error, f"raised by step {self._name!r}", entries)
+            where = f"raised by step {self._name!r}"
+            if isinstance(error, WorkerStartError) and self._letterbox is not None:
+                letter = self._letterbox.open()
+                if letter is not None and isinstance(letter[1], Exception):
+                    # The other one tells the traceback in the worker.
+                    letter[1].__cause__ = error
+                    error, where = letter[1], f"raised by {letter[0]} of step {self._name!r} in a worker process"
+            self._books.fail(error, where, entries)
 
 
 class FromHandover:

@@ -33,7 +33,7 @@ def combine_pipeline(source: Any, steps: Iterable[Any], debugger: Any = None) ->
         The iterable of the last step, or a callable that returns one.
 
     Raises:
-        TypeError: The source is neither iterable nor callable, or a step is not callable.
+        TypeError: The source is neither iterable nor callable, the steps are no list, or a step is not callable.
 
     >>> from papy import combine_pipeline
     >>> def odd(numbers):
@@ -78,9 +78,13 @@ class _Factory:
 
 def _steps(steps: Any) -> Iterator[Step]:
     """The steps, whatever they are nested in."""
+    if not is_iterable(steps):
+        raise TypeError(f"steps: must be a list of steps, not {steps!r:.80}" + "; write [it]" * callable(steps))
     stack = [iter(steps)]
     while stack:
         for step in stack[-1]:
+            if isinstance(step, type) and issubclass(step, PipelineStep):
+                raise TypeError(f"steps: must be objects; {step.__name__} is a class, so write {step.__name__}(...)")
             if callable(step):
                 yield step
             elif is_iterable(step) and not isinstance(step, str | bytes):

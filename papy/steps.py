@@ -37,12 +37,13 @@ class SkipEntry(Exception):
 @public
 @dataclass(frozen=True)
 class SiblingInfo:
-    """What a worker of a step knows about the others.
+    """What a worker thread of a step knows about the others. A worker process knows only itself.
 
     Attributes:
-        index: Which of them it is, counted from 0.
-        storage: A dictionary that all of them share; worker processes have one each.
-        threads: The step objects of all workers, one for each thread.
+        index: Which of them it is, counted from 0; 0 in each worker process.
+        storage: A dictionary that all of them share. Each worker process has one of its own: what one puts in, no other one
+            sees, nor does ``step_shutdown``.
+        threads: The step objects of all workers, one for each thread; in a worker process that one's only.
     """
 
     index: int
@@ -211,8 +212,12 @@ class TimedChunk(AbstractIterStep):
         """Takes the options.
 
         Raises:
-            ValueError: One of them is not allowed.
+            TypeError, ValueError: One of them is not allowed.
         """
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise TypeError(f"size: must be a whole number of at least 1, not {size!r:.80}")
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+            raise TypeError(f"timeout: must be a number of seconds, not {timeout!r:.80}")
         if size < 1:
             raise ValueError(f"size: {size!r} given; must be at least 1")
         if not timeout > 0:

@@ -40,8 +40,8 @@ LAYERS = {
         _as_written _ordering _origins _expression _codefile
         _plumber
         steps coroutines _counter _reporters _debugger
-        _definition _entries _patience _books _letterbox _handover _intake _upstream _hands _stages _line
-        _background _pipeline
+        _definition _entries _patience _books _letterbox _handover _intake _feeder _reading _upstream _hands _stages _line
+        _line_results _background _pipeline
         core __init__
         util util._guard
         util._passers util._coders util._streams util._offers util._items util._database

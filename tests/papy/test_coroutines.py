@@ -89,6 +89,11 @@ def test_what_is_no_source_and_no_step() -> None:
     for steps in ([1], ["ab"], [[None]]):
         with pytest.raises(TypeError, match="steps: must be callable"):
             combine_pipeline([], steps)
+    for no_list in (None, 1, identity_step):
+        with pytest.raises(TypeError, match="steps: must be a list of steps"):
+            combine_pipeline([], no_list)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"steps: must be objects; Add is a class, so write Add\(...\)"):
+        combine_pipeline([], [Add])
 
 
 def test_errors_pass_as_in_any_generator() -> None:

@@ -190,9 +190,9 @@ def test_log(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_wrong_arguments() -> None:
-    for options in ({"reporters": [1]}, {"call_counter": 1}):
+    for options in ({"reporters": [1]}, {"reporters": 5}, {"reporters": Last()}, {"every": "5"}, {"call_counter": 1}):
         with pytest.raises(TypeError, match=next(iter(options))):
-            PipelineRuntimeDebugger(**options)
+            PipelineRuntimeDebugger(**options)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="callback"):
         CallbackReporter(1)  # type: ignore[arg-type]
 
@@ -230,6 +230,39 @@ def test_the_same_reporters_for_step_pipelines() -> None:
         {"source": 5, "work": 5, "chunks": 5, "len": 1},
     ]
     assert last.shown[0]["work"].runtime >= 0.2
+
+
+def burn(n: int) -> int:
+    time.sleep(0.02)
+    until = time.thread_time() + 0.02
+    while time.thread_time() < until:
+        pass
+    return n
+
+
+def burn_all(entries: Iterable[int]) -> Iterator[int]:
+    return map(burn, entries)
+
+
+@pytest.mark.parametrize("way", ["run", "results"])
+@pytest.mark.parametrize("step", [(burn, 2), (burn, 2, {"worker_type": "process"}), (iterstep(burn_all), 2)])
+@pytest.mark.parametrize("behind", [[], [(abs, 1)], [(abs, 1, {"worker_type": "process"})], [(iterstep(iter), 1)]])
+def test_the_time_of_a_step_wherever_it_works(step: Any, behind: list[Any], way: str) -> None:
+    last = Last()
+    pipeline = Pipeline([step, *behind], debugger=PipelineRuntimeDebugger([last]))
+    if way == "run":
+        pipeline.put_iterable(range(10))
+        pipeline.run()
+    else:
+        assert sorted(pipeline.results(range(10))) == list(range(10))
+    figures = last.shown[-1]
+    first = next(name for name in figures if name.startswith("burn"))
+    assert figures[first].count == 10
+    assert figures[first].utime >= 0.2
+    assert figures[first].runtime >= 0.4
+    for name in figures.keys() - {first, "source"}:
+        assert figures[name].count == 10
+        assert 0 < figures[name].utime < figures[first].utime
 
 
 @pytest.mark.parametrize("step", [(list, 2), (list, 2, {"worker_type": "process"}), (iterstep(lambda them: map(list, them)), 2)])

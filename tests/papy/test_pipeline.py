@@ -73,6 +73,7 @@ def test_both_spellings() -> None:
         ([("double", 1)], ValueError, "step class or a callable"),
         ([(AbstractStep, 1)], TypeError, "is abstract: it has no method process"),
         ([(Scale(), 1)], TypeError, "give the class Scale"),
+        ([(chunk, 1)], TypeError, r"step 0: chunk makes steps, and is none itself; give iterstep\(chunk\(size\)\)"),
         ([(Scale, 1, ["factor"])], TypeError, "options: must be a dictionary"),
         ([(double, 1, {"factor": 1})], TypeError, r"options: a function takes none, so \['factor'\] would be lost"),
         ([(double, 1, {"max_retries": -1})], ValueError, "max_retries"),

@@ -120,10 +120,27 @@ def test_a_hook_that_fails_with_processes(hook: str) -> None:
     pipeline = Pipeline((same, 1), (step, 2, {"worker_type": "process"}), (same, 1))
     pipeline.put_iterable(range(50))
     in_worker = hook in ("initialize", "thread_initialize")
-    with pytest.raises(WorkerStartError if in_worker else Boom, match="on purpose") as caught:
+    with pytest.raises(Boom, match="on purpose") as caught:
         pipeline.run()
     assert "step 'Failing'" in notes(caught.value)
     assert balanced(pipeline)
+    if in_worker:
+        assert f"raised by {hook} of step 'Failing' in a worker process" in notes(caught.value)
+        assert isinstance(caught.value.__cause__, WorkerStartError)
+        assert "Traceback" in str(caught.value.__cause__)
+
+
+def test_an_error_at_the_start_of_a_process_that_cannot_be_sent() -> None:
+    class Failing(AbstractStep):
+        def initialize(self) -> None:
+            raise ValueError(lambda: "no way")
+
+        def process(self, entry: int) -> int:
+            return entry
+
+    with pytest.raises(WorkerStartError, match="ValueError") as caught:
+        list(Pipeline((Failing, 1), worker_type="process").results([1]))
+    assert "step 'Failing'" in notes(caught.value)
 
 
 @pytest.mark.parametrize("first", [(same, 2), (iterstep(iter), 2), (same, 2, {"worker_type": "process"})])

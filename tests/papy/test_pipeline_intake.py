@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import queue
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from itertools import chain, count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from numap import StateError
 from papy import AbstractStep, Pipeline
+from tests.numap.programs import until
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def double(n: int) -> int:
@@ -100,15 +107,45 @@ def test_one_queue_is_for_one_running_pipeline() -> None:
         with pytest.raises(StateError, match="run_forever: not allowed while another pipeline reads the same in_queue"):
             other.run_forever(background=True)
         assert not other.alive
+        assert other.taken == 0
         entries.put(1)
         assert seen.get(timeout=60) == 1
-        assert list(other.results([5])) == [None]  # not from the queue
-        assert seen.get(timeout=60) == 5
     with other:
         entries.put(2)
         assert seen.get(timeout=60) == 2
     with one:
         pass
+
+
+@pytest.mark.parametrize("kind", [queue.Queue, multiprocessing.JoinableQueue])
+def test_join_of_a_queue_returns_when_all_was_taken(kind: Any) -> None:
+    entries = kind()
+    gate = threading.Event()
+    pipeline = Pipeline((lambda n: gate.wait(60), 1), in_queue=entries)
+    with pipeline:
+        pipeline.put_iterable(n for n in range(3))
+        for n in range(5):
+            entries.put(n)
+        entries.join()
+        gate.set()
+        pipeline.put(5)
+    entries.join()  # nothing of ours counts
+    assert pipeline.count == 9
+    gate.clear()
+    with pytest.raises(KeyError), pipeline:
+        entries.put(1)
+        raise KeyError
+    for n in range(200):
+        entries.put(n)
+    entries.join()  # by whoever empties it after a run
+    gate.set()
+    with pipeline:
+        pass
+    entries.join()
+    assert balanced(pipeline)
+    if kind is not queue.Queue:
+        entries.close()
+        entries.join_thread()
 
 
 def test_another_pipeline_goes_on_with_the_queue_of_one_that_failed() -> None:
@@ -214,3 +251,142 @@ def test_a_run_ends_behind_what_its_source_has_put() -> None:
     pipeline.put_iterable(source())
     pipeline.run()
     assert seen == [1, 2]
+
+
+# ---------------------------------------------------------------------- iterables that block
+
+
+def test_stop_does_not_wait_for_an_iterable_that_blocks(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("papy._intake.GRACE", 0.1)
+    source: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    seen: queue.SimpleQueue[int] = queue.SimpleQueue()
+    pipeline = Pipeline((seen.put, 2))
+    pipeline.put_iterable(iter(source.get, None))
+    pipeline.put_iterable([7, 8])
+    pipeline.run_forever(background=True)
+    source.put(1)
+    assert seen.get(timeout=60) == 1
+    pipeline.stop()
+    assert not pipeline.alive
+    assert sorted(seen.get(timeout=60) for _ in range(2)) == [7, 8]
+    assert pipeline.taken == pipeline.count == 3
+    assert "has not come to its end within 0.1 s" in caplog.text
+    source.put(2)  # wakes the thread that was left
+    assert until(lambda: pipeline.taken == 4)
+    assert pipeline.skipped == 1
+    pipeline.put_iterable(iter([5, 6]))
+    pipeline.run()
+    assert pipeline.count == 5
+
+
+@pytest.mark.parametrize("kind", [None, queue.Queue, queue.LifoQueue, multiprocessing.Queue])
+def test_entries_do_not_wait_behind_an_iterable_that_blocks(kind: Any) -> None:
+    source: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    entries = None if kind is None else kind()
+    seen: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    class Step(AbstractStep):
+        process = staticmethod(seen.put)
+
+        def process_meta(self, entry: Any) -> Any:
+            seen.put(f"meta {entry}")
+
+    with Pipeline((Step, 1), in_queue=entries) as pipeline:
+        pipeline.put_iterable(iter(source.get, None))
+        pipeline.put_iterable("ab")
+        for n in range(20):
+            pipeline.put(n)
+            assert seen.get(timeout=60) == n
+            pipeline.put_meta(n)
+            assert seen.get(timeout=60) == f"meta {n}"
+            source.put(-n - 1)
+            assert seen.get(timeout=60) == -n - 1
+        source.put(None)
+        assert [seen.get(timeout=60) for _ in "ab"] == ["a", "b"]
+    assert pipeline.taken == pipeline.count == 62
+    if kind is multiprocessing.Queue:
+        entries.close()
+        entries.join_thread()
+
+
+@pytest.mark.parametrize("how", ["error", "drop", "body"])
+def test_an_iterable_that_blocks_is_left_when_a_run_ends_early(how: str) -> None:
+    source: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    arrived = threading.Event()
+    pipeline = Pipeline((lambda n: arrived.set() if n else 1 // n, 1))
+    pipeline.put_iterable(iter(source.get, None))
+    if how == "body":
+        with pytest.raises(KeyError), pipeline:
+            pipeline.put(1)
+            assert arrived.wait(60)
+            raise KeyError
+        assert balanced(pipeline)
+    else:
+        pipeline.run_forever(background=True)
+        pipeline.put(1)
+        assert arrived.wait(60)
+    if how == "error":
+        pipeline.put(0)
+        with pytest.raises(ZeroDivisionError):
+            pipeline.stop()
+        assert balanced(pipeline)
+    elif how == "drop":
+        del pipeline
+        gc.collect()
+        assert until(lambda: not any(thread.name.startswith("papy-supervisor") for thread in threading.enumerate()))
+    source.put(None)
+
+
+@pytest.mark.parametrize("threshold", [1, 3, 100])
+def test_an_iterable_of_unknown_length_is_not_read_ahead(threshold: int) -> None:
+    pulled = 0
+    most = 0
+    done = 0
+
+    def source() -> Iterator[int]:
+        nonlocal pulled
+        for n in range(2000):
+            pulled += 1
+            yield n
+
+    def work(n: int) -> None:
+        nonlocal most, done
+        most = max(most, pulled - done)
+        done += 1
+
+    pipeline = Pipeline((lambda n: n, 2), (work, 1), threshold=threshold)
+    pipeline.put_iterable(source())
+    assert pulled == 0
+    pipeline.run()
+    assert pulled == done == pipeline.count == 2000
+    assert most <= 2 * threshold + 2 + 1 + 2 + 1  # two steps, their workers, and who carries one
+
+
+def test_an_iterable_of_unknown_length_that_raises() -> None:
+    def source() -> Iterator[int]:
+        yield from range(300)
+        raise OSError("gone")
+
+    pipeline = Pipeline((double, 2))
+    pipeline.put_iterable(source())
+    with pytest.raises(OSError, match="gone") as info:
+        pipeline.run()
+    assert "raised by the source of the pipeline after 300 entries" in "".join(getattr(info.value, "__notes__", []))
+    assert balanced(pipeline)
+
+
+def test_an_iterable_that_blocks_does_not_hold_the_end_of_the_program_up() -> None:
+    code = (
+        "import queue, papy._intake\nfrom papy import Pipeline\npapy._intake.GRACE = 0.1\n"
+        "source = queue.SimpleQueue()\npipeline = Pipeline((lambda n: print('did', n, flush=True), 1))\n"
+        "pipeline.put_iterable(iter(source.get, None))\npipeline.run_forever(background=True)\npipeline.put(1)\nsource.put(2)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60, check=False
+    )  # fmt: skip
+    assert (sorted(done.stdout.splitlines()), done.returncode) == (["did 1", "did 2"], 0)
+    assert "has not come to its end within 0.1 s" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from numap import StateError
-from papy import AbstractStep, Pipeline, chunk, iterstep
+from papy import AbstractStep, Pipeline, chunk, combine_pipeline, iterstep
+from papy._line import Line
 from tests.numap.programs import until, until_main_waits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -291,6 +292,68 @@ def test_a_dropped_pipeline_ends() -> None:
     assert ended.wait(60)
 
 
+def test_a_dropped_pipeline_tells_what_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    arrived, gate = threading.Event(), threading.Event()
+
+    def work(_: int) -> None:
+        arrived.set()
+        gate.wait(60)
+
+    pipeline = Pipeline((work, 1)).run_forever(background=True)
+    pipeline.put_all(range(5))
+    assert arrived.wait(60)
+    del pipeline
+    gc.collect()
+    gate.set()
+    assert until(lambda: "dropped while it ran in the background, and" in caplog.text)
+    assert "taken=5" in caplog.text
+    assert caplog.records[0].levelname == "WARNING"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_error_of_a_dropped_pipeline_is_told(when: str, caplog: pytest.LogCaptureFixture) -> None:
+    failed, gate = threading.Event(), threading.Event()
+
+    def callback() -> None:
+        failed.set()
+        gate.wait(60)
+
+    pipeline = Pipeline((lambda n: 1 // n, 1), fail_callback=callback).run_forever(background=True)
+    pipeline.put(0)
+    assert failed.wait(60)
+    if when == "after":
+        gate.set()
+        background = pipeline._background
+        assert background is not None
+        assert until(lambda: background.error)
+        del background
+    del pipeline
+    gc.collect()
+    gate.set()
+    assert until(lambda: "was dropped before stop() could tell" in caplog.text)
+    assert "ZeroDivisionError" in caplog.text
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_dropped_pipeline_is_quiet_if_nothing_is_lost(told: bool, caplog: pytest.LogCaptureFixture) -> None:
+    seen: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    pipeline = Pipeline((lambda n: seen.put(1 // n), 1)).run_forever(background=True)
+    pipeline.put(1)
+    assert seen.get(timeout=60) == 1
+    if told:
+        pipeline.put(0)
+        with pytest.raises(ZeroDivisionError):
+            pipeline.stop()
+    else:
+        books = pipeline._line.books
+        assert until(lambda: books.count == 1)
+    del pipeline
+    gc.collect()
+    assert until(lambda: not any(thread.name.startswith("papy") for thread in threading.enumerate()))
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("how", ["break", "error"])
 def test_an_input_that_is_not_read_to_its_end_is_let_go(how: str) -> None:
     closed = threading.Event()
@@ -534,7 +597,7 @@ def test_stop_in_the_fail_callback() -> None:
         pipeline.put(0)
 
 
-def test_results_that_were_interrupted_at_the_start_say_so() -> None:
+def test_results_that_were_interrupted_at_the_start_begin_anew() -> None:
     class Interrupted(AbstractStep):
         def process(self, entry: int) -> int:
             return entry
@@ -552,12 +615,120 @@ def test_results_that_were_interrupted_at_the_start_say_so() -> None:
     results = pipeline.results([1])
     with pytest.raises(KeyboardInterrupt):
         next(results)
+    assert list(results) == [1]
+    assert pipeline.taken == pipeline.count == 1
+
+
+def test_results_that_were_interrupted_behind_the_first_entries_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = Line._start_maps
+
+    def interrupted(line: Line) -> None:
+        begun(line)
+        assert until(lambda: line.books.taken)
+        raise KeyboardInterrupt
+
+    pipeline = Pipeline((double, 1))
+    results = pipeline.results([1])
+    monkeypatch.setattr(Line, "_start_maps", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    monkeypatch.undo()
     for _ in range(2):
         with pytest.raises(StateError, match="results: the run was interrupted at its start"):
             next(results)
     results.close()
     assert next(results, None) is None
-    assert list(pipeline.results([1])) == [1]
+    assert list(pipeline.results([1])) == [2]
+    assert balanced(pipeline)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_stop_ends_results(ordered: bool) -> None:
+    pipeline = Pipeline((double, 2), (double, 1))
+    results = pipeline.results(count(), ordered=ordered)
+    next(results)
+    stopper = threading.Thread(target=pipeline.stop)
+    stopper.start()
+    stopper.join(60)
+    assert not pipeline.alive
+    with pytest.raises(StateError, match="next: stop\\(\\) has ended the run before its end"):
+        list(results)
+    assert list(results) == []
+    assert pipeline.count >= 1
+    assert balanced(pipeline)
+    results = pipeline.results(count())
+    next(results)
+    pipeline.stop()  # by the thread that reads
+    assert balanced(pipeline)
+    assert not pipeline.alive
+    assert list(pipeline.results([1])) == [4]
+    with pytest.raises(StateError, match="stop"):
+        next(results)
+
+
+def test_stop_in_a_hook_ends_results() -> None:
+    class Step(AbstractStep):
+        def initialize(self) -> None:
+            pipeline.stop()
+
+        def process(self, entry: int) -> int:
+            return entry
+
+    pipeline = Pipeline((Step, 1))
+    with pytest.raises(StateError, match="stop"):
+        list(pipeline.results(count()))
+    assert balanced(pipeline)
+
+
+def test_stop_in_a_signal_handler_ends_results() -> None:
+    pipeline = Pipeline((double, 1))
+    source: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    results = pipeline.results(iter(source.get, None))
+    source.put(1)
+    assert next(results) == 2
+    before = signal.signal(signal.SIGALRM, lambda *_: pipeline.stop())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(StateError, match="stop"):
+            next(results)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    source.put(None)
+    assert balanced(pipeline)
+
+
+def test_stop_ends_results_that_wait_for_their_source() -> None:
+    source: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    pipeline = Pipeline((double, 1))
+    results = pipeline.results(iter(source.get, None))
+    source.put(1)
+    assert next(results) == 2
+    stopper = threading.Thread(target=pipeline.stop)
+    stopper.start()
+    with pytest.raises(StateError, match="stop"):
+        next(results)
+    stopper.join(60)
+    source.put(None)
+
+
+def test_results_are_for_their_own_entries_only() -> None:
+    pipeline = Pipeline((double, 1))
+    results = pipeline.results([1, 2])
+    assert next(results) == 2
+    for call in (lambda: pipeline.put(3), lambda: pipeline.put_iterable([3]), lambda: pipeline.put_meta(3)):
+        with pytest.raises(StateError, match="not allowed while results\\(\\) of the pipeline are read"):
+            call()
+    with pytest.raises(StateError, match=r"results: .*, close\(\) them, or stop\(\) the pipeline first"):
+        next(combine_pipeline(lambda: [5], [pipeline.results])())
+    assert list(results) == [4]
+    pipeline.put(3)
+    pipeline.put_iterable([4])
+    with pytest.raises(StateError, match=r"results: not allowed while entries wait .* \(1 entry and 1 iterable\)"):
+        next(pipeline.results([5]))
+    pipeline.run()
+    assert pipeline.taken == pipeline.count == 4
+    with pytest.raises(StateError, match="results: not allowed with an in_queue"):
+        Pipeline((double, 1), in_queue=queue.Queue()).results([1])
 
 
 def test_runs_leave_nothing_in_the_pipeline() -> None:
@@ -654,3 +825,56 @@ pipeline = Pipeline((Step, 2, {"factor": 2, "worker_type": "process"}), (check, 
 print(sorted(pipeline.results(range(5))), pipeline.skipped)
 """)
     assert process.communicate(timeout=60) == ("[11, 15, 19] 2\n", "")
+
+
+# ---------------------------------------------------------------------- forks
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("in_queue", ["None", "multiprocessing.Queue()"])
+def test_in_a_fork_a_running_pipeline_is_not_there(in_queue: str) -> None:
+    code = f"""
+import multiprocessing, os, sys, warnings
+from numap import StateError
+warnings.simplefilter("ignore")  # of Python 3.12 and later, about forks and threads
+from papy import Pipeline
+pipeline = Pipeline((lambda n: print("did", n, flush=True), 1), in_queue={in_queue})
+with pipeline:
+    pipeline.put(1)
+    child = os.fork()
+    if not child:
+        assert not pipeline.alive
+        for call in (lambda: pipeline.put(5), lambda: pipeline.put_iterable([5]), pipeline.run, lambda: list(pipeline.results([5])),
+                     lambda: pipeline.run_forever(background=True)):
+            try:
+                call()
+            except StateError as error:
+                assert "in a fork" in str(error), error
+            else:
+                assert False, call
+        pipeline.finish()
+        pipeline.stop()
+        assert list(Pipeline((abs, 1)).results([-1])) == [1]
+        sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    pipeline.put(2)
+results = pipeline.results([3, 4]) if {in_queue!r} == "None" else Pipeline((abs, 1)).results([3, 4])
+next(results)
+child = os.fork()
+if not child:
+    results.close()
+    del results
+    pipeline = None
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+list(results)
+print(pipeline.taken, pipeline.count)
+"""
+    process = program(code)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (err, process.returncode) == ("", 0)
+    assert out.split("\n")[:2] == ["did 1", "did 2"]
+    assert out.split("\n")[-2] == ("4 4" if in_queue == "None" else "2 2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -108,6 +109,23 @@ def test_hooks_with_processes(tmp_path: Any) -> None:
     # A process that is still beginning when the work is done is ended without its hooks.
     assert 1 <= calls["thread_shutdown"] <= calls["initialize"] <= 2
     assert calls["step_initialize"] == calls["step_shutdown"] == 1
+
+
+def test_what_a_step_knows_in_a_process() -> None:
+    class Step(AbstractStep):
+        def process(self, entry: int) -> tuple[int, int, int]:
+            storage = self.sibling.storage
+            storage["seen"] = storage.get("seen", 0) + 1
+            return self.sibling.index, len(self.sibling.threads), os.getpid()
+
+        def step_shutdown(self) -> None:
+            shut.append(dict(self.sibling.storage))
+
+    shut: list[Any] = []
+    found = list(Pipeline([(Step, 2)], worker_type="process").results(range(4)))
+    assert {(index, siblings) for index, siblings, _ in found} == {(0, 1)}
+    assert os.getpid() not in {pid for _, _, pid in found}
+    assert shut == [{}]
 
 
 def test_what_a_step_knows() -> None:
@@ -332,6 +350,10 @@ def test_timed_chunk_by_size_time_meta_and_end() -> None:
         list(Pipeline([(TimedChunk, 1, {"size": 0})]).results([1]))
     with pytest.raises(ValueError, match="timeout: 0 given"):
         list(Pipeline([(TimedChunk, 1, {"timeout": 0})]).results([1]))
+    wrong: list[dict[str, Any]] = [{"size": "x"}, {"size": 1.5}, {"timeout": None}, {"timeout": "x"}]
+    for options in wrong:
+        with pytest.raises(TypeError, match=f"{next(iter(options))}: must be a .*, not {next(iter(options.values()))!r}"):
+            list(Pipeline([(TimedChunk, 1, options)]).results([1]))
 
 
 def test_timed_chunk_has_its_time_from_the_first_entry() -> None:

@@ -1,0 +1,137 @@
+"""Feeder: reads an iterable that may block, in a thread of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from threading import Condition, Lock, Thread, get_ident
+from typing import Any
+
+from papy._books import Books
+
+__all__ = ["Feeder"]
+
+
+class Feeder:
+    """The entries of an iterator, which is asked only when somebody has asked here, so that nobody has to wait there.
+
+    Args:
+        entries: The iterator.
+        books: Of the run: entries that come when nobody wants them any more are counted there.
+        room: How many entries may be read, besides one that was asked for.
+        notify: Called when there is something to `take` after there was nothing; not in the thread that takes.
+    """
+
+    def __init__(
+        self, entries: Iterator[Any], books: Books, room: Callable[[], int], notify: Callable[[], object]
+    ) -> None:
+        self._entries: Iterator[Any] | None = entries
+        self._books = books
+        self._room = room
+        self._notify = notify
+        self._read: deque[Any] = deque()
+        self._asked = False
+        self._over = False
+        self._error: BaseException | None = None
+        self._ident = 0
+        lock = Lock()
+        self._demand = Condition(lock)
+        self._news = Condition(lock)
+
+    def start(self) -> None:
+        """Starts the thread; RuntimeError if that is not possible, as at the end of the interpreter."""
+        Thread(target=self._serve, daemon=True, name="papy-feeder").start()
+
+    def is_here(self) -> bool:
+        """Whether the thread that asks is the one that reads."""
+        return self._ident == get_ident()
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` has something to tell."""
+        return bool(self._read) or self._over
+
+    def take(self, into: deque[Any]) -> None:
+        """Moves the entries that were read into a deque; if there are none, they have yet to be read.
+
+        Raises:
+            StopIteration: There are no more.
+            BaseException: What the iterator raised, once.
+        """
+        over = self._over  # looked at before: nothing comes behind it
+        with suppress(IndexError):
+            while True:
+                into.append(self._read.popleft())
+        if into:
+            return
+        if not over:
+            with self._demand:
+                self._asked = True
+                self._demand.notify()
+            return
+        error, self._error = self._error, None
+        try:
+            raise StopIteration if error is None else error
+        finally:
+            del error  # it refers to this frame
+
+    def wait(self, timeout: float | None) -> None:
+        """Waits until it is ready, or so many seconds."""
+        with self._news:
+            self._news.wait_for(lambda: self.ready, timeout)
+
+    def leave(self) -> None:
+        """Reads nothing any more; what was read can still be had."""
+        with self._demand:
+            self._over = True
+            self._demand.notify()
+            self._news.notify()
+
+    def drop(self) -> None:
+        """As `leave`; what was read was for nothing."""
+        self.leave()
+        self._books.give_up(self._read)
+
+    def _serve(self) -> None:
+        """The life of the thread."""
+        self._ident = get_ident()
+        while self._is_wanted() and self._next():
+            while self._room() > len(self._read) and not self._over:
+                if not self._next():
+                    break
+        self._ident = 0  # another thread may get it
+        self._entries = None
+
+    def _is_wanted(self) -> bool:
+        """Waits until somebody asks; False: nobody will."""
+        with self._demand:
+            self._demand.wait_for(lambda: self._over or (self._asked and not self._read))
+            return not self._over
+
+    def _next(self) -> bool:
+        """Reads one entry; False: it was the last."""
+        assert self._entries is not None, "only its thread takes it away"
+        try:
+            for entry in self._entries:
+                return self._hand_over(entry)
+        except BaseException as error:
+            self._error = error
+        self.leave()
+        self._notify()
+        return False
+
+    def _hand_over(self, entry: Any) -> bool:
+        with self._news:
+            wanted = not self._over
+            if wanted:
+                self._read.append(entry)
+                self._asked = False
+                # Who waits has found nothing. If it has taken this one already, it doesn't wait.
+                first = len(self._read) == 1
+                self._news.notify()
+        if not wanted:
+            self._books.came_late()
+        elif first:
+            self._notify()
+        return wanted

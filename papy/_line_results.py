@@ -1,0 +1,118 @@
+"""The results of one run of a pipeline, one by one."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from numap import StateError
+from papy._books import DROPPED, STOPPED, Books
+from papy._entries import Meta
+from papy._line import Line
+from papy._upstream import FromMap
+
+__all__ = ["Results"]
+
+
+class Results(Iterator[Any]):
+    """The results of one run of a pipeline, for one thread at a time.
+
+    The run begins with the first ``next``, and ends with this object.
+
+    Args:
+        begin: Starts the run; gives its line.
+    """
+
+    def __init__(self, begin: Callable[[], Line]) -> None:
+        self._begin: Callable[[], Line] | None = begin
+        self._line: Line | None = None
+        self._box: list[Any] = []
+        self._interrupted = False
+        self._closed = False
+        self._output: FromMap
+
+    def __iter__(self) -> Results:
+        return self
+
+    def __next__(self) -> Any:
+        line = self._line
+        if line is None:
+            line = self._start()
+        books = line.books
+        line.is_driven = True
+        line.report()
+        while True:
+            box = self._box
+            if not box:
+                # A single call: an interrupt comes before an entry is taken, or when it is in the box.
+                try:
+                    box.extend(islice(self._output.task, 1))
+                except Exception as error:
+                    if line.is_elsewhere():
+                        raise StateError("next: not allowed in a fork of the process in which the pipeline runs") from error
+                    self._output.lost(error)
+                if not box:
+                    line.close()
+                    self._check_stopped(books)
+                    raise StopIteration
+            entry = box[0]
+            if self._output.weight.wanted:
+                self._output.weight.add(entry)
+            fresh: list[Any] = []
+            if type(entry) is tuple:
+                value = entry[1]
+                # Without a call from here on: an interrupt comes before it or after it.
+                self._box, books.count, line.is_driven = fresh, books.count + 1, False
+                return value
+            if type(entry) is Meta:
+                books.count += 1
+            else:
+                self._output.drop(entry)
+            self._box = fresh
+
+    def _start(self) -> Line:
+        if self._interrupted:
+            raise StateError("results: the run was interrupted at its start, and its entries are gone; call results() again")
+        if self._begin is None:
+            raise StopIteration
+        begin, self._begin = self._begin, None
+        line = None
+        try:
+            line = begin()
+            weakref.finalize(self, line.books.end, DROPPED).atexit = False
+            line.start(readable=True)
+            self._output = line.output
+            self._line = line
+            line.is_driven = False
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._give_up_start(line, begin)
+            raise
+        return line
+
+    def _give_up_start(self, line: Line | None, begin: Callable[[], Line]) -> None:
+        """An interrupt came; who goes on begins anew, if no entry is lost by that."""
+        self._interrupted, self._line = True, None
+        if line is not None:
+            line.books.end(STOPPED)
+            line.wait()
+        if line is None or line.is_untouched():
+            self._interrupted, self._begin = False, begin
+
+    def _check_stopped(self, books: Books) -> None:
+        """Raises once, where it would look like the end of all entries."""
+        if books.reason == STOPPED and not self._closed:
+            self._closed = True
+            raise StateError("next: stop() has ended the run before its end; what was on its way is skipped")
+
+    def close(self) -> None:
+        """Ends the run; what is still on its way is skipped. Again, or before the first ``next``, is no error."""
+        self._begin = None
+        self._interrupted = False
+        self._closed = True
+        if self._line is not None and not self._line.is_elsewhere():
+            self._line.is_driven = True
+            self._line.books.end(STOPPED)
+            self._line.close()
