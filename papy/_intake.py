@@ -202,6 +202,12 @@ class Intake:
         with suppress(Full, ShutDown):  # then nobody waits
             self._queue.put_nowait(_Wake)
 
+    def wake_before_end(self) -> None:
+        """Wakes who waits, unless the end does: in the user's queue nothing of ours may stay behind that."""
+        with self._lock:
+            if self.waits and not self.finished:
+                self.wake()
+
     def discard(self, books: Books) -> None:
         """Takes what nobody will take any more, and counts it as taken; then the next run can begin."""
         with self._lock:

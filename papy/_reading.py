@@ -176,7 +176,7 @@ class Reading:
 
     def _feed(self, many: Many) -> bool:
         """Has an iterable read by a feeder; False: the interpreter ends, and starts no thread."""
-        feeder = Feeder(many.entries, self._books, lambda: self.room() - len(self._fed), self._wake)
+        feeder = Feeder(many.entries, self._books, lambda: self.room() - len(self._fed), self._intake.wake_before_end)
         with suppress(RuntimeError):
             feeder.start()
             self._feeder = feeder
@@ -184,10 +184,6 @@ class Reading:
 
     def _is_fed(self) -> bool:
         return self._feeder is not None and self._feeder.ready
-
-    def _wake(self) -> None:
-        if self._intake.waits:
-            self._intake.wake()
 
     def _from_feeder(self) -> Entry | Meta | None:
         feeder, fed = self._feeder, self._fed
