@@ -77,6 +77,10 @@ class Channel:
         """Sends a frame, or keeps what the socket does not take yet; returns its size in bytes."""
         buffers: list[pickle.PickleBuffer] = []
         control = pickle.dumps(message, 5, buffer_callback=buffers.append)
+        if not buffers:
+            self._out.append(memoryview(_HEADER.pack(len(control), 0) + control))
+            self.flush()
+            return len(control)
         views = [buffer.raw() for buffer in buffers]
         lengths = b"".join(_LENGTH.pack(view.nbytes) for view in views)
         size = len(lengths) + len(control) + sum(view.nbytes for view in views)
@@ -90,7 +94,7 @@ class Channel:
         out = self._out
         while out:
             try:
-                sent = self.sock.sendmsg(islice(out, _IOVEC))
+                sent = self.sock.sendmsg(islice(out, _IOVEC)) if len(out) > 1 else self.sock.send(out[0])
             except BlockingIOError:
                 return False
             except (BrokenPipeError, ConnectionResetError):

@@ -40,6 +40,8 @@ class Intake:
         self._tasks: dict[int, list[int]] = {end: [] for end in schedule.ends}
         for task, end in enumerate(schedule.end_of):
             self._tasks[end].append(task)
+        #: Ends whose marks may be wrong.
+        self._unmarked: set[int] = set()
         self._released = dict.fromkeys(schedule.ends, 0)
         self._starved = dict.fromkeys(schedule.ends, 0)
 
@@ -56,9 +58,14 @@ class Intake:
         self._sources = {}
         self._restless = set()
 
-    def has_releases(self) -> bool:
-        """Whether consumers have taken anything, or waited, since the last `take_releases`."""
-        return bool(self._touched)
+    def settle(self) -> bool:
+        """Before a sleep: takes what came meanwhile and sets the marks; returns whether there is more to look at."""
+        came = self.draw()
+        for end in self._unmarked:
+            self._mark(end)
+        self._unmarked.clear()
+        # Last of all, see `_mark`.
+        return came or bool(self._touched)
 
     def _left(self, end: int) -> int:
         """Places that are free again: an item that was given up keeps its own until it has left its worker."""
@@ -95,53 +102,63 @@ class Intake:
         if schedule.buffer is not None:
             return
         for root in schedule.roots_of[end]:
-            if 2 * schedule.allowance(root) < schedule.bound(root):
-                schedule.set_bound(root, self._pacing.grown_bound(schedule.bound(root), self._tasks[end]))
+            bound = schedule.bound(root)
+            if 2 * schedule.allowance(root) < bound:
+                grown = self._pacing.grown_bound(bound, self._tasks[end])
+                if grown > bound:
+                    schedule.set_bound(root, grown)
 
     def draw(self) -> bool:
         """Lets the inputs give what they may, and takes what they have given; returns whether anything came."""
         came = False
         schedule = self._schedule
-        for root in schedule.take_changed() | self._restless:
+        changed = schedule.take_changed()
+        for root in changed | self._restless:
             source = self._sources.get(root)
             if source is None:
                 continue
-            if not schedule.is_open(root):
-                # Its end was cut off: another input of a join was shorter.
-                self._let_go(root, source)
-                continue
-            granted = schedule.grant(root)
-            if granted > 0:
-                schedule.pull(root, granted)
-                source.grant(granted)
+            if root in changed:
+                if not schedule.is_open(root):
+                    # Its end was cut off: another input of a join was shorter.
+                    self._let_go(root, source)
+                    continue
+                granted = schedule.grant(root)
+                if granted > 0:
+                    schedule.pull(root, granted)
+                    source.grant(granted)
+                self.mark(schedule.end_of[root])
             segments = source.collect()
             for segment in segments:
                 self._flow.enter(root, segment)
                 came = True
-            if source.ended and not segments and schedule.is_open(root):
+            if source.ended and schedule.is_open(root):
                 came = True
                 self._close(root, source)
             elif not source.quiet:
                 self._restless.add(root)
-            self.mark(schedule.end_of[root])
         return came
 
     def mark(self, end: int) -> None:
+        """Something has changed that the marks of this end depend on."""
+        self._unmarked.add(end)
+
+    def _mark(self, end: int) -> None:
         """Says from when on it is news that something leaves this end, or that somebody waits there.
 
         A wake-up costs the manager as much as a small item. Whoever takes results leaves a note in any case, and the manager
         looks for notes between this and its sleep, so a mark that comes late loses nothing. Where roots share a buffer,
         everything is news: what leaves one end makes room for another.
         """
-        schedule, outlet = self._schedule, self._outlets[end]
-        roots = schedule.roots_of[end]
-        if schedule.buffer is not None or end in self._late or not all(map(schedule.is_open, roots)):
-            outlet.tell_at, outlet.tell_wait = 0, True
-            return
-        outlet.tell_at = self._released[end] + min(map(schedule.missing, roots))
-        outlet.tell_wait = any(
-            self._pacing.grown_bound(schedule.bound(root), self._tasks[end]) > schedule.bound(root) for root in roots
-        )
+        schedule, outlet, tasks = self._schedule, self._outlets[end], self._tasks[end]
+        everything = schedule.buffer is not None or end in self._late
+        missing, grows = 0, False
+        for root in schedule.roots_of[end]:
+            everything = everything or not schedule.is_open(root)
+            lacks, bound = schedule.missing(root), schedule.bound(root)
+            missing = min(missing or lacks, lacks)
+            grows = grows or self._pacing.grown_bound(bound, tasks) > bound
+        outlet.tell_at = 0 if everything else self._released[end] + missing
+        outlet.tell_wait = everything or grows
 
     def close(self) -> None:
         """Takes what has been given, and nothing after that."""
@@ -159,4 +176,5 @@ class Intake:
     def _let_go(self, root: int, source: Source) -> None:
         del self._sources[root]
         self._restless.discard(root)
+        self.mark(self._schedule.end_of[root])
         source.stop()

@@ -9,7 +9,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -66,6 +66,8 @@ class Manager:
         labels = self._labels = [program.label for program in programs]
         #: Ends where something left or somebody had to wait.
         self.touched: deque[int] = deque()
+        #: Ends where something came that somebody waits for.
+        self.awaited: list[Outlet] = []
         self._pacing = Pacing(len(labels), options.workers, engine.capabilities.alone)
         self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         for root in self._schedule.roots:
@@ -78,7 +80,15 @@ class Manager:
         self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks)
         self._intake = Intake(self._schedule, self._pacing, self._flow, self.outlets, self.touched)
         self._replaced = 0
-        self.bell = Bell(engine.wake)
+        self.bell = Bell(engine.wake, self._stand_in)
+        #: Held by whoever decides and touches the engine: our thread, or while that sleeps a reader of an input.
+        self._role = threading.Lock()
+        self._role.acquire()
+        #: The thread that stands in for ours, and what it failed with.
+        self._deputy: threading.Thread | None = None
+        self._fault: BaseException | None = None
+        #: When our thread wakes though nothing happens.
+        self._due = 0.0
         #: The engine, if items run in the threads of those who ask.
         self._inline = engine if isinstance(engine, InlineEngine) else None
         if self._inline is not None:
@@ -146,7 +156,8 @@ class Manager:
         if os.getpid() != self._pid:
             return
         self._stopping = True
-        if threading.current_thread() is not self._thread:
+        # The collector may run a finalizer of the user's, which stops us, in either of the two.
+        if threading.current_thread() not in (self._thread, self._deputy):
             self.wake()
             if self._thread.ident is not None:
                 self._thread.join(_PATIENCE)
@@ -195,7 +206,7 @@ class Manager:
 
     def _offer(self) -> None:
         for outlet in self.outlets.values():
-            outlet.nudge()
+            outlet.announce()
 
     def resume(self) -> None:
         """See `Hooks.resume`."""
@@ -217,6 +228,8 @@ class Manager:
 
     def advance(self) -> bool:
         """Decides, waits for something to happen and deals with it; False: the run is over."""
+        if self._fault is not None:
+            raise self._fault
         self._intake.take_releases()
         if self._draining:
             self._intake.close()
@@ -229,21 +242,64 @@ class Manager:
             self._pause_seen.put(None)
         else:
             self._submit_all()
+        # Whoever wakes needs the interpreter, which we hold until we sleep: so not before the work is given out, and
+        # not behind what is still to do, as to wake takes a while.
+        self._announce()
         if not self._flow.open_ends:
             self.end()
             return False
         self.bell.hungry = True
         news = self._news()
-        for event in self._engine.wait(0 if news else None):
+        self._due = self._engine.due()
+        self._announce()
+        self._role.release()
+        try:
+            self._engine.sleep(0.0 if news else self._due)
+        finally:
+            self._role.acquire()
+        for event in self._engine.events():
             self._on(event)
         self.bell.hungry = False
         return True
 
+    def _stand_in(self) -> bool:
+        """Decides in the place of our sleeping thread; returns whether that may sleep on. For readers of inputs.
+
+        Where nothing is in any worker, what was pulled goes to one without delay. To wake our thread first takes as long as
+        a message to a process and back.
+        """
+        slots = self._engine.slots
+        if not _idle(slots) or not self._role.acquire(blocking=False):
+            return False
+        self._deputy = threading.current_thread()
+        try:
+            if self._stopping or self._draining or self.paused or self._inline is not None:
+                return False
+            self._intake.take_releases()
+            self._intake.draw()
+            self._submit_all()
+            sent = not _idle(slots)
+            # The same looks as before our own sleep, as the marks have changed.
+            at_rest = not self._news() and bool(self._flow.open_ends) and self._engine.due() >= self._due
+            self._announce()
+            return sent and at_rest
+        except BaseException as error:
+            self._fault = error
+            return False
+        finally:
+            self._deputy = None
+            self._role.release()
+
+    def _announce(self) -> None:
+        """Wakes those whose results came."""
+        for outlet in self.awaited:
+            outlet.announce()
+        self.awaited.clear()
+
     def _news(self) -> bool:
         """Whether something came between the last look and the moment from which on it would wake us."""
-        # The look for notes comes last, see `Intake.mark`.
-        came = self._intake.draw()
-        return self._stopping or came or self._intake.has_releases()
+        more = self._intake.settle()
+        return more or self._stopping
 
     def end(self) -> None:
         """Ends workers and readers. What consumers have not taken stays with the outlets."""
@@ -253,6 +309,7 @@ class Manager:
         self._intake.stop()
         self._engine.stop()
         self._pause_seen.put(None)
+        self._announce()
         _close(self.outlets if self._abandoned else {}, "next: the map was dropped")  # for inputs that read its own tasks
 
     def crash(self, error: BaseException) -> None:
@@ -265,9 +322,8 @@ class Manager:
 
     def _submit_all(self) -> None:
         schedule = self._schedule
-        while True:
-            slot = _opening(self._engine.slots)
-            if slot is None or (slot.jobs and self._inline is not None):
+        for slot in _openings(self._engine.slots):
+            if slot.jobs and self._inline is not None:
                 return
             turn = schedule.next_turn()
             if turn is None:
@@ -364,16 +420,24 @@ def _apart(options: Options, engine: Engine, programs: Sequence[Program], tracks
     return range(len(programs))
 
 
-def _opening(slots: Sequence[Slot]) -> Slot | None:
-    """An idle slot, else one that can hold a second job."""
-    second = None
+def _idle(slots: Sequence[Slot]) -> bool:
+    """Whether nothing is in any worker, and one could be given something."""
+    ready = False
     for slot in slots:
-        if slot.open:
-            if not slot.jobs:
-                return slot
-            if second is None and len(slot.jobs) == 1 and not slot.stuck:
-                second = slot
-    return second
+        if slot.jobs:
+            return False
+        ready = ready or slot.open
+    return ready
+
+
+def _openings(slots: Sequence[Slot]) -> Iterator[Slot]:
+    """Idle slots, then those that can hold a second job, the ones among them that have just been given their first."""
+    for slot in slots:
+        if slot.open and not slot.jobs:
+            yield slot
+    for slot in slots:
+        if slot.open and len(slot.jobs) == 1 and not slot.stuck:
+            yield slot
 
 
 def _death(event: Died, task: int, index: int, what: str, limit: float | None) -> Failure:

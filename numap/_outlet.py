@@ -33,6 +33,7 @@ class Hooks(Protocol):
     paused: bool
     complaint: str | None
     touched: deque[int]
+    awaited: list[Outlet]
 
     def on_release(self) -> None:
         """Places were handed over, or somebody found nothing to take."""
@@ -105,21 +106,20 @@ class Outlet:
     # ------------------------------------------------------------------ the manager's side
 
     def put(self, first: int, segment: Segment) -> None:
-        """Hands over a parcel whose first place is ``first``."""
+        """Hands over a parcel whose first place is ``first``. Whoever waits for it is told by `announce`."""
         self._parcels.append((self._sent, first, segment))
         self._sent += 1
-        self._announce()
-
-    def nudge(self) -> None:
-        """There is an item for whoever waits here to run."""
-        self._announce()
+        # Who begins to wait after this look finds the parcel himself.
+        if self._waiting or self._callbacks:
+            self._hooks.awaited.append(self)
 
     def know_total(self, total: int) -> None:
         """There will be ``total`` places."""
         self.total = total
-        self._announce()
+        self.announce()
 
-    def _announce(self) -> None:
+    def announce(self) -> None:
+        """Wakes whoever waits here: there is something to take, or an item to run."""
         if self._waiting:
             self._waiting = False
             self._bell.put(None)
@@ -143,7 +143,7 @@ class Outlet:
         self._parcels.clear()
         if not at_exit:
             self._waiting = True
-            self._announce()
+            self.announce()
 
     def after_fork(self) -> None:
         """In a child of the user's: the map belongs to the parent, and so may the locks."""
@@ -172,7 +172,7 @@ class Outlet:
         self._tell()
         # As in `_wait`: what came before we could be told of it.
         if self._parcels or self._closed is not None or self._hooks.help():
-            self._announce()
+            self.announce()
 
     def ready(self) -> int:
         """Results that can be taken without waiting, at least."""

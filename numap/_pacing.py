@@ -89,6 +89,8 @@ class Pacing:
 
     def grown_bound(self, bound: int, tasks: list[int]) -> int:
         """The bound after a consumer found nothing to take while ``bound`` items of ``tasks`` were in flight."""
+        if bound >= BOUND_CAP:
+            return bound
         cap = BOUND_CAP
         for task in tasks:
             if self._cost[task] is None:

@@ -21,18 +21,24 @@ Encode = Callable[[object], Segment]
 
 
 class Bell:
-    """Wakes the manager, but only if it is about to sleep or sleeping: a wake-up costs more than most news."""
+    """Wakes the manager, but only if it is about to sleep or sleeping: a wake-up costs more than most news.
 
-    __slots__ = ("_wake", "hungry")
+    Args:
+        wake: does it.
+        stand_in: does what the manager would do, in this thread, if it can; returns whether the manager may sleep on.
+    """
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    __slots__ = ("_stand_in", "_wake", "hungry")
+
+    def __init__(self, wake: Callable[[], None], stand_in: Callable[[], bool]) -> None:
         self._wake = wake
+        self._stand_in = stand_in
         #: The manager has nothing to do; set by it alone.
         self.hungry = False
 
     def ring(self) -> None:
         """There is something new. For threads of ours, where no interrupt comes."""
-        if self.hungry:
+        if self.hungry and not self._stand_in():
             self.hungry = False
             self._wake()
 
@@ -40,7 +46,7 @@ class Bell:
 class Source(Protocol):
     """One input of a run. All methods are called by the manager."""
 
-    #: No item will come any more; valid once `collect` has returned nothing.
+    #: No item will come any more behind those that `collect` has returned.
     ended: bool
     #: Why it ended, if not by its own end.
     error: BaseException | None

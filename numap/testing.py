@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -197,7 +198,8 @@ class ScriptedEngine:
         self._script = script
         self._orders: deque[Callable[[], list[Event] | None]] = deque()
         self._events: list[Event] = []
-        self._woken = False
+        #: Something has changed since the last look at what was dictated.
+        self._stirred = True
         self._news = threading.Condition(threading.RLock())
 
     @contextmanager
@@ -260,7 +262,7 @@ class ScriptedEngine:
     def _dictate(self, order: Callable[[], list[Event] | None]) -> None:
         with self._news:
             self._orders.append(order)
-            self._news.notify_all()
+            self._stir()
 
     # ------------------------------------------------------------------ what happens; the thread that waits
 
@@ -331,11 +333,22 @@ class ScriptedEngine:
         with self._news:
             slot.jobs.append(job)
             self.submissions.append(Submission(self.slots.index(slot), job.program, job.first, job.count))
-            self._news.notify_all()
+            self._stir()
 
-    def wait(self, timeout: float | None) -> list[Event]:
-        """See `Engine.wait`."""
+    def due(self) -> float:
+        """See `Engine.due`."""
+        return 0.0 if self._events else float("inf")
+
+    def sleep(self, until: float) -> None:
+        """See `Engine.sleep`."""
+        timeout = None if until == float("inf") else max(0.0, until - time.monotonic())
         with self._news:
+            self._news.wait_for(lambda: self._stirred, timeout)
+
+    def events(self) -> list[Event]:
+        """See `Engine.events`."""
+        with self._news:
+            self._stirred = False
             self._obey()
             while self._script is not None and not self._events and not self._orders:
                 happened = self.happened
@@ -343,14 +356,15 @@ class ScriptedEngine:
                 self._obey()
                 if happened == self.happened:
                     break
-            if not self._events:
-                self._news.wait_for(lambda: self._obey() or self._woken, timeout)
-            self._woken = False
             events, self._events = self._events, []
             return events
 
-    def _obey(self) -> bool:
-        """Lets happen what is dictated, as far as it is possible now; returns whether there are events."""
+    def _stir(self) -> None:
+        self._stirred = True
+        self._news.notify_all()
+
+    def _obey(self) -> None:
+        """Lets happen what is dictated, as far as it is possible now."""
         while self._orders:
             events = self._orders[0]()
             if events is None:
@@ -359,13 +373,11 @@ class ScriptedEngine:
             self._events += events
             self.happened += 1
             self._news.notify_all()
-        return bool(self._events)
 
     def wake(self) -> None:
         """See `Engine.wake`."""
         with self._news:
-            self._woken = True
-            self._news.notify_all()
+            self._stir()
 
     def recall(self) -> None:
         """See `Engine.recall`."""

@@ -146,7 +146,7 @@ Event = Output | Returned | Died | StartFailed | Complaint
 
 
 class Engine(Protocol):
-    """What runs items. All methods but `wake` are called by one thread."""
+    """What runs items. All methods but `wake` and `sleep` are called by one thread at a time."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -164,12 +164,22 @@ class Engine(Protocol):
     def submit(self, slot: Slot, job: Job) -> None:
         """Gives a job to an open slot."""
 
-    def wait(self, timeout: float | None) -> list[Event]:
-        """Blocks until something happens, `wake` is called or ``timeout`` seconds are over."""
+    def due(self) -> float:
+        """When there is something to do though nothing happens, on the monotonic clock; 0: now, inf: never."""
+        ...
+
+    def sleep(self, until: float) -> None:
+        """Blocks until something happens, `wake` is called or that moment of the monotonic clock has come.
+
+        By one thread, always the same. Others may call `submit` meanwhile.
+        """
+
+    def events(self) -> list[Event]:
+        """What happened up to the end of the last `sleep`."""
         ...
 
     def wake(self) -> None:
-        """Ends a `wait`, now or the next one. From any thread, also from finalizers."""
+        """Ends a `sleep`, now or the next one. From any thread, also from finalizers."""
 
     def recall(self) -> None:
         """Asks for all items back that have not begun; they come as Returned."""

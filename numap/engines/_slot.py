@@ -20,6 +20,7 @@ from ._books import Books
 PATIENCE = 0.010
 #: Seconds for a write to shared memory to be seen by the other side, and more.
 SETTLE = 0.001
+_NEVER = float("inf")
 
 
 class ProcessSlot(Slot):
@@ -31,6 +32,7 @@ class ProcessSlot(Slot):
 
     __slots__ = (
         "books", "check_at", "epoch", "expired", "handle", "known", "limit", "limit_at", "ready", "recalled_at", "seen",
+    "watched",
     )  # fmt: skip
 
     def __init__(self, limit: float | None) -> None:
@@ -44,6 +46,8 @@ class ProcessSlot(Slot):
         self.books = Books(self.jobs)
         self.room = room
         self.ready = self.open = self.stuck = False
+        #: Something waits for room in the socket of the worker.
+        self.watched = False
         self.epoch = 0
         #: Definitions of the mirror that the worker knows.
         self.known = 0
@@ -102,8 +106,11 @@ class ProcessSlot(Slot):
 
     def next_look(self) -> float:
         """When to `look` again."""
-        times = (self.check_at, self.recalled_at, self.limit_at)
-        return min((time for time in times if time is not None), default=float("inf"))
+        soonest = _NEVER
+        for time in (self.check_at, self.recalled_at, self.limit_at):
+            if time is not None and time < soonest:
+                soonest = time
+        return soonest
 
     def look(self, now: float) -> tuple[list[Returned], bool]:
         """Looks at whatever is due; returns what was taken back, and whether the running item is over its limit."""

@@ -90,6 +90,8 @@ class ProcessEngine:
         self._wake_r.setblocking(False)
         self._wake_w.setblocking(False)
         self._selector = selectors.DefaultSelector()
+        #: What the last sleep ended with.
+        self._heard: list[tuple[selectors.SelectorKey, int]] = []
         self._stopped = False
         #: Workers that died while they started, since the last that did start.
         self._stillborn = 0
@@ -165,7 +167,7 @@ class ProcessEngine:
                 return
 
     def wake(self) -> None:
-        """Ends a `wait`."""
+        """Ends a `sleep`."""
         with contextlib.suppress(OSError):
             self._wake_w.send(b"\0")
 
@@ -191,31 +193,39 @@ class ProcessEngine:
         """Hears of room in the socket as long as something waits for it."""
         if slot.handle is None or slot.handle.channel.ended:
             return
-        wanted = selectors.EVENT_READ
-        if not slot.handle.channel.flush():
-            wanted |= selectors.EVENT_WRITE
-        if self._selector.get_key(slot.handle.channel).events != wanted:
+        waits = not slot.handle.channel.flush()
+        if waits != slot.watched:
+            slot.watched = waits
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if waits else 0)
             self._selector.modify(slot.handle.channel, wanted, slot)
 
     # ------------------------------------------------------------------ events
 
-    def wait(self, timeout: float | None) -> list[Event]:
-        """Blocks until something happened; see `Engine.wait`."""
-        if not self._events:
-            for key, mask in self._selector.select(self._until_next_look(timeout)):
-                if self._stopped:  # by what one of the others told: all are closed now
-                    break
-                if key.data is None:
-                    self._drain_wake()
-                elif key.data is self._crew:
-                    self._hear_exits()
-                elif key.fileobj is getattr(key.data.handle, "channel", None):
-                    if mask & selectors.EVENT_WRITE:
-                        self._watch_writes(key.data)
-                    if mask & selectors.EVENT_READ:
-                        self._hear(key.data)
-            if not self._stopped:
-                self._look_at_pages()
+    def due(self) -> float:
+        """See `Engine.due`."""
+        return 0.0 if self._events else min(slot.next_look() for slot in self.slots)
+
+    def sleep(self, until: float) -> None:
+        """See `Engine.sleep`."""
+        timeout = None if until == float("inf") else min(max(0.0, until - monotonic()), LONGEST_WAIT)
+        self._heard = self._selector.select(timeout)
+
+    def events(self) -> list[Event]:
+        """See `Engine.events`."""
+        for key, mask in self._heard:
+            if self._stopped:  # by what one of the others told: all are closed now
+                break
+            if key.data is None:
+                self._drain_wake()
+            elif key.data is self._crew:
+                self._hear_exits()
+            elif key.fileobj is getattr(key.data.handle, "channel", None):
+                if mask & selectors.EVENT_WRITE:
+                    self._watch_writes(key.data)
+                if mask & selectors.EVENT_READ:
+                    self._hear(key.data)
+        if not self._stopped:
+            self._look_at_pages()
         events, self._events = self._events, []
         return events
 
@@ -286,13 +296,6 @@ class ProcessEngine:
             self._give_up(f"a worker process can't be replaced: {error}")
 
     # ------------------------------------------------------------------ slow items
-
-    def _until_next_look(self, timeout: float | None) -> float | None:
-        look = min(slot.next_look() for slot in self.slots)
-        if look == float("inf"):
-            return timeout
-        until = min(max(0.0, look - monotonic()), LONGEST_WAIT)
-        return until if timeout is None else min(timeout, until)
 
     def _look_at_pages(self) -> None:
         now = monotonic()

@@ -6,6 +6,7 @@ nothing half done: an item whose outcome has not been posted runs again.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -49,6 +50,8 @@ class SerialEngine:
         #: Called when there is a job to run.
         self.offer: Callable[[], None] = lambda: None
         self._signals: SimpleQueue[_Done | None] = SimpleQueue()
+        #: What the last sleep ended with.
+        self._heard: list[_Done | None] = []
         self._ready: deque[Job] = deque()
         #: Who has the token runs items.
         self._turn = Turn()
@@ -109,24 +112,33 @@ class SerialEngine:
                 raise
             return FAILED, 1, Failure(error, trace_of(error))
 
-    def wait(self, timeout: float | None) -> list[Event]:
-        """Blocks until an item has run; see `Engine.wait`."""
-        events: list[Event] = []
-        jobs = self.slots[0].jobs
-        try:
-            done = self._signals.get(True, timeout)
+    def due(self) -> float:
+        """See `Engine.due`."""
+        return float("inf")
+
+    def sleep(self, until: float) -> None:
+        """See `Engine.sleep`."""
+        with contextlib.suppress(Empty):
+            self._heard.append(self._signals.get(until > 0))
+
+    def events(self) -> list[Event]:
+        """See `Engine.events`."""
+        heard, jobs = self._heard, self.slots[0].jobs
+        with contextlib.suppress(Empty):
             while True:
-                if done is not None and jobs and jobs[0] is done[0]:
-                    job, outcome, seconds = done
-                    jobs.popleft()
-                    job.done = 1
-                    events.append(Output(job, job.first, 1, [outcome], seconds))
-                done = self._signals.get(False)
-        except Empty:
-            return events
+                heard.append(self._signals.get(False))
+        events: list[Event] = []
+        for done in heard:
+            if done is not None and jobs and jobs[0] is done[0]:
+                job, outcome, seconds = done
+                jobs.popleft()
+                job.done = 1
+                events.append(Output(job, job.first, 1, [outcome], seconds))
+        heard.clear()
+        return events
 
     def wake(self) -> None:
-        """Ends a `wait`."""
+        """Ends a `sleep`."""
         self._signals.put(None)
 
     def recall(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
@@ -20,6 +21,7 @@ from . import UNLIMITED, Event, Job, Output, Program, Returned, Slot, StartFaile
 PATIENCE = 0.010
 #: Seconds that an idle thread gets for its finalizer at the end of a map.
 GRACE = 2.0
+_NEVER = float("inf")
 
 
 class ThreadSlot(Slot):
@@ -81,6 +83,10 @@ class ThreadEngine:
         self._room = options.max_items_per_worker or UNLIMITED
         self.slots: list[ThreadSlot] = [ThreadSlot() for _ in range(options.workers)]
         self._signals: SimpleQueue[tuple[str, Any] | None] = SimpleQueue()
+        #: No thread is to be looked at before this moment.
+        self._look_at = _NEVER
+        #: What the last sleep ended with.
+        self._heard: list[tuple[str, Any] | None] = []
         self._work: dict[Job, _Work] = {}
         self._events: list[Event] = []
         self._threads: dict[ThreadSlot, threading.Thread] = {}
@@ -94,24 +100,24 @@ class ThreadEngine:
         Raises:
             WorkerStartError: no thread can be started.
         """
-        # Each thread starts the one behind it, then works. To start one takes as long as some dozens of items, and
-        # the first ones need not wait for the last.
-        follower = None
-        for slot in reversed(self.slots):
-            follower = self._fill(slot, follower)
-        assert follower is not None, "a map has at least one worker"
+        # Each thread starts two others, then works. To start one takes as long as some dozens of items, and the first ones
+        # need not wait for the last; most of that time goes by in waiting for the system, so two at a time go faster.
+        threads: dict[int, threading.Thread] = {}
+        for place in reversed(range(len(self.slots))):
+            followers = [threads.pop(behind) for behind in (2 * place + 1, 2 * place + 2) if behind in threads]
+            threads[place] = self._fill(self.slots[place], followers)
         try:
-            follower.start()
+            threads[0].start()
         except RuntimeError as error:
             raise _exhausted(error) from error
 
-    def _fill(self, slot: ThreadSlot, follower: threading.Thread | None = None) -> threading.Thread:
+    def _fill(self, slot: ThreadSlot, followers: list[threading.Thread]) -> threading.Thread:
         """A thread for a slot, to be started."""
         slot.open = self._hooks[0] is None
         slot.room = self._room
         slot.inbox = SimpleQueue()
         self._threads[slot] = threading.Thread(
-            target=_serve, args=(slot, slot.inbox, self._signals, self._hooks, follower), daemon=True, name="numap-worker"
+            target=_serve, args=(slot, slot.inbox, self._signals, self._hooks, followers), daemon=True, name="numap-worker"
         )
         return self._threads[slot]
 
@@ -122,13 +128,17 @@ class ThreadEngine:
             work.limit = 0
         for slot in self.slots:
             slot.open = False
-            slot.inbox.put(None)
-        for slot, thread in self._threads.items():
-            if not slot.jobs and thread.ident is not None and thread is not threading.current_thread():
-                thread.join(GRACE)
+        one_by_one = self._hooks[2] is None
+        for slots in [[slot] for slot in self.slots] if one_by_one else [self.slots]:
+            for slot in slots:
+                slot.inbox.put(None)
+            for slot in slots:
+                thread = self._threads[slot]
+                if not slot.jobs and thread.ident is not None and thread is not threading.current_thread():
+                    thread.join(GRACE)
 
     def wake(self) -> None:
-        """Ends a `wait`."""
+        """Ends a `sleep`."""
         self._signals.put(None)
 
     # ------------------------------------------------------------------ jobs
@@ -140,11 +150,16 @@ class ThreadEngine:
         slot.jobs.append(job)
         if slot.check_at is None and (job.count > 1 or len(slot.jobs) > 1):
             slot.seen = -1
-            slot.check_at = monotonic() + PATIENCE
+            self._watch(slot)
         slot.inbox.put(work)
         slot.room -= job.count
         if slot.room <= 0:
             slot.open = False
+
+    def _watch(self, slot: ThreadSlot) -> None:
+        """Has the thread looked at in a while."""
+        slot.check_at = monotonic() + PATIENCE
+        self._look_at = min(self._look_at, slot.check_at)
 
     def recall(self) -> None:
         """Takes back all that has not begun."""
@@ -171,21 +186,27 @@ class ThreadEngine:
 
     # ------------------------------------------------------------------ events
 
-    def wait(self, timeout: float | None) -> list[Event]:
-        """Blocks until something happened; see `Engine.wait`."""
-        if not self._events:
-            checks = [slot.check_at for slot in self.slots if slot.check_at is not None]
-            if checks:
-                until = max(0.0, min(checks) - monotonic())
-                timeout = until if timeout is None else min(timeout, until)
-            try:
-                signal = self._signals.get(True, timeout)
-                while True:
-                    if signal is not None:
-                        self._on_signal(*signal)
-                    signal = self._signals.get(False)
-            except Empty:
-                self._look()
+    def due(self) -> float:
+        """See `Engine.due`."""
+        return 0.0 if self._events else self._look_at
+
+    def sleep(self, until: float) -> None:
+        """See `Engine.sleep`."""
+        timeout = None if until == _NEVER else max(0.0, until - monotonic())
+        with contextlib.suppress(Empty):
+            self._heard.append(self._signals.get(True, timeout))
+
+    def events(self) -> list[Event]:
+        """See `Engine.events`."""
+        heard = self._heard
+        with contextlib.suppress(Empty):
+            while True:
+                heard.append(self._signals.get(False))
+        for signal in heard:
+            if signal is not None:
+                self._on_signal(*signal)
+        heard.clear()
+        self._look()
         events, self._events = self._events, []
         return events
 
@@ -222,20 +243,27 @@ class ThreadEngine:
             if job.done < job.count:
                 self._give_back(slot, job, job.done, parts(job.segments, job.done, job.count))
             slot.seen = -1
-            slot.check_at = monotonic() + PATIENCE if slot.jobs else None
+            slot.check_at = None
+            if slot.jobs:
+                self._watch(slot)
             if slot.room <= 0 and not slot.jobs and not self._stopped:
                 slot.inbox.put(None)
-                self._fill(slot).start()
+                self._fill(slot, []).start()
 
     def _look(self) -> None:
         now = monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = _NEVER
         for slot in self.slots:
+            if slot.check_at is not None and now < slot.check_at:
+                self._look_at = min(self._look_at, slot.check_at)
             if slot.check_at is None or now < slot.check_at:
                 continue
             if not slot.jobs:
                 slot.check_at = None
                 continue
-            slot.check_at = now + PATIENCE
+            self._watch(slot)
             work = self._work[slot.jobs[0]]
             if work.started != slot.seen:
                 slot.seen = work.started
@@ -271,15 +299,14 @@ def _segments(outcomes: list[Any]) -> list[Segment]:
 
 def _serve(
     slot: ThreadSlot, inbox: SimpleQueue[_Work | None], signals: SimpleQueue[Any], hooks: tuple[Any, tuple[Any, ...], Any],
-    follower: threading.Thread | None,
+    followers: list[threading.Thread],
 ) -> None:
     """The life of a worker thread. It holds no reference to the engine, so a dropped map can go."""
-    if follower is not None:
+    while followers:
         try:
-            follower.start()
+            followers.pop(0).start()
         except RuntimeError as error:
             signals.put(("exhausted", error))
-    del follower
     initializer, initargs, finalizer = hooks
     if initializer is not None:
         try:

@@ -435,4 +435,4 @@ def test_threads_that_can_not_be_started_end_the_map(monkeypatch: pytest.MonkeyP
     ):
         for _ in imap:
             pass
-    assert len(started) == 4
+    assert len([thread for thread in started if thread.ident is not None]) == 3
