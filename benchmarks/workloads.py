@@ -126,7 +126,7 @@ def efficiency(peer: type[Peer], durations: list[int], ordered: bool) -> float:
 
 
 def even(peer: type[Peer]) -> float:
-    return efficiency(peer, [rounds_of(0.002)] * 1000, True)
+    return efficiency(peer, [rounds_of(0.002)] * 2000, True)
 
 
 def heavy_tailed(peer: type[Peer], ordered: bool) -> float:
