@@ -11,13 +11,13 @@ from collections.abc import Sequence
 #: Seconds of work in a batch: large against the price of a message, small against what a person notices.
 TARGET = 0.010
 #: Items in a batch at most: at this size the price of a message has vanished for the smallest items.
-BATCH_CAP = 2048
+BATCH_CAP = 8192
 #: Bytes in a batch at most.
 BATCH_BYTES = 1 << 20
 #: Seconds that an item may take in tasks that run as one: less than anybody would want to see apart.
 LIGHT = 0.001
 #: Automatic bounds: items in flight at most, and bytes.
-BOUND_CAP = 1 << 14
+BOUND_CAP = 1 << 16
 BOUND_BYTES = 64 << 20
 
 
