@@ -57,6 +57,7 @@ class _Quiet:
 
     def __init__(self) -> None:
         self.touched: deque[int] = deque()
+        self.awaited: list[Outlet] = []
 
     def nothing(self) -> None:
         pass
@@ -69,7 +70,8 @@ class _Quiet:
 
 class _Results(Reader[int]):
     def __init__(self, outlet: Outlet) -> None:
-        self._outlet = outlet
+        super().__init__()
+        self._attach(outlet)
 
 
 def iterate() -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ._bell import Bell
 from ._manager import Manager
 from ._options import Options, TaskSpec
-from ._source import Bell, Encode, Feeder, SequenceSource, Source
+from ._source import Encode, Feeder, SequenceSource, Source
 from ._track import Track
 from .engines import Engine, Program
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,7 @@ from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
 from ._options import Options, TaskSpec, flag, sequence, task_spec, timeout_seconds
 from ._platform import fill_standard_streams
 from ._public import public
-from ._reader import AsyncReader, Reader
+from ._reader import Reader
 from ._statistics import Statistics, TaskStatistics
 from ._streams import Join, detach
 
@@ -36,6 +36,7 @@ class TaskIterator(Reader[T]):
     """
 
     def __init__(self, imap: IMap[Any], task: int) -> None:
+        super().__init__()
         self.task = task
         self._imap: IMap[Any] | None = imap
         self._track: Track | None = None
@@ -52,7 +53,8 @@ class TaskIterator(Reader[T]):
         outlet = self._outlet
         if outlet is None:
             assert self._imap is not None, "who has no map has an outlet"
-            outlet = self._outlet = self._imap._outlet_of(self.task)
+            outlet = self._imap._outlet_of(self.task)
+            self._attach(outlet)
         return outlet
 
     def __numap_detach__(self, imap: IMap[Any]) -> None:
@@ -60,9 +62,6 @@ class TaskIterator(Reader[T]):
         if self._imap is imap:
             self._find_outlet()
             self._imap = None
-
-    def __aiter__(self) -> AsyncIterator[T]:
-        return AsyncReader(self._find_outlet)
 
     def _claim_order(self) -> None:
         """Its results will be paired with others by their place."""
@@ -80,6 +79,9 @@ class ImpatientIterator(TaskIterator[T]):
         super().__init__(imap, task)
         self._timeout = timeout
         self._block = block
+
+    def _attach(self, outlet: Outlet | None) -> None:
+        self._outlet = outlet
 
     def __next__(self) -> T:
         outlet = self._find_outlet()
@@ -173,6 +175,7 @@ class IMap(Reader[T]):
             raise ValueError(f"{missing}: missing; {given} was given, and they go together")
         if worker_num is None and worker_type == "process" and "numap._worker" in sys.modules and _inside_worker():
             worker_num = 1
+        super().__init__()
         self._options = Options(
             worker_type, worker_num, worker_remote, stride, buffer, ordered, skip, name, start_method, initializer,
             sequence("initargs", initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error,
@@ -338,7 +341,7 @@ class IMap(Reader[T]):
             self._manager, self._state = None, STOPPED
             self._forget_tasks()
             raise
-        self._outlet = manager.outlets.get(0)
+        self._attach(manager.outlets.get(0))
 
     def _current(self) -> str:
         """The state, with what the manager knows."""
@@ -405,9 +408,6 @@ class IMap(Reader[T]):
         self.stop()
 
     # ------------------------------------------------------------------ results
-
-    def __aiter__(self) -> AsyncIterator[T]:
-        return AsyncReader(self._find_outlet)
 
     async def __aenter__(self) -> IMap[T]:
         self._start_unless_started()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from ._bell import Bell
 from ._errors import TaskTimeout, WorkerDied, WorkerStartError
 from ._flow import Flow
 from ._fusion import Fusion
@@ -25,7 +26,7 @@ from ._platform import exit_text
 from ._retries import Retries
 from ._schedule import Schedule
 from ._serialize import is_lent, parts, size_of
-from ._source import Bell, Source
+from ._source import Source
 from ._track import Track
 from .engines import Complaint, Died, Engine, Event, InlineEngine, Job, Output, Program, Returned, Slot, StartFailed
 
@@ -80,15 +81,7 @@ class Manager:
         self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks)
         self._intake = Intake(self._schedule, self._pacing, self._flow, self.outlets, self.touched)
         self._replaced = 0
-        self.bell = Bell(engine.wake, self._stand_in)
-        #: Held by whoever decides and touches the engine: our thread, or while that sleeps a reader of an input.
-        self._role = threading.Lock()
-        self._role.acquire()
-        #: The thread that stands in for ours, and what it failed with.
-        self._deputy: threading.Thread | None = None
-        self._fault: BaseException | None = None
-        #: When our thread wakes though nothing happens.
-        self._due = 0.0
+        self.bell = Bell(engine, self._decide)
         #: The engine, if items run in the threads of those who ask.
         self._inline = engine if isinstance(engine, InlineEngine) else None
         if self._inline is not None:
@@ -157,7 +150,7 @@ class Manager:
             return
         self._stopping = True
         # The collector may run a finalizer of the user's, which stops us, in either of the two.
-        if threading.current_thread() not in (self._thread, self._deputy):
+        if threading.current_thread() not in (self._thread, self.bell.deputy):
             self.wake()
             if self._thread.ident is not None:
                 self._thread.join(_PATIENCE)
@@ -228,8 +221,6 @@ class Manager:
 
     def advance(self) -> bool:
         """Decides, waits for something to happen and deals with it; False: the run is over."""
-        if self._fault is not None:
-            raise self._fault
         self._intake.take_releases()
         if self._draining:
             self._intake.close()
@@ -248,47 +239,19 @@ class Manager:
         if not self._flow.open_ends:
             self.end()
             return False
-        self.bell.hungry = True
-        news = self._news()
-        self._due = self._engine.due()
-        self._announce()
-        self._role.release()
-        try:
-            self._engine.sleep(0.0 if news else self._due)
-        finally:
-            self._role.acquire()
-        for event in self._engine.events():
+        for event in self.bell.rest(self._news):
             self._on(event)
-        self.bell.hungry = False
         return True
 
-    def _stand_in(self) -> bool:
-        """Decides in the place of our sleeping thread; returns whether that may sleep on. For readers of inputs.
-
-        Where nothing is in any worker, what was pulled goes to one without delay. To wake our thread first takes as long as
-        a message to a process and back.
-        """
-        slots = self._engine.slots
-        if not _idle(slots) or not self._role.acquire(blocking=False):
+    def _decide(self) -> bool:
+        """See `Bell`: gives out work, in the thread of a reader of an input; False: our thread is needed."""
+        if self._stopping or self._draining or self.paused or self._inline is not None:
             return False
-        self._deputy = threading.current_thread()
-        try:
-            if self._stopping or self._draining or self.paused or self._inline is not None:
-                return False
-            self._intake.take_releases()
-            self._intake.draw()
-            self._submit_all()
-            sent = not _idle(slots)
-            # The same looks as before our own sleep, as the marks have changed.
-            at_rest = not self._news() and bool(self._flow.open_ends) and self._engine.due() >= self._due
-            self._announce()
-            return sent and at_rest
-        except BaseException as error:
-            self._fault = error
-            return False
-        finally:
-            self._deputy = None
-            self._role.release()
+        self._intake.take_releases()
+        self._intake.draw()
+        self._submit_all()
+        # The same look as before a sleep of our own, as the marks have changed.
+        return not self._news() and bool(self._flow.open_ends)
 
     def _announce(self) -> None:
         """Wakes those whose results came."""
@@ -299,6 +262,7 @@ class Manager:
     def _news(self) -> bool:
         """Whether something came between the last look and the moment from which on it would wake us."""
         more = self._intake.settle()
+        self._announce()
         return more or self._stopping
 
     def end(self) -> None:
@@ -418,16 +382,6 @@ def _apart(options: Options, engine: Engine, programs: Sequence[Program], tracks
     if engine.capabilities.fuses and bound == (None,) * len(bound):
         return tracks
     return range(len(programs))
-
-
-def _idle(slots: Sequence[Slot]) -> bool:
-    """Whether nothing is in any worker, and one could be given something."""
-    ready = False
-    for slot in slots:
-        if slot.jobs:
-            return False
-        ready = ready or slot.open
-    return ready
 
 
 def _openings(slots: Sequence[Slot]) -> Iterator[Slot]:

@@ -9,6 +9,7 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Protocol
 
+from ._bell import Bell
 from ._outcome import ATOMS, RAW, SKIPPED, Segment, source_error
 from ._serialize import is_atom, segments_of
 
@@ -18,29 +19,6 @@ _ALIKE = frozenset(ATOMS - {str, bytes})
 
 #: Makes the segment of an item for another process.
 Encode = Callable[[object], Segment]
-
-
-class Bell:
-    """Wakes the manager, but only if it is about to sleep or sleeping: a wake-up costs more than most news.
-
-    Args:
-        wake: does it.
-        stand_in: does what the manager would do, in this thread, if it can; returns whether the manager may sleep on.
-    """
-
-    __slots__ = ("_stand_in", "_wake", "hungry")
-
-    def __init__(self, wake: Callable[[], None], stand_in: Callable[[], bool]) -> None:
-        self._wake = wake
-        self._stand_in = stand_in
-        #: The manager has nothing to do; set by it alone.
-        self.hungry = False
-
-    def ring(self) -> None:
-        """There is something new. For threads of ours, where no interrupt comes."""
-        if self.hungry and not self._stand_in():
-            self.hungry = False
-            self._wake()
 
 
 class Source(Protocol):

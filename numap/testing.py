@@ -339,8 +339,8 @@ class ScriptedEngine:
         """See `Engine.due`."""
         return 0.0 if self._events else float("inf")
 
-    def sleep(self, until: float) -> None:
-        """See `Engine.sleep`."""
+    def listen(self, until: float) -> None:
+        """See `Engine.listen`."""
         timeout = None if until == float("inf") else max(0.0, until - time.monotonic())
         with self._news:
             self._news.wait_for(lambda: self._stirred, timeout)

@@ -146,7 +146,7 @@ Event = Output | Returned | Died | StartFailed | Complaint
 
 
 class Engine(Protocol):
-    """What runs items. All methods but `wake` and `sleep` are called by one thread at a time."""
+    """What runs items. All methods but `wake` and `listen` are called by one thread at a time."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -168,18 +168,18 @@ class Engine(Protocol):
         """When there is something to do though nothing happens, on the monotonic clock; 0: now, inf: never."""
         ...
 
-    def sleep(self, until: float) -> None:
+    def listen(self, until: float) -> None:
         """Blocks until something happens, `wake` is called or that moment of the monotonic clock has come.
 
         By one thread, always the same. Others may call `submit` meanwhile.
         """
 
     def events(self) -> list[Event]:
-        """What happened up to the end of the last `sleep`."""
+        """What happened up to the end of the last `listen`."""
         ...
 
     def wake(self) -> None:
-        """Ends a `sleep`, now or the next one. From any thread, also from finalizers."""
+        """Ends a `listen`, now or the next one. From any thread, also from finalizers."""
 
     def recall(self) -> None:
         """Asks for all items back that have not begun; they come as Returned."""

@@ -31,8 +31,8 @@ class ProcessSlot(Slot):
     """
 
     __slots__ = (
-        "books", "check_at", "epoch", "expired", "handle", "known", "limit", "limit_at", "ready", "recalled_at", "seen",
-    "watched",
+        "books", "check_at", "clogged", "epoch", "expired", "handle", "known", "limit", "limit_at", "ready", "recalled_at",
+        "seen",
     )  # fmt: skip
 
     def __init__(self, limit: float | None) -> None:
@@ -47,7 +47,7 @@ class ProcessSlot(Slot):
         self.room = room
         self.ready = self.open = self.stuck = False
         #: Something waits for room in the socket of the worker.
-        self.watched = False
+        self.clogged = False
         self.epoch = 0
         #: Definitions of the mirror that the worker knows.
         self.known = 0

@@ -90,7 +90,7 @@ class ProcessEngine:
         self._wake_r.setblocking(False)
         self._wake_w.setblocking(False)
         self._selector = selectors.DefaultSelector()
-        #: What the last sleep ended with.
+        #: What the last `listen` ended with.
         self._heard: list[tuple[selectors.SelectorKey, int]] = []
         self._stopped = False
         #: Workers that died while they started, since the last that did start.
@@ -167,7 +167,7 @@ class ProcessEngine:
                 return
 
     def wake(self) -> None:
-        """Ends a `sleep`."""
+        """Ends a `listen`."""
         with contextlib.suppress(OSError):
             self._wake_w.send(b"\0")
 
@@ -193,10 +193,10 @@ class ProcessEngine:
         """Hears of room in the socket as long as something waits for it."""
         if slot.handle is None or slot.handle.channel.ended:
             return
-        waits = not slot.handle.channel.flush()
-        if waits != slot.watched:
-            slot.watched = waits
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if waits else 0)
+        clogged = not slot.handle.channel.flush()
+        if clogged != slot.clogged:
+            slot.clogged = clogged
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if clogged else 0)
             self._selector.modify(slot.handle.channel, wanted, slot)
 
     # ------------------------------------------------------------------ events
@@ -205,8 +205,8 @@ class ProcessEngine:
         """See `Engine.due`."""
         return 0.0 if self._events else min(slot.next_look() for slot in self.slots)
 
-    def sleep(self, until: float) -> None:
-        """See `Engine.sleep`."""
+    def listen(self, until: float) -> None:
+        """See `Engine.listen`."""
         timeout = None if until == float("inf") else min(max(0.0, until - monotonic()), LONGEST_WAIT)
         self._heard = self._selector.select(timeout)
 

@@ -50,7 +50,7 @@ class SerialEngine:
         #: Called when there is a job to run.
         self.offer: Callable[[], None] = lambda: None
         self._signals: SimpleQueue[_Done | None] = SimpleQueue()
-        #: What the last sleep ended with.
+        #: What the last `listen` ended with.
         self._heard: list[_Done | None] = []
         self._ready: deque[Job] = deque()
         #: Who has the token runs items.
@@ -116,8 +116,8 @@ class SerialEngine:
         """See `Engine.due`."""
         return float("inf")
 
-    def sleep(self, until: float) -> None:
-        """See `Engine.sleep`."""
+    def listen(self, until: float) -> None:
+        """See `Engine.listen`."""
         with contextlib.suppress(Empty):
             self._heard.append(self._signals.get(until > 0))
 
@@ -138,7 +138,7 @@ class SerialEngine:
         return events
 
     def wake(self) -> None:
-        """Ends a `sleep`."""
+        """Ends a `listen`."""
         self._signals.put(None)
 
     def recall(self) -> None:

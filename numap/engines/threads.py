@@ -85,7 +85,7 @@ class ThreadEngine:
         self._signals: SimpleQueue[tuple[str, Any] | None] = SimpleQueue()
         #: No thread is to be looked at before this moment.
         self._look_at = _NEVER
-        #: What the last sleep ended with.
+        #: What the last `listen` ended with.
         self._heard: list[tuple[str, Any] | None] = []
         self._work: dict[Job, _Work] = {}
         self._events: list[Event] = []
@@ -128,6 +128,8 @@ class ThreadEngine:
             work.limit = 0
         for slot in self.slots:
             slot.open = False
+        # One after the other, lest they all want the interpreter at once, before whoever has waited for the last result; but
+        # finalizers run side by side.
         one_by_one = self._hooks[2] is None
         for slots in [[slot] for slot in self.slots] if one_by_one else [self.slots]:
             for slot in slots:
@@ -138,7 +140,7 @@ class ThreadEngine:
                     thread.join(GRACE)
 
     def wake(self) -> None:
-        """Ends a `sleep`."""
+        """Ends a `listen`."""
         self._signals.put(None)
 
     # ------------------------------------------------------------------ jobs
@@ -190,8 +192,8 @@ class ThreadEngine:
         """See `Engine.due`."""
         return 0.0 if self._events else self._look_at
 
-    def sleep(self, until: float) -> None:
-        """See `Engine.sleep`."""
+    def listen(self, until: float) -> None:
+        """See `Engine.listen`."""
         timeout = None if until == _NEVER else max(0.0, until - monotonic())
         with contextlib.suppress(Empty):
             self._heard.append(self._signals.get(True, timeout))
@@ -256,9 +258,10 @@ class ThreadEngine:
             return
         self._look_at = _NEVER
         for slot in self.slots:
-            if slot.check_at is not None and now < slot.check_at:
+            if slot.check_at is None:
+                continue
+            if now < slot.check_at:
                 self._look_at = min(self._look_at, slot.check_at)
-            if slot.check_at is None or now < slot.check_at:
                 continue
             if not slot.jobs:
                 slot.check_at = None

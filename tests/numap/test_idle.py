@@ -41,7 +41,7 @@ class Fed:
         """Returns when the manager sleeps and its input waits."""
         manager = self.imap._manager
         deadline = time.monotonic() + 10
-        while not (manager.bell.hungry and not manager._role.locked()):
+        while not manager.bell.is_asleep:
             assert time.monotonic() < deadline, "the manager does not come to rest"
             time.sleep(0.001)
 

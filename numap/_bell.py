@@ -1,0 +1,93 @@
+"""The bell between those who have news for a map and its manager, who sleeps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from .engines import Engine, Event, Slot
+
+
+class Bell:
+    """Wakes the manager, but only if it is about to sleep or sleeping: a wake-up costs more than most news.
+
+    To wake a thread takes as long as a message to a process and back, so where nothing is in any worker, the thread that rings
+    stands in for the manager. The manager's role, which is to decide and to touch the engine, is held by one thread at a time:
+    the manager's own, whenever it is not asleep, or its deputy's.
+
+    Args:
+        engine: of the map.
+        decide: gives out work as the manager would; returns whether the manager may sleep on.
+    """
+
+    __slots__ = ("_decide", "_due", "_engine", "_role", "deputy", "fault", "hungry")
+
+    def __init__(self, engine: Engine, decide: Callable[[], bool]) -> None:
+        self._engine = engine
+        self._decide = decide
+        self._role = threading.Lock()
+        self._role.acquire()
+        #: When the manager wakes though nothing happens.
+        self._due = 0.0
+        #: The manager has nothing to do; set by it alone, and taken back by whoever wakes it.
+        self.hungry = False
+        #: The thread that stands in for the manager, and what it failed with.
+        self.deputy: threading.Thread | None = None
+        self.fault: BaseException | None = None
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether the manager sleeps and nobody stands in for it."""
+        return self.hungry and not self._role.locked()
+
+    def ring(self) -> None:
+        """There is something new. For threads of ours, where no interrupt comes."""
+        if self.hungry and not self._stand_in():
+            self.hungry = False
+            self._engine.wake()
+
+    def rest(self, news: Callable[[], bool]) -> list[Event]:
+        """Lets the manager sleep until something happens. ``news`` is a last look at what came before we could be woken.
+
+        Raises:
+            Exception: a deputy failed.
+        """
+        engine = self._engine
+        self.hungry = True
+        more = news()
+        self._due = engine.due()
+        self._role.release()
+        try:
+            engine.listen(0.0 if more else self._due)
+        finally:
+            self._role.acquire()
+        self.hungry = False
+        if self.fault is not None:
+            raise self.fault
+        return engine.events()
+
+    def _stand_in(self) -> bool:
+        """Decides in the place of the manager; returns whether that may sleep on."""
+        slots = self._engine.slots
+        if not _idle(slots) or not self._role.acquire(blocking=False):
+            return False
+        self.deputy = threading.current_thread()
+        try:
+            # The manager has to know if there is something to look at sooner than it thought, and what could not be sent.
+            return self._decide() and self._engine.due() >= self._due and not _idle(slots)
+        except BaseException as error:
+            self.fault = error
+            return False
+        finally:
+            self.deputy = None
+            self._role.release()
+
+
+def _idle(slots: Sequence[Slot]) -> bool:
+    """Whether nothing is in any worker, and one could be given something."""
+    ready = False
+    for slot in slots:
+        if slot.jobs:
+            return False
+        ready = ready or slot.open
+    return ready
