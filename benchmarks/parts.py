@@ -70,8 +70,7 @@ class _Quiet:
 
 class _Results(Reader[int]):
     def __init__(self, outlet: Outlet) -> None:
-        super().__init__()
-        self._attach(outlet)
+        self._outlet = outlet
 
 
 def iterate() -> float:

@@ -17,6 +17,7 @@ class Capabilities(NamedTuple):
         alone: seconds; an item that takes longer than this has nothing put behind it before it is done. What waits in
             another process comes back by way of a signal, what waits for a thread at once.
         fuses: a worker goes on with its own results, see `Fusion`.
+        ahead: items run before somebody asks for their results, so it helps to have more of them where somebody has to wait.
     """
 
     pickles: bool
@@ -26,10 +27,11 @@ class Capabilities(NamedTuple):
     most_workers: int | None = None
     alone: float = 0.004
     fuses: bool = False
+    ahead: bool = True
 
 
 CAPABILITIES = {
     "process": Capabilities(pickles=True, kills=True, start_methods=("forkserver", "spawn", "fork"), fuses=True),
     "thread": Capabilities(pickles=False, kills=False, extra_workers=4, most_workers=32, alone=0.020),
-    "serial": Capabilities(pickles=False, kills=False, most_workers=1),
+    "serial": Capabilities(pickles=False, kills=False, most_workers=1, ahead=False),
 }

@@ -36,7 +36,6 @@ class TaskIterator(Reader[T]):
     """
 
     def __init__(self, imap: IMap[Any], task: int) -> None:
-        super().__init__()
         self.task = task
         self._imap: IMap[Any] | None = imap
         self._track: Track | None = None
@@ -53,8 +52,7 @@ class TaskIterator(Reader[T]):
         outlet = self._outlet
         if outlet is None:
             assert self._imap is not None, "who has no map has an outlet"
-            outlet = self._imap._outlet_of(self.task)
-            self._attach(outlet)
+            outlet = self._outlet = self._imap._outlet_of(self.task)
         return outlet
 
     def __numap_detach__(self, imap: IMap[Any]) -> None:
@@ -79,9 +77,6 @@ class ImpatientIterator(TaskIterator[T]):
         super().__init__(imap, task)
         self._timeout = timeout
         self._block = block
-
-    def _attach(self, outlet: Outlet | None) -> None:
-        self._outlet = outlet
 
     def __next__(self) -> T:
         outlet = self._find_outlet()
@@ -175,7 +170,6 @@ class IMap(Reader[T]):
             raise ValueError(f"{missing}: missing; {given} was given, and they go together")
         if worker_num is None and worker_type == "process" and "numap._worker" in sys.modules and _inside_worker():
             worker_num = 1
-        super().__init__()
         self._options = Options(
             worker_type, worker_num, worker_remote, stride, buffer, ordered, skip, name, start_method, initializer,
             sequence("initargs", initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error,
@@ -341,7 +335,7 @@ class IMap(Reader[T]):
             self._manager, self._state = None, STOPPED
             self._forget_tasks()
             raise
-        self._attach(manager.outlets.get(0))
+        self._outlet = manager.outlets.get(0)
 
     def _current(self) -> str:
         """The state, with what the manager knows."""

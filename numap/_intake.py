@@ -21,16 +21,19 @@ class Intake:
         flow: takes the items.
         outlets: of the ends; they count what left, and who had to wait.
         touched: ends where something left or somebody had to wait, as consumers tell.
+        grows: bounds may grow where somebody had to wait.
     """
 
     def __init__(
-        self, schedule: Schedule, pacing: Pacing, flow: Flow, outlets: Mapping[int, Outlet], touched: deque[int]
+        self, schedule: Schedule, pacing: Pacing, flow: Flow, outlets: Mapping[int, Outlet], touched: deque[int],
+        grows: bool,
     ) -> None:
         self._schedule = schedule
         self._pacing = pacing
         self._flow = flow
         self._outlets = outlets
         self._touched = touched
+        self._grows = grows and schedule.buffer is None
         #: Ends with items that were given up and have not left their workers.
         self._late: set[int] = set()
         self._sources: dict[int, Source] = {}
@@ -99,7 +102,7 @@ class Intake:
     def _grow(self, end: int) -> None:
         """A consumer waited. If that is for want of items in flight, more may be."""
         schedule = self._schedule
-        if schedule.buffer is not None:
+        if not self._grows:
             return
         for root in schedule.roots_of[end]:
             bound = schedule.bound(root)
@@ -156,7 +159,7 @@ class Intake:
             everything = everything or not schedule.is_open(root)
             lacks, bound = schedule.missing(root), schedule.bound(root)
             missing = min(missing or lacks, lacks)
-            grows = grows or self._pacing.grown_bound(bound, tasks) > bound
+            grows = grows or (self._grows and self._pacing.grown_bound(bound, tasks) > bound)
         outlet.tell_at = 0 if everything else self._released[end] + missing
         outlet.tell_wait = everything or grows
 

@@ -69,7 +69,7 @@ class Manager:
         self.touched: deque[int] = deque()
         #: Ends where something came that somebody waits for.
         self.awaited: list[Outlet] = []
-        self._pacing = Pacing(len(labels), options.workers, engine.capabilities.alone)
+        self._pacing = Pacing(len(labels), options.workers, engine.capabilities.alone, engine.capabilities.pickles)
         self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         for root in self._schedule.roots:
             self._schedule.set_bound(root, self._pacing.initial_bound())
@@ -79,7 +79,9 @@ class Manager:
         self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
         skip, pickled = options.on_error == "skip", engine.capabilities.pickles
         self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks)
-        self._intake = Intake(self._schedule, self._pacing, self._flow, self.outlets, self.touched)
+        self._intake = Intake(
+            self._schedule, self._pacing, self._flow, self.outlets, self.touched, engine.capabilities.ahead
+        )
         self._replaced = 0
         self.bell = Bell(engine, self._decide)
         #: The engine, if items run in the threads of those who ask.
@@ -153,7 +155,9 @@ class Manager:
         if threading.current_thread() not in (self._thread, self.bell.deputy):
             self.wake()
             if self._thread.ident is not None:
-                self._thread.join(_PATIENCE)
+                # A RuntimeError: it is just coming up, behind an interrupt of `start`, and finds that it is to end.
+                with contextlib.suppress(RuntimeError):
+                    self._thread.join(_PATIENCE)
         if self._inline is not None:
             self._inline.finalize()
         _close(self.outlets, "next: not allowed after stop(); its results are gone", at_exit)

@@ -1,6 +1,6 @@
 """Where results leave: the hand-over from the manager to whoever iterates, on any thread, through any interrupt.
 
-The quick way out (see `Reader`) is one step of an iterator of C, perhaps with the return of what it gave. CPython looks for
+The quick way out (see `Reader`) is one step of an iterator of C and the return of what it gave. CPython looks for
 signals and gives the interpreter lock away only after calls and at backward jumps, so between the two nothing can come: no
 Ctrl-C loses a result and no two threads get the same one. All else is done under a lock that consumers share among themselves,
 never with the manager.
@@ -139,8 +139,6 @@ class Outlet:
         self._parked = at_exit
         self._closed = why
         self.released = self.handed_over
-        # Somebody may be about to step it.
-        deque(self.values, 0)
         self.values, self._left, self._count, self._places = _NOTHING, _NOTHING, 0, 0
         self._parcels.clear()
         if not at_exit:

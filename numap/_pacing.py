@@ -28,10 +28,12 @@ class Pacing:
         tasks: number of tasks.
         workers: number of workers.
         alone: seconds; items that take longer never wait in a worker behind another one.
+        copies: items and results are copied on their way, so a batch must not have too many bytes.
     """
 
-    def __init__(self, tasks: int, workers: int, alone: float) -> None:
+    def __init__(self, tasks: int, workers: int, alone: float, copies: bool = True) -> None:
         self._workers = workers
+        self._copies = copies
         self._alone = alone
         self._cost: list[float | None] = [None] * tasks
         self._bytes: list[float] = [0.0] * tasks
@@ -60,7 +62,7 @@ class Pacing:
         if cost is None:
             return 1
         size = min(BATCH_CAP, int(TARGET / cost) if cost > 0 else BATCH_CAP, 4 * self._batch[task])
-        if self._bytes[task]:
+        if self._copies and self._bytes[task]:
             size = min(size, int(BATCH_BYTES / self._bytes[task]))
         return max(1, size)
 

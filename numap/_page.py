@@ -57,9 +57,10 @@ class Page:
 
     def close_fd(self) -> None:
         """Closes the descriptor; the mapping stays."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        # An interrupt between the two statements costs a descriptor; the other way round somebody else's would be closed.
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def close(self) -> None:
         """Gives everything back."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ._errors import SerializationError
 from ._outcome import ATOMS, FAILED, JOINED, LONG, PACKED, PICKLED, RAW, SHARED, Failure, Segment, safe_text
+
+#: Types that tell their size by code of the interpreter's.
+_PLAIN = frozenset((int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset))
 
 
 def is_atom(value: object) -> bool:
@@ -112,11 +116,22 @@ def item_of(segment: Segment, lent: Any = None) -> Any:
 
 
 def size_of(segment: Segment) -> int:
-    """Bytes of the pickles in a segment; live objects count as nothing."""
-    kind, _, data = segment
+    """Bytes of the pickles in a segment, or of live objects as far as the first and the last of them tell."""
+    kind, count, data = segment
     if kind in (PACKED, PICKLED, SHARED):
         return len(data)
+    if kind == RAW:
+        return count * max(_size_of_object(data[0]), _size_of_object(data[-1]))
     return sum(map(size_of, data)) if kind == JOINED else 0
+
+
+def _size_of_object(value: object) -> int:
+    """Bytes of an object itself, without what it refers to; 0 where only code of the user's could tell."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return sys.getsizeof(value)
+    numpy = sys.modules.get("numpy")
+    return value.nbytes if numpy is not None and kind is numpy.ndarray else 0  # type: ignore[attr-defined]
 
 
 def is_lent(segment: Segment) -> bool:

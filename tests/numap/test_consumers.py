@@ -1,4 +1,4 @@
-"""The quick way out of a map: made of iterators of the interpreter, shared by all who iterate."""
+"""All ways to iterate over a map mix, in one thread or in many."""
 
 from __future__ import annotations
 
@@ -131,14 +131,26 @@ def test_a_child_gets_nothing_that_was_open() -> None:
 
 
 @pytest.mark.parametrize("taken", [0, 10])
-def test_next_alone_does_not_keep_a_map(taken: int) -> None:
+def test_next_alone_keeps_a_map(taken: int) -> None:
     imap: IMap[Any] = IMap(work.identity, range(MANY), worker_type="thread")
     assert list(islice(imap, taken)) == list(range(taken))
     step = imap.__next__
     del imap
-    with pytest.raises(StateError, match="the map was dropped"):
-        for _ in range(MANY):
-            step()
+    assert [step() for _ in range(taken, MANY)] == list(range(taken, MANY))
+
+
+def test_next_can_be_overridden() -> None:
+    class Counted(IMap[int]):
+        steps = 0
+
+        def __next__(self) -> int:
+            self.steps += 1
+            return super().__next__()
+
+    with Counted(abs, range(10), worker_type="thread") as imap:
+        assert [*imap, imap.steps] == [*range(10), 11]
+    with IMap(abs, range(10), worker_type="thread") as plain:
+        assert IMap.__next__(plain) == 0
 
 
 def test_who_reads_is_no_cycle() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Iterator
 from itertools import count, islice
@@ -382,3 +383,25 @@ def test_statistics(engine: str) -> None:
     with pytest.raises(AttributeError):
         after.pulled = 0  # type: ignore[misc]
     assert imap.statistics().state == "stopped"
+
+
+@pytest.mark.parametrize(("options", "most"), [({"worker_type": "serial"}, 8), ({"worker_type": "thread", "worker_num": 2}, 1100)])
+def test_the_automatic_bound_of_large_items(options: dict[str, Any], most: int) -> None:
+    """A consumer that was quick for a while makes the bound grow, as far as 64 MB go; a serial map gains nothing by that."""
+    pulled = 0
+
+    def large() -> Iterator[bytes]:
+        nonlocal pulled
+        while True:
+            pulled += 1
+            yield bytes(100_000)
+
+    ahead = []
+    with IMap(len, large(), **options) as imap:
+        for taken, _ in enumerate(imap):
+            ahead.append(pulled - taken)
+            if taken == 3000:
+                break
+        time.sleep(0.3)
+        ahead.append(pulled - taken)
+    assert max(ahead) <= most

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import threading
 from random import Random
 from typing import Any
@@ -145,7 +146,10 @@ def test_sizes() -> None:
     packed, pickled = pack([1, 2]), encode_item([1], dumps, "item")
     assert size_of(packed) == len(packed[2])
     assert size_of((JOINED, 1, (packed, pickled))) == len(packed[2]) + len(pickled[2])
-    assert size_of((RAW, 1, ["x" * 1000])) == 0
+    assert 3000 < size_of((RAW, 3, ["x" * 1000] * 3)) < 3300
+    assert size_of((RAW, 2, [object(), bytearray(500)])) > 1000
+    assert size_of((RAW, 2, [object(), Failure(None)])) == 0, "whose size only their own code could tell"
+    assert size_of((RAW, 4, range(4))) == 4 * sys.getsizeof(3)
     assert size_of((FAILED, 1, Failure(None))) == 0
 
 
