@@ -12,7 +12,7 @@ class Bell:
     """Wakes the manager, but only if it is about to sleep or sleeping: a wake-up costs more than most news.
 
     To wake a thread takes as long as a message to a process and back, so where nothing is in any worker, the thread that rings
-    stands in for the manager. The manager's role, which is to decide and to touch the engine, is held by one thread at a time:
+    may stand in for the manager. The manager's role, which is to decide and to touch the engine, is held by one thread at a time:
     the manager's own, whenever it is not asleep, or its deputy's.
 
     Args:

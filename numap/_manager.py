@@ -74,6 +74,8 @@ class Manager:
         for root in self._schedule.roots:
             self._schedule.set_bound(root, self._pacing.initial_bound())
         self._fusion = Fusion(inputs, self._pacing, _apart(options, engine, programs, tracks))
+        #: The size of items and results matters: to how many go together, or to how many there may be.
+        self._weighs = engine.capabilities.pickles or options.buffer is None
         self._retries = Retries([program.retries for program in programs])
         self._task_timeout = options.task_timeout
         self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
@@ -96,6 +98,8 @@ class Manager:
         self._abandoned = self._stopping = False
         self._claims = deque([None])
         self._draining = False
+        #: Items that had come when a reader last asked to stand in for us.
+        self._came = 0
         self._ended = False
         self._pid = os.getpid()
         self._failure: BaseException | None = None
@@ -249,7 +253,9 @@ class Manager:
 
     def _decide(self) -> bool:
         """See `Bell`: gives out work, in the thread of a reader of an input; False: our thread is needed."""
-        if self._stopping or self._draining or self.paused or self._inline is not None:
+        before, self._came = self._came, sum(self._flow.places)
+        # Of an input that gave more than one since, the next ones are near, and better sent together.
+        if self._came > before + 1 or self._stopping or self._draining or self.paused or self._inline is not None:
             return False
         self._intake.take_releases()
         self._intake.draw()
@@ -306,12 +312,14 @@ class Manager:
             behind = self._fusion.behind(task) if all(segment[0] in (RAW, PACKED) for segment in segments) else ()
             job = Job(task, first, count, segments, behind)
             self._engine.submit(slot, job)
-            self._pacing.observe_bytes(task, count, sum(map(size_of, job.segments)))
+            if self._weighs:
+                self._pacing.observe_bytes(task, count, sum(map(size_of, job.segments)))
 
     def _on(self, event: Event) -> None:
         if isinstance(event, Output):
             task = event.job.program
-            self._pacing.observe(task, event.count, event.seconds, sum(map(size_of, event.segments)), event.job.behind)
+            nbytes = sum(map(size_of, event.segments)) if self._weighs else 0
+            self._pacing.observe(task, event.count, event.seconds, nbytes, event.job.behind)
             self._intake.mark(self._schedule.end_of[task])
             if self._retries.some:
                 self._route_or_retry(event)
