@@ -71,8 +71,6 @@ class Manager:
         self.awaited: list[Outlet] = []
         self._pacing = Pacing(len(labels), options.workers, engine.capabilities.alone, engine.capabilities.pickles)
         self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
-        for root in self._schedule.roots:
-            self._schedule.set_bound(root, self._pacing.initial_bound())
         self._fusion = Fusion(inputs, self._pacing, _apart(options, engine, programs, tracks))
         #: The size of items and results matters: to how many go together, or to how many there may be.
         self._weighs = engine.capabilities.pickles or options.buffer is None
@@ -133,9 +131,7 @@ class Manager:
             if self.claim():
                 self.end()
             # threading.Thread.start makes a RuntimeError of an interrupt that finds it at its lock.
-            interrupt = error.__context__ or error.__cause__
-            while interrupt is not None and not isinstance(interrupt, KeyboardInterrupt):
-                interrupt = interrupt.__context__
+            interrupt = _interrupt_behind(error)
             if interrupt is not None and interrupt is not handled:
                 raise interrupt from None
             if type(error) is RuntimeError:
@@ -394,6 +390,13 @@ def _apart(options: Options, engine: Engine, programs: Sequence[Program], tracks
     if engine.capabilities.fuses and bound == (None,) * len(bound):
         return tracks
     return range(len(programs))
+
+
+def _interrupt_behind(error: BaseException) -> BaseException | None:
+    found = error.__context__ or error.__cause__
+    while found is not None and not isinstance(found, KeyboardInterrupt):
+        found = found.__context__
+    return found
 
 
 def _openings(slots: Sequence[Slot]) -> Iterator[Slot]:

@@ -57,7 +57,7 @@ class Schedule:
         self.pulled = [0] * count
         self.released = [0] * count
         self._open = dict.fromkeys(self.roots, True)
-        self._bound = dict.fromkeys(self.roots, initial)
+        self._bound = dict.fromkeys(self.roots, max(initial, stride or 1))
         self._cap: dict[int, int] = {}
         #: Roots where more may be pulled than before, or nothing any more; see `take_changed`.
         self._changed = set(self.roots)
