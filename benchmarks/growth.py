@@ -56,16 +56,16 @@ def workers() -> None:
 def tasks() -> None:
     """Items a second over 1 to 100 tasks on one map, side by side and chained."""
     size = 200_000
-    for number in (1, 3, 10, 30, 100):
+    for number, each in (*((n, size // n) for n in (1, 3, 10, 30, 100)), (100, 20_000), (100, 100_000)):
         imap: IMap[int] = IMap(worker_num=2)
-        ends = [imap.add_task(same, range(size // number)) for _ in range(number)]
+        ends = [imap.add_task(same, range(each)) for _ in range(number)]
         with imap:
             began = time.perf_counter()
             for end in ends:
                 for _ in end:
                     pass
             took = time.perf_counter() - began
-        print(f"{number:>4} tasks side by side: {1e9 * took / size:8.0f} ns an item", flush=True)
+        print(f"{number:>4} tasks side by side: {1e9 * took / number / each:8.0f} ns an item, {each:>7,} each", flush=True)
     for number in (1, 3, 10, 30, 100):
         imap = IMap(worker_num=2)
         end = range(max(2000, size // number))

@@ -7,12 +7,13 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from time import monotonic
 from typing import Final
 
 from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted
 from papy._debugger import PipelineRuntimeDebugger
 from papy._definition import StepSpec
-from papy._intake import Intake
+from papy._intake import Intake, log_left
 from papy._reading import Reading
 from papy._reporters import Resources
 from papy._stages import Passing, Stage, stages
@@ -23,6 +24,8 @@ __all__ = ["Line"]
 
 #: Where it was raised, for the user.
 REPORTED: Final = "raised by a reporter of the debugger"
+#: Seconds that a reader gets to leave an iterable when its time is up.
+_SLACK: Final = 0.5
 
 
 class Line:
@@ -152,6 +155,17 @@ class Line:
         """Waits until the run has ended, as somebody has said that it shall; at once where the end waits for the caller."""
         if not self.is_elsewhere() and not self.is_inside():
             self.over.wait()
+
+    def outwait(self, leave_at: float | None) -> None:
+        """Waits for the end of a run that leaves iterables of unknown length at that moment.
+
+        At its end the interpreter starts no thread for one, so the reader is in it itself and may never come back; then the run
+        ends without it.
+        """
+        if leave_at is not None and not self.over.wait(max(0.0, leave_at - monotonic()) + _SLACK) and self._reading.is_held_up():
+            log_left()
+            self.books.end(STOPPED)
+        self.over.wait()
 
     def release(self) -> None:
         """Leaves the user's queue to others; when the run is over."""

@@ -236,7 +236,7 @@ class Pipeline:
         if line.is_part() or self._intake.is_putting():
             return
         try:
-            line.over.wait()
+            line.outwait(self._intake.leave_at)
             if background is not None:
                 self._forget(background)
                 background.join()

@@ -19,6 +19,7 @@ import pytest
 
 from numap import StateError
 from papy import AbstractStep, Pipeline
+from papy._feeder import Feeder
 from tests.numap.programs import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -390,3 +391,23 @@ def test_an_iterable_that_blocks_does_not_hold_the_end_of_the_program_up() -> No
     assert (sorted(done.stdout.splitlines()), done.returncode) == (["did 1", "did 2"], 0)
     assert "has not come to its end within 0.1 s" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_stop_ends_a_run_whose_reader_is_in_an_iterable_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the end of the interpreter, which may start no thread for it."""
+
+    def refused(feeder: Feeder) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(Feeder, "start", refused)
+    monkeypatch.setattr("papy._intake.GRACE", 0.1)
+    source: queue.SimpleQueue[int] = queue.SimpleQueue()
+    did: list[int] = []
+    pipeline = Pipeline((did.append, 1))
+    pipeline.put_iterable(iter(source.get, None))
+    pipeline.run_forever(background=True)
+    source.put(1)
+    pipeline.stop()
+    assert not pipeline.alive
+    assert did in ([1], []), "it may have come too late"
+    source.put(2)
