@@ -210,7 +210,7 @@ def test_a_program_ends_by_itself(end: End, engine: str, tmp_path: Path) -> None
 
 STATES = {
     # Ready means that all workers are in that state.
-    "idle": "imap = IMap(lambda x: x, range(9), **OPTIONS)\nnext(imap)\nsay('ready')\ntime.sleep(600)",
+    "idle": "imap = IMap(lambda x: x, range(100_000), **OPTIONS)\nnext(imap)\nsay('ready')\ntime.sleep(600)",
     "finished": "imap = IMap(lambda x: x, range(9), **OPTIONS)\nlist(imap)\nsay('ready')\ntime.sleep(600)",
     "waiting-for-input": """
 def source():
