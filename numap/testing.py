@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +18,7 @@ from ._call import bound
 from ._errors import WorkerStartError
 from ._outcome import FAILED, RAW, Failure, Segment, trace_of
 from ._serialize import item_of, part, parts
-from .engines import Capabilities, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
+from .engines import NEVER, Capabilities, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 
 __all__ = ["Gate", "Running", "ScriptedEngine", "Submission", "Visitor"]
 
@@ -337,13 +336,12 @@ class ScriptedEngine:
 
     def due(self) -> float:
         """See `Engine.due`."""
-        return 0.0 if self._events else float("inf")
+        return 0.0 if self._events else NEVER
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
-        timeout = None if until == float("inf") else max(0.0, until - time.monotonic())
         with self._news:
-            self._news.wait_for(lambda: self._stirred, timeout)
+            self._news.wait_for(lambda: self._stirred, seconds_left(until))
 
     def events(self) -> list[Event]:
         """See `Engine.events`."""

@@ -22,7 +22,7 @@ LAYERS = {
         _starter
         _crew
         _forks
-        engines _bell engines._books engines._slot engines._memory engines.threads engines.serial engines.processes
+        engines _bell engines._signals engines._books engines._slot engines._memory engines.threads engines.serial engines.processes
         _track _source _outlet _reader _streams _lane _flow _intake _manager
         _build
         _imap _imports

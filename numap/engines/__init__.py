@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .._capabilities import Capabilities
@@ -52,6 +53,13 @@ class Job:
 
 
 UNLIMITED = 1 << 62
+#: The moment of the monotonic clock that does not come.
+NEVER = float("inf")
+
+
+def seconds_left(until: float) -> float | None:
+    """Seconds up to that moment of the monotonic clock, 0 if it has passed; None: it is `NEVER`."""
+    return None if until == NEVER else max(0.0, until - monotonic())
 
 
 class Slot:
@@ -165,7 +173,7 @@ class Engine(Protocol):
         """Gives a job to an open slot."""
 
     def due(self) -> float:
-        """When there is something to do though nothing happens, on the monotonic clock; 0: now, inf: never."""
+        """When there is something to do though nothing happens, on the monotonic clock; 0: now, or `NEVER`."""
         ...
 
     def listen(self, until: float) -> None:

@@ -13,14 +13,13 @@ from .._outcome import RAW
 from .._page import CLOCK, EPOCH, STARTED
 from .._serialize import pack
 from .._worker import NUDGE
-from . import UNLIMITED, Job, Returned, Slot
+from . import NEVER, UNLIMITED, Job, Returned, Slot
 from ._books import Books
 
 #: Seconds without progress after which a worker counts as stuck in one item: what it holds is asked for.
 PATIENCE = 0.010
 #: Seconds for a write to shared memory to be seen by the other side, and more.
 SETTLE = 0.001
-_NEVER = float("inf")
 
 
 class ProcessSlot(Slot):
@@ -106,7 +105,7 @@ class ProcessSlot(Slot):
 
     def next_look(self) -> float:
         """When to `look` again."""
-        soonest = _NEVER
+        soonest = NEVER
         for time in (self.check_at, self.recalled_at, self.limit_at):
             if time is not None and time < soonest:
                 soonest = time

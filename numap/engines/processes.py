@@ -25,7 +25,7 @@ from .._page import INITIALIZING, STAGE, STARTED
 from .._parcel import Code, Constants, Packer, size_of_code
 from .._platform import exit_text, umask
 from .._serialize import encode_item, serialization_error
-from . import UNLIMITED, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
+from . import UNLIMITED, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item
 from ._memory import Memory
 from ._slot import ProcessSlot
@@ -207,8 +207,8 @@ class ProcessEngine:
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
-        timeout = None if until == float("inf") else min(max(0.0, until - monotonic()), LONGEST_WAIT)
-        self._heard = self._selector.select(timeout)
+        timeout = seconds_left(until)
+        self._heard = self._selector.select(timeout if timeout is None else min(timeout, LONGEST_WAIT))
 
     def events(self) -> list[Event]:
         """See `Engine.events`."""

@@ -6,12 +6,10 @@ nothing half done: an item whose outcome has not been posted runs again.
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
 from opcode import opmap
-from queue import Empty, SimpleQueue
 from time import perf_counter
 
 from .._call import bound
@@ -21,7 +19,8 @@ from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of
 from .._turn import Taken, Turn
-from . import Event, Job, Output, Program, Slot
+from . import NEVER, Event, Job, Output, Program, Slot
+from ._signals import Signals
 
 _RAISE = opmap["RAISE_VARARGS"]
 
@@ -49,9 +48,7 @@ class SerialEngine:
         self.slots = [Slot()]
         #: Called when there is a job to run.
         self.offer: Callable[[], None] = lambda: None
-        self._signals: SimpleQueue[_Done | None] = SimpleQueue()
-        #: What the last `listen` ended with.
-        self._heard: list[_Done | None] = []
+        self._signals: Signals[_Done] = Signals()
         self._ready: deque[Job] = deque()
         #: Who has the token runs items.
         self._turn = Turn()
@@ -114,32 +111,26 @@ class SerialEngine:
 
     def due(self) -> float:
         """See `Engine.due`."""
-        return float("inf")
+        return NEVER
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
-        with contextlib.suppress(Empty):
-            self._heard.append(self._signals.get(until > 0))
+        self._signals.listen(until)
 
     def events(self) -> list[Event]:
         """See `Engine.events`."""
-        heard, jobs = self._heard, self.slots[0].jobs
-        with contextlib.suppress(Empty):
-            while True:
-                heard.append(self._signals.get(False))
+        jobs = self.slots[0].jobs
         events: list[Event] = []
-        for done in heard:
-            if done is not None and jobs and jobs[0] is done[0]:
-                job, outcome, seconds = done
+        for job, outcome, seconds in self._signals.take():
+            if jobs and jobs[0] is job:
                 jobs.popleft()
                 job.done = 1
                 events.append(Output(job, job.first, 1, [outcome], seconds))
-        heard.clear()
         return events
 
     def wake(self) -> None:
         """Ends a `listen`."""
-        self._signals.put(None)
+        self._signals.wake()
 
     def recall(self) -> None:
         """Nothing begins by itself here."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -15,13 +14,13 @@ from .._errors import WorkerStartError
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of, parts
-from . import UNLIMITED, Event, Job, Output, Program, Returned, Slot, StartFailed
+from . import NEVER, UNLIMITED, Event, Job, Output, Program, Returned, Slot, StartFailed
+from ._signals import Signals
 
 #: Seconds in one item after which what was given to the same thread is taken back, and what it has done is handed over.
 PATIENCE = 0.010
 #: Seconds that an idle thread gets for its finalizer at the end of a map.
 GRACE = 2.0
-_NEVER = float("inf")
 
 
 class ThreadSlot(Slot):
@@ -82,11 +81,9 @@ class ThreadEngine:
         self._hooks = (options.initializer, options.initargs, options.finalizer)
         self._room = options.max_items_per_worker or UNLIMITED
         self.slots: list[ThreadSlot] = [ThreadSlot() for _ in range(options.workers)]
-        self._signals: SimpleQueue[tuple[str, Any] | None] = SimpleQueue()
+        self._signals: Signals[tuple[str, Any]] = Signals()
         #: No thread is to be looked at before this moment.
-        self._look_at = _NEVER
-        #: What the last `listen` ended with.
-        self._heard: list[tuple[str, Any] | None] = []
+        self._look_at = NEVER
         self._work: dict[Job, _Work] = {}
         self._events: list[Event] = []
         self._threads: dict[ThreadSlot, threading.Thread] = {}
@@ -141,7 +138,7 @@ class ThreadEngine:
 
     def wake(self) -> None:
         """Ends a `listen`."""
-        self._signals.put(None)
+        self._signals.wake()
 
     # ------------------------------------------------------------------ jobs
 
@@ -194,20 +191,12 @@ class ThreadEngine:
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
-        timeout = None if until == _NEVER else max(0.0, until - monotonic())
-        with contextlib.suppress(Empty):
-            self._heard.append(self._signals.get(True, timeout))
+        self._signals.listen(until)
 
     def events(self) -> list[Event]:
         """See `Engine.events`."""
-        heard = self._heard
-        with contextlib.suppress(Empty):
-            while True:
-                heard.append(self._signals.get(False))
-        for signal in heard:
-            if signal is not None:
-                self._on_signal(*signal)
-        heard.clear()
+        for signal in self._signals.take():
+            self._on_signal(*signal)
         self._look()
         events, self._events = self._events, []
         return events
@@ -256,7 +245,7 @@ class ThreadEngine:
         now = monotonic()
         if now < self._look_at:
             return
-        self._look_at = _NEVER
+        self._look_at = NEVER
         for slot in self.slots:
             if slot.check_at is None:
                 continue
@@ -301,7 +290,7 @@ def _segments(outcomes: list[Any]) -> list[Segment]:
 
 
 def _serve(
-    slot: ThreadSlot, inbox: SimpleQueue[_Work | None], signals: SimpleQueue[Any], hooks: tuple[Any, tuple[Any, ...], Any],
+    slot: ThreadSlot, inbox: SimpleQueue[_Work | None], signals: Signals[tuple[str, Any]], hooks: tuple[Any, tuple[Any, ...], Any],
     followers: list[threading.Thread],
 ) -> None:
     """The life of a worker thread. It holds no reference to the engine, so a dropped map can go."""

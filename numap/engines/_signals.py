@@ -1,0 +1,39 @@
+"""What those who run items in this process tell the thread that waits. Knows nothing of what is told."""
+
+from __future__ import annotations
+
+import contextlib
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+from . import seconds_left
+
+T = TypeVar("T")
+
+
+class Signals(SimpleQueue[T | None]):
+    """A queue that any thread puts into and one thread listens to; None only wakes that one.
+
+    The implementation in C: `put` is one operation under the interpreter lock, so finalizers may call it, too.
+    """
+
+    def __init__(self) -> None:
+        #: What the last `listen` ended with.
+        self._heard: list[T | None] = []
+
+    def wake(self) -> None:
+        """Ends a `listen`, now or the next one."""
+        self.put(None)
+
+    def listen(self, until: float) -> None:
+        """Blocks until there is something or that moment of the monotonic clock has come; 0: does not block."""
+        with contextlib.suppress(Empty):
+            self._heard.append(self.get(True, seconds_left(until)))
+
+    def take(self) -> list[T]:
+        """All that was told up to now, in order."""
+        heard, self._heard = self._heard, []
+        with contextlib.suppress(Empty):
+            while True:
+                heard.append(self.get(False))
+        return [it for it in heard if it is not None]
