@@ -149,3 +149,12 @@ class LeakCheck:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(LeakCheck(), "leak-check")
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads give way to each other wherever they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -37,18 +36,9 @@ def with_extend(imap: IMap[Any], found: list[Any]) -> None:
     found.extend(imap)
 
 
-@pytest.fixture
-def hasty() -> Iterator[None]:
-    """Threads take turns as often as can be."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(interval)
-
-
 @pytest.mark.parametrize("func", [work.increment, in_a_list])
 @pytest.mark.parametrize("worker_type", ["thread", "process"])
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("restless")
 def test_many_threads_share_one_map(worker_type: str, func: Callable[[int], Any]) -> None:
     with IMap(func, range(MANY), worker_type=worker_type, worker_num=2) as imap:
         ways = [with_for, with_next, with_extend] * 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import product
@@ -174,17 +173,13 @@ def test_the_end_is_an_end_for_good(worker_type: str) -> None:
     imap.stop()
 
 
+@pytest.mark.usefixtures("restless")
 def test_who_has_seen_the_end_finds_the_map_finished() -> None:
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for _ in range(300):
-            imap = IMap(abs, [-1], worker_type="thread", worker_num=1)
-            assert list(imap) == [1]
-            assert imap.statistics().state == "finished"
-            imap.stop()
-    finally:
-        sys.setswitchinterval(interval)
+    for _ in range(300):
+        imap = IMap(abs, [-1], worker_type="thread", worker_num=1)
+        assert list(imap) == [1]
+        assert imap.statistics().state == "finished"
+        imap.stop()
 
 
 def test_after_a_start_error_comes_the_end() -> None:

@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import multiprocessing
 import queue
-import sys
 import threading
 import time
 import weakref
@@ -158,15 +157,6 @@ def test_several_consumers_share_the_results(engine: str, count: int) -> None:
         assert not any(thread.is_alive() for thread in threads)
     assert sorted(itertools.chain(*found)) == list(range(items))
     assert all(part == sorted(part) for part in found)
-
-
-@pytest.fixture
-def restless() -> Iterator[None]:
-    """Threads give way to each other wherever they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 def every_third_fails(x: int) -> int:

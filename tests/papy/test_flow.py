@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -207,18 +206,14 @@ def test_plain_sequences_need_no_care() -> None:
     assert isinstance(items_of(Source(iter([1, 2]), "data")), Data)
 
 
+@pytest.mark.usefixtures("restless")
 def test_results_may_be_read_in_several_threads() -> None:
     results = Results(Chain(iter(range(20_000)), (Link(lambda x: x),)), False, Report())
     found: list[list[int]] = [[] for _ in range(4)]
     threads = [threading.Thread(target=lambda part=part: part.extend(results)) for part in found]  # type: ignore[misc]
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-    finally:
-        sys.setswitchinterval(before)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
     assert sorted(chained(*found)) == list(range(20_000))
     assert all(part == sorted(part) for part in found)
