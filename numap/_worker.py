@@ -18,6 +18,7 @@ from ._arena import Arena
 from ._call import bound
 from ._channel import Channel, outgoing
 from ._code import CodePickler, Scope
+from ._environment import adopt
 from ._mirror import Image
 from ._outcome import FAILED, LONG, PACKED, RAW, SHARED, Failure, Segment, trace_of, unpickle_failure
 from ._page import CLOCK, EPOCH, INITIALIZING, STAGE, STARTED, Page
@@ -92,7 +93,7 @@ class Worker:
         global loading
         stage = "set up"
         try:
-            _adopt(setup)
+            adopt(setup["environment"])
             if self._memory is not None:
                 layout, column, region = setup["memory"]
                 self._arena = Arena(layout, column, region, self._memory)
@@ -344,30 +345,6 @@ def _write_whole_lines() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(line_buffering=True, write_through=False)
-
-
-def _adopt(setup: dict[str, Any]) -> None:
-    """Takes over what the caller's process is like now: a map sees what its caller sees."""
-    os.environ.clear()
-    os.environ.update(setup["environ"])
-    sys.path[:] = setup["path"]
-    sys.argv[:] = setup["argv"]
-    if setup["umask"] is not None:
-        os.umask(setup["umask"])
-    if setup["affinity"] is not None:
-        try:
-            os.sched_setaffinity(0, setup["affinity"])
-        except (AttributeError, OSError):
-            pass  # a CPU that was taken away meanwhile: any will do
-    try:
-        os.chdir(setup["cwd"])
-    except OSError:
-        pass  # the directory is gone; the caller can't use it either
-    import warnings
-
-    warnings.filters[:] = setup["warnings"]  # type: ignore[index]
-    if hasattr(warnings, "_filters_mutated"):
-        warnings._filters_mutated()
 
 
 def main(sock_fd: int, page_fd: int, memory_fd: int | None = None) -> None:

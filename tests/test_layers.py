@@ -17,7 +17,7 @@ LAYERS = {
         _errors _capabilities _turn _outcome _platform _options _lifecycle _statistics
         _serialize
         _schedule _delivery _pacing _fusion _retries
-        _region _arena _parcel _code _mirror _channel _page _stages
+        _region _arena _parcel _code _mirror _channel _page _stages _environment
         _worker
         _starter
         _crew

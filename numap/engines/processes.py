@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import selectors
 import signal
 import socket
-import sys
 import warnings
 from collections.abc import Sequence
 from time import monotonic
@@ -17,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from .._capabilities import CAPABILITIES
 from .._channel import beside
 from .._crew import Crew, WorkerHandle
+from .._environment import environment
 from .._errors import SerializationError, WorkerStartError
 from .._mirror import Mirror, OwnImage, main_identity
 from .._options import Options, limited
 from .._outcome import Segment, render
 from .._page import INITIALIZING, STAGE, STARTED
 from .._parcel import Code, Constants, Packer, size_of_code
-from .._platform import exit_text, umask
+from .._platform import exit_text
 from .._serialize import encode_item, serialization_error
 from . import UNLIMITED, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item
@@ -74,13 +73,7 @@ class ProcessEngine:
             "clocked": options.task_timeout is not None,
             "copies": any(p.retries for p in programs),
             "main": None if self._method == "fork" else main_identity(),
-            "environ": dict(os.environ),
-            "cwd": _cwd(),
-            "path": list(sys.path),
-            "argv": list(sys.argv),
-            "umask": umask(),
-            "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
-            "warnings": _filters(),
+            "environment": environment(options.workers),
         }
         label = ", ".join(p.label for p in programs)
         _warn_of_size(label, sum(map(size_of_code, [*self._setup["programs"], *(code for _, _, code in mirror.log)])))
@@ -393,15 +386,3 @@ def _encode(mirror: Mirror, label: str, obj: object) -> Code:
     except Exception as error:
         wrapped = serialization_error("function", obj, error)
         raise SerializationError(f"{label} can't be sent to worker processes: {wrapped}") from error
-
-
-def _cwd() -> str:
-    try:
-        return os.getcwd()
-    except OSError:
-        return os.sep
-
-
-def _filters() -> list[Any]:
-    """The warning filters that workers can have: a category of somebody's module would have them import it."""
-    return [entry for entry in warnings.filters if entry[2].__module__ == "builtins"]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from numap import IMap
+from numap._platform import cpu_count
 from tests.numap import work
 from tests.numap.programs import ENGINES, STARTS, Program, run
 
@@ -31,11 +32,28 @@ def start(request: pytest.FixtureRequest) -> str:
 def test_54_environment_variables(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMAP_TEST_ONE", "1")
     monkeypatch.delenv("PATH")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")  # see 52
     assert ask(work.environ, start) == dict(os.environ)
     assert ask(os.getenv, start, "PATH") is None
     monkeypatch.setenv("NUMAP_TEST_ONE", "2")
     # What programs of the worker see, too.
     assert ask(work.shell, start, "echo $NUMAP_TEST_ONE") == "2\n"
+
+
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"])
+def test_52_the_libraries_of_all_workers_together_use_no_more_threads_than_there_are_cpus(
+    name: str, start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in [variable for variable in os.environ if variable.endswith("_NUM_THREADS")]:
+        monkeypatch.delenv(variable)
+    cpus = cpu_count()
+    for workers in {1, 2, cpus + 1}:
+        threads = list(IMap(os.getenv, [name], **{**ENGINES[start], "worker_num": workers}))
+        assert threads == [str(max(1, cpus // workers))]
+    monkeypatch.setenv(name, "5")
+    assert ask(os.getenv, start, name) == "5"
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")  # they all look at it, unless there is their own
+    assert ask(os.getenv, start, "BLIS_NUM_THREADS") is None
 
 
 def test_54_the_working_directory(start: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""What workers are given of the process that they work for: its environment, directory, paths and habits at the start."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Any
+
+from ._platform import cpu_count, umask
+
+#: How the numeric libraries are told how many threads to use; OpenMP's word also counts for most others that have their own.
+_OPENMP = "OMP_NUM_THREADS"
+_THREADS = (
+    _OPENMP, "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)  # fmt: skip
+
+
+def environment(workers: int) -> dict[str, Any]:
+    """What this process is like now, to be adopted by each of its ``workers``."""
+    return {
+        "environ": _with_fair_threads(dict(os.environ), workers),
+        "cwd": _cwd(),
+        "path": list(sys.path),
+        "argv": list(sys.argv),
+        "umask": umask(),
+        "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
+        "warnings": _filters(),
+    }
+
+
+def adopt(found: dict[str, Any]) -> None:
+    """In a worker: becomes as what `environment` found."""
+    os.environ.clear()
+    os.environ.update(found["environ"])
+    sys.path[:] = found["path"]
+    sys.argv[:] = found["argv"]
+    if found["umask"] is not None:
+        os.umask(found["umask"])
+    if found["affinity"] is not None:
+        try:
+            os.sched_setaffinity(0, found["affinity"])
+        except (AttributeError, OSError):
+            pass  # a CPU that was taken away meanwhile: any will do
+    try:
+        os.chdir(found["cwd"])
+    except OSError:
+        pass  # the directory is gone; the caller can't use it either
+    warnings.filters[:] = found["warnings"]  # type: ignore[index]
+    if hasattr(warnings, "_filters_mutated"):
+        warnings._filters_mutated()
+
+
+def _with_fair_threads(environ: dict[str, str], workers: int) -> dict[str, str]:
+    """The variables with the CPUs shared among the workers' numeric libraries, where nobody has said otherwise.
+
+    Each library would take all CPUs in each worker, and they would fight for them.
+    """
+    if _OPENMP in environ:
+        return environ
+    share = str(max(1, cpu_count() // workers))
+    return {**dict.fromkeys(_THREADS, share), **environ}
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return os.sep
+
+
+def _filters() -> list[Any]:
+    """The warning filters that workers can have: a category of somebody's module would have them import it."""
+    return [entry for entry in warnings.filters if entry[2].__module__ == "builtins"]
