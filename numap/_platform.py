@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 
+from ._container import cpu_quota, free_memory
+
 LINUX = sys.platform.startswith("linux")
 
 _PR_SET_PDEATHSIG = 1
@@ -134,7 +136,8 @@ def remap(address: int, size: int, file: tuple[int, int] | None) -> bool:
 
 def memory_budget() -> int:
     """Bytes that the shared memory of a map may have: a quarter of what this process can still get."""
-    limits = [_available_memory(), *_cgroup_memory()]
+    contained = free_memory()
+    limits = [_available_memory()] if contained is None else [_available_memory(), contained]
     try:
         import resource
     except ImportError:
@@ -166,41 +169,12 @@ def _available_memory() -> int:
         return 4 << 30
 
 
-def _cgroup_memory() -> list[int]:
-    """What the container's limit leaves, if there is one."""
-    try:
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
-            limit = file.read().strip()
-        with open("/sys/fs/cgroup/memory.current", encoding="ascii") as file:
-            return [] if limit == "max" else [max(0, int(limit) - int(file.read()))]
-    except (OSError, ValueError):
-        return []
-
-
 def cpu_count() -> int:
     """The CPUs this process may use: affinity and container quota included, at least 1."""
     affinity = getattr(os, "sched_getaffinity", None)
     cpus = len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)
-    quota = _cpu_quota()
+    quota = cpu_quota()
     return max(1, cpus if quota is None else min(cpus, quota))
-
-
-def _cpu_quota() -> int | None:
-    """CPUs that the container's quota allows, rounded up; None: no quota."""
-    try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            limit, period = file.read().split()
-    except (OSError, ValueError):
-        try:
-            with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", encoding="ascii") as file:
-                limit = file.read().strip()
-            with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us", encoding="ascii") as file:
-                period = file.read().strip()
-        except OSError:
-            return None
-    if limit in ("max", "-1"):
-        return None
-    return max(1, -(-int(limit) // int(period)))
 
 
 def umask() -> int | None:

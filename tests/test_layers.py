@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     "numap": """
         _public _call
-        _errors _capabilities _turn _outcome _platform _options _lifecycle _statistics
+        _errors _capabilities _turn _outcome _container _platform _options _lifecycle _statistics
         _serialize
         _schedule _delivery _pacing _fusion _retries
         _region _arena _parcel _code _mirror _channel _page _stages _environment

@@ -1,0 +1,61 @@
+"""What control groups, in which containers and services live, leave to this process. Linux; elsewhere nothing is limited."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+_ROOT = "/sys/fs/cgroup"
+_OWN = "/proc/self/cgroup"
+
+
+def cpu_quota(root: str = _ROOT, own: str = _OWN) -> int | None:
+    """CPUs whose time the process may use, rounded up, at least 1; None: no quota."""
+    quotas = []
+    for folder in _folders("cpu", root, own):
+        limit, period = _word(folder, "cpu.max", 0), _word(folder, "cpu.max", 1)
+        if period is None:
+            limit, period = _word(folder, "cpu.cfs_quota_us"), _word(folder, "cpu.cfs_period_us")
+        if limit is not None and period:
+            quotas.append(max(1, -(-limit // period)))
+    return min(quotas, default=None)
+
+
+def free_memory(root: str = _ROOT, own: str = _OWN) -> int | None:
+    """Bytes that the limits of memory leave; None: there is none."""
+    rests = []
+    for folder in _folders("memory", root, own):
+        for names in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+            limit, used = _word(folder, names[0]), _word(folder, names[1])
+            if limit is not None and used is not None:
+                rests.append(max(0, limit - used))
+    return min(rests, default=None)
+
+
+def _folders(controller: str, root: str, own: str) -> Iterator[str]:
+    """Where the limits of the process may be: its own group, and every group around it.
+
+    In a container the own path may be that of the host, and not be there: what can be seen is the root.
+    """
+    try:
+        with open(own, encoding="utf-8") as file:
+            lines = [line.rstrip("\n").split(":", 2) for line in file]
+    except OSError:
+        return
+    for _, controllers, path in lines:
+        if not controllers or controller in controllers.split(","):
+            top = os.path.join(root, controllers) if controllers else root
+            while path.strip("/"):
+                yield top + path
+                path = os.path.dirname(path)
+            yield top
+
+
+def _word(folder: str, name: str, place: int = 0) -> int | None:
+    """A number of a file; None: it isn't there, or says that there is no limit."""
+    try:
+        with open(os.path.join(folder, name), encoding="ascii") as file:
+            word = file.read().split()[place]
+        return None if word in ("max", "-1") else int(word)
+    except (OSError, ValueError, IndexError):
+        return None
