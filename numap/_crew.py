@@ -11,6 +11,7 @@ import sys
 import threading
 from typing import Any
 
+from ._asides import standard_logging
 from ._channel import Channel
 from ._page import Page
 
@@ -179,7 +180,7 @@ class Crew:
         self.workers[handle.number] = handle
         out, err = _standard(1), _standard(2)
         try:
-            message = pickle.dumps(("spawn", handle.number, self._method))
+            message = pickle.dumps(("spawn", handle.number, self._method, standard_logging() is not None))
             # A starter that is gone will be noticed as the end of the connection, and the worker be reported dead.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 fds = [theirs.fileno(), handle.page.fd, out, err]

@@ -15,9 +15,11 @@ from typing import Any
 
 from ._bell import Bell
 from ._errors import TaskTimeout, WorkerDied, WorkerStartError
+from ._figures import figures
 from ._flow import Flow
 from ._fusion import Fusion
 from ._intake import Intake
+from ._listener import Listener, busy
 from ._options import Options
 from ._outcome import FAILED, PACKED, RAW, Failure
 from ._outlet import Outlet
@@ -28,7 +30,20 @@ from ._schedule import Schedule
 from ._serialize import is_lent, parts, size_of
 from ._source import Source
 from ._track import Track
-from .engines import Complaint, Died, Engine, Event, InlineEngine, Job, Output, Program, Returned, Slot, StartFailed
+from .engines import (
+    Aside,
+    Complaint,
+    Died,
+    Engine,
+    Event,
+    InlineEngine,
+    Job,
+    Output,
+    Program,
+    Returned,
+    Slot,
+    StartFailed,
+)
 
 #: Managers whose workers may be alive, for the end of the interpreter.
 live: weakref.WeakSet[Manager] = weakref.WeakSet()
@@ -83,6 +98,7 @@ class Manager:
             self._schedule, self._pacing, self._flow, self.outlets, self.touched, engine.capabilities.ahead
         )
         self._replaced = 0
+        self._listener = Listener()
         self.bell = Bell(engine, self._decide)
         #: The engine, if items run in the threads of those who ask.
         self._inline = engine if isinstance(engine, InlineEngine) else None
@@ -160,6 +176,7 @@ class Manager:
                     self._thread.join(_PATIENCE)
         if self._inline is not None:
             self._inline.finalize()
+        self._listener.settle()
         _close(self.outlets, "next: not allowed after stop(); its results are gone", at_exit)
 
     def abandon(self) -> None:
@@ -216,6 +233,7 @@ class Manager:
         """See `Hooks.on_end`."""
         if self._inline is not None and not self._flow.open_ends:
             self._inline.finalize()
+        self._listener.settle()
 
     def help(self) -> bool:
         """See `Hooks.help`."""
@@ -277,7 +295,7 @@ class Manager:
             return
         self._ended = True
         self._intake.stop()
-        self._engine.stop()
+        self._listener.close(self._engine.stop())
         self._pause_seen.put(None)
         self._announce()
         _close(self.outlets if self._abandoned else {}, "next: the map was dropped")  # for inputs that read its own tasks
@@ -335,6 +353,8 @@ class Manager:
             self.crash(event.error)
         elif isinstance(event, Complaint):
             self.complaint = event.text
+        elif isinstance(event, Aside):
+            self._listener.hear(event)
 
     def _after_death(self, event: Died, task: int, index: int) -> None:
         """The item that was running has failed, unless it may run again."""
@@ -363,25 +383,11 @@ class Manager:
                 self._flow.route(task, place, [segment])
             place += segment[1]
 
-    # ------------------------------------------------------------------ figures
+    # ------------------------------------------------------------------ any thread
 
     def figures(self) -> Callable[[str], Any]:
-        """Numbers for `Statistics`, by name; read while the run goes on, each exact in itself."""
-        schedule = self._schedule
-        values = {
-            "bound": schedule.total_bound(),
-            "in_flight": sum(
-                self._flow.places[root] - self.outlets[schedule.end_of[root]].handed_over for root in schedule.roots
-            ),
-            "pulled": list(self._flow.places),
-            "yielded": {end: outlet.handed_over for end, outlet in self.outlets.items()},
-            "done": list(self._flow.done),
-            "failed": list(self._flow.failed),
-            "waiting": list(schedule.waiting),
-            "inside": list(schedule.inside),
-            "replaced": self._replaced,
-        }
-        return values.__getitem__
+        """See `_figures.figures`."""
+        return figures(self._schedule, self._flow, self.outlets, self._replaced)
 
 
 def _apart(options: Options, engine: Engine, programs: Sequence[Program], tracks: Mapping[int, Track]) -> Collection[int]:
@@ -442,6 +448,8 @@ def shutdown(at_exit: bool = False) -> None:
     """Stops every map of this process, then the starter, in this order: a map that loses its starter gets a new one."""
     for manager in list(live):
         manager.stop(at_exit)
+    for listener in list(busy):  # those of maps that were dropped
+        listener.settle()
     crew = sys.modules.get("numap._crew")
     if crew is not None:
         crew.shutdown_starter()
@@ -454,6 +462,7 @@ def _after_fork() -> None:
     for manager in list(live):
         manager.after_fork()
     live.clear()
+    busy.clear()
 
 
 if hasattr(os, "register_at_fork"):

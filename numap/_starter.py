@@ -4,8 +4,9 @@ It runs no user code and has one thread, so its forks are safe; it is a subreape
 becomes its child; and it ends, with all its descendants, when its caller ends for whatever reason.
 
 Protocol: on the control socket the caller hands over one connection per map. On such a connection (one pickled tuple
-a packet) the caller sends ``("spawn", number, method)`` with descriptors, and ``("kill", number)``; the starter sends
-``("born", number, pid)`` and ``("exit", number, exitcode)``. The end of a connection is the end of all its workers.
+a packet) the caller sends ``("spawn", number, method, logs)`` with descriptors, and ``("kill", number)``; the starter sends
+``("born", number, pid)`` and ``("exit", number, exitcode)``. ``logs``: the worker will use ``logging``. The end of a
+connection is the end of all its workers.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import select
 import signal
 import socket
 import sys
+from importlib import import_module
 from typing import NoReturn
 
 from . import _worker
@@ -92,7 +94,10 @@ class Starter:
             return False
         message = pickle.loads(data)
         if message[0] == "spawn":
-            self._spawn(crew, message[1], message[2], fds)
+            _, worker, method, logs = message
+            if logs and method != "spawn" and "logging" not in sys.modules:
+                _import_logging()
+            self._spawn(crew, worker, method, fds)
         else:
             for pid, owner in list(self._workers.items()):
                 if owner == (number, message[1]):
@@ -181,6 +186,17 @@ class Starter:
             except ChildProcessError:
                 return
             self._workers.pop(pid, None)
+
+
+def _import_logging() -> None:
+    """Once for all workers that are forked from now on, and from nowhere but the standard library: no user code runs here."""
+    own, library = sys.path[:], os.path.dirname(os.__file__)
+    sys.path[:] = [entry for entry in own if entry in (library, os.path.join(library, "lib-dynload"))]
+    try:
+        with contextlib.suppress(Exception):
+            import_module("logging")
+    finally:
+        sys.path[:] = own
 
 
 def _tell(connection: socket.socket, message: tuple[object, ...]) -> None:

@@ -7,24 +7,30 @@ import pickle
 import signal
 import socket
 import sys
+from _thread import get_ident
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from io import TextIOWrapper
 from time import monotonic_ns
 from time import perf_counter as clock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._arena import Arena
+from ._asides import forward_warnings
 from ._call import bound
 from ._channel import Channel, outgoing
 from ._code import CodePickler, Scope
 from ._environment import adopt
 from ._mirror import Image
+from ._outbox import Outbox
 from ._outcome import FAILED, LONG, PACKED, RAW, SHARED, Failure, Segment, trace_of, unpickle_failure
 from ._page import CLOCK, EPOCH, INITIALIZING, STAGE, STARTED, Page
 from ._parcel import Loan, Packer, incoming
 from ._serialize import encode_item, is_lent, item_of, pack, segments_of
 from ._stages import Halted, fused
+
+if TYPE_CHECKING:
+    from ._recorder import Recorder
 
 #: Results stay in the worker for so many seconds at most while it goes on with other items.
 LINGER = 0.010
@@ -51,6 +57,7 @@ class Worker:
 
     def __init__(self, channel: Channel, page: Page, memory: int | None) -> None:
         self._channel = channel
+        self._outbox = Outbox(channel)
         self._words = page.words
         self._memory = memory
         self._arena: Arena | None = None
@@ -60,7 +67,11 @@ class Worker:
         #: Outcomes on their way: atoms, and segments of one item, with the stage where they did not go through all.
         self._out: list[Any] = []
         self._last_stage = 0
+        #: This thread is about to send, or must not.
         self._sending = False
+        #: The caller asked for results meanwhile.
+        self._asked = False
+        self._thread = get_ident()
         self._since = 0.0
         self._clocked = False
         self._copies = False
@@ -94,6 +105,7 @@ class Worker:
         stage = "set up"
         try:
             adopt(setup["environment"])
+            forward_warnings(self._say)
             if self._memory is not None:
                 layout, column, region = setup["memory"]
                 self._arena = Arena(layout, column, region, self._memory)
@@ -109,12 +121,15 @@ class Worker:
             initializer, initargs, self._finalizer = self._image.load(setup["initializer"])
             self._clocked, self._copies = setup["clocked"], setup["copies"]
             loading = False
+            recorder = self._recorder(setup["logging"])
             stage = "run the initializer in"
             if initializer is not None:
                 self._words[INITIALIZING] = 1
                 initializer(*initargs)
+            if recorder is not None:
+                recorder.attach()
         except BaseException as error:
-            self._channel.send(("failed", os.getpid(), stage, trace_of(error)))
+            self._outbox.send(("failed", os.getpid(), stage, trace_of(error)))
             return False
         finally:
             loading = False
@@ -122,8 +137,15 @@ class Worker:
             signal.signal(NUDGE, self._nudged)
             signal.siginterrupt(NUDGE, False)
         _flush_streams()
-        self._channel.send(("ready", os.getpid()))
+        self._outbox.send(("ready", os.getpid()))
         return True
+
+    def _recorder(self, levels: dict[str, Any] | None) -> Recorder | None:
+        if levels is None:
+            return None
+        from ._recorder import listen
+
+        return listen(levels, self._say)
 
     # ------------------------------------------------------------------ jobs
 
@@ -279,6 +301,7 @@ class Worker:
         if not out and not last:
             return
         self._sending = True
+        self._asked = False
         try:
             _flush_streams()
             now = clock()
@@ -289,7 +312,7 @@ class Worker:
             for entry in out:
                 if type(entry) is tuple and entry[0] == SHARED:
                     entry[2].hand_over()
-            self._channel.send(("out", self._job_seq, segments, last, elapsed, stages))
+            self._outbox.send(("out", self._job_seq, segments, last, elapsed, stages))
             out.clear()
             self._since = clock()
         finally:
@@ -300,11 +323,26 @@ class Worker:
     def _nudged(self, signum: int, frame: object) -> None:
         """The caller waits for what is done. Runs between two steps of user code, so it must leave no trace there."""
         if self._sending or not _has_room(_NUDGE_DEPTH):
+            self._asked = True
             return
         try:
             self._flush(False)
         except OSError:
             os._exit(1)
+
+
+    def _say(self, kind: str, content: bytes) -> None:
+        """Log records and warnings, from any thread."""
+        aside = ("aside", kind, self._words[STARTED], self._words[STAGE], content)
+        if get_ident() != self._thread:
+            self._outbox.post(aside)
+            return
+        # As for results: the caller may ask for these meanwhile, and must not get them in the middle of this frame.
+        before, self._sending = self._sending, True
+        self._outbox.post(aside)
+        self._sending = before
+        if self._asked and not before:
+            self._nudged(0, None)
 
 
 def _has_room(depth: int) -> bool:

@@ -18,7 +18,20 @@ from ._call import bound
 from ._errors import WorkerStartError
 from ._outcome import FAILED, RAW, Failure, Segment, trace_of
 from ._serialize import item_of, part, parts
-from .engines import NEVER, Capabilities, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
+from .engines import (
+    NEVER,
+    Aside,
+    Capabilities,
+    Died,
+    Event,
+    Job,
+    Output,
+    Program,
+    Returned,
+    Slot,
+    StartFailed,
+    seconds_left,
+)
 
 __all__ = ["Gate", "Running", "ScriptedEngine", "Submission", "Visitor"]
 
@@ -383,13 +396,14 @@ class ScriptedEngine:
             for slot in self.slots:
                 self._events += self._give_back(slot)
 
-    def stop(self) -> None:
+    def stop(self) -> Sequence[Aside]:
         """See `Engine.stop`."""
         with self._news:
             self.stopped = True
             for slot in self.slots:
                 slot.jobs.clear()
             self._news.notify_all()
+        return ()
 
 
 def _singles(segments: Sequence[Segment]) -> Iterator[Segment]:

@@ -17,13 +17,14 @@ LAYERS = {
         _errors _capabilities _turn _outcome _container _platform _options _lifecycle _statistics
         _serialize
         _schedule _delivery _pacing _fusion _retries
-        _region _arena _parcel _code _mirror _channel _page _stages _environment
+        _region _arena _parcel _code _mirror _asides _channel _outbox _page _stages _environment _recorder
         _worker
         _starter
         _crew
         _forks
-        engines _bell engines._signals engines._books engines._slot engines._memory engines.threads engines.serial engines.processes
-        _track _source _outlet _reader _streams _lane _flow _intake _manager
+        engines _bell _listener engines._signals engines._books engines._slot engines._memory
+        engines.threads engines.serial engines.processes
+        _track _source _outlet _reader _streams _lane _flow _figures _intake _manager
         _build
         _imap _imports
         __init__

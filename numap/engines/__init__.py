@@ -138,6 +138,19 @@ class Died:
         self.stack = stack
 
 
+class Aside(NamedTuple):
+    """What the code in worker ``pid`` said beside its results, in the form of `_asides`.
+
+    ``program`` and ``place`` tell the item that it was in; None: it was in none.
+    """
+
+    program: int | None
+    place: int | None
+    pid: int | None
+    kind: str
+    content: bytes
+
+
 class StartFailed(NamedTuple):
     """Workers can't be started; the engine has given up. ``error`` says why."""
 
@@ -150,7 +163,7 @@ class Complaint(NamedTuple):
     text: str
 
 
-Event = Output | Returned | Died | StartFailed | Complaint
+Event = Output | Returned | Died | StartFailed | Complaint | Aside
 
 
 class Engine(Protocol):
@@ -192,8 +205,9 @@ class Engine(Protocol):
     def recall(self) -> None:
         """Asks for all items back that have not begun; they come as Returned."""
 
-    def stop(self) -> None:
-        """Ends all workers, whatever they do. The engine is of no use afterwards."""
+    def stop(self) -> Sequence[Aside]:
+        """Ends all workers, whatever they do, and returns what they still said. The engine is of no use afterwards."""
+        ...
 
 
 @runtime_checkable
@@ -212,6 +226,6 @@ class InlineEngine(Engine, Protocol):
 
 
 __all__ = [
-    "Capabilities", "Complaint", "Died", "Engine", "Event", "InlineEngine", "Job", "Output", "Program", "Returned", "Slot",
-    "StartFailed",
+    "Aside", "Capabilities", "Complaint", "Died", "Engine", "Event", "InlineEngine", "Job", "Output", "Program", "Returned",
+    "Slot", "StartFailed",
 ]  # fmt: skip

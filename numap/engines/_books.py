@@ -48,6 +48,13 @@ class Books:
         self.jobs.popleft()
         return job, first, give_back(job, job.done)
 
+    def running(self, started: int) -> tuple[Job, int] | None:
+        """The job and the place in it of the item that was begun last, if that has no outcome yet."""
+        for job in self.jobs:
+            if job.seq + job.done < started <= job.seq + job.count:
+                return job, started - job.seq - 1
+        return None
+
     def take_back(self, started: int) -> list[Returned]:
         """The worker has begun ``started`` items and will begin no more of these; returns the others.
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from .._asides import logging_levels
 from .._capabilities import CAPABILITIES
 from .._channel import beside
 from .._crew import Crew, WorkerHandle
@@ -24,7 +25,7 @@ from .._page import INITIALIZING, STAGE, STARTED
 from .._parcel import Code, Constants, Packer, size_of_code
 from .._platform import exit_text
 from .._serialize import encode_item, serialization_error
-from . import UNLIMITED, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
+from . import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item
 from ._memory import Memory
 from ._slot import ProcessSlot
@@ -74,6 +75,7 @@ class ProcessEngine:
             "copies": any(p.retries for p in programs),
             "main": None if self._method == "fork" else main_identity(),
             "environment": environment(options.workers),
+            "logging": logging_levels(),
         }
         label = ", ".join(p.label for p in programs)
         _warn_of_size(label, sum(map(size_of_code, [*self._setup["programs"], *(code for _, _, code in mirror.log)])))
@@ -120,13 +122,21 @@ class ProcessEngine:
         handle.channel.send(("setup", setup))
         self._watch_writes(slot)
 
-    def stop(self) -> None:
+    def stop(self) -> Sequence[Aside]:
         """Ends every worker: those that are idle may run their finalizer, the others are killed with all they started."""
-        if self._stopped:
-            return
-        self._stopped = True
+        if not self._stopped:
+            self._stopped = True
+            self._end()
+        return [event for event in self._events if isinstance(event, Aside)]
+
+    def _end(self) -> None:
         if self._finalizes and hasattr(self, "_crew"):
             self._finalize()
+        for slot in self.slots:
+            if slot.handle is not None:
+                self._hear_last(slot.handle, slot)
+        for handle in self._leaving:
+            self._hear_last(handle)
         self._selector.close()
         if hasattr(self, "_crew"):
             self._crew.close()
@@ -235,6 +245,8 @@ class ProcessEngine:
             kind = message[0]
             if kind == "out":
                 self._output(slot, *message[1:])
+            elif kind == "aside":
+                self._events.append(_aside(handle, slot, *message[1:]))
             elif kind == "ready":
                 # The starter tells it, too, perhaps later.
                 handle.pid = message[1]
@@ -249,6 +261,12 @@ class ProcessEngine:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(handle.channel)
             slot.open = False
+
+    def _hear_last(self, handle: WorkerHandle, slot: ProcessSlot | None = None) -> None:
+        """What a worker that is to go, or has gone, said beside its results."""
+        for message in handle.channel.receive(all_of_it=True):
+            if message[0] == "aside":
+                self._events.append(_aside(handle, slot, *message[1:]))
 
     def _output(self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float, stages: list[int]) -> None:
         count = sum(segment[1] for segment in segments)
@@ -319,6 +337,7 @@ class ProcessEngine:
                     return
             elif handle in self._leaving:
                 self._leaving.remove(handle)
+                self._hear_last(handle)
                 handle.close()
                 self._memory.release(handle, None)
 
@@ -349,8 +368,20 @@ class ProcessEngine:
         self._refill(slot)
 
     def _give_up(self, why: str) -> None:
-        self._events.append(StartFailed(WorkerStartError(why)))
+        # What the workers still said comes first: after this event nobody listens.
         self.stop()
+        self._events.append(StartFailed(WorkerStartError(why)))
+
+
+def _aside(
+    handle: WorkerHandle, slot: ProcessSlot | None, kind: str, started: int, stage: int, content: bytes
+) -> Aside:
+    """What a worker said when it had begun so many items."""
+    found = None if slot is None else slot.books.running(started)
+    if found is None:
+        return Aside(None, None, handle.pid, kind, content)
+    job, place = found
+    return Aside((job.program, *job.behind)[stage], job.first + place, handle.pid, kind, content)
 
 
 def _verdict(slot: ProcessSlot, died: Died, job: Job, running: int, started: int) -> Event:

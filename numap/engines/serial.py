@@ -19,7 +19,7 @@ from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of
 from .._turn import Taken, Turn
-from . import NEVER, Event, Job, Output, Program, Slot
+from . import NEVER, Aside, Event, Job, Output, Program, Slot
 from ._signals import Signals
 
 _RAISE = opmap["RAISE_VARARGS"]
@@ -135,11 +135,12 @@ class SerialEngine:
     def recall(self) -> None:
         """Nothing begins by itself here."""
 
-    def stop(self) -> None:
+    def stop(self) -> Sequence[Aside]:
         """Forgets what has not run."""
         # Not `clear`: somebody may be about to take out the job that has just run.
         self._ready = deque()
         self.slots[0].jobs.clear()
+        return ()
 
     def finalize(self) -> None:
         """Runs the finalizer, once, in the thread that ends the map or finds it ended."""

@@ -14,7 +14,7 @@ from .._errors import WorkerStartError
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of, parts
-from . import NEVER, UNLIMITED, Event, Job, Output, Program, Returned, Slot, StartFailed
+from . import NEVER, UNLIMITED, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed
 from ._signals import Signals
 
 #: Seconds in one item after which what was given to the same thread is taken back, and what it has done is handed over.
@@ -118,7 +118,7 @@ class ThreadEngine:
         )
         return self._threads[slot]
 
-    def stop(self) -> None:
+    def stop(self) -> Sequence[Aside]:
         """Tells the threads to end after the item they are in; a thread can't be killed."""
         self._stopped = True
         for work in list(self._work.values()):
@@ -135,6 +135,7 @@ class ThreadEngine:
                 thread = self._threads[slot]
                 if not slot.jobs and thread.ident is not None and thread is not threading.current_thread():
                     thread.join(GRACE)
+        return ()
 
     def wake(self) -> None:
         """Ends a `listen`."""

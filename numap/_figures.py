@@ -1,0 +1,26 @@
+"""The numbers of a run as they are at this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ._flow import Flow
+from ._outlet import Outlet
+from ._schedule import Schedule
+
+
+def figures(schedule: Schedule, flow: Flow, outlets: Mapping[int, Outlet], replaced: int) -> Callable[[str], Any]:
+    """Numbers for `Statistics`, by name; read while the run goes on, each exact in itself."""
+    values = {
+        "bound": schedule.total_bound(),
+        "in_flight": sum(flow.places[root] - outlets[schedule.end_of[root]].handed_over for root in schedule.roots),
+        "pulled": list(flow.places),
+        "yielded": {end: outlet.handed_over for end, outlet in outlets.items()},
+        "done": list(flow.done),
+        "failed": list(flow.failed),
+        "waiting": list(schedule.waiting),
+        "inside": list(schedule.inside),
+        "replaced": replaced,
+    }
+    return values.__getitem__

@@ -1,0 +1,42 @@
+"""The sending side of a worker: frames of several threads, one after the other. Knows nothing of what they say."""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from collections import deque
+
+from ._channel import Channel
+
+
+class Outbox:
+    """What a worker says to its caller, in the order in which each thread says it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        #: Who holds it may write into the channel.
+        self._lock = allocate_lock()
+        self._posted: deque[object] = deque()
+
+    def send(self, message: object) -> None:
+        """Returns when it is out; not for who may have interrupted another `send` or `post` of the same thread."""
+        with self._lock:
+            self._send_posted()
+            self._channel.send(message)
+        self._empty()
+
+    def post(self, message: object) -> None:
+        """Waits for no other thread: where one, or this one, is in the middle of a frame, that one sends it then."""
+        self._posted.append(message)
+        self._empty()
+
+    def _empty(self) -> None:
+        # The look at what is posted comes after the lock was let go: who failed to get it has posted before.
+        while self._posted and self._lock.acquire(False):
+            try:
+                self._send_posted()
+            finally:
+                self._lock.release()
+
+    def _send_posted(self) -> None:
+        while self._posted:
+            self._channel.send(self._posted.popleft())

@@ -1,0 +1,86 @@
+"""The logging of a worker: what no handler of its own takes goes to the loggers of its caller. Imported where these are used."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from ._asides import Tell, flattened, portable
+
+_FORMATTER = logging.Formatter()
+
+
+class Recorder(logging.Handler):
+    """The handler at the root of a worker's loggers.
+
+    Args:
+        tell: gets each record.
+    """
+
+    def __init__(self, tell: Tell) -> None:
+        super().__init__()
+        self._tell = tell
+        self._pid = os.getpid()
+        self._last_resort = logging.lastResort
+
+    def attach(self) -> None:
+        """Hears all loggers from now on, also those below which somebody puts a handler that takes nothing."""
+        logging.root.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Forwards a record, unless another handler of this process has it."""
+        if os.getpid() != self._pid:
+            # A process that an item forked has no part in the worker's channel.
+            if self._last_resort is not None and record.levelno >= self._last_resort.level:
+                self._last_resort.handle(record)
+        elif not self._is_taken(record.name):
+            try:
+                fields = _fields(record)
+                self._tell("log", portable(fields, flattened(fields)))
+            except RecursionError:
+                raise
+            except Exception:
+                self.handleError(record)
+
+    def _is_taken(self, name: str) -> bool:
+        logger: logging.Logger | None = logging.getLogger(name)
+        while logger is not None:
+            if any(it is not self and not isinstance(it, logging.NullHandler) for it in logger.handlers):
+                return True
+            logger = logger.parent if logger.propagate else None
+        return False
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """A record as `logging.makeLogRecord` takes it, without the objects that its text was made of."""
+    fields = dict(record.__dict__, msg=record.getMessage(), args=None, exc_info=None, processName="numap-worker")
+    if record.exc_info and not record.exc_text:
+        fields["exc_text"] = _FORMATTER.formatException(record.exc_info)
+    return fields
+
+
+def listen(levels: dict[str, Any], tell: Tell) -> Recorder:
+    """Sets this worker's loggers as those of its caller are, but with the handlers over there.
+
+    The recorder hears what no handler takes, until it is attached: so an initializer may configure the logging here as if there
+    were none yet. Handlers that came with the code, by import or by a fork, are copies of those that the caller has. Those that an
+    initializer sets afterwards are meant: what they take is not forwarded.
+    """
+    manager = logging.root.manager
+    for logger in [logging.root, *manager.loggerDict.values()]:
+        if isinstance(logger, logging.Logger):
+            logger.handlers.clear()
+            logger.propagate = True
+            logger.setLevel(logging.NOTSET)
+    logging.root.setLevel(levels["root"])
+    for name, level in levels["levels"].items():
+        logging.getLogger(name).setLevel(level)
+    for name in levels["disabled"]:
+        logging.getLogger(name).disabled = True
+    logging.disable(levels["threshold"])
+    if levels["captures warnings"]:
+        logging.captureWarnings(False)  # a fork has it already, with the caller's way to show them behind it
+        logging.captureWarnings(True)
+    recorder = logging.lastResort = Recorder(tell)
+    return recorder
