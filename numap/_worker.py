@@ -26,6 +26,7 @@ from ._outbox import Outbox
 from ._outcome import FAILED, LONG, PACKED, RAW, SHARED, Failure, Segment, trace_of, unpickle_failure
 from ._page import CLOCK, EPOCH, INITIALIZING, STAGE, STARTED, Page
 from ._parcel import Loan, Packer, incoming
+from ._portable import portable
 from ._serialize import encode_item, is_lent, item_of, pack, segments_of
 from ._stages import Halted, fused
 
@@ -242,7 +243,7 @@ class Worker:
         try:
             value = item_of(segment, loan)
         except BaseException as error:
-            self._out.append((FAILED, 1, self._portable(unpickle_failure(error), error)))
+            self._out.append((FAILED, 1, portable(unpickle_failure(error), error, self._encode)))
         else:
             try:
                 result = call(value)
@@ -266,33 +267,15 @@ class Worker:
         segment = encode_item(result, self._pack if loan is None else partial(self._pack, loan=loan), "result")
         if segment[0] == FAILED:
             failure = segment[2]
-            return FAILED, 1, self._portable(failure, failure.error)
+            return FAILED, 1, portable(failure, failure.error, self._encode)
         return segment
 
     def _failed(self, error: BaseException) -> tuple[Any, ...]:
         if self._last_stage:
             # At once: what follows runs code of the exception's class.
             stage = self._words[STAGE]
-            return FAILED, 1, self._portable(Failure(error, trace_of(error)), error), stage
-        return FAILED, 1, self._portable(Failure(error, trace_of(error)), error)
-
-    def _portable(self, failure: Failure, error: BaseException) -> Failure:
-        """The failure with its exception in a form that is sure to be rebuilt over there, or without it."""
-        found = failure.error
-        error = found if isinstance(found, BaseException) else error
-        trace = failure.trace
-        if trace is None:
-            # An error of ours has no story of its own; the one behind it has, if any of it is the user's.
-            behind = trace_of(error.__cause__ or error)
-            trace = behind if behind.frames else None
-        for form in (error, _Rebuilt(error)):
-            try:
-                raw = self._encode(form)
-                if type(pickle.loads(raw)) is type(error):
-                    return Failure(raw, trace, os.getpid())
-            except BaseException:  # whatever its own code raises: the next form is tried
-                continue
-        return Failure(None, trace, os.getpid())
+            return FAILED, 1, portable(Failure(error, trace_of(error)), error, self._encode), stage
+        return FAILED, 1, portable(Failure(error, trace_of(error)), error, self._encode)
 
     # ------------------------------------------------------------------ results
 
@@ -351,23 +334,6 @@ def _has_room(depth: int) -> bool:
         return depth == 0 or _has_room(depth - 1)
     except RecursionError:
         return False
-
-
-class _Rebuilt:
-    """Pickles an exception by its class and arguments without calling its ``__init__`` again."""
-
-    def __init__(self, error: BaseException) -> None:
-        self._error = error
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self._error), self._error.args, self._error.__dict__)
-
-
-def _rebuild(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
 
 
 def _flush_streams() -> None:
