@@ -44,6 +44,10 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Enco
         from .engines.threads import ThreadEngine
 
         return ThreadEngine(programs, options), None
+    if options.kind == "executor":
+        from .engines.futures import ExecutorEngine
+
+        return ExecutorEngine(programs, options), None
     from .engines.processes import ProcessEngine
 
     processes = ProcessEngine(programs, options)

@@ -30,8 +30,10 @@ class Capabilities(NamedTuple):
     ahead: bool = True
 
 
+#: "executor": any `concurrent.futures.Executor`, which is given as it is.
 CAPABILITIES = {
     "process": Capabilities(pickles=True, kills=True, start_methods=("forkserver", "spawn", "fork"), fuses=True),
     "thread": Capabilities(pickles=False, kills=False, extra_workers=4, most_workers=32, alone=0.020),
+    "executor": Capabilities(pickles=False, kills=False, alone=0.020),
     "serial": Capabilities(pickles=False, kills=False, most_workers=1, ahead=False),
 }

@@ -19,6 +19,8 @@ from ._statistics import Statistics, TaskStatistics
 from ._streams import Join, detach
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from ._outlet import Outlet
     from ._track import Track
 
@@ -105,7 +107,8 @@ class IMap(Reader[T]):
         iterable: its input; may be infinite, may block.
         args: constant positional arguments after the item.
         kwargs: constant keyword arguments.
-        worker_type: ``"process"``, ``"thread"`` or ``"serial"`` (in the caller's thread).
+        worker_type: ``"process"``, ``"thread"``, ``"serial"`` (in the caller's thread), or a `concurrent.futures.Executor`, which
+            stays yours.
         worker_num: number of workers; None: the CPUs that this process may use (threads: 4 more, 32 at most).
         worker_remote: address of an engine that has one; None for all worker types here.
         stride: items of one task inside the workers at most, and per turn; None: automatic.
@@ -147,7 +150,7 @@ class IMap(Reader[T]):
         iterable: Iterable[Any] | None = None,
         args: Iterable[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
-        worker_type: str = "process",
+        worker_type: str | Executor = "process",
         worker_num: int | None = None,
         worker_remote: object = None,
         stride: int | None = None,
@@ -488,7 +491,7 @@ class IMap(Reader[T]):
         pending = figures.pulled - figures.yielded
         tail = f", {pending} pending" if self._manager is not None else ""
         return (
-            f"<IMap {self.name}: {figures.state}, {options.workers} {options.worker_type} "
+            f"<IMap {self.name}: {figures.state}, {options.workers} {options.type_name} "
             f"worker{'s' * (options.workers != 1)}, {len(self._specs)} task{'s' * (len(self._specs) != 1)}{tail}>"
         )
 

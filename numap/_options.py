@@ -43,7 +43,7 @@ _NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker")
 
 
 class _Fields(NamedTuple):
-    worker_type: str = "process"
+    worker_type: Any = "process"
     worker_num: int | None = None
     worker_remote: object = None
     stride: int | None = None
@@ -79,20 +79,8 @@ class Options(_Fields):
         return self._replace(**{**plain, "worker_num": self._default_workers()})
 
     def _check(self) -> None:
-        one_of("worker_type", self.worker_type, tuple(CAPABILITIES))
+        self._check_engine()
         one_of("on_error", self.on_error, ON_ERROR)
-        if self.start_method is not None:
-            allowed = CAPABILITIES[self.worker_type].start_methods
-            if not allowed:
-                raise ValueError(f"start_method: only processes are started; worker_type is {self.worker_type!r}")
-            one_of("start_method", self.start_method, allowed)
-            if self.start_method == "fork" and sys.platform == "win32":
-                raise ValueError("start_method: this platform can't fork; allowed: 'forkserver', 'spawn', None")
-        if self.worker_remote is not None:
-            raise ValueError(
-                f"worker_remote: {self.worker_remote!r} given, but workers of type {self.worker_type!r} are local; "
-                f"allowed: None"
-            )
         for name in _NUMBERS:
             positive(name, getattr(self, name))
         if self.stride is not None and self.buffer is not None and self.buffer < self.stride:
@@ -108,12 +96,32 @@ class Options(_Fields):
         flag("skip", self.skip)
         text("name", self.name)
 
+    def _check_engine(self) -> None:
+        if not _is_executor(self.worker_type):
+            _worker_type(self.worker_type)
+        can = CAPABILITIES[self.kind]
+        if self.start_method is not None:
+            allowed = can.start_methods
+            if not allowed:
+                raise ValueError(f"start_method: only processes are started; worker_type is {self.type_name!r}")
+            one_of("start_method", self.start_method, allowed)
+            if self.start_method == "fork" and sys.platform == "win32":
+                raise ValueError("start_method: this platform can't fork; allowed: 'forkserver', 'spawn', None")
+        if self.worker_remote is not None:
+            raise ValueError(
+                f"worker_remote: {self.worker_remote!r} given, but workers of type {self.type_name!r} are local; "
+                f"allowed: None"
+            )
+        for name in ("initializer", "finalizer", "max_items_per_worker"):
+            if self.kind == "executor" and getattr(self, name) is not None:
+                raise ValueError(f"{name}: the workers belong to the executor that was given as worker_type; allowed: None")
+
     def _check_limits(self) -> None:
         timeout_seconds("task_timeout", self.task_timeout)
         if self.task_timeout is not None:
-            if not CAPABILITIES[self.worker_type].kills:
+            if not CAPABILITIES[self.kind].kills:
                 raise ValueError(
-                    f"task_timeout: needs workers that can be killed, and worker_type is {self.worker_type!r}; "
+                    f"task_timeout: needs workers that can be killed, and worker_type is {self.type_name!r}; "
                     f"allowed: None, or worker_type='process'"
                 )
             if self.task_timeout == 0:
@@ -124,19 +132,45 @@ class Options(_Fields):
             raise ValueError(f"retries: {self.retries} given; must be at least 0")
 
     @property
+    def kind(self) -> str:
+        """The row of `CAPABILITIES` for the type of worker."""
+        return "executor" if _is_executor(self.worker_type) else str(self.worker_type)
+
+    @property
+    def type_name(self) -> str:
+        """The type of worker, for messages."""
+        return type(self.worker_type).__name__ if self.kind == "executor" else self.kind
+
+    @property
     def workers(self) -> int:
         """The number of workers."""
         assert self.worker_num is not None, "set when the options were made"
         return self.worker_num
 
     def _default_workers(self) -> int:
-        can = CAPABILITIES[self.worker_type]
+        can = CAPABILITIES[self.kind]
         if can.most_workers == 1:
             return 1
         if self.worker_num is not None:
             return operator.index(self.worker_num)
+        own = getattr(self.worker_type, "_max_workers", None)
+        if isinstance(own, int):
+            return own
         cpus = cpu_count() + can.extra_workers
         return cpus if can.most_workers is None else min(can.most_workers, cpus)
+
+
+def _is_executor(value: object) -> bool:
+    """Whether it is a `concurrent.futures.Executor`; then somebody has imported that module, and it need not be us."""
+    futures = sys.modules.get("concurrent.futures._base")
+    return futures is not None and isinstance(value, futures.Executor)
+
+
+def _worker_type(value: object) -> None:
+    allowed = tuple(name for name in CAPABILITIES if name != "executor")
+    if not isinstance(value, str) or value not in allowed:
+        words = ", ".join(map(repr, allowed))
+        raise ValueError(f"worker_type: {value!r} is unknown; allowed: {words}, or a concurrent.futures.Executor")
 
 
 def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:

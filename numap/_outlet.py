@@ -273,7 +273,10 @@ class Outlet:
             while parcels and parcels[0][0] < self._opened:
                 parcels.popleft()
             if parcels:
-                if self._open(*parcels[0]) and skipped:
+                was_skipped = self._open(*parcels[0])
+                # At once: an exception that is raised refers to the frames of who gets it, and these perhaps to the map.
+                parcels.popleft()
+                if was_skipped and skipped:
                     return True
             else:
                 self._wait(deadline, block)

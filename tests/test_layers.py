@@ -23,7 +23,7 @@ LAYERS = {
         _crew
         _forks
         engines _bell _listener engines._signals engines._books engines._slot engines._memory
-        engines.threads engines.serial engines.processes
+        engines.threads engines.serial engines.processes engines.futures
         _track _source _outlet _reader _streams _lane _flow _figures _intake _manager
         _build
         _imap _imports

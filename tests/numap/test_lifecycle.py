@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import product
@@ -12,6 +15,7 @@ import pytest
 from numap import IMap, StateError, WorkerStartError
 from numap._lifecycle import MOVES, move
 from numap.testing import ScriptedEngine
+from tests.numap import work
 from tests.numap.tools import says
 
 STATES = ("idle", "running", "finished", "failed", "stopped")
@@ -235,3 +239,19 @@ def test_pop_task(worker_type: str) -> None:
     assert len(imap.statistics().tasks) == 1
     imap.pop_task(True)
     assert imap.statistics().tasks == ()
+
+
+@pytest.mark.parametrize("kind", ["serial", "thread", "process"])
+def test_a_map_that_raised_ends_when_it_is_dropped(kind: str) -> None:
+    """The exception refers to the frames of who caught it, and these to the map: nothing of ours may refer to the exception."""
+
+    def use() -> weakref.ref[IMap[int]]:
+        imap = IMap(work.fail_at, itertools.count(), (2, ValueError, "two"), worker_type=kind, worker_num=1)
+        with pytest.raises(ValueError, match="two"):
+            while True:
+                next(imap)
+        return weakref.ref(imap)
+
+    ref = use()
+    gc.collect()
+    assert ref() is None
