@@ -9,10 +9,13 @@ business of the scope (see `_mirror`).
 from __future__ import annotations
 
 import abc
+import builtins
 import contextlib
+import copyreg
 import enum
 import functools
 import importlib
+import importlib.machinery
 import io
 import marshal
 import pickle
@@ -50,6 +53,12 @@ def global_names(code: types.CodeType, stores: bool = False) -> Iterator[str]:
             yield from global_names(constant, stores)
 
 
+def used_names(code: types.CodeType) -> set[str]:
+    """All names of globals and attributes in a code object and those nested in it."""
+    nested = (used_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*nested)
+
+
 def find(module: types.ModuleType, qualname: str) -> object:
     """The object of that qualified name in a module, or None."""
     found: object = module
@@ -66,9 +75,21 @@ class Scope:
     def __init__(self) -> None:
         #: The object that is being defined: it and what is nested in it go by value though they have a name.
         self.defining: object = None
+        #: What a class holds stays in the pickle of the class.
+        self.plain = True
+        #: The class whose content is being pickled apart.
+        self.filling: type | None = None
 
-    def require(self, module: types.ModuleType, names: Iterator[str], by: str) -> None:
-        """A function or class of ``module`` that goes by value uses these of its names."""
+    def apart(self, cls: type, content: object) -> bytes:
+        """What the class that is being defined holds, in a pickle of its own."""
+        self.filling = cls
+        try:
+            return CodePickler(self).encode(content)
+        finally:
+            self.filling = None
+
+    def require(self, module: types.ModuleType, names: Iterable[str], by: str) -> None:
+        """A function or class that goes by value uses these names of ``module``, as far as it has them."""
 
     def by_name(self, obj: Any, module_name: object, qualname: object) -> bool:
         """Whether the other side finds this very object under its qualified name."""
@@ -86,6 +107,10 @@ class Scope:
         """Whether a name that this process finds in ``module`` is found by the other side, too."""
         return True
 
+    def is_importable(self, module: types.ModuleType) -> bool:
+        """Whether the other side gets the same module by its name."""
+        return True
+
     def reduce(self, obj: Any) -> Any:
         """The ``reducer_override`` of a pickler in this scope."""
         kind = type(obj)
@@ -97,6 +122,8 @@ class Scope:
             return _reduce_field_kind(self, obj)
         if issubclass(kind, type):
             return _reduce_class(self, obj)
+        if kind.__flags__ & _HEAP_TYPE and kind not in copyreg.dispatch_table and _reduces_itself(kind):
+            return _reduce_as_told(self, obj)
         return NotImplemented
 
 
@@ -142,10 +169,10 @@ def _reduce_function(scope: Scope, obj: types.FunctionType) -> Any:
     # functools.wraps changes __module__; the globals tell where the code really lives.
     home = sys.modules.get(obj.__globals__.get("__name__", ""))
     private = None
+    names = set(global_names(obj.__code__))
     if home is not None and vars(home) is obj.__globals__:
-        scope.require(home, global_names(obj.__code__), obj.__qualname__)
+        scope.require(home, names, obj.__qualname__)
     else:
-        names = set(global_names(obj.__code__))
         private = {name: obj.__globals__[name] for name in names if name in obj.__globals__}
         home = None
     cells = obj.__closure__
@@ -160,9 +187,28 @@ def _reduce_function(scope: Scope, obj: types.FunctionType) -> Any:
         },
         "dict": obj.__dict__,
         "globals": private,
+        "modules": _modules(scope, obj, names),
         "cells": [(cell, cell.cell_contents) for cell in cells or () if not _is_empty(cell)],
     }  # fmt: skip
     return _make_function, args, state, None, None, _fill_function
+
+
+def _modules(scope: Scope, func: types.FunctionType, names: set[str]) -> list[types.ModuleType]:
+    """The modules below its global packages that a function uses: to import a package does not import them."""
+    found: list[types.ModuleType] = []
+    for module in [func.__globals__[name] for name in names if type(func.__globals__.get(name)) is types.ModuleType]:
+        used, prefix = used_names(func.__code__), module.__name__ + "."
+        scope.require(module, used, func.__qualname__)
+        if hasattr(module, "__path__"):
+            below = [(name[len(prefix) :], it) for name, it in list(sys.modules.items()) if name.startswith(prefix)]
+            found += [it for name, it in below if it is not None and used.issuperset(name.split("."))]
+    return found
+
+
+def _reduce_method(scope: Scope, obj: types.MethodType) -> Any:
+    # Not by its name: that may lead to what overrides it, to what was set on the object since, or nowhere (a private name, a
+    # function of another name).
+    return types.MethodType, (obj.__func__, obj.__self__)
 
 
 def _is_empty(cell: types.CellType) -> bool:
@@ -183,7 +229,9 @@ def _make_function(
     code: bytes, module: str | None, name: str, cells: tuple[types.CellType, ...] | None
 ) -> types.FunctionType:
     namespace = {"__builtins__": __builtins__, "__name__": "numap.detached"} if module is None else _namespace(module)
-    return types.FunctionType(marshal.loads(code), namespace, name, None, cells)
+    made = types.FunctionType(marshal.loads(code), namespace, name, None, cells)
+    _announce(module, name, made)
+    return made
 
 
 def _namespace(module: str) -> dict[str, Any]:
@@ -213,23 +261,31 @@ _OWN = {
 }  # fmt: skip
 
 
+def token_of(cls: type) -> str:
+    """What a class that goes by value is known by in every process that it comes to."""
+    token = _tokens.get(cls)
+    if token is None:
+        import uuid
+
+        token = _tokens[cls] = uuid.uuid4().hex
+        _classes[token] = cls
+    return token
+
+
 def _reduce_class(scope: Scope, obj: type) -> Any:
     if obj in _NAMED_IN_TYPES:
         return getattr, (types, _NAMED_IN_TYPES[obj])
     if not obj.__flags__ & _HEAP_TYPE or scope.by_name(obj, obj.__module__, obj.__qualname__):
         return NotImplemented
-    token = _tokens.get(obj)
-    if token is None:
-        import uuid
-
-        token = _tokens[obj] = uuid.uuid4().hex
-        _classes[token] = obj
+    token = token_of(obj)
+    if obj is scope.filling:
+        return _known_class, (token,)
     names = (obj.__name__, obj.__qualname__, obj.__module__)
     if isinstance(obj, enum.EnumMeta):
         members: dict[str, Any] = {name: obj[name].value for name in obj.__members__}
         state = {k: v for k, v in vars(obj).items() if k not in _OWN and not _enum_made(k, v) and k not in members}
         enum_made = (type(obj), names, obj.__bases__, members, obj.__doc__, token)
-        return _make_enum, enum_made, (state, _member_states(obj), ()), None, None, _fill_class
+        return _make_enum, enum_made, (state, _member_states(obj), ()), None, None, fill_class
     if typing.is_typeddict(obj):
         return _make_typed_dict, (names, typing.get_type_hints(obj), vars(obj)["__total__"])
     body = {k: vars(obj)[k] for k in ("__slots__", "__doc__", "__orig_bases__") if k in vars(obj)}
@@ -243,7 +299,11 @@ def _reduce_class(scope: Scope, obj: type) -> Any:
         references = abc._get_dump(obj)[0]  # type: ignore[attr-defined]
         registered = tuple(cls for cls in (ref() for ref in references) if cls is not None)
     made = (type(obj), names, obj.__bases__, body, token)
-    return _make_class, made, (state, {}, registered), None, None, _fill_class
+    content: tuple[Any, ...] = (state, {}, registered)
+    if obj is scope.defining and not scope.plain:
+        # That may need a class that derives from this one, and is being made for that in this moment.
+        return _make_class, made, scope.apart(obj, content), None, None, fill_apart
+    return _make_class, made, content, None, None, fill_class
 
 
 def _enum_made(name: str, value: object) -> bool:
@@ -254,6 +314,10 @@ def _enum_made(name: str, value: object) -> bool:
         return True
     standard = (enum.Enum, enum.Flag, getattr(enum, "ReprEnum", enum.Enum))
     return any(vars(base).get(name) is value for base in standard) or isinstance(value, types.MemberDescriptorType)
+
+
+def _known_class(token: str) -> type:
+    return _classes[token]
 
 
 def _make_class(meta: type, names: tuple[str, str, str], bases: Any, body: dict[str, Any], token: str) -> type:
@@ -308,7 +372,18 @@ def _make_typed_dict(names: tuple[str, str, str], hints: dict[str, Any], total: 
     return made
 
 
+#: Names that are being defined. What gets one is set as soon as it is there: what it refers to may refer to it.
+in_the_making: set[tuple[str | None, str]] = set()
+
+
+def _announce(module: str | None, name: str, made: object) -> None:
+    if (module, name) in in_the_making and module is not None:
+        in_the_making.discard((module, name))
+        setattr(sys.modules[module], name, made)
+
+
 def _remember(cls: type, token: str) -> type:
+    _announce(cls.__module__, cls.__qualname__, cls)
     _tokens[cls] = token
     _classes[token] = cls
     _unfilled.add(cls)
@@ -325,7 +400,18 @@ def _member_states(cls: enum.EnumMeta) -> dict[str, dict[str, Any]]:
     return {name: attributes for name, attributes in found.items() if attributes}
 
 
-def _fill_class(cls: type, state: tuple[dict[str, Any], dict[str, dict[str, Any]], tuple[type, ...]]) -> None:
+def is_unfilled(cls: object) -> bool:
+    """Whether it is a class that does not hold yet what it will."""
+    return isinstance(cls, type) and cls in _unfilled
+
+
+def fill_apart(cls: type, content: bytes, load: Callable[[bytes], Any] = pickle.loads) -> None:
+    """Sets what a class holds from a pickle of its own, once. In pickles it stands for `Image.fill`."""
+    if cls in _unfilled:
+        fill_class(cls, load(content))
+
+
+def fill_class(cls: type, state: tuple[dict[str, Any], dict[str, dict[str, Any]], tuple[type, ...]]) -> None:
     if cls not in _unfilled:
         return
     _unfilled.discard(cls)
@@ -341,8 +427,51 @@ def _fill_class(cls: type, state: tuple[dict[str, Any], dict[str, dict[str, Any]
 # ---------------------------------------------------------------------- the rest of what a class or module holds
 
 
+def _reduces_itself(kind: Any) -> bool:
+    return kind.__reduce_ex__ is not object.__reduce_ex__ or kind.__reduce__ is not object.__reduce__
+
+
+def _by_value(obj: Any) -> Any:
+    """An object by what it holds, though its class has another way."""
+    held = {name: getattr(obj, name) for name in copyreg._slotnames(type(obj)) if hasattr(obj, name)}  # type: ignore[attr-defined]
+    state = getattr(obj, "__dict__", None)
+    return _blank, (type(obj),), (state, held) if held else state
+
+
+def _blank(kind: type) -> object:
+    return object.__new__(kind)
+
+
+def _reduce_as_told(scope: Scope, obj: Any) -> Any:
+    """What the object's class says. Where that is its own name, or a function that looks it up, the other side needs the name."""
+    told = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    if isinstance(told, str):
+        if scope.defining is obj:
+            return _by_value(obj)
+        scope.by_name(obj, pickle.whichmodule(obj, told), told)  # type: ignore[attr-defined]
+    elif scope.defining is obj and isinstance(told[0], types.FunctionType):
+        names = (told[0].__globals__.get(name) for name in global_names(told[0].__code__))
+        if any(it is obj for it in names):
+            return _by_value(obj)
+    return told
+
+
 def _reduce_module(scope: Scope, obj: types.ModuleType) -> Any:
-    return importlib.import_module, (obj.__name__,)
+    if scope.defining is not obj and obj.__name__ != "__main__":
+        # For whom, nobody knows. Of the modules among a function's globals only that goes which the function names.
+        scope.require(obj, list(vars(obj)), obj.__name__)
+    return (importlib.import_module if scope.is_importable(obj) else stand_in), (obj.__name__,)
+
+
+def stand_in(name: str) -> types.ModuleType:
+    """A module that can't be imported here and holds what it is told to."""
+    known = sys.modules.get(name)
+    if known is not None:
+        return known
+    fresh = sys.modules[name] = types.ModuleType(name)
+    fresh.__spec__ = importlib.machinery.ModuleSpec(name, None)
+    vars(fresh)["__builtins__"] = builtins
+    return fresh
 
 
 def _reduce_cached(scope: Scope, obj: Any) -> Any:
@@ -359,6 +488,8 @@ def _make_cached(maxsize: int | None, typed: bool, func: Callable[..., Any]) -> 
 def _reduce_type_variable(scope: Scope, obj: Any) -> Any:
     if scope.by_name(obj, obj.__module__, obj.__name__):
         return NotImplemented
+    if type(obj) is not typing.TypeVar:
+        return _make_named, (type(obj), obj.__name__, obj.__module__)
     options = {"bound": obj.__bound__, "covariant": obj.__covariant__, "contravariant": obj.__contravariant__}
     return _make_type_variable, (obj.__name__, obj.__constraints__, options, obj.__module__)
 
@@ -367,6 +498,22 @@ def _make_type_variable(name: str, constraints: tuple[Any, ...], options: dict[s
     variable = typing.TypeVar(name, *constraints, **options)  # type: ignore[misc]
     variable.__module__ = module
     return variable
+
+
+def _make_named(kind: Any, name: str, module: str) -> Any:
+    made = kind(name)
+    made.__module__ = module
+    return made
+
+
+def _reduce_alias(scope: Scope, obj: Any) -> Any:
+    if scope.by_name(obj, obj.__module__, obj.__name__):
+        return obj.__name__
+    return _make_alias, (obj.__name__, obj.__value__, obj.__type_params__)
+
+
+def _make_alias(name: str, value: Any, type_params: Any) -> Any:
+    return typing.TypeAliasType(name, value, type_params=type_params)  # type: ignore[attr-defined]
 
 
 def _reduce_field_kind(scope: Scope, obj: Any) -> Any:
@@ -390,13 +537,39 @@ def _make_memoryview(data: Any, form: str, shape: tuple[int, ...]) -> memoryview
     return memoryview(data).cast("B").cast(form, shape)  # type: ignore[call-overload,no-any-return]
 
 
+def _reduce_weak_dictionary(scope: Scope, obj: Any) -> Any:
+    return _make_weak_dictionary, (type(obj), dict(obj))
+
+
+def _make_weak_dictionary(kind: Any, items: dict[Any, Any]) -> Any:
+    """Keeps what somebody else keeps, too, as ever."""
+    return kind(items)
+
+
+def _reduce_weak_reference(scope: Scope, obj: weakref.ref[Any]) -> Any:
+    return _make_weak_reference, (obj(),)
+
+
+def _make_weak_reference(obj: object) -> weakref.ref[Any]:
+    return weakref.ref(_Gone() if obj is None else obj)
+
+
+class _Gone:
+    """What a reference to something that is no more refers to, for a moment."""
+
+
 _NAMED_IN_TYPES = {
     value: name for name, value in vars(types).items() if isinstance(value, type) and value.__module__ != "types"
 }  # fmt: skip
 
+#: Kinds of type variables, and of names for types, as far as this version has them.
+_TYPE_VARIABLES = [vars(typing)[name] for name in ("TypeVar", "ParamSpec", "TypeVarTuple") if name in vars(typing)]
+_ALIASES = [vars(typing)[name] for name in ("TypeAliasType",) if name in vars(typing)]
+
 _REDUCERS: dict[type, Callable[[Scope, Any], Any]] = {
     types.FunctionType: _reduce_function,
     types.CellType: _reduce_cell,
+    types.MethodType: _reduce_method,
     types.ModuleType: _reduce_module,
     types.CodeType: lambda scope, obj: (marshal.loads, (marshal.dumps(obj),)),
     types.MappingProxyType: lambda scope, obj: (types.MappingProxyType, (dict(obj),)),
@@ -406,5 +579,9 @@ _REDUCERS: dict[type, Callable[[Scope, Any], Any]] = {
     staticmethod: lambda scope, obj: (staticmethod, (obj.__func__,)),
     functools.cached_property: lambda scope, obj: (_make_cached_property, (obj.func, obj.attrname)),
     type(functools.lru_cache(lambda: None)): _reduce_cached,
-    typing.TypeVar: _reduce_type_variable,
+    **dict.fromkeys(_TYPE_VARIABLES, _reduce_type_variable),
+    **dict.fromkeys(_ALIASES, _reduce_alias),
+    weakref.WeakKeyDictionary: _reduce_weak_dictionary,
+    weakref.WeakValueDictionary: _reduce_weak_dictionary,
+    weakref.ref: _reduce_weak_reference,
 }  # fmt: skip

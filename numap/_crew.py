@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import select
 import socket
 import subprocess
 import sys
 import threading
+from collections import deque
 from typing import Any
 
 from ._asides import standard_logging
@@ -167,6 +169,8 @@ class Crew:
         self._method = method
         self._numbers = 0
         self.workers: dict[int, WorkerHandle] = {}
+        #: Reports that were read while a request was to be sent, so that their arrival is no news any more.
+        self.heard: deque[bytes] = deque()
         self._connect()
 
     def _connect(self) -> None:
@@ -180,11 +184,11 @@ class Crew:
         self.workers[handle.number] = handle
         out, err = _standard(1), _standard(2)
         try:
-            message = pickle.dumps(("spawn", handle.number, self._method, standard_logging() is not None))
             # A starter that is gone will be noticed as the end of the connection, and the worker be reported dead.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 fds = [theirs.fileno(), handle.page.fd, out, err]
-                socket.send_fds(self.connection, [message], fds if memory is None else [*fds, memory])
+                message = ("spawn", handle.number, self._method, standard_logging() is not None)
+                self._send(message, fds if memory is None else [*fds, memory])
         finally:
             theirs.close()
             handle.page.close_fd()
@@ -195,14 +199,32 @@ class Crew:
     def kill(self, handle: WorkerHandle) -> None:
         """Kills a worker and all that it started; its exit is reported by `reports`."""
         with contextlib.suppress(OSError):
-            self.connection.send(pickle.dumps(("kill", handle.number)))
+            self._send(("kill", handle.number), [])
+
+    def _send(self, request: tuple[Any, ...], fds: list[int]) -> None:
+        data = pickle.dumps(request)
+        while True:
+            try:
+                socket.send_fds(self.connection, [data], fds)
+                return
+            except BlockingIOError:
+                self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        """Until the starter takes requests again. It may be waiting for us to read what it reports."""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN | select.POLLOUT)
+        poll.poll()
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):
+            while data := self.connection.recv(1 << 12):
+                self.heard.append(data)
 
     def reports(self) -> list[tuple[WorkerHandle, int | None]]:
         """Workers that have exited since the last call, with their exit codes."""
         exits: list[tuple[WorkerHandle, int | None]] = []
         while True:
             try:
-                data = self.connection.recv(1 << 12)
+                data = self.heard.popleft() if self.heard else self.connection.recv(1 << 12)
             except BlockingIOError:
                 return exits
             except ConnectionResetError:

@@ -22,7 +22,7 @@ def environment(workers: int) -> dict[str, Any]:
     return {
         "environ": _with_fair_threads(dict(os.environ), workers),
         "cwd": _cwd(),
-        "path": list(sys.path),
+        "path": [_absolute(entry) for entry in sys.path],
         "argv": list(sys.argv),
         "umask": umask(),
         "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
@@ -61,6 +61,11 @@ def _with_fair_threads(environ: dict[str, str], workers: int) -> dict[str, str]:
         return environ
     share = str(max(1, cpu_count() // workers))
     return {**dict.fromkeys(_THREADS, share), **environ}
+
+
+def _absolute(entry: str) -> str:
+    """An entry of the path as this process reads it: where a relative one led when it was first used."""
+    return entry and getattr(sys.path_importer_cache.get(entry), "path", entry)
 
 
 def _cwd() -> str:

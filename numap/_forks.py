@@ -14,6 +14,7 @@ import sys
 import threading
 import warnings
 from collections import deque
+from collections.abc import Sequence
 from typing import NoReturn
 
 from . import _worker
@@ -68,6 +69,8 @@ class ForkCrew:
         self.workers: dict[int, WorkerHandle] = {}
         self.connection, self._ring = socket.socketpair()
         self.connection.setblocking(False)
+        #: See `Crew`: each arrival is news here.
+        self.heard: Sequence[bytes] = ()
         self._exits: deque[tuple[int, int | None]] = deque()
         self._life = _open_life()
 

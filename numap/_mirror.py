@@ -8,7 +8,6 @@ that name in both directions, functions share their globals, and ``isinstance`` 
 from __future__ import annotations
 
 import builtins
-import importlib.machinery
 import pickle
 import sys
 import threading
@@ -18,7 +17,7 @@ from io import BytesIO
 from typing import Any
 
 from ._arena import Arena
-from ._code import CodePickler, Scope, global_names
+from ._code import CodePickler, Scope, fill_apart, global_names, in_the_making, is_unfilled, stand_in, token_of
 from ._errors import SerializationError
 from ._outcome import safe_text
 from ._parcel import Code, Constants, load
@@ -43,6 +42,7 @@ class Mirror(Scope):
         self.constants = Constants(None) if constants is None else constants
         #: What workers have to define, in order of discovery. A worker that knows the first n needs the rest.
         self.log: list[Definition] = []
+        self.plain = False
         self._known: dict[tuple[str, str], str] = {}
         self._todo: list[tuple[types.ModuleType, str]] = []
         self._importable: dict[str, bool] = {}
@@ -85,7 +85,8 @@ class Mirror(Scope):
         value = vars(module)[name]
         # Only where it is at home: an imported class must stay the one that its own module has, also for "except".
         called = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)  # a TypeVar has only the second
-        if called == name and getattr(value, "__module__", None) == module.__name__:
+        at_home = called == name and getattr(value, "__module__", None) == module.__name__
+        if at_home or called is None or isinstance(value, types.ModuleType):
             self.defining = value
         try:
             code = self.constants.encode(value, CodePickler(self).encode)
@@ -100,9 +101,12 @@ class Mirror(Scope):
         value = vars(module)[name]
         if isinstance(value, (type, types.FunctionType)):
             try:
+                self.plain = True
                 return _dill_dumps(value, self)
             except Exception as second:
                 error = second
+            finally:
+                self.plain = False
         user = self._known[module.__name__, name]
         raise SerializationError(
             f"the global {name!r} of {module.__name__!r}, which {user} refers to, can't be sent to a worker "
@@ -141,7 +145,16 @@ class Mirror(Scope):
 
 
 class OwnImage(Mirror):
-    """The mirror for forks of this process: they have every module as it is, so all that has a name goes by it."""
+    """The mirror for forks of this process: they have every module as it is, so all that has a name goes by it.
+
+    A class of the program that is not found by a name, from a factory say, is known by a token, which it gets before the fork.
+    """
+
+    def __init__(self, constants: Constants | None = None) -> None:
+        super().__init__(constants)
+        for value in list(vars(sys.modules["__main__"]).values()):
+            if isinstance(value, type):
+                token_of(value)
 
     def is_importable(self, module: types.ModuleType) -> bool:
         """A fork has what we have."""
@@ -177,7 +190,12 @@ def _dill_dumps(obj: Any, scope: Scope) -> bytes:
         def reducer_override(self, obj: Any) -> Any:
             if type(obj).__module__ in _NEVER_BY_DILL or isinstance(obj, types.GeneratorType):
                 raise pickle.PicklingError(f"a {type(obj).__name__} belongs to the process that made it")
-            return scope.reduce(obj)
+            rv = scope.reduce(obj)
+            if rv is NotImplemented and isinstance(obj, (type, types.FunctionType)) and scope.by_name(
+                obj, obj.__module__, obj.__qualname__
+            ):
+                return obj.__qualname__  # dill would send a class of __main__ by value
+            return rv
 
     buffer = BytesIO()
     DillPickler(buffer, protocol=pickle.HIGHEST_PROTOCOL, byref=False, recurse=True).dump(obj)
@@ -191,6 +209,8 @@ class Image:
         """``main``: what the caller's ``__main__`` says of itself; None: this process has that module itself."""
         self._arena = arena
         self._pending: dict[tuple[str, str], Code] = {}
+        #: Classes with what they will hold, the last one first.
+        self._unfilled: list[tuple[type, bytes]] = []
         if main is None:
             return
         module = types.ModuleType("__main__")
@@ -203,10 +223,7 @@ class Image:
         for module, name, code in definitions:
             self._pending[module, name] = code
             keys.append((module, name))
-            if module not in sys.modules:
-                fresh = sys.modules[module] = types.ModuleType(module)
-                fresh.__spec__ = importlib.machinery.ModuleSpec(module, None)
-                vars(fresh)["__builtins__"] = builtins
+            stand_in(module)
         for module, name in keys:
             self.define(module, name)
 
@@ -214,8 +231,26 @@ class Image:
         """Makes sure that a mirrored name is set."""
         code = self._pending.pop((module, name), None)
         if code is not None:
-            value = self.load(code)
+            in_the_making.add((module, name))
+            try:
+                value = self.load(code)
+            finally:
+                in_the_making.discard((module, name))
             setattr(sys.modules[module], name, value)
+            self._fill_rest()
+
+    def fill(self, cls: type, content: bytes) -> None:
+        """Sets what a class holds: now, or as soon as the names that it needs are there."""
+        self._unfilled.append((cls, content))
+        self._fill_rest()
+
+    def _fill_rest(self) -> None:
+        todo, self._unfilled = self._unfilled, []
+        for cls, content in todo:
+            try:
+                fill_apart(cls, content, lambda raw: _Unpickler(BytesIO(raw), self, []).load())
+            except _NotYet:
+                self._unfilled.append((cls, content))
 
     def load(self, code: Code) -> Any:
         """Unpickles what may refer to names that are not set yet."""
@@ -228,8 +263,22 @@ class _Unpickler(pickle.Unpickler):
         self._image = image
 
     def find_class(self, module: str, name: str) -> Any:
-        self._image.define(module, name.partition(".")[0])
-        return super().find_class(module, name)
+        if name == "fill_apart" and module == fill_apart.__module__:
+            return self._image.fill
+        first = name.partition(".")[0]
+        self._image.define(module, first)
+        if (module, first) in in_the_making:
+            raise _NotYet(f"{module}.{first} is needed to make it")
+        try:
+            return super().find_class(module, name)
+        except AttributeError as error:
+            if is_unfilled(vars(sys.modules[module]).get(first)):
+                raise _NotYet(str(error)) from error
+            raise
+
+
+class _NotYet(AttributeError):
+    """What a name stands for is being made."""
 
 
 def main_identity() -> dict[str, Any]:

@@ -161,8 +161,10 @@ class ProcessEngine:
                 slot.handle = None
         until = monotonic() + GRACE
         waiting = {handle for handle in self._leaving if handle in self._crew.workers.values()}
+        reports = select.poll()  # not select: the number of a descriptor may be beyond its limit
+        reports.register(self._crew.connection, select.POLLIN)
         while waiting and (left := until - monotonic()) > 0:
-            if not select.select([self._crew.connection], [], [], left)[0]:
+            if not reports.poll(1000 * left):
                 return
             with contextlib.suppress(OSError):
                 waiting -= {handle for handle, _ in self._crew.reports()}
@@ -206,7 +208,7 @@ class ProcessEngine:
 
     def due(self) -> float:
         """See `Engine.due`."""
-        return 0.0 if self._events else min(slot.next_look() for slot in self.slots)
+        return 0.0 if self._events or self._crew.heard else min(slot.next_look() for slot in self.slots)
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
@@ -219,7 +221,7 @@ class ProcessEngine:
             if self._stopped:  # by what one of the others told: all are closed now
                 break
             if key.data is None:
-                self._drain_wake()
+                _drain(self._wake_r)
             elif key.data is self._crew:
                 self._hear_exits()
             elif key.fileobj is getattr(key.data.handle, "channel", None):
@@ -227,15 +229,12 @@ class ProcessEngine:
                     self._watch_writes(key.data)
                 if mask & selectors.EVENT_READ:
                     self._hear(key.data)
+        if not self._stopped and self._crew.heard:
+            self._hear_exits()
         if not self._stopped:
             self._look_at_pages()
         events, self._events = self._events, []
         return events
-
-    def _drain_wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while len(self._wake_r.recv(4096)) == 4096:
-                pass
 
     def _hear(self, slot: ProcessSlot, all_of_it: bool = False) -> None:
         handle = slot.handle
@@ -371,6 +370,12 @@ class ProcessEngine:
         # What the workers still said comes first: after this event nobody listens.
         self.stop()
         self._events.append(StartFailed(WorkerStartError(why)))
+
+
+def _drain(sock: socket.socket) -> None:
+    with contextlib.suppress(BlockingIOError):
+        while len(sock.recv(4096)) == 4096:
+            pass
 
 
 def _aside(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import warnings
 from collections import Counter
@@ -426,4 +425,3 @@ def test_51_a_warning_that_is_written_to_a_file_stays_with_its_worker(tmp_path: 
         (text,) = IMap(write, [1], worker_num=1)
     assert text.startswith("name:1: UserWarning: text")
     assert found == []
-    assert "numap._recorder" not in sys.modules
