@@ -151,12 +151,13 @@ class CodePickler(pickle.Pickler):
         buffer = self._buffer
         buffer.seek(0)
         buffer.truncate()
-        self.clear_memo()
         self._callback = callback
         try:
             self.dump(obj)
         finally:
             self._callback = None
+            # Now, and not only before the next object: to collect a cycle that holds a memoryview kills some interpreters.
+            self.clear_memo()
         return buffer.getvalue()
 
 

@@ -154,7 +154,9 @@ def exception_of(failure: Failure) -> BaseException:
 
         try:
             error = pickle.loads(error)
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # whatever its own code raises
             error = None
         if not isinstance(error, BaseException):
             error = None
@@ -171,8 +173,12 @@ def exception_of(failure: Failure) -> BaseException:
     if isinstance(error, NumapError) and failure.task >= 0:
         error.task, error.index = failure.task, failure.index
     if failure.trace is not None and error.__cause__ is None:
-        error.__cause__ = RemoteTraceback("\n" + render(failure.trace))
+        _set_cause(error, RemoteTraceback("\n" + render(failure.trace)))
     return error
+
+
+#: As the class of the exception may refuse to have attributes set.
+_set_cause = vars(BaseException)["__cause__"].__set__
 
 
 def add_note(error: BaseException, note: str) -> None:

@@ -198,7 +198,7 @@ class Outlet:
             failure, ending = self.failure, self._ending
             if failure is not None:
                 error = exception_of(failure)
-                if self._on_error == "return":
+                if self.returns:
                     self._give(failure, error)
                     return
                 # To make the exception takes calls, and another thread may have been at the same failure meanwhile.
@@ -222,16 +222,22 @@ class Outlet:
                 return value
             self.open(timeout, block)
 
-    def open_outcome(self) -> bool:
+    @property
+    def returns(self) -> bool:
+        """Whether whoever reads gets the exception of a failed item as its result."""
+        return self._on_error == "return"
+
+    def open_outcome(self, apart: bool = False) -> bool:
         """Sees to it that there is something in ``values`` or in ``failure``; returns True for a skipped place instead.
 
-        For streams of ours, which take it as `open` says. Raises what ends the task.
+        For streams of ours, which take it as `open` says. ``apart``: a failure is none of the values, whatever ``on_error`` is.
+        Raises what ends the task.
         """
         try:
             if self._advance(None, True, skipped=True):
                 return True
             ending, failure = self._ending, self.failure
-            if failure is not None and self._on_error == "return":
+            if failure is not None and self.returns and not apart:
                 self._give(failure, exception_of(failure))
             if ending is not None:
                 self._ending = None
@@ -307,7 +313,9 @@ class Outlet:
         elif kind != SKIPPED:
             try:
                 values = [item_of(segment)]
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # whatever its own code raises: only its own item fails
                 failure = unpickle_failure(error).at(self.task, first, self._label)
         given_up = min(self._given_up, count)
         if given_up:

@@ -25,7 +25,7 @@ def portable(failure: Failure, error: BaseException, encode: Callable[[object], 
         # An error of ours has no story of its own; the one behind it has, if any of it is the user's.
         behind = trace_of(error.__cause__ or error)
         trace = behind if behind.frames else None
-    for form in (error, _Rebuilt(error)):
+    for form in (error, _Rebuilt(error, error.__dict__), _Rebuilt(error, {})):
         try:
             raw = encode(form)
             if type(pickle.loads(raw)) is type(error):
@@ -38,15 +38,16 @@ def portable(failure: Failure, error: BaseException, encode: Callable[[object], 
 class _Rebuilt:
     """Pickles an exception by its class and arguments without calling its ``__init__`` again."""
 
-    def __init__(self, error: BaseException) -> None:
+    def __init__(self, error: BaseException, state: dict[str, Any]) -> None:
         self._error = error
+        self._state = state
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self._error), self._error.args, self._error.__dict__)
+        return _rebuild, (type(self._error), self._error.args, self._state)
 
 
 def _rebuild(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
     error = kind.__new__(kind, *args)
-    error.args = args
+    vars(BaseException)["args"].__set__(error, args)  # its class may refuse to have attributes set
     error.__dict__.update(state)
     return error

@@ -46,8 +46,16 @@ class Reader(Generic[T]):
         """The outlet of the running map; raises StateError where there is none."""
         raise NotImplementedError
 
-    def _next_outcome(self) -> Segment:
-        """The next outcome, failures and skipped places included; how `join`, `tee` and inputs read."""
+    def _returns(self) -> bool:
+        """Whether who reads gets exceptions as results."""
+        return self._find_outlet().returns
+
+    def _next_apart(self) -> Segment:
+        """Like `_next_outcome`, with failures as failures whatever ``on_error`` is; how `join` and `tee` read."""
+        return self._next_outcome(True)
+
+    def _next_outcome(self, apart: bool = False) -> Segment:
+        """The next outcome, failures and skipped places included; how inputs read."""
         outlet = self._find_outlet()
         while True:
             # As in __next__: nothing is called between the step and the return.
@@ -57,9 +65,8 @@ class Reader(Generic[T]):
             if failure is not None:
                 outlet.failure = None
                 return FAILED, 1, failure
-            if outlet.open_outcome():
+            if outlet.open_outcome(apart):
                 return SKIPPED, 1, None
-
 
 
 class AsyncReader(Generic[T]):

@@ -37,12 +37,12 @@ def encode_item(value: object, encode: Callable[[object], Any], what: str) -> Se
     """
     try:
         data = encode(value)
-    except Exception as error:
+    except BaseException as error:  # whatever its own code raises: only its own item fails
         return FAILED, 1, Failure(serialization_error(what, value, error))
     return PICKLED if type(data) is bytes else SHARED, 1, data
 
 
-def serialization_error(what: str, value: object, error: Exception) -> SerializationError:
+def serialization_error(what: str, value: object, error: BaseException) -> SerializationError:
     """The error for an object that can't be pickled; it shows the type, never the value."""
     if isinstance(error, SerializationError):
         return error

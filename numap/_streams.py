@@ -41,6 +41,10 @@ class Puller:
         """Puts the next outcome into the box, or raises what ends the stream."""
         raise NotImplementedError
 
+    def returns(self) -> bool:
+        """Whether who reads gets exceptions as results: as with what the stream is made of."""
+        raise NotImplementedError
+
 
 class Stream:
     """An iterator whose items may be values, failures at their places, or skipped places."""
@@ -67,6 +71,8 @@ class Stream:
                 # Python 3.10 looks for signals at conditional jumps, too; none follows on what gives the item away.
                 if kind == FAILED:
                     error = exception_of(data)
+                    if puller.returns():
+                        return error
                     box.segment = None
                     raise error
                 if kind != SKIPPED:
@@ -75,6 +81,9 @@ class Stream:
                 if box.segment is not None:
                     puller.again = (box.segment, *puller.again)
                 raise
+
+    def _returns(self) -> bool:
+        return self._puller.returns()
 
     def _next_outcome(self) -> Segment:
         """The next outcome, for threads of ours: no interrupt comes there."""
@@ -86,10 +95,15 @@ class Stream:
 
 def _outcomes(items: Iterator[Any]) -> Iterator[Segment]:
     """The outcomes of any iterator, as an iterator that steps without losing anything to an interrupt."""
-    reader = getattr(items, "_next_outcome", None)
+    reader = getattr(items, "_next_apart", None) or getattr(items, "_next_outcome", None)
     if reader is None:
         return map(_value, items)
     return iter(reader, None)
+
+
+def _returns(items: object) -> bool:
+    returns = getattr(items, "_returns", None)
+    return returns is not None and bool(returns())
 
 
 def _value(item: Any) -> Segment:
@@ -111,6 +125,7 @@ class _Pairs(Puller):
 
     def __init__(self, members: tuple[Iterator[Any], ...]) -> None:
         super().__init__()
+        self._members = members
         self._pulls = [_outcomes(member) for member in members]
         self._parts: list[list[Segment]] = [[] for _ in members]
         self._count = 0
@@ -120,6 +135,10 @@ class _Pairs(Puller):
     def pull_into(self, box: _Box) -> None:
         """See `Puller.pull_into`."""
         self._turn.hold(partial(self._fill, box))
+
+    def returns(self) -> bool:
+        """See `Puller.returns`."""
+        return any(map(_returns, self._members))
 
     def _fill(self, box: _Box) -> None:
         if self._over:
@@ -170,7 +189,8 @@ def join(*tasks: Iterable[Any]) -> Join:
     """Pairs tasks by place: an iterator of tuples, to be read or to be the input of a task.
 
     A place with a failed member fails (with the error of the first such member), one with a skipped member falls out; no
-    other place shifts. Members of unequal length end in a SourceError that names which ended first.
+    other place shifts. Where a member's map has ``on_error="return"``, who reads the join gets that error as the result of the
+    place; a task that reads it does not. Members of unequal length end in a SourceError that names which ended first.
 
     Args:
         tasks: tasks of one map or of several, `tee` branches, other joins, or any iterables.
@@ -280,6 +300,10 @@ class _Cursor(Puller):
     def pull_into(self, box: _Box) -> None:
         """See `Puller.pull_into`."""
         self._turn.hold(partial(self._take, box))
+
+    def returns(self) -> bool:
+        """See `Puller.returns`."""
+        return _returns(self.splitter.source)
 
     def _take(self, box: _Box) -> None:
         segment = self.splitter.get(self.place)
