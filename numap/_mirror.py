@@ -17,14 +17,21 @@ from io import BytesIO
 from typing import Any
 
 from ._arena import Arena
-from ._code import CodePickler, Scope, fill_apart, global_names, in_the_making, is_unfilled, stand_in, token_of
+from ._classes import fill_apart, in_the_making, is_unfilled, token_of
+from ._code import CodePickler, reduce
 from ._errors import SerializationError
+from ._functions import named, stand_in
+from ._names import Names, Order, Tangle
 from ._outcome import safe_text
 from ._parcel import Code, Constants, load
+from ._scope import Scope, global_names
 
 #: One definition: module, name, the object.
 Definition = tuple[str, str, Code]
 
+
+#: Functions that in pickles for workers stand for methods of the image.
+_STAND_FOR = {(func.__module__, func.__name__) for func in (fill_apart, named)}
 
 #: What a module says of itself; never a definition.
 _IDENTITY = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__"))
@@ -49,6 +56,10 @@ class Mirror(Scope):
         self._exempt: set[str] = set()
         self._lock = threading.RLock()
         self._pickler = CodePickler(self)
+        self._names = Names()
+        self._order = Order()
+        #: The name that is being defined.
+        self._current: tuple[str, str] | None = None
 
     def exempt(self, func: Callable[..., Any] | None) -> None:
         """The globals that an initializer assigns are its to make: they need not be sent."""
@@ -57,7 +68,7 @@ class Mirror(Scope):
             self._exempt.update(global_names(code, stores=True))
 
     def encode(self, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None = None, /) -> bytes:
-        """The pickle of an object for the workers; what they need for it is in the log when this returns.
+        """The pickle of an item for the workers; what they need for it is in the log when this returns.
 
         ``callback``: see `CodePickler.encode`.
 
@@ -65,21 +76,35 @@ class Mirror(Scope):
             SerializationError: a global that it refers to can't be pickled.
             Exception: whatever pickling this object raises.
         """
+        return self._encode(self._pickler, obj, callback)
+
+    def encode_code(self, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None = None, /) -> bytes:
+        """The same for a function with its constant arguments: what has a name as a global is the global, no copy of it."""
+        return self._encode(_DefinitionPickler(self), obj, callback)
+
+    def _encode(
+        self, pickler: CodePickler, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None
+    ) -> bytes:
         with self._lock:
-            self._staged: list[Definition] = []
-            self._added: list[tuple[str, str]] = []
-            try:
-                raw = self._pickler.encode(obj, callback)
-                while self._todo:
-                    self._define(*self._todo.pop())
-            except BaseException:
-                # What depends on what can't be sent must not be taken for known the next time.
-                self._todo.clear()
-                for key in self._added:
-                    self._known.pop(key, None)
-                raise
-            self.log.extend(self._staged)
-            return raw
+            while True:
+                self._staged: list[Definition] = []
+                self._added: list[tuple[str, str]] = []
+                try:
+                    raw = pickler.encode(obj, callback)
+                    while self._todo:
+                        self._define(*self._todo.pop())
+                except BaseException as error:
+                    # What depends on what can't be sent must not be taken for known the next time.
+                    self._todo.clear()
+                    for key in self._added:
+                        self._known.pop(key, None)
+                    self._order.forget(self._added)
+                    if not isinstance(error, Tangle):
+                        raise
+                    self._order.copy(error)
+                else:
+                    self.log.extend(self._staged)
+                    return raw
 
     def _define(self, module: types.ModuleType, name: str) -> None:
         value = vars(module)[name]
@@ -88,13 +113,23 @@ class Mirror(Scope):
         at_home = called == name and getattr(value, "__module__", None) == module.__name__
         if at_home or called is None or isinstance(value, types.ModuleType):
             self.defining = value
+        self._current = (module.__name__, name)
         try:
-            code = self.constants.encode(value, CodePickler(self).encode)
+            code = self.constants.encode(value, _DefinitionPickler(self).encode)
+        except Tangle:
+            raise
         except Exception as error:
             code = self._by_dill(module, name, error), []
         finally:
-            self.defining = None
+            self.defining = self._current = None
         self._staged.append((module.__name__, name, code))
+
+    def apart(self, cls: type, content: object) -> bytes:
+        self.filling = cls
+        try:
+            return _DefinitionPickler(self).encode(content)
+        finally:
+            self.filling = None
 
     def _by_dill(self, module: types.ModuleType, name: str, error: Exception) -> bytes:
         """Second try for code that holds what only dill can pickle; plain values get no second try."""
@@ -118,10 +153,42 @@ class Mirror(Scope):
 
     def offers(self, module: types.ModuleType, qualname: str) -> bool:
         if not self.is_importable(module):
-            self._need(module, qualname.partition(".")[0], qualname)
+            name = qualname.partition(".")[0]
+            if self._current is not None:
+                self._order.code(self._current, (module.__name__, name))
+            self._need(module, name, qualname)
         return True
 
+    def reference(self, module_name: str, qualname: str) -> Any:
+        spec = getattr(sys.modules[module_name], "__spec__", None)
+        # To import what is just being imported would wait for that; whoever imports it may be waiting for us.
+        return (named, (module_name, qualname)) if getattr(spec, "_initializing", False) else NotImplemented
+
+    def name_of(self, obj: object) -> tuple[str, str] | None:
+        self._names.add(sys.modules["__main__"], self._exempt)
+        found = self._names.of(obj)
+        if found is None or found[1] in self._exempt:
+            return None
+        module, name = found
+        if (module.__name__, name) == self._current:
+            return None
+        if not self.is_importable(module):
+            self._need(module, name, name)
+        return module.__name__, name
+
+    def global_of(self, obj: object) -> tuple[str, str] | None:
+        """Module and name by which a definition refers to an object that another definition makes."""
+        found = self._names.of(obj)
+        if found is None or found[1] in self._exempt or self.is_importable(found[0]):
+            return None
+        key = (found[0].__name__, found[1])
+        if key == self._current or (self._current is not None and not self._order.data(self._current, key)):
+            return None
+        self._need(*found, "the map" if self._current is None else f"the global {self._current[1]!r}")
+        return key
+
     def require(self, module: types.ModuleType, names: Iterable[str], by: str) -> None:
+        self._names.add(module, self._exempt)
         if self.is_importable(module):
             return
         for name in names:
@@ -130,6 +197,7 @@ class Mirror(Scope):
 
     def _need(self, module: types.ModuleType, name: str, by: str) -> None:
         key = (module.__name__, name)
+        self._names.add(module, self._exempt)
         if key not in self._known:
             self._known[key] = by
             self._added.append(key)
@@ -159,6 +227,24 @@ class OwnImage(Mirror):
     def is_importable(self, module: types.ModuleType) -> bool:
         """A fork has what we have."""
         return True
+
+    def global_of(self, obj: object) -> tuple[str, str] | None:
+        """Whatever has a name goes by it, though it may have changed in a worker by then."""
+        self._names.add(sys.modules["__main__"])
+        found = self._names.of(obj)
+        return None if found is None else (found[0].__name__, found[1])
+
+
+class _DefinitionPickler(CodePickler):
+    """Of several definitions that hold the same object one makes it, and the others refer to that."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        super().__init__(mirror)
+        self._global_of = mirror.global_of
+
+    def persistent_id(self, obj: object) -> tuple[str, str] | None:
+        """The name of an object."""
+        return self._global_of(obj)
 
 
 def _same_origin(name: str, module: types.ModuleType) -> bool:
@@ -190,7 +276,7 @@ def _dill_dumps(obj: Any, scope: Scope) -> bytes:
         def reducer_override(self, obj: Any) -> Any:
             if type(obj).__module__ in _NEVER_BY_DILL or isinstance(obj, types.GeneratorType):
                 raise pickle.PicklingError(f"a {type(obj).__name__} belongs to the process that made it")
-            rv = scope.reduce(obj)
+            rv = reduce(scope, obj)
             if rv is NotImplemented and isinstance(obj, (type, types.FunctionType)) and scope.by_name(
                 obj, obj.__module__, obj.__qualname__
             ):
@@ -239,7 +325,15 @@ class Image:
             setattr(sys.modules[module], name, value)
             self._fill_rest()
 
-    def fill(self, cls: type, content: bytes) -> None:
+    def named(self, module: str, qualname: str) -> object:
+        """See `_functions.named`."""
+        first = qualname.partition(".")[0]
+        self.define(module, first)
+        if (module, first) in in_the_making:
+            raise _NotYet(f"{module}.{first} is needed to make it")
+        return named(module, qualname)
+
+    def fill_apart(self, cls: type, content: bytes) -> None:
         """Sets what a class holds: now, or as soon as the names that it needs are there."""
         self._unfilled.append((cls, content))
         self._fill_rest()
@@ -263,8 +357,8 @@ class _Unpickler(pickle.Unpickler):
         self._image = image
 
     def find_class(self, module: str, name: str) -> Any:
-        if name == "fill_apart" and module == fill_apart.__module__:
-            return self._image.fill
+        if (module, name) in _STAND_FOR:
+            return getattr(self._image, name)
         first = name.partition(".")[0]
         self._image.define(module, first)
         if (module, first) in in_the_making:
@@ -275,6 +369,10 @@ class _Unpickler(pickle.Unpickler):
             if is_unfilled(vars(sys.modules[module]).get(first)):
                 raise _NotYet(str(error)) from error
             raise
+
+
+    def persistent_load(self, key: Any) -> object:
+        return self._image.named(*key)
 
 
 class _NotYet(AttributeError):

@@ -19,7 +19,7 @@ from ._arena import Arena
 from ._asides import forward_warnings
 from ._call import bound
 from ._channel import Channel, outgoing
-from ._code import CodePickler, Scope
+from ._code import CodePickler
 from ._environment import adopt
 from ._mirror import Image
 from ._outbox import Outbox
@@ -27,6 +27,7 @@ from ._outcome import FAILED, LONG, PACKED, RAW, SHARED, Failure, Segment, trace
 from ._page import CLOCK, EPOCH, INITIALIZING, STAGE, STARTED, Page
 from ._parcel import Loan, Packer, incoming
 from ._portable import portable
+from ._scope import Scope
 from ._serialize import encode_item, is_lent, item_of, pack, segments_of
 from ._stages import Halted, fused
 

@@ -12,11 +12,13 @@ from typing import Any
 
 from .._call import bound
 from .._capabilities import CAPABILITIES
-from .._code import CodePickler, Scope
+from .._code import CodePickler
 from .._errors import SerializationError, WorkerStartError
+from .._functions import named
 from .._options import Options
 from .._outcome import ATOMS, FAILED, RAW, Failure, Segment, safe_text, trace_of, unpickle_failure
 from .._portable import portable
+from .._scope import Scope
 from .._serialize import encode_item, item_of, parts
 from . import NEVER, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed
 from ._signals import Signals
@@ -217,13 +219,24 @@ def _encoded(outcome: Segment) -> Segment:
     kind, _, data = outcome
     if kind == RAW and type(data[0]) in ATOMS:
         return outcome
-    encode = CodePickler(Scope()).encode
     if kind == RAW:
-        outcome = encode_item(data[0], encode, "result")
+        outcome = encode_item(data[0], CodePickler(_CallersScope()).encode, "result")
     if outcome[0] == FAILED:
         failure = outcome[2]
-        return FAILED, 1, portable(failure, failure.error, encode)
+        return FAILED, 1, portable(failure, failure.error, CodePickler(Scope()).encode)
     return outcome
+
+
+class _CallersScope(Scope):
+    """The names of the caller: this process may have got classes of its main module without having that module."""
+
+    def by_name(self, obj: Any, module_name: object, qualname: object) -> bool:
+        if module_name == "__main__" and isinstance(qualname, str) and "<locals>" not in qualname:
+            return True
+        return super().by_name(obj, module_name, qualname)
+
+    def reference(self, module_name: str, qualname: str) -> Any:
+        return (named, (module_name, qualname)) if module_name == "__main__" else NotImplemented
 
 
 def _joined(outcomes: list[Segment]) -> list[Segment]:

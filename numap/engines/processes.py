@@ -418,7 +418,7 @@ def _warn_of_size(label: str, size: int) -> None:
 
 def _encode(mirror: Mirror, label: str, obj: object) -> Code:
     try:
-        return mirror.constants.encode(obj, mirror.encode)
+        return mirror.constants.encode(obj, mirror.encode_code)
     except Exception as error:
         wrapped = serialization_error("function", obj, error)
         raise SerializationError(f"{label} can't be sent to worker processes: {wrapped}") from error

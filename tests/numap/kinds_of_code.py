@@ -289,3 +289,51 @@ Point = make()
 Dynamic = type("SomeName", (Base,), {})
 check("an instance of a class of a factory", lambda x: Point(x), [1], lambda a, b: type(a) is type(b) is Point and a.x == b.x)  # noqa: PLW0108 - the global is the point
 check("one of a class that was made by type", lambda x: Dynamic(), [1], lambda a, b: type(a) is type(b) is Dynamic)
+
+# ---------------------------------------------------------------------- one object with several names and places
+
+NOTHING = object()
+NEVER = NOTHING
+cache = other_name = {}
+
+
+class Store:
+    shared = cache
+
+    def __init__(self, content):
+        self.content = content
+
+
+store = Store(cache)
+log = []
+handlers = [log.append]
+tangled: list = []
+
+
+def with_nothing(x, default=NOTHING):
+    return default is NOTHING, default is NEVER
+
+
+def with_default(x, default=cache, stores=(store,)):
+    cache[x] = x
+    return default is cache, other_name is cache, x in store.content, Store.shared is cache, stores[0] is store
+
+
+def logs(x):
+    handlers[0](x)
+    return log[-1]
+
+
+def needs_itself(x, own=tangled):
+    return own[0] is needs_itself
+
+
+tangled.append(needs_itself)
+check("a sentinel that is a plain object", with_nothing, [1])
+check("such a one as an item", lambda x: x is NOTHING, [NOTHING, 1])
+check("such a one as a result", lambda x: NOTHING, [1], identical)
+check("a global in other globals, in classes and in defaults", with_default, [1])
+check("a method of one global in another one", logs, [1])
+check("a function that is in its own default", needs_itself, [1])
+check("a constant argument that is a global", functools.partial(lambda one, x: one is cache, cache), [1])
+check("an item is no global: it may change meanwhile", lambda x: x.content, [Store(1), Store(2)])

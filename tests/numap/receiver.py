@@ -8,8 +8,9 @@ import struct
 import sys
 from typing import Any
 
-from numap._code import CodePickler, Scope
+from numap._code import CodePickler
 from numap._mirror import Image
+from numap._scope import Scope
 
 LENGTH = struct.Struct("<Q")
 

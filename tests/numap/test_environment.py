@@ -81,6 +81,18 @@ def test_54_sys_path(start: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.delitem(sys.modules, name)
 
 
+def test_54_a_relative_entry_of_sys_path_leads_where_it_led_first(start: str, tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "found_by_a_relative_entry.py").write_text("def func(x):\n    return x + 1\n")
+    code = """
+sys.path.insert(0, "lib")
+import found_by_a_relative_entry
+os.chdir("/")
+say(list(IMap(found_by_a_relative_entry.func, [1], **OPTIONS)))
+"""
+    assert run(tmp_path, code, start, cwd=tmp_path).stdout == "[2]\n"
+
+
 def test_54_sys_argv(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["program", "--option"])
     assert ask(work.attribute, start, "sys", "argv") == ["program", "--option"]

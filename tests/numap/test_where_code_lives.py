@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.numap.programs import ENGINES, ROOT, STARTS, Program
+from tests.numap.programs import ENGINES, ROOT, STARTS, Program, run
 
 #: Has no empty line inside of a block, and one after each: as it must be typed at a prompt.
 PROGRAM = """\
@@ -315,3 +315,17 @@ def test_38_a_function_of_an_ipython_cell_shows_its_source(tmp_path: Path) -> No
     with Program(tmp_path, argv=["-c", code], IPYTHONDIR=str(tmp_path)) as program:
         program.ends(1)
         assert "return 1 / x" in program.stderr.partition("RemoteTraceback")[2]
+
+
+def test_1_a_module_that_maps_while_it_is_imported(tmp_path: Path) -> None:
+    """Whoever would import it for a pickle would wait for the import, which waits for the results."""
+    (tmp_path / "maps_at_import.py").write_text(
+        "import json, os\nfrom numap import IMap\nOPTIONS = json.loads(os.environ['NUMAP_TEST_OPTIONS'])\n"
+        "class Point:\n    def __init__(self, x):\n        self.x = x\n"
+        "def func(point):\n    return Point(point.x + 1)\n"
+        "FOUND = list(IMap(func, [Point(1)], **OPTIONS))\n"
+        "print(FOUND[0].x, type(FOUND[0]) is Point)\n"
+    )
+    for engine in STARTS:
+        found = run(tmp_path, "sys.path.insert(0, os.environ['LIBRARY'])\nimport maps_at_import", engine, LIBRARY=str(tmp_path))
+        assert found.stdout == "2 True\n"

@@ -1,0 +1,197 @@
+"""Classes by value: made empty, then filled, once in each process that they come to."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import enum
+import pickle
+import sys
+import types
+import typing
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ._scope import Scope
+
+#: Of classes that are made while a program runs.
+HEAP_TYPE = 1 << 9
+
+_NAMED_IN_TYPES = {
+    value: name for name, value in vars(types).items() if isinstance(value, type) and value.__module__ != "types"
+}  # fmt: skip
+
+_tokens: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
+_classes: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
+
+#: What a class makes for itself, or what is set in another way.
+_OWN = {
+    "__dict__", "__weakref__", "__module__", "__qualname__", "__doc__", "__slots__", "__orig_bases__", "_abc_impl",
+    "__abstractmethods__",
+}  # fmt: skip
+
+
+def token_of(cls: type) -> str:
+    """What a class that goes by value is known by in every process that it comes to."""
+    token = _tokens.get(cls)
+    if token is None:
+        import uuid
+
+        token = _tokens[cls] = uuid.uuid4().hex
+        _classes[token] = cls
+    return token
+
+
+def reduce_class(scope: Scope, obj: type) -> Any:
+    if obj in _NAMED_IN_TYPES:
+        return getattr, (types, _NAMED_IN_TYPES[obj])
+    if not obj.__flags__ & HEAP_TYPE:
+        return NotImplemented
+    if scope.by_name(obj, obj.__module__, obj.__qualname__):
+        return scope.reference(obj.__module__, obj.__qualname__)
+    token = token_of(obj)
+    if obj is scope.filling:
+        return _known_class, (token,)
+    names = (obj.__name__, obj.__qualname__, obj.__module__)
+    if isinstance(obj, enum.EnumMeta):
+        members: dict[str, Any] = {name: obj[name].value for name in obj.__members__}
+        state = {k: v for k, v in vars(obj).items() if k not in _OWN and not _enum_made(k, v) and k not in members}
+        enum_made = (type(obj), names, obj.__bases__, members, obj.__doc__, token)
+        return _make_enum, enum_made, (state, _member_states(obj), ()), None, None, fill_class
+    if typing.is_typeddict(obj):
+        return _make_typed_dict, (names, typing.get_type_hints(obj), vars(obj)["__total__"])
+    body = {k: vars(obj)[k] for k in ("__slots__", "__doc__", "__orig_bases__") if k in vars(obj)}
+    slots = body.get("__slots__", ())
+    hidden = _OWN | ({slots} if isinstance(slots, str) else set(slots))
+    state = {k: v for k, v in vars(obj).items() if k not in hidden}
+    registered: tuple[type, ...] = ()
+    if isinstance(obj, abc.ABCMeta):
+        state["__abstractmethods__"] = obj.__abstractmethods__
+        # What register() was told is kept in C; this is the only way to it.
+        references = abc._get_dump(obj)[0]  # type: ignore[attr-defined]
+        registered = tuple(cls for cls in (ref() for ref in references) if cls is not None)
+    made = (type(obj), names, obj.__bases__, body, token)
+    content: tuple[Any, ...] = (state, {}, registered)
+    if obj is scope.defining and not scope.plain:
+        # That may need a class that derives from this one, and is being made for that in this moment.
+        return _make_class, made, scope.apart(obj, content), None, None, fill_apart
+    return _make_class, made, content, None, None, fill_class
+
+
+def _enum_made(name: str, value: object) -> bool:
+    """Whether EnumMeta puts this attribute into a class by itself."""
+    if name.startswith("_") and name.endswith("_") and not name.startswith("__"):
+        return name not in ("_generate_next_value_", "_missing_", "_ignore_")
+    if name in ("__new__", "__set_name__"):
+        return True
+    standard = (enum.Enum, enum.Flag, getattr(enum, "ReprEnum", enum.Enum))
+    return any(vars(base).get(name) is value for base in standard) or isinstance(value, types.MemberDescriptorType)
+
+
+def _known_class(token: str) -> type:
+    return _classes[token]
+
+
+def _make_class(meta: type, names: tuple[str, str, str], bases: Any, body: dict[str, Any], token: str) -> type:
+    known = _classes.get(token)
+    if known is not None:
+        return known
+    name, qualname, module = names
+    def fill(namespace: dict[str, Any]) -> None:
+        namespace.update(body, __module__=module, __qualname__=qualname)
+
+    with _quiet_hooks(bases):
+        fresh = types.new_class(name, bases, {"metaclass": meta}, fill)
+    return _remember(fresh, token)
+
+
+@contextlib.contextmanager
+def _quiet_hooks(bases: Iterable[type]) -> Iterator[None]:
+    """Keeps ``__init_subclass__`` of users' classes from running.
+
+    It ran when the class statement did; its traces are in the attributes of the class, and its keywords are lost.
+    """
+    owners = {cls for base in bases for cls in base.__mro__ if "__init_subclass__" in vars(cls)}
+    owners = {cls for cls in owners if cls.__flags__ & HEAP_TYPE and cls.__module__ != "typing"}
+    hooks = {cls: vars(cls)["__init_subclass__"] for cls in owners}
+    try:
+        for cls in hooks:
+            type.__setattr__(cls, "__init_subclass__", classmethod(lambda cls, **kwargs: None))
+        yield
+    finally:
+        for cls, hook in hooks.items():
+            type.__setattr__(cls, "__init_subclass__", hook)
+
+
+def _make_enum(
+    meta: Any, names: tuple[str, str, str], bases: Any, members: dict[str, Any], doc: str | None, token: str
+) -> type:
+    known = _classes.get(token)
+    if known is not None:
+        return known
+    name, qualname, module = names
+    body = meta.__prepare__(name, bases)
+    body.update({"__module__": module, "__qualname__": qualname, "__doc__": doc})
+    for member, value in members.items():
+        body[member] = value
+    return _remember(meta.__new__(meta, name, bases, body), token)
+
+
+def _make_typed_dict(names: tuple[str, str, str], hints: dict[str, Any], total: bool) -> Any:
+    make: Any = typing.TypedDict
+    made = make(names[0], hints, total=total)
+    made.__qualname__, made.__module__ = names[1:]
+    return made
+
+
+#: Names that are being defined. What gets one is set as soon as it is there: what it refers to may refer to it.
+in_the_making: set[tuple[str | None, str]] = set()
+
+
+def announce(module: str | None, name: str, made: object) -> None:
+    if (module, name) in in_the_making and module is not None:
+        in_the_making.discard((module, name))
+        setattr(sys.modules[module], name, made)
+
+
+def _remember(cls: type, token: str) -> type:
+    announce(cls.__module__, cls.__qualname__, cls)
+    _tokens[cls] = token
+    _classes[token] = cls
+    _unfilled.add(cls)
+    return cls
+
+
+_unfilled: weakref.WeakSet[type] = weakref.WeakSet()
+
+
+def _member_states(cls: enum.EnumMeta) -> dict[str, dict[str, Any]]:
+    """What an enumeration's own ``__new__`` or ``__init__`` has set on its members; neither is called again."""
+    members: dict[str, Any] = dict(cls.__members__)
+    found = {name: {k: v for k, v in vars(member).items() if k[:1] != "_"} for name, member in members.items()}
+    return {name: attributes for name, attributes in found.items() if attributes}
+
+
+def is_unfilled(cls: object) -> bool:
+    """Whether it is a class that does not hold yet what it will."""
+    return isinstance(cls, type) and cls in _unfilled
+
+
+def fill_apart(cls: type, content: bytes, load: Callable[[bytes], Any] = pickle.loads) -> None:
+    """Sets what a class holds from a pickle of its own, once. In pickles it stands for `Image.fill`."""
+    if cls in _unfilled:
+        fill_class(cls, load(content))
+
+
+def fill_class(cls: type, state: tuple[dict[str, Any], dict[str, dict[str, Any]], tuple[type, ...]]) -> None:
+    if cls not in _unfilled:
+        return
+    _unfilled.discard(cls)
+    attributes, members, registered = state
+    for name, value in attributes.items():
+        type.__setattr__(cls, name, value)
+    for name, values in members.items():
+        vars(cls.__members__[name]).update(values)  # type: ignore[attr-defined]
+    for other in registered:
+        cls.register(other)  # type: ignore[attr-defined]

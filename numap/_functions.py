@@ -1,0 +1,131 @@
+"""Functions by value, with the modules that they live in and use."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import importlib.machinery
+import marshal
+import sys
+import types
+from typing import Any
+
+from ._classes import announce
+from ._scope import Scope, find, global_names, used_names
+
+
+def reduce_function(scope: Scope, obj: types.FunctionType) -> Any:
+    if scope.by_name(obj, obj.__module__, obj.__qualname__):
+        return scope.reference(obj.__module__, obj.__qualname__)
+    # functools.wraps changes __module__; the globals tell where the code really lives.
+    home = sys.modules.get(obj.__globals__.get("__name__", ""))
+    private = None
+    names = set(global_names(obj.__code__))
+    if home is not None and vars(home) is obj.__globals__:
+        scope.require(home, names, obj.__qualname__)
+    else:
+        private = {name: obj.__globals__[name] for name in names if name in obj.__globals__}
+        home = None
+    cells = obj.__closure__
+    args = (
+        marshal.dumps(obj.__code__), home.__name__ if home is not None else None, obj.__name__, cells,
+    )  # fmt: skip
+    state = {
+        "attributes": {
+            "__qualname__": obj.__qualname__, "__module__": obj.__module__, "__doc__": obj.__doc__,
+            "__defaults__": obj.__defaults__, "__kwdefaults__": obj.__kwdefaults__,
+            "__annotations__": obj.__annotations__,
+        },
+        "dict": obj.__dict__,
+        "globals": private,
+        "modules": _modules(scope, obj, names),
+        "cells": [(cell, cell.cell_contents) for cell in cells or () if not _is_empty(cell)],
+    }  # fmt: skip
+    return _make_function, args, state, None, None, _fill_function
+
+
+def _modules(scope: Scope, func: types.FunctionType, names: set[str]) -> list[types.ModuleType]:
+    """The modules below its global packages that a function uses: to import a package does not import them."""
+    found: list[types.ModuleType] = []
+    for module in [func.__globals__[name] for name in names if type(func.__globals__.get(name)) is types.ModuleType]:
+        used, prefix = used_names(func.__code__), module.__name__ + "."
+        scope.require(module, used, func.__qualname__)
+        if hasattr(module, "__path__"):
+            below = [(name[len(prefix) :], it) for name, it in list(sys.modules.items()) if name.startswith(prefix)]
+            found += [it for name, it in below if it is not None and used.issuperset(name.split("."))]
+    return found
+
+
+def reduce_method(scope: Scope, obj: types.MethodType) -> Any:
+    # Not by its name: that may lead to what overrides it, to what was set on the object since, or nowhere (a private name, a
+    # function of another name).
+    return types.MethodType, (obj.__func__, obj.__self__)
+
+
+def _is_empty(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - raises where nothing is bound yet
+    except ValueError:
+        return True
+    return False
+
+
+def reduce_cell(scope: Scope, obj: types.CellType) -> Any:
+    # Empty on purpose: the function's state fills it, after the function itself is known, so that a closure may
+    # refer to itself, and two functions that share a variable share the cell.
+    return types.CellType, ()
+
+
+def _make_function(
+    code: bytes, module: str | None, name: str, cells: tuple[types.CellType, ...] | None
+) -> types.FunctionType:
+    namespace = {"__builtins__": __builtins__, "__name__": "numap.detached"} if module is None else _namespace(module)
+    made = types.FunctionType(marshal.loads(code), namespace, name, None, cells)
+    announce(module, name, made)
+    return made
+
+
+def _namespace(module: str) -> dict[str, Any]:
+    found = sys.modules.get(module)
+    return vars(found if found is not None else importlib.import_module(module))
+
+
+def _fill_function(func: types.FunctionType, state: dict[str, Any]) -> None:
+    for name, value in state["attributes"].items():
+        setattr(func, name, value)
+    func.__dict__.update(state["dict"])
+    if state["globals"] is not None:
+        func.__globals__.update(state["globals"])
+    for cell, contents in state["cells"]:
+        cell.cell_contents = contents
+
+
+def named(module: str, qualname: str) -> object:
+    """What a module holds under a name. In pickles for workers it stands for `Image.named`."""
+    found = find(sys.modules.get(module) or importlib.import_module(module), qualname)
+    if found is None:
+        raise AttributeError(f"{module}.{qualname} is not there")
+    return found
+
+
+def reduce_identity(scope: Scope, obj: object) -> Any:
+    found = scope.name_of(obj)
+    return NotImplemented if found is None else (named, found)
+
+
+def reduce_module(scope: Scope, obj: types.ModuleType) -> Any:
+    if scope.defining is not obj and obj.__name__ != "__main__":
+        # For whom, nobody knows. Of the modules among a function's globals only that goes which the function names.
+        scope.require(obj, list(vars(obj)), obj.__name__)
+    return (importlib.import_module if scope.is_importable(obj) else stand_in), (obj.__name__,)
+
+
+def stand_in(name: str) -> types.ModuleType:
+    """A module that can't be imported here and holds what it is told to."""
+    known = sys.modules.get(name)
+    if known is not None:
+        return known
+    fresh = sys.modules[name] = types.ModuleType(name)
+    fresh.__spec__ = importlib.machinery.ModuleSpec(name, None)
+    vars(fresh)["__builtins__"] = builtins
+    return fresh

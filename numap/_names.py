@@ -1,0 +1,98 @@
+"""Which objects have a name in a module that workers can't import, so that there, too, one object has all its places."""
+
+from __future__ import annotations
+
+import enum
+import types
+from collections.abc import Collection
+
+Key = tuple[str, str]
+
+#: Values of these types are equal or not, but nobody asks whether they are the same; or they have a name of their own.
+_WITHOUT_IDENTITY = (
+    int, float, complex, str, bytes, tuple, frozenset, range, type(None), type(...), type(NotImplemented), type, enum.Enum,
+    types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType,
+)  # fmt: skip
+
+
+class Names:
+    """The objects by identity; they are kept, lest another one takes the place of one that is gone."""
+
+    def __init__(self) -> None:
+        self._modules: set[int] = set()
+        self._found: dict[int, tuple[types.ModuleType, str, object]] = {}
+
+    def add(self, module: types.ModuleType, but: Collection[str] = ()) -> None:
+        """Takes the names that a module has now. An object of several names has the first."""
+        if id(module) in self._modules:
+            return
+        self._modules.add(id(module))
+        for name, value in list(vars(module).items()):
+            if name not in but and not isinstance(value, _WITHOUT_IDENTITY) and not hasattr(value, "__qualname__"):
+                self._found.setdefault(id(value), (module, name, value))
+
+    def of(self, obj: object) -> tuple[types.ModuleType, str] | None:
+        """Module and name of an object, if it still has them."""
+        found = self._found.get(id(obj))
+        if found is None or vars(found[0]).get(found[1]) is not obj:
+            return None
+        return found[:2]
+
+
+class Tangle(Exception):
+    """Definitions that need each other; one of them has to hold its own copy of what the other one stands for."""
+
+    def __init__(self, user: Key, used: Key) -> None:
+        super().__init__(f"{user} needs {used}, and that needs it")
+        self.user = user
+        self.used = used
+
+
+class Order:
+    """Which definition is needed to make which other one. Functions and classes can be made before what they hold, data can't."""
+
+    def __init__(self) -> None:
+        #: For each definition those that it needs, and whether they are data.
+        self._needs: dict[Key, dict[Key, bool]] = {}
+        self._copied: set[tuple[Key, Key]] = set()
+
+    def data(self, user: Key, used: Key) -> bool:
+        """Notes that a definition needs data; False: it would need itself then, and must have a copy."""
+        if (user, used) in self._copied or self._path(used, user) is not None:
+            return False
+        self._needs.setdefault(user, {})[used] = True
+        return True
+
+    def code(self, user: Key, used: Key) -> None:
+        """Notes that a definition needs a function or class.
+
+        Raises:
+            Tangle: that needs data that need it.
+        """
+        for step in self._path(used, user) or ():
+            if self._needs[step[0]][step[1]]:
+                raise Tangle(*step)
+        self._needs.setdefault(user, {}).setdefault(used, False)
+
+    def copy(self, tangle: Tangle) -> None:
+        """From now on that definition has a copy."""
+        self._copied.add((tangle.user, tangle.used))
+
+    def forget(self, users: Collection[Key]) -> None:
+        """These are to be defined again."""
+        for user in users:
+            self._needs.pop(user, None)
+
+    def _path(self, start: Key, goal: Key) -> list[tuple[Key, Key]] | None:
+        """The steps from one definition to another one that it needs, in any number of steps; None: it does not."""
+        paths: list[tuple[Key, list[tuple[Key, Key]]]] = [(start, [])]
+        seen = {start}
+        while paths:
+            key, steps = paths.pop()
+            if key == goal:
+                return steps
+            for used in self._needs.get(key, ()):
+                if used not in seen:
+                    seen.add(used)
+                    paths.append((used, [*steps, (key, used)]))
+        return None
