@@ -19,6 +19,9 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
+#: A program, not a module.
+collect_ignore = ["numap/kinds_of_code.py"]
+
 PATIENCE = 30.0  # seconds; what ends by itself (a worker told to stop, a thread that returns) gets so much time to do it
 
 

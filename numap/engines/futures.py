@@ -64,7 +64,7 @@ class ExecutorEngine:
 
     def _send(self, slot: Slot, job: Job) -> None:
         until = job.done + 1 if job in self._one_by_one else job.count
-        segments = parts(job.segments, job.done, until)
+        segments = [it if it[0] == RAW else (RAW, 1, [_Closed(it)]) for it in parts(job.segments, job.done, until)]
         try:
             func, args, kwargs, *_ = self._programs[job.program]
             future = self._executor.submit(run_chunk, (func, args, kwargs), segments, _here())
@@ -192,10 +192,9 @@ def run_chunk(program: tuple[Any, tuple[Any, ...], dict[str, Any]], segments: li
     call, away = bound(*program), home != _here()
     outcomes: list[Segment] = []
     began = perf_counter()
-    for segment in segments:
-        kind, _, data = segment
-        for value in data if kind == RAW else (segment,):
-            outcome = _outcome(call, value, kind != RAW)
+    for _, _, values in segments:
+        for value in values:
+            outcome = _outcome(call, value)
             outcomes.append(_encoded(outcome) if away else outcome)
             elapsed = perf_counter() - began
             if elapsed > LIMIT:
@@ -203,10 +202,30 @@ def run_chunk(program: tuple[Any, tuple[Any, ...], dict[str, Any]], segments: li
     return _joined(outcomes), perf_counter() - began
 
 
-def _outcome(call: Callable[[Any], Any], value: Any, closed: bool) -> Segment:
-    if closed:
+class _Closed:
+    """An item that is a result of another task, in the form in which that came back.
+
+    It refers to the caller's classes, so it is opened at the caller's, where the executor pickles it for another process, or where
+    it is run.
+    """
+
+    __slots__ = ("segment",)
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+
+    def __reduce__(self) -> Any:
+        return _same, (item_of(self.segment),)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _outcome(call: Callable[[Any], Any], value: Any) -> Segment:
+    if type(value) is _Closed:
         try:
-            value = item_of(value)
+            value = item_of(value.segment)
         except BaseException as error:
             return FAILED, 1, unpickle_failure(error)
     try:

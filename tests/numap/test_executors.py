@@ -76,6 +76,22 @@ def test_several_tasks_chained_joined_and_interwoven(executor: Executor) -> None
         assert list(other) == ["a", "b", "c"]
 
 
+class Point:
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+
+def test_results_that_are_items_of_the_next_task(executor: Executor) -> None:
+    imap = IMap(worker_type=executor)
+    end = imap.add_task(moved, imap.add_task(Point, range(20)))
+    with imap:
+        assert [(type(point) is Point, point.x) for point in end] == [(True, x + 1) for x in range(20)]
+
+
+def moved(point: Point) -> Point:
+    return Point(point.x + 1)
+
+
 def test_an_error_is_that_of_its_item_with_its_place(executor: Executor) -> None:
     imap = IMap(work.fail_at, range(20), (7, KeyError, "seven"), worker_type=executor)
     assert [next(imap) for _ in range(7)] == list(range(7))
