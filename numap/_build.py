@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ._bell import Bell
+from ._errors import WorkerStartError
 from ._manager import Manager
 from ._options import Options, TaskSpec
 from ._source import Encode, Feeder, SequenceSource, Source
@@ -22,9 +23,13 @@ def build(
     Raises:
         SerializationError: a function can't be sent to a worker.
         ValueError: the buffer is too small.
+        WorkerStartError: the system has no room for what a map needs.
     """
     programs = [Program(spec.func, spec.args, spec.kwargs, spec.label, spec.retries(options.retries)) for spec in specs]
-    engine, encode = _engine(options, programs)
+    try:
+        engine, encode = _engine(options, programs)
+    except OSError as error:
+        raise WorkerStartError(f"no worker can be started: {error}") from error
     manager = Manager(options, programs, inputs, ordered, engine, tracks)
     feeders: dict[int, Feeder] = {}
     sources = {

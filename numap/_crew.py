@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import select
@@ -18,6 +19,8 @@ from ._channel import Channel
 from ._page import Page
 
 _BOOT = "import sys; sys.path[:] = {path!r}; from numap._starter import main; main({control}, {life})"
+#: What the system says where it lacks something; that is not the starter's fault.
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 #: Seconds that the end of the starter is waited for: it kills at once, so this is for a machine that swaps.
 _GOODBYE = 2.0
 
@@ -27,8 +30,13 @@ class StarterClient:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        life, self._life = os.pipe()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            life, self._life = os.pipe()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         path = [entry or os.getcwd() for entry in sys.path]
         code = _BOOT.format(path=path, control=theirs.fileno(), life=life)
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
@@ -37,6 +45,10 @@ class StarterClient:
                 [sys.executable, *flags, "-c", code], pass_fds=(theirs.fileno(), life), start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=os.sep,
             )  # fmt: skip
+        except OSError:
+            ours.close()
+            os.close(self._life)
+            raise
         finally:
             theirs.close()
             os.close(life)
@@ -94,7 +106,9 @@ def connect() -> socket.socket:
     with _client_lock:
         try:
             return _running().connect()
-        except OSError:
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise
             # It died, or was ended, between the look and the call.
             shutdown_starter()
             return _running().connect()
@@ -149,11 +163,16 @@ class WorkerHandle:
 
 def new_worker(number: int) -> tuple[WorkerHandle, socket.socket]:
     """The caller's end of a worker that is to be, and the socket to give to it, with the page's descriptor."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    page = Page()
+    try:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError:
+        page.close()
+        raise
     ours.setblocking(False)
     for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
         ours.setsockopt(socket.SOL_SOCKET, option, 1 << 20)
-    return WorkerHandle(number, Channel(ours), Page()), theirs
+    return WorkerHandle(number, Channel(ours), page), theirs
 
 
 class Crew:
@@ -182,18 +201,19 @@ class Crew:
         self._numbers += 1
         handle, theirs = new_worker(self._numbers)
         self.workers[handle.number] = handle
-        out, err = _standard(1), _standard(2)
+        fds = [theirs.fileno(), handle.page.fd]
         try:
+            fds += [_standard(1)]
+            fds += [_standard(2)]
             # A starter that is gone will be noticed as the end of the connection, and the worker be reported dead.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                fds = [theirs.fileno(), handle.page.fd, out, err]
                 message = ("spawn", handle.number, self._method, standard_logging() is not None)
                 self._send(message, fds if memory is None else [*fds, memory])
         finally:
             theirs.close()
             handle.page.close_fd()
-            os.close(out)
-            os.close(err)
+            for fd in fds[2:]:
+                os.close(fd)
         return handle
 
     def kill(self, handle: WorkerHandle) -> None:

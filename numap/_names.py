@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import types
+import weakref
 from collections.abc import Collection
 
 Key = tuple[str, str]
@@ -16,27 +17,29 @@ _WITHOUT_IDENTITY = (
 
 
 class Names:
-    """The objects by identity; they are kept, lest another one takes the place of one that is gone."""
+    """The objects by identity. None is kept, and no module: whether a name still stands for an object is looked up."""
 
     def __init__(self) -> None:
         self._modules: set[int] = set()
-        self._found: dict[int, tuple[types.ModuleType, str, object]] = {}
+        self._found: dict[int, tuple[weakref.ref[types.ModuleType], str]] = {}
 
     def add(self, module: types.ModuleType, but: Collection[str] = ()) -> None:
         """Takes the names that a module has now. An object of several names has the first."""
         if id(module) in self._modules:
             return
         self._modules.add(id(module))
+        ref = weakref.ref(module)
         for name, value in list(vars(module).items()):
             if name not in but and not isinstance(value, _WITHOUT_IDENTITY) and not hasattr(value, "__qualname__"):
-                self._found.setdefault(id(value), (module, name, value))
+                self._found.setdefault(id(value), (ref, name))
 
     def of(self, obj: object) -> tuple[types.ModuleType, str] | None:
         """Module and name of an object, if it still has them."""
         found = self._found.get(id(obj))
-        if found is None or vars(found[0]).get(found[1]) is not obj:
+        if found is None:
             return None
-        return found[:2]
+        module, name = found[0](), found[1]
+        return (module, name) if module is not None and vars(module).get(name) is obj else None
 
 
 class Tangle(Exception):

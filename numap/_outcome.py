@@ -167,10 +167,10 @@ def exception_of(failure: Failure) -> BaseException:
         error = ItemError(f"{what} ({where}; this exception can't be rebuilt here, so its text stands for it)")
     elif not isinstance(error, Exception) or isinstance(error, (StopIteration, StopAsyncIteration)):
         error = ItemError(f"{type(error).__name__} raised {where}: {safe_text(error)}", error)
-    elif not isinstance(error, (WorkerDied, TaskTimeout)):
-        # Those say it in their message.
+    elif not isinstance(error, (WorkerDied, TaskTimeout)) or failure.trace is not None:
+        # Those say it in their message, unless the function raised them: it had a map of its own.
         add_note(error, where)
-    if isinstance(error, NumapError) and failure.task >= 0:
+    if isinstance(error, NumapError) and failure.task >= 0 and error.task is None:
         error.task, error.index = failure.task, failure.index
     if failure.trace is not None and error.__cause__ is None:
         _set_cause(error, RemoteTraceback("\n" + render(failure.trace)))

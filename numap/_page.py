@@ -40,7 +40,11 @@ class Page:
 
     def __init__(self, fd: int | None = None) -> None:
         self.fd = memory_file(SIZE) if fd is None else fd
-        self._map = mmap.mmap(self.fd, SIZE)
+        try:
+            self._map = mmap.mmap(self.fd, SIZE)  # which takes a descriptor of its own
+        except OSError:
+            self.close_fd()
+            raise
         #: The words, to be read and written by place.
         self.words = memoryview(self._map).cast("Q")
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from numap import IMap, ItemError, SerializationError, join, tee
+from numap import IMap, ItemError, SerializationError, WorkerDied, join, tee
+from tests.numap import work
 from tests.numap.programs import ENGINES, STARTS, run
 
 KINDS = [SystemExit, KeyboardInterrupt, StopIteration, GeneratorExit, BaseException, RuntimeError]
@@ -149,3 +150,15 @@ def test_with_return_who_reads_a_stream_gets_the_failure_as_its_result() -> None
     with imap:
         assert [x if type(x) is int else type(x) for x in left] == [0, ValueError, 2]
         assert [x if type(x) is tuple else type(x) for x in join(right, "abc")] == [(0, "a"), ValueError, (2, "c")]
+
+
+def test_the_death_of_an_inner_map_has_the_place_of_the_outer_item_in_its_note() -> None:
+    def outer(x: int) -> Any:
+        return list(IMap(work.die, [x], worker_num=1))
+
+    (found,) = IMap(outer, [7], worker_num=1, on_error="return")
+    assert isinstance(found, WorkerDied)
+    assert (found.task, found.index) == (0, 0)  # of the inner map, as its text says
+    (note,) = found.__notes__
+    assert note.startswith("in task 0 (")
+    assert "outer), item 0, worker process" in note

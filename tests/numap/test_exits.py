@@ -670,3 +670,55 @@ say(time.monotonic() - began < 9, [thread.name for thread in threading.enumerate
     with Program(tmp_path, code) as program:
         program.ends(0)
         assert program.stdout == "True ['MainThread']\n" and program.left() == []
+
+
+# ---------------------------------------------------------------------- two seconds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", STARTS)
+@pytest.mark.parametrize("state", ["idle", "busy", "stuck-in-c"])
+def test_13_two_seconds_after_sigkill_no_worker_is_left(state: str, engine: str, tmp_path: Path) -> None:
+    """The best of three, as this measures the machine, too; the other tests wait longer, for the fact alone."""
+
+    def seconds() -> float:
+        with Program(tmp_path, STATES[state], engine) as program:
+            program.wait_for("ready")
+            began = time.monotonic()
+            program.send(SIGKILL)
+            assert program.left() == []
+            return time.monotonic() - began
+
+    assert min(seconds() for _ in range(3)) < 2
+
+
+# ---------------------------------------------------------------------- descriptors
+
+
+def test_6_too_few_descriptors_are_a_start_error_and_cost_none(tmp_path: Path) -> None:
+    code = """
+import gc, resource
+from numap import WorkerStartError
+running = IMap(lambda x: x, itertools.count(), worker_num=1, buffer=10)
+def starter():
+    with IMap(lambda x: os.getppid(), [0], worker_num=1) as imap:
+        return next(imap)
+pid = starter()
+def count():
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+before, failed = count(), 0
+for room in range(40):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + room, 20000))
+    try:
+        imap = IMap(abs, [-1], worker_num=2)
+        assert list(imap) == [1]
+        imap.stop()
+    except WorkerStartError:
+        failed += 1
+    imap = None
+resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 20000))
+say(failed > 5, count() - before, starter() == pid, next(running))
+"""
+    found = run(tmp_path, code).stdout
+    assert found == "True 0 True 0\n"
