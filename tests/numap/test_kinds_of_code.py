@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.numap.programs import ENGINES, STARTS, run
+from tests.numap.programs import ENGINES, STARTS, Program
 
 PROGRAM = Path(__file__).parent / "kinds_of_code.py"
 
@@ -15,6 +15,8 @@ PROGRAM = Path(__file__).parent / "kinds_of_code.py"
 @pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 def test_each_kind(start: str, tmp_path: Path) -> None:
-    said = run(tmp_path, argv=[str(PROGRAM), json.dumps(ENGINES[start])]).stdout.splitlines()
+    with Program(tmp_path, argv=[str(PROGRAM), json.dumps(ENGINES[start])]) as program:
+        program.ends(0, 100)  # some fifty maps
+    said = program.stdout.splitlines()
     assert len(said) >= 40
     assert [line for line in said if not line.endswith(": right")] == []
