@@ -16,7 +16,7 @@ from ._platform import fill_standard_streams
 from ._public import public
 from ._reader import Reader
 from ._statistics import Statistics, TaskStatistics
-from ._streams import Join, detach
+from ._streams import Join, detach, made_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -226,6 +226,7 @@ class IMap(Reader[T]):
         """
         state = move(self._current(), "add_task")
         spec = task_spec(func, iterable, args, kwargs, timeout, block, track)
+        _check_input(self, len(self._specs), iterable)
         members = self._members(iterable)
         if members:
             self._check_members(members)
@@ -253,7 +254,7 @@ class IMap(Reader[T]):
             return [task[0] for task in tasks] if len(tasks) > 1 and all(len(task) == 1 for task in tasks) else []
         if isinstance(iterable, TaskIterator) and iterable._imap is self:
             return [iterable.task]
-        return [0] if iterable is self and self._specs else []
+        return [0] if iterable is self else []
 
     def _check_members(self, members: list[int]) -> None:
         for member in members:
@@ -497,6 +498,18 @@ class IMap(Reader[T]):
 
     def __reduce__(self) -> Any:
         raise TypeError("an IMap can't be pickled: it belongs to the process that made it")
+
+
+def _check_input(imap: IMap[Any], number: int, iterable: object) -> None:
+    """ValueError for an input that would be the task itself which reads it, the one with this number: it would wait for ever."""
+    for part in made_of(iterable):
+        if part is imap and not number:
+            raise ValueError(
+                "iterable: the map itself stands for the results of its task 0, and this would be task 0; "
+                "give what the function is to be mapped over, or add another task first"
+            )
+        if isinstance(part, TaskIterator) and part._imap is imap and part.task >= number:
+            raise ValueError(f"iterable: task {part.task} was removed; give the iterator of a task that the map has")
 
 
 def _prepare(options: Options) -> None:

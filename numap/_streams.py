@@ -184,6 +184,18 @@ def _joined(members: list[Segment]) -> Segment:
     return RAW, 1, [tuple(segment[2][0] for segment in members)]
 
 
+def made_of(stream: object) -> Iterator[object]:
+    """What a stream reads in the end, through all joins and branches; of anything else the thing itself."""
+    ahead = [stream]
+    for it in ahead:
+        if isinstance(it, Join):
+            ahead.extend(it.members)
+        elif isinstance(it, Branch):
+            ahead.append(it.source)
+        else:
+            yield it
+
+
 @public
 def join(*tasks: Iterable[Any]) -> Join:
     """Pairs tasks by place: an iterator of tuples, to be read or to be the input of a task.

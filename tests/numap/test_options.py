@@ -291,6 +291,29 @@ def test_a_task_has_one_reader() -> None:
     assert len(imap.statistics().tasks) == 2
 
 
+def test_a_task_that_reads_itself() -> None:
+    """It would wait for itself for ever."""
+    imap: IMap[Any] = IMap(worker_type="serial")
+    for itself in (imap, iter(imap), join(imap, [1]), join([1], join([1], imap)), tee(imap)[0], join(tee(imap)[1], [1])):
+        with pytest.raises(ValueError, match=r"^iterable: the map itself .* task 0; give "):
+            imap.add_task(len, itself)
+    assert imap.statistics().tasks == ()
+    imap.add_task(str, [1, 22])
+    lengths = imap.add_task(len, imap)
+    with imap:
+        assert list(lengths) == [1, 2]
+
+
+def test_a_task_that_was_removed_is_no_input() -> None:
+    imap: IMap[Any] = IMap(worker_type="serial")
+    removed = imap.add_task(str, [1])
+    imap.pop_task()
+    for gone in (removed, join([1], removed), tee(removed)[0]):
+        with pytest.raises(ValueError, match=r"^iterable: task 0 was removed; give "):
+            imap.add_task(len, gone)
+    assert imap.statistics().tasks == ()
+
+
 # ---------------------------------------------------------------------- what is allowed
 
 
