@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._errors import StateError
 from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
-from ._options import Options, TaskSpec, flag, sequence, task_spec, timeout_seconds
+from ._options import Options, TaskSpec, flag, sequence, shown, task_spec, timeout_seconds
 from ._platform import fill_standard_streams
 from ._public import public
 from ._reader import Reader
@@ -109,14 +109,15 @@ class IMap(Reader[T]):
         kwargs: constant keyword arguments.
         worker_type: ``"process"``, ``"thread"``, ``"serial"`` (in the caller's thread), or a `concurrent.futures.Executor`, which
             stays yours.
-        worker_num: number of workers; None: the CPUs that this process may use (threads: 4 more, 32 at most).
+        worker_num: number of workers, 10,000 at most; None: the CPUs that this process may use (threads: 4 more, 32 at most).
         worker_remote: address of an engine that has one; None for all worker types here.
         stride: items of one task inside the workers at most, and per turn; None: automatic.
         buffer: items taken from the inputs and not yet handed over at most, all tasks together; None: automatic.
         ordered: the n-th result is that of the n-th item; else results come as they are ready.
         skip: a result that a ``next`` with a timeout did not get in time is given up; else it can still be had.
         name: shown in messages.
-        start_method: ``"forkserver"`` (forks of a clean process of ours), ``"spawn"`` (fresh interpreters) or None.
+        start_method: of processes: ``"forkserver"`` (forks of a clean one of ours), ``"spawn"`` (fresh interpreters), ``"fork"``
+            (of the caller), or None: the best safe one here.
         initializer: called once in each worker, with ``initargs``.
         initargs: arguments of the initializer.
         finalizer: called once in each worker at its orderly end; a worker that takes long over it is killed.
@@ -273,7 +274,7 @@ class IMap(Reader[T]):
         self._state = move(self._current(), "pop_task")
         if isinstance(number, bool) or not isinstance(number, int):
             if number is not True:
-                raise TypeError(f"number: must be a whole number of tasks or True, not {number!r:.50}")
+                raise TypeError(f"number: must be a whole number of tasks or True, not {shown(number)}")
         elif number < 0:
             raise ValueError(f"number: {number} given; must be at least 0, or True for all tasks")
         count = len(self._specs) if number is True else int(number)
@@ -297,7 +298,7 @@ class IMap(Reader[T]):
 
     def _check_task(self, task: int) -> None:
         if isinstance(task, bool) or not isinstance(task, int):
-            raise TypeError(f"task: must be the index of a task, not {type(task).__name__}")
+            raise TypeError(f"task: must be the index of a task, not {shown(task)}")
         if not 0 <= task < len(self._specs):
             raise ValueError(f"task: there is no task {task}; the map has {len(self._specs)}")
 
@@ -534,7 +535,7 @@ def _when_dropped(imap: IMap[Any], call: Callable[[], None]) -> weakref.finalize
 
 def _listed(ends: Iterable[int]) -> list[int]:
     if isinstance(ends, (str, bytes)) or not hasattr(type(ends), "__iter__"):
-        raise TypeError(f"ends: must be a sequence of task indices or None, not {type(ends).__name__}")
+        raise TypeError(f"ends: must be a sequence of task indices or None, not {shown(ends)}")
     return list(ends)
 
 

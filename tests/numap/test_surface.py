@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, StateError, imports
+from numap._capabilities import CAPABILITIES
 from tests.numap import work
 
 SERIAL = {"worker_type": "serial"}
@@ -22,6 +23,10 @@ def test_arguments_have_their_names_and_places() -> None:
     assert places == expected.split()
     places = list(inspect.signature(IMap.add_task).parameters)[1:]
     assert places == "func iterable args kwargs timeout block track".split()
+
+
+def test_the_start_methods_are_documented() -> None:
+    assert all(f'``"{method}"``' in str(IMap.__doc__) for method in CAPABILITIES["process"].start_methods)
 
 
 def test_a_map_without_a_task_starts_nothing() -> None:
