@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from ._options import flag, shown
 from ._public import public
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,6 +24,7 @@ def imports(modules: Iterable[str], forgive: bool = False) -> Callable[[F], F]:
 
     Raises:
         ImportError: none of the alternatives can be imported.
+        TypeError: an argument, or what is decorated, is not allowed.
 
     >>> @imports(["os.path"])
     ... def base(name):
@@ -30,11 +32,17 @@ def imports(modules: Iterable[str], forgive: bool = False) -> Callable[[F], F]:
     >>> base("a/b")
     'b'
     """
-    if isinstance(modules, str):
-        raise TypeError("modules: must be a sequence of names, not one str")
+    if isinstance(modules, (str, bytes)) or not hasattr(type(modules), "__iter__"):
+        raise TypeError(f"modules: must be a sequence of names, not {shown(modules)}")
     wanted = list(modules)
+    for entry in wanted:
+        if not isinstance(entry, str):
+            raise TypeError(f"modules: the names must be str, not {shown(entry)}")
+    flag("forgive", forgive)
 
     def decorate(func: F) -> F:
+        if not hasattr(type(func), "__globals__"):
+            raise TypeError(f"imports: decorates functions, not {shown(func)}")
         for entry in wanted:
             names = [name.strip() for name in entry.split(",")]
             found = _first(names)

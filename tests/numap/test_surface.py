@@ -122,6 +122,31 @@ def test_imports_try_alternatives() -> None:
     assert function() == (sys, OrderedDict)
 
 
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        (None, "modules: must be a sequence of names, not None"),
+        (5, "modules: must be a sequence of names, not 5 (int)"),
+        ("re", "modules: must be a sequence of names, not 're' (str)"),
+        (b"re", "modules: must be a sequence of names, not b're' (bytes)"),
+        (["re", 5], "modules: the names must be str, not 5 (int)"),
+        ([None], "modules: the names must be str, not None"),
+    ],
+)
+def test_imports_of_what_is_no_name(modules: Any, message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        imports(modules)
+    assert str(caught.value) == message
+
+
+def test_imports_into_what_is_no_function() -> None:
+    for thing in (5, abs, str, None, {}.get):
+        with pytest.raises(TypeError, match=r"^imports: decorates functions, not "):
+            imports(["re"])(thing)  # type: ignore[type-var]
+    with pytest.raises(TypeError, match=r"^forgive: must be True or False, not 're'"):
+        imports(["re"], "re")  # type: ignore[arg-type]
+
+
 @pytest.mark.usefixtures("names")
 def test_imports_of_nothing() -> None:
     with pytest.raises(ImportError, match="none of"):
