@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import sys
 import threading
 import xml.dom.domreg
@@ -120,6 +121,27 @@ def test_imports_try_alternatives() -> None:
     from collections import OrderedDict
 
     assert function() == (sys, OrderedDict)
+
+
+@pytest.mark.parametrize("start", ["forkserver", "spawn", "fork"])
+def test_imports_of_a_function_that_another_one_made(start: str) -> None:
+    """Its module is imported by the worker, but the decorator does not run there."""
+    with pytest.warns(ImportWarning, match="neither_this") as caught:
+        function = work.importing()
+    assert caught[0].filename == work.__file__
+    assert function.imports == ["no_such_module,xml.dom.domreg", "neither_this"]  # type: ignore[attr-defined]
+    assert list(IMap(function, [1], worker_num=1, start_method=start)) == ["xml.dom.domreg"]
+
+
+@pytest.mark.usefixtures("names")
+def test_imports_that_are_pickled_change_no_name() -> None:
+    def made() -> Any:
+        return domreg  # type: ignore[name-defined]  # noqa: F821
+
+    imports(["xml.dom.domreg"])(made)
+    globals()["domreg"] = 3
+    assert pickle.loads(pickle.dumps(made.imports)) == ["xml.dom.domreg"]  # type: ignore[attr-defined]
+    assert made() == 3
 
 
 @pytest.mark.parametrize(
