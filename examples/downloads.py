@@ -5,9 +5,11 @@ The pages come from a small server in this program, which takes its time over ea
 
 import sqlite3
 import sys
+import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.request import urlopen
 
 from papy import AbstractStep, Pipeline, SkipEntry
@@ -71,6 +73,7 @@ def pipeline(server, database):
 
 
 def main(database):
+    # A file: each thread has a connection of its own, and ":memory:" would be another database in each.
     server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     pages = pipeline(f"http://127.0.0.1:{server.server_address[1]}", database)
@@ -85,4 +88,8 @@ def main(database):
     connection.close()
 
 
-main(sys.argv[1] if len(sys.argv) > 1 else ":memory:")
+if len(sys.argv) > 1:
+    main(sys.argv[1])
+else:
+    with tempfile.TemporaryDirectory() as directory:
+        main(Path(directory, "pages.db"))

@@ -14,6 +14,8 @@ A file that can't be read or parsed is not fatal: a PiperError takes its place t
 
 import argparse
 import ast
+import os
+import sys
 import sysconfig
 import time
 import warnings
@@ -67,10 +69,21 @@ def read(name: str, root: Path) -> Source:
     return Source(name, (root / name).read_bytes())
 
 
+def parse(source: Source) -> ast.Module:
+    for _ in range(9):
+        try:
+            return ast.parse(source.text, source.name)
+        except SystemError:
+            # "AST constructor recursion depth mismatch": in CPython 3.11 threads that parse at the same time disturb each
+            # other, now and then. It says nothing of the file.
+            continue
+    return ast.parse(source.text, source.name)
+
+
 def measure(source: Source) -> Metrics:
     """The largest functions, and cyclomatic complexity: one, and one more for each place where the flow can branch."""
     functions, branches = [], []
-    for node in ast.walk(ast.parse(source.text, source.name)):
+    for node in ast.walk(parse(source)):
         if isinstance(node, FUNCTIONS):
             functions.append(node)
         elif isinstance(node, BRANCHES):
@@ -90,7 +103,7 @@ def count(source: Source) -> Names:
     """How often each identifier is used, and which modules are imported."""
     imports: set[str] = set()
     identifiers: Counter[str] = Counter()
-    for node in ast.walk(ast.parse(source.text, source.name)):
+    for node in ast.walk(parse(source)):
         if isinstance(node, ast.Name):
             identifiers[node.id] += 1
         elif isinstance(node, ast.Attribute):
@@ -185,28 +198,48 @@ def analyse(root: Path, files: list[str], worker_type: str, workers: int | None)
 
 
 def report(worker_type: str, summary: Summary, seconds: float) -> None:
-    files, megabytes = summary.files + len(summary.failed), summary.bytes / 1e6
+    """Print how fast it was; only what was parsed counts."""
+    files, megabytes = summary.files, summary.bytes / 1e6
     print(
-        f"{worker_type}: {files:,} files, {megabytes:.1f} MB in {seconds:.2f} s: "
+        f"{worker_type}: {files:,} of {files + len(summary.failed):,} files parsed, {megabytes:.1f} MB in {seconds:.2f} s: "
         f"{files / seconds:,.0f} files/s, {megabytes / seconds:.1f} MB/s"
     )
 
 
+# The command line.
+
+
+def python_files(root: Path) -> list[str]:
+    """The .py files below a directory, without installed packages; regular ones, as a pipe would keep us waiting."""
+    names = [path.relative_to(root) for path in root.rglob("*.py") if os.path.isfile(path)]
+    return sorted(str(name) for name in names if "site-packages" not in name.parts)
+
+
+def whole_number(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} given; must be at least 1")
+    return int(text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure a tree of Python files in parallel.")
-    parser.add_argument("--input", type=Path, default=sysconfig.get_path("stdlib"), help="the directory")
-    parser.add_argument("--limit", type=int, help="at most so many files")
+    parser.add_argument("--input", type=Path, default=sysconfig.get_path("stdlib"), help="a directory, or one file")
+    parser.add_argument("--limit", type=whole_number, help="at most so many files")
     parser.add_argument("--type", choices=["process", "thread", "serial"], default="process", help="kind of workers")
-    parser.add_argument("--workers", type=int, help="how many (default: one for each CPU)")
+    parser.add_argument("--workers", type=whole_number, help="how many (default: one for each CPU)")
     parser.add_argument("--compare", action="store_true", help="run without workers, too, and compare")
     options = parser.parse_args()
 
     root = Path(options.input)
-    files = sorted(str(path.relative_to(root)) for path in root.rglob("*.py") if "site-packages" not in path.parts)
-    files = files[: options.limit]
+    if root.is_file():
+        root, files = root.parent, [root.name]
+    elif root.is_dir():
+        files = python_files(root)[: options.limit]
+    else:
+        parser.error(f"--input: {root} is neither a directory nor a file" if root.exists() else f"--input: there is no {root}")
     if not files:
-        parser.error(f"no .py files in {root}")
-    print(f"{len(files):,} files in {root}", flush=True)
+        parser.error(f"--input: no .py files in {root}")
+    print(f"{len(files):,} file{'s' * (len(files) > 1)} in {root}", flush=True)
 
     summary, seconds = analyse(root, files, options.type, options.workers)
     summary.show()
@@ -219,4 +252,10 @@ def main() -> None:
         print(f"{options.type} is {seconds_alone / seconds:.2f} times as fast as serial; the results are {same}")
 
 
-main()
+sys.stdout.reconfigure(errors="backslashreplace")  # file names may be any bytes, and the terminal may know ASCII only
+try:
+    main()
+    sys.stdout.flush()
+except BrokenPipeError:  # whoever reads this has seen enough: head, for example
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the exit
+    sys.exit(1)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._errors import StateError
 from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
-from ._options import Options, TaskSpec, flag, sequence, task_spec, timeout_seconds
+from ._options import Options, TaskSpec, flag, sequence, shown, task_spec, timeout_seconds
 from ._platform import fill_standard_streams
 from ._public import public
 from ._reader import Reader
 from ._statistics import Statistics, TaskStatistics
-from ._streams import Join, detach
+from ._streams import Join, detach, made_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -109,14 +109,15 @@ class IMap(Reader[T]):
         kwargs: constant keyword arguments.
         worker_type: ``"process"``, ``"thread"``, ``"serial"`` (in the caller's thread), or a `concurrent.futures.Executor`, which
             stays yours.
-        worker_num: number of workers; None: the CPUs that this process may use (threads: 4 more, 32 at most).
+        worker_num: number of workers, 10,000 at most; None: the CPUs that this process may use (threads: 4 more, 32 at most).
         worker_remote: address of an engine that has one; None for all worker types here.
         stride: items of one task inside the workers at most, and per turn; None: automatic.
         buffer: items taken from the inputs and not yet handed over at most, all tasks together; None: automatic.
         ordered: the n-th result is that of the n-th item; else results come as they are ready.
         skip: a result that a ``next`` with a timeout did not get in time is given up; else it can still be had.
         name: shown in messages.
-        start_method: ``"forkserver"`` (forks of a clean process of ours), ``"spawn"`` (fresh interpreters) or None.
+        start_method: of processes: ``"forkserver"`` (forks of a clean one of ours), ``"spawn"`` (fresh interpreters), ``"fork"``
+            (of the caller), or None: the best safe one here.
         initializer: called once in each worker, with ``initargs``.
         initargs: arguments of the initializer.
         finalizer: called once in each worker at its orderly end; a worker that takes long over it is killed.
@@ -226,6 +227,7 @@ class IMap(Reader[T]):
         """
         state = move(self._current(), "add_task")
         spec = task_spec(func, iterable, args, kwargs, timeout, block, track)
+        _check_input(self, len(self._specs), iterable)
         members = self._members(iterable)
         if members:
             self._check_members(members)
@@ -253,7 +255,7 @@ class IMap(Reader[T]):
             return [task[0] for task in tasks] if len(tasks) > 1 and all(len(task) == 1 for task in tasks) else []
         if isinstance(iterable, TaskIterator) and iterable._imap is self:
             return [iterable.task]
-        return [0] if iterable is self and self._specs else []
+        return [0] if iterable is self else []
 
     def _check_members(self, members: list[int]) -> None:
         for member in members:
@@ -272,7 +274,7 @@ class IMap(Reader[T]):
         self._state = move(self._current(), "pop_task")
         if isinstance(number, bool) or not isinstance(number, int):
             if number is not True:
-                raise TypeError(f"number: must be a whole number of tasks or True, not {number!r:.50}")
+                raise TypeError(f"number: must be a whole number of tasks or True, not {shown(number)}")
         elif number < 0:
             raise ValueError(f"number: {number} given; must be at least 0, or True for all tasks")
         count = len(self._specs) if number is True else int(number)
@@ -296,7 +298,7 @@ class IMap(Reader[T]):
 
     def _check_task(self, task: int) -> None:
         if isinstance(task, bool) or not isinstance(task, int):
-            raise TypeError(f"task: must be the index of a task, not {type(task).__name__}")
+            raise TypeError(f"task: must be the index of a task, not {shown(task)}")
         if not 0 <= task < len(self._specs):
             raise ValueError(f"task: there is no task {task}; the map has {len(self._specs)}")
 
@@ -499,6 +501,18 @@ class IMap(Reader[T]):
         raise TypeError("an IMap can't be pickled: it belongs to the process that made it")
 
 
+def _check_input(imap: IMap[Any], number: int, iterable: object) -> None:
+    """ValueError for an input that would be the task itself which reads it, the one with this number: it would wait for ever."""
+    for part in made_of(iterable):
+        if part is imap and not number:
+            raise ValueError(
+                "iterable: the map itself stands for the results of its task 0, and this would be task 0; "
+                "give what the function is to be mapped over, or add another task first"
+            )
+        if isinstance(part, TaskIterator) and part._imap is imap and part.task >= number:
+            raise ValueError(f"iterable: task {part.task} was removed; give the iterator of a task that the map has")
+
+
 def _prepare(options: Options) -> None:
     """Has the starter of worker processes come up while the caller imports the rest."""
     if options.worker_type != "process":
@@ -521,7 +535,7 @@ def _when_dropped(imap: IMap[Any], call: Callable[[], None]) -> weakref.finalize
 
 def _listed(ends: Iterable[int]) -> list[int]:
     if isinstance(ends, (str, bytes)) or not hasattr(type(ends), "__iter__"):
-        raise TypeError(f"ends: must be a sequence of task indices or None, not {type(ends).__name__}")
+        raise TypeError(f"ends: must be a sequence of task indices or None, not {shown(ends)}")
     return list(ends)
 
 

@@ -39,6 +39,10 @@ class TaskSpec(NamedTuple):
         return own
 
 
+#: More workers than any machine has room for: threads or processes, each has a stack and two pipes. Whoever asks for more has
+#: mistaken the argument, and would wait for the memory to be full.
+MOST_WORKERS = 10_000
+
 _NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker")
 
 
@@ -83,12 +87,14 @@ class Options(_Fields):
         one_of("on_error", self.on_error, ON_ERROR)
         for name in _NUMBERS:
             positive(name, getattr(self, name))
+        if self.worker_num is not None and operator.index(self.worker_num) > MOST_WORKERS:
+            raise ValueError(f"worker_num: {self.worker_num!r} given; must be at most {MOST_WORKERS:,}, or None for the default")
         if self.stride is not None and self.buffer is not None and self.buffer < self.stride:
             raise ValueError(f"buffer: {self.buffer} is smaller than stride={self.stride}; give at least the stride, or None")
         for name in ("initializer", "finalizer"):
             func = getattr(self, name)
-            if func is not None and not callable(func):
-                raise TypeError(f"{name}: must be callable or None, not {type(func).__name__}")
+            if func is not None:
+                function(name, func, "callable or None")
         self._check_limits()
         if self.initargs and self.initializer is None:
             raise ValueError("initargs: given without an initializer")
@@ -103,10 +109,13 @@ class Options(_Fields):
         if self.start_method is not None:
             allowed = can.start_methods
             if not allowed:
-                raise ValueError(f"start_method: only processes are started; worker_type is {self.type_name!r}")
+                raise ValueError(
+                    f"start_method: {self.start_method!r} given, but only processes are started, and worker_type is "
+                    f"{self.type_name!r}; allowed: None, or worker_type='process'"
+                )
             one_of("start_method", self.start_method, allowed)
             if self.start_method == "fork" and sys.platform == "win32":
-                raise ValueError("start_method: this platform can't fork; allowed: 'forkserver', 'spawn', None")
+                raise ValueError("start_method: 'fork' given, but this platform can't fork; allowed: 'forkserver', 'spawn', None")
         if self.worker_remote is not None:
             raise ValueError(
                 f"worker_remote: {self.worker_remote!r} given, but workers of type {self.type_name!r} are local; "
@@ -117,17 +126,17 @@ class Options(_Fields):
                 raise ValueError(f"{name}: the workers belong to the executor that was given as worker_type; allowed: None")
 
     def _check_limits(self) -> None:
-        timeout_seconds("task_timeout", self.task_timeout)
+        seconds("task_timeout", self.task_timeout)
         if self.task_timeout is not None:
             if not CAPABILITIES[self.kind].kills:
                 raise ValueError(
                     f"task_timeout: needs workers that can be killed, and worker_type is {self.type_name!r}; "
                     f"allowed: None, or worker_type='process'"
                 )
-            if self.task_timeout == 0:
-                raise ValueError("task_timeout: 0 given; must be more than 0 seconds, or None for no limit")
+            if not self.task_timeout > 0:
+                raise ValueError(f"task_timeout: {self.task_timeout!r} given; must be more than 0 seconds, or None for no limit")
         if isinstance(self.retries, bool) or not isinstance(self.retries, int):
-            raise TypeError(f"retries: must be a whole number of at least 0, not {type(self.retries).__name__}")
+            raise TypeError(f"retries: must be a whole number of at least 0, not {shown(self.retries)}")
         if self.retries < 0:
             raise ValueError(f"retries: {self.retries} given; must be at least 0")
 
@@ -179,35 +188,48 @@ def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name}: {value!r} is unknown; allowed: {', '.join(map(repr, allowed))}")
 
 
-def positive(name: str, value: object) -> None:
-    """TypeError or ValueError unless ``value`` is None or a whole number of at least 1."""
-    if value is None:
+def shown(value: object) -> str:
+    """A wrong value and its type, for messages: the value only where that is short, and can be shown."""
+    kind = type(value).__name__
+    try:
+        text = repr(value)
+    except Exception:  # whatever a method of the user's raises
+        return kind
+    return kind if len(text) > 50 else text if value is None else f"{text} ({kind})"
+
+
+def positive(name: str, value: object, or_none: bool = True) -> None:
+    """TypeError or ValueError unless ``value`` is a whole number of at least 1, or None where that is allowed."""
+    if value is None and or_none:
         return
     if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise TypeError(f"{name}: must be a whole number of at least 1 or None, not {type(value).__name__}")
+        raise TypeError(f"{name}: must be a whole number of at least 1{' or None' * or_none}, not {shown(value)}")
     if operator.index(value) < 1:  # type: ignore[arg-type]
-        raise ValueError(f"{name}: {value!r} given; must be at least 1, or None for the default")
+        raise ValueError(f"{name}: {value!r} given; must be at least 1{', or None for the default' * or_none}")
 
 
 def flag(name: str, value: object) -> None:
     """TypeError unless ``value`` is True or False."""
     if value is not True and value is not False:
-        raise TypeError(f"{name}: must be True or False, not {value!r}")
+        raise TypeError(f"{name}: must be True or False, not {shown(value)}")
 
 
 def text(name: str, value: object) -> None:
     """TypeError unless ``value`` is a str or None."""
     if value is not None and not isinstance(value, str):
-        raise TypeError(f"{name}: must be a str or None, not {type(value).__name__}")
+        raise TypeError(f"{name}: must be a str or None, not {shown(value)}")
 
 
-def timeout_seconds(name: str, value: object) -> None:
+def seconds(name: str, value: object) -> None:
+    """TypeError unless ``value`` is None or a number of seconds."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise TypeError(f"{name}: must be a number of seconds or None, not {shown(value)}")
+
+
+def timeout_seconds(name: str, value: float | None) -> None:
     """TypeError or ValueError unless ``value`` is None or a number of seconds of at least 0."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}: must be a number of seconds or None, not {type(value).__name__}")
-    if not value >= 0:
+    seconds(name, value)
+    if value is not None and not value >= 0:
         raise ValueError(f"{name}: {value!r} given; must be at least 0 seconds, or None to wait without limit")
 
 
@@ -217,11 +239,11 @@ def limited(seconds: float | None) -> float | None:
 
 
 def sequence(name: str, value: object) -> tuple[Any, ...]:
-    """The arguments in ``value``, None for none; TypeError unless it is a sequence of them."""
+    """The arguments in ``value``, None for none; TypeError unless it is a sequence of them, or anything else that has an order."""
     if value is None:
         return ()
-    if isinstance(value, (str, bytes)) or not hasattr(type(value), "__iter__"):
-        raise TypeError(f"{name}: must be a sequence of arguments, not {type(value).__name__}")
+    if isinstance(value, (str, bytes, set, frozenset, Mapping)) or not hasattr(type(value), "__iter__"):
+        raise TypeError(f"{name}: must be a sequence of arguments, not {shown(value)}")
     return tuple(value)  # type: ignore[arg-type]
 
 
@@ -230,15 +252,15 @@ def sequence(name: str, value: object) -> tuple[Any, ...]:
 _ASYNC = 0x80 | 0x200
 
 
-def function(func: object) -> None:
-    """TypeError unless ``func`` can be mapped: callable, and no coroutine function."""
+def function(name: str, func: object, needed: str = "callable") -> None:
+    """TypeError unless ``func`` can be called in a worker: callable, and no coroutine function."""
     if not callable(func):
-        raise TypeError(f"func: must be callable, not {type(func).__name__}")
+        raise TypeError(f"{name}: must be {needed}, not {shown(func)}")
     func = _unwrapped(func)
     for f in (func, getattr(type(func), "__call__", func)):  # noqa: B004
         code = getattr(getattr(f, "__func__", f), "__code__", None)
         if isinstance(code, CodeType) and code.co_flags & _ASYNC:
-            raise TypeError(f"func: {getattr(f, '__qualname__', f)!s} is a coroutine function; give an ordinary function")
+            raise TypeError(f"{name}: {getattr(f, '__qualname__', f)!s} is a coroutine function; give an ordinary function")
 
 
 def _unwrapped(func: Any) -> Any:
@@ -255,13 +277,14 @@ def task_spec(
     timeout: float | None = None, block: bool = True, track: bool = False,
 ) -> TaskSpec:
     """A TaskSpec, once all that `add_task` was given has been checked."""
-    function(func)
+    function("func", func)
     if isinstance(iterable, type) or not (hasattr(type(iterable), "__iter__") or hasattr(type(iterable), "__getitem__")):
-        raise TypeError(f"iterable: must be iterable, not {type(iterable).__name__}")
+        raise TypeError(f"iterable: must be iterable, not {shown(iterable)}")
     if kwargs is not None and not isinstance(kwargs, Mapping):
-        raise TypeError(f"kwargs: must be a mapping of extra arguments or None, not {type(kwargs).__name__}")
+        raise TypeError(f"kwargs: must be a mapping of extra arguments or None, not {shown(kwargs)}")
     for key in kwargs or ():
-        text("kwargs: a name", key)
+        if not isinstance(key, str):
+            raise TypeError(f"kwargs: the names of arguments must be str, not {shown(key)}")
     timeout_seconds("timeout", timeout)
     flag("block", block)
     flag("track", track)

@@ -11,7 +11,7 @@ from itertools import count, islice
 from typing import Any
 
 from ._errors import SourceError, StateError
-from ._options import positive
+from ._options import positive, shown
 from ._outcome import FAILED, RAW, SKIPPED, Segment, exception_of, source_error
 from ._public import public
 from ._turn import Turn
@@ -184,6 +184,18 @@ def _joined(members: list[Segment]) -> Segment:
     return RAW, 1, [tuple(segment[2][0] for segment in members)]
 
 
+def made_of(stream: object) -> Iterator[object]:
+    """What a stream reads in the end, through all joins and branches; of anything else the thing itself."""
+    ahead = [stream]
+    for it in ahead:
+        if isinstance(it, Join):
+            ahead.extend(it.members)
+        elif isinstance(it, Branch):
+            ahead.append(it.source)
+        else:
+            yield it
+
+
 @public
 def join(*tasks: Iterable[Any]) -> Join:
     """Pairs tasks by place: an iterator of tuples, to be read or to be the input of a task.
@@ -213,7 +225,7 @@ def join(*tasks: Iterable[Any]) -> Join:
     members = []
     for place, task in enumerate(tasks):
         if not hasattr(type(task), "__iter__"):
-            raise TypeError(f"join: input {place} must be iterable, not {type(task).__name__}")
+            raise TypeError(f"join: input {place} must be iterable, not {shown(task)}")
         claim = getattr(task, "_claim_order", None)
         if claim is not None:
             claim()
@@ -357,10 +369,8 @@ def tee(source: Iterable[Any], n: int = 2, limit: int = 1024) -> tuple[Iterator[
     [(1, 1), (2, 2)]
     """
     if not hasattr(type(source), "__iter__"):
-        raise TypeError(f"source: must be iterable, not {type(source).__name__}")
-    for name, value in (("n", n), ("limit", limit)):
-        if value is None:
-            raise TypeError(f"{name}: must be a whole number of at least 1")
-        positive(name, value)
+        raise TypeError(f"source: must be iterable, not {shown(source)}")
+    positive("n", n, or_none=False)
+    positive("limit", limit, or_none=False)
     splitter = _Splitter(iter(source), limit)
     return tuple(Branch(splitter) for _ in range(n))

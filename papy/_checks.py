@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from _thread import TIMEOUT_MAX
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, Final
 
 from papy._errors import (
@@ -75,7 +75,7 @@ def check_whole(what: str, given: Any, least: int, error: type[Exception] = Exce
 
 def check_seconds(what: str, given: Any, error: type[Exception] = Exception, or_none: bool = True) -> None:
     """Seconds, or None where that is allowed."""
-    needed = "seconds or None are needed" if or_none else "seconds are needed"
+    needed = "seconds, at least 0, or None are needed" if or_none else "seconds, at least 0, are needed"
     if given is None and or_none:
         return
     if isinstance(given, bool) or not isinstance(given, (int, float)):
@@ -95,8 +95,8 @@ def limited(seconds: float | None, most: float = TIMEOUT_MAX) -> float | None:
 
 
 def check_flag(what: str, given: Any, error: type[Exception] = Exception) -> None:
-    """Yes or no: so that what stands in a wrong place is not taken for a yes."""
-    if not any(given is one for one in (True, False, None)) and given not in (0, 1):
+    """Yes or no, as 1 and 0 too: so that what stands in a wrong place is not taken for a yes."""
+    if not isinstance(given, int) or given not in (0, 1):
         raise wrong_type(what, "True or False is needed", given, error)
 
 
@@ -113,11 +113,16 @@ def check_path(what: str, given: Any, or_none: bool = False) -> None:
 
 
 def check_branch(branch: Any, error: type[Exception]) -> None:
-    """Something that can be compared with its like."""
+    """Something that can be put in order with its like; sets can't, as of two none need be the lesser, nor can a NaN."""
+    needed = "something that can be compared with its like is needed"
+    if isinstance(branch, Set):
+        raise wrong_type("branch", needed, branch, error)
     try:
-        bool(branch is None or branch < branch)
+        ordered = branch is None or not (branch < branch or branch != branch)
     except Exception as problem:  # whatever a comparison of the user's raises
-        raise wrong_type("branch", "something that can be compared with its like is needed", branch, error) from problem
+        raise wrong_type("branch", needed, branch, error) from problem
+    if not ordered:
+        raise wrong_value("branch", needed, branch, error)
 
 
 def check_xtra(what: str, xtra: Any) -> None:
@@ -126,8 +131,18 @@ def check_xtra(what: str, xtra: Any) -> None:
         raise wrong_type(what, "a dictionary or None is needed", xtra, DaggerError)
 
 
-def check_list(what: str, needed: str, given: Any, error: type[Exception], but: type = str) -> Iterable[Any]:
-    """Something to iterate over, which is no text; nor of the type ``but``, which can be iterated over and means something else."""
+def check_list(
+    what: str, needed: str, given: Any, error: type[Exception], but: type | tuple[type, ...] = (Mapping, set, frozenset)
+) -> Iterable[Any]:
+    """Something to iterate over, which is no text.
+
+    Args:
+        what: The argument.
+        needed: What it has to be.
+        given: What it is.
+        error: As in `wrong_type`.
+        but: Types that can be iterated over and mean something else. Of a mapping these would be the keys, of a set in any order.
+    """
     if isinstance(given, (str, bytes, but)) or not hasattr(given, "__iter__"):
         raise wrong_type(what, f"{needed} is needed", given, error)
     found: Iterable[Any] = given

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 from numap import StateError
 from papy._caretaker import Caretaker
-from papy._checks import check_policy, check_seconds, limited
+from papy._checks import check_flag, check_policy, check_seconds, limited
 from papy._driver import PATIENCE, Driver
 from papy._errors import POLICIES, DaggerError, PiperError
 from papy._flow import NOTHING, Source
@@ -305,6 +305,7 @@ class Dagger(PiperGraph):
         Raises:
             DaggerError: If the Dagger runs, and ``forced`` is False.
         """
+        check_flag("forced", forced, self._error)
         if not forced:
             self._allowed("disconnect")
         self.stop(0)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from papy._checks import check_branch, check_list, check_xtra, wrong_type
+from papy._checks import check_branch, check_flag, check_list, check_xtra, wrong_type
 from papy._errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError
 from papy._piper import Piper
 from papy.graph import DictGraph
@@ -96,6 +96,7 @@ class PiperGraph(DictGraph[Piper]):
             DaggerError: If no piper can be made of it, or ``create`` is False and it is not here.
         """
         self._changing("add_piper")
+        check_flag("create", create, DaggerError)
         known = self.resolve(piper, forgive=create)
         if known is not None:
             return False, known
@@ -155,6 +156,7 @@ class PiperGraph(DictGraph[Piper]):
             DaggerError: If it is not here, or, unless ``forced``, if it feeds others.
         """
         self._changing("del_piper")
+        check_flag("forced", forced, DaggerError)
         found = self.resolve(piper)
         assert found is not None
         if self.incoming_edges(found) and not forced:
@@ -163,6 +165,7 @@ class PiperGraph(DictGraph[Piper]):
 
     def del_pipers(self, pipers: Iterable[Any], forced: bool = False) -> None:
         """Delete pipers, the last one first, see `del_piper`."""
+        check_flag("forced", forced, DaggerError)
         for piper in list(_pipers_in("pipers", pipers))[::-1]:
             self.del_piper(piper, forced)
 
@@ -173,6 +176,7 @@ class PiperGraph(DictGraph[Piper]):
             DaggerError: If the pipe is not here; then nothing is deleted.
         """
         self._changing("del_pipe")
+        check_flag("forced", forced, DaggerError)
         pipers = [found for found in map(self.resolve, _pipers_in("pipe", pipe)) if found is not None]
         edges = [(down, up) for up, down in pairwise(pipers)]
         for down, up in edges:
@@ -185,6 +189,7 @@ class PiperGraph(DictGraph[Piper]):
 
     def del_pipes(self, pipes: Iterable[Iterable[Any]], forced: bool = False) -> None:
         """Delete pipes one after the other, see `del_pipe`."""
+        check_flag("forced", forced, DaggerError)
         for pipe in _pipes_in(pipes):
             self.del_pipe(pipe, forced)
 

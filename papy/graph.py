@@ -176,6 +176,7 @@ class DictGraph(Mapping[N, DictNode[N]]):
             double: Also add the edge in the other direction.
         """
         left, right = _pair(edge)
+        _check_double(double)
         self.add_node(left)
         self.add_node(right)
         for source, target in ((left, right), (right, left)) if double else ((left, right),):
@@ -188,6 +189,7 @@ class DictGraph(Mapping[N, DictNode[N]]):
         Nothing is deleted if one of them is missing.
         """
         left, right = _pair(edge)
+        _check_double(double)
         doomed = {(left, right), (right, left)} if double else {(left, right)}
         for source, target in doomed:
             if target not in self._nodes[source]:
@@ -212,11 +214,13 @@ class DictGraph(Mapping[N, DictNode[N]]):
 
     def add_edges(self, edges: Iterable[tuple[N, N]], double: bool = False) -> None:
         """Add edges."""
+        _check_double(double)
         for edge in _listed("edges", edges):
             self.add_edge(edge, double)
 
     def del_edges(self, edges: Iterable[tuple[N, N]], double: bool = False) -> None:
         """Delete edges."""
+        _check_double(double)
         for edge in _listed("edges", edges):
             self.del_edge(edge, double)
 
@@ -347,6 +351,12 @@ def _pair(edge: Any) -> tuple[Any, Any]:
 def _check_xtra(xtra: Any) -> None:
     if xtra is not None and not isinstance(xtra, dict):
         raise TypeError(f"xtra: a dictionary or None is needed, got {xtra!r:.80}")
+
+
+def _check_double(double: Any) -> None:
+    """A second edge in its place would be taken for a yes."""
+    if not isinstance(double, int) or double not in (0, 1):
+        raise TypeError(f"double: True or False is needed, got {double!r:.80}")
 
 
 def _finished(roots: Iterable[N], enter: Callable[[N], bool], ahead: Callable[[N], Iterable[N]]) -> Iterator[N]:

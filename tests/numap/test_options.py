@@ -55,7 +55,10 @@ BAD_OPTIONS: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"worker_type": ["process"]}, ValueError, ("['process']", "'process'")),
     ({"worker_num": 0}, ValueError, ("0", "at least 1")),
     ({"worker_num": -2}, ValueError, ("-2", "at least 1")),
-    ({"worker_num": "4"}, TypeError, ("str", "at least 1")),
+    ({"worker_num": "4"}, TypeError, ("'4' (str)", "at least 1")),
+    ({"worker_num": "4" * 50}, TypeError, ("not str",)),
+    ({"worker_num": 10_001}, ValueError, ("10001", "at most 10,000")),
+    ({"worker_num": 10**9, "worker_type": "thread"}, ValueError, ("1000000000", "at most 10,000")),
     ({"worker_num": 2.0}, TypeError, ("float", "at least 1")),
     ({"worker_num": True}, TypeError, ("bool", "at least 1")),
     ({"stride": 0}, ValueError, ("0", "at least 1")),
@@ -65,36 +68,41 @@ BAD_OPTIONS: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"buffer": -1}, ValueError, ("-1", "at least 1")),
     ({"buffer": "10"}, TypeError, ("str",)),
     ({"buffer": 3, "stride": 4}, ValueError, ("3", "stride=4", "at least")),
-    ({"ordered": 1}, TypeError, ("1", "True", "False")),
+    ({"ordered": 1}, TypeError, ("1 (int)", "True", "False")),
     ({"ordered": None}, TypeError, ("None", "True", "False")),
     ({"skip": "no"}, TypeError, ("'no'", "True", "False")),
     ({"name": 3}, TypeError, ("int", "str")),
     ({"name": b"x"}, TypeError, ("bytes", "str")),
     ({"start_method": "clone", "worker_type": "process"}, ValueError, ("'clone'", "'forkserver'", "'spawn'")),
     ({"start_method": 1, "worker_type": "process"}, ValueError, ("1", "'forkserver'", "'spawn'")),
-    ({"start_method": "spawn", "worker_type": "thread"}, ValueError, ("'thread'",)),
-    ({"start_method": "forkserver", "worker_type": "serial"}, ValueError, ("'serial'",)),
+    ({"start_method": "spawn", "worker_type": "thread"}, ValueError, ("'spawn'", "'thread'", "allowed: None")),
+    ({"start_method": "forkserver", "worker_type": "serial"}, ValueError, ("'forkserver'", "'serial'", "allowed: None")),
     ({"initializer": 3}, TypeError, ("int", "callable")),
-    ({"initializer": "setup"}, TypeError, ("str", "callable")),
+    ({"initializer": "setup"}, TypeError, ("'setup' (str)", "callable")),
+    ({"initializer": coroutine}, TypeError, ("coroutine", "ordinary function")),
+    ({"initializer": functools.partial(coroutine, 3)}, TypeError, ("coroutine", "ordinary function")),
     ({"initargs": (1,)}, ValueError, ("initializer",)),
     ({"initargs": 3, "initializer": print}, TypeError, ("int",)),
     ({"initargs": "abc", "initializer": print}, TypeError, ("str",)),
+    ({"initargs": {1, 2}, "initializer": print}, TypeError, ("{1, 2} (set)", "sequence")),
+    ({"initargs": {1: 2}, "initializer": print}, TypeError, ("{1: 2} (dict)", "sequence")),
     ({"finalizer": 3}, TypeError, ("int", "callable")),
+    ({"finalizer": Coroutines()}, TypeError, ("coroutine", "ordinary function")),
     ({"on_error": "ignore"}, ValueError, ("'ignore'", "'raise'", "'return'", "'skip'")),
     ({"on_error": None}, ValueError, ("None", "'raise'")),
     ({"on_error": True}, ValueError, ("True", "'raise'")),
     ({"max_items_per_worker": 0}, ValueError, ("0", "at least 1")),
     ({"max_items_per_worker": 1.0}, TypeError, ("float",)),
-    ({"task_timeout": -1, "worker_type": "process"}, ValueError, ("-1",)),
+    ({"task_timeout": -1, "worker_type": "process"}, ValueError, ("-1", "more than 0", "no limit")),
     ({"task_timeout": 0, "worker_type": "process"}, ValueError, ("0", "more than 0")),
-    ({"task_timeout": float("nan"), "worker_type": "process"}, ValueError, ("nan",)),
+    ({"task_timeout": float("nan"), "worker_type": "process"}, ValueError, ("nan", "more than 0")),
     ({"task_timeout": "1", "worker_type": "process"}, TypeError, ("str", "seconds")),
     ({"task_timeout": True, "worker_type": "process"}, TypeError, ("bool", "seconds")),
     ({"task_timeout": 1, "worker_type": "thread"}, ValueError, ("'thread'",)),
     ({"task_timeout": 1, "worker_type": "serial"}, ValueError, ("'serial'",)),
     ({"retries": -1}, ValueError, ("-1", "at least 0")),
     ({"retries": 1.0}, TypeError, ("float", "at least 0")),
-    ({"retries": None}, TypeError, ("NoneType", "at least 0")),
+    ({"retries": None}, TypeError, ("not None", "at least 0")),
     ({"retries": True}, TypeError, ("bool", "at least 0")),
     ({"worker_remote": "tcp://host:8786", "worker_type": "thread"}, ValueError, ("tcp://host:8786", "'thread'")),
 ]
@@ -118,9 +126,13 @@ BAD_TASKS: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"args": 3}, TypeError, ("int", "sequence")),
     ({"args": "abc"}, TypeError, ("str", "sequence")),
     ({"args": b"abc"}, TypeError, ("bytes", "sequence")),
+    ({"args": {3}}, TypeError, ("{3} (set)", "sequence")),
+    ({"args": frozenset({3})}, TypeError, ("frozenset", "sequence")),
+    ({"args": {3: 4}}, TypeError, ("{3: 4} (dict)", "sequence")),
     ({"kwargs": [("base", 2)]}, TypeError, ("list", "mapping")),
     ({"kwargs": "base"}, TypeError, ("str", "mapping")),
-    ({"kwargs": {3: 4}}, TypeError, ("int", "str")),
+    ({"kwargs": {3: 4}}, TypeError, ("names of arguments must be str, not 3 (int)",)),
+    ({"kwargs": {None: 1}}, TypeError, ("names of arguments must be str, not None",)),
     ({"timeout": -0.5}, ValueError, ("-0.5", "at least 0")),
     ({"timeout": float("nan")}, ValueError, ("nan",)),
     ({"timeout": "1"}, TypeError, ("str", "seconds")),
@@ -252,8 +264,8 @@ def test_bad_arguments_of_stop(ends: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"n": 0}, ValueError, ("n:", "0")),
-        ({"n": None}, TypeError, ("n:",)),
+        ({"n": 0}, ValueError, ("n:", "0", "at least 1")),
+        ({"n": None}, TypeError, ("n:", "not None")),
         ({"n": 2.0}, TypeError, ("n:", "float")),
         ({"limit": 0}, ValueError, ("limit:", "0")),
         ({"limit": "many"}, TypeError, ("limit:", "str")),
@@ -265,12 +277,13 @@ def test_bad_arguments_of_tee(arguments: dict[str, Any], error: type[Exception],
     with pytest.raises(error) as caught:
         tee(**{"source": [1], **arguments})
     assert says(caught, *words)
+    assert "or None" not in str(caught.value)
 
 
 def test_bad_arguments_of_join() -> None:
     with pytest.raises(ValueError, match="join: at least one"):
         join()
-    with pytest.raises(TypeError, match="join: input 1 must be iterable, not int"):
+    with pytest.raises(TypeError, match=r"join: input 1 must be iterable, not 2 \(int\)"):
         join([1], 2)  # type: ignore[arg-type]
 
 
@@ -289,6 +302,29 @@ def test_a_task_has_one_reader() -> None:
     with pytest.raises(ValueError, match=r"iterable: .*tee"):
         imap.add_task(abs, join(imap.get_task(1), imap.get_task(1)))
     assert len(imap.statistics().tasks) == 2
+
+
+def test_a_task_that_reads_itself() -> None:
+    """It would wait for itself for ever."""
+    imap: IMap[Any] = IMap(worker_type="serial")
+    for itself in (imap, iter(imap), join(imap, [1]), join([1], join([1], imap)), tee(imap)[0], join(tee(imap)[1], [1])):
+        with pytest.raises(ValueError, match=r"^iterable: the map itself .* task 0; give "):
+            imap.add_task(len, itself)
+    assert imap.statistics().tasks == ()
+    imap.add_task(str, [1, 22])
+    lengths = imap.add_task(len, imap)
+    with imap:
+        assert list(lengths) == [1, 2]
+
+
+def test_a_task_that_was_removed_is_no_input() -> None:
+    imap: IMap[Any] = IMap(worker_type="serial")
+    removed = imap.add_task(str, [1])
+    imap.pop_task()
+    for gone in (removed, join([1], removed), tee(removed)[0]):
+        with pytest.raises(ValueError, match=r"^iterable: task 0 was removed; give "):
+            imap.add_task(len, gone)
+    assert imap.statistics().tasks == ()
 
 
 # ---------------------------------------------------------------------- what is allowed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import sys
 import threading
 import xml.dom.domreg
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, StateError, imports
+from numap._capabilities import CAPABILITIES
 from tests.numap import work
 
 SERIAL = {"worker_type": "serial"}
@@ -22,6 +24,10 @@ def test_arguments_have_their_names_and_places() -> None:
     assert places == expected.split()
     places = list(inspect.signature(IMap.add_task).parameters)[1:]
     assert places == "func iterable args kwargs timeout block track".split()
+
+
+def test_the_start_methods_are_documented() -> None:
+    assert all(f'``"{method}"``' in str(IMap.__doc__) for method in CAPABILITIES["process"].start_methods)
 
 
 def test_a_map_without_a_task_starts_nothing() -> None:
@@ -115,6 +121,52 @@ def test_imports_try_alternatives() -> None:
     from collections import OrderedDict
 
     assert function() == (sys, OrderedDict)
+
+
+@pytest.mark.parametrize("start", ["forkserver", "spawn", "fork"])
+def test_imports_of_a_function_that_another_one_made(start: str) -> None:
+    """Its module is imported by the worker, but the decorator does not run there."""
+    with pytest.warns(ImportWarning, match="neither_this") as caught:
+        function = work.importing()
+    assert caught[0].filename == work.__file__
+    assert function.imports == ["no_such_module,xml.dom.domreg", "neither_this"]  # type: ignore[attr-defined]
+    assert list(IMap(function, [1], worker_num=1, start_method=start)) == ["xml.dom.domreg"]
+
+
+@pytest.mark.usefixtures("names")
+def test_imports_that_are_pickled_change_no_name() -> None:
+    def made() -> Any:
+        return domreg  # type: ignore[name-defined]  # noqa: F821
+
+    imports(["xml.dom.domreg"])(made)
+    globals()["domreg"] = 3
+    assert pickle.loads(pickle.dumps(made.imports)) == ["xml.dom.domreg"]  # type: ignore[attr-defined]
+    assert made() == 3
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        (None, "modules: must be a sequence of names, not None"),
+        (5, "modules: must be a sequence of names, not 5 (int)"),
+        ("re", "modules: must be a sequence of names, not 're' (str)"),
+        (b"re", "modules: must be a sequence of names, not b're' (bytes)"),
+        (["re", 5], "modules: the names must be str, not 5 (int)"),
+        ([None], "modules: the names must be str, not None"),
+    ],
+)
+def test_imports_of_what_is_no_name(modules: Any, message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        imports(modules)
+    assert str(caught.value) == message
+
+
+def test_imports_into_what_is_no_function() -> None:
+    for thing in (5, abs, str, None, {}.get):
+        with pytest.raises(TypeError, match=r"^imports: decorates functions, not "):
+            imports(["re"])(thing)  # type: ignore[type-var]
+    with pytest.raises(TypeError, match=r"^forgive: must be True or False, not 're'"):
+        imports(["re"], "re")  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("names")

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -291,3 +292,14 @@ def zeros(size: int) -> Any:
 def sleep_long() -> None:
     """A finalizer in no hurry."""
     time.sleep(600)
+
+
+def importing() -> Callable[[object], str]:
+    """A function that another function makes, with an import that only its maker has run."""
+    from numap import imports
+
+    @imports(["no_such_module,xml.dom.domreg", "neither_this"], forgive=True)
+    def name_of(_: object) -> str:
+        return str(no_such_module.__name__)  # type: ignore[name-defined]  # noqa: F821
+
+    return name_of

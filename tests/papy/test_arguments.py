@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tests.papy import work
 
 f = work.same
 NAME, FLAG = "a string or None is needed", "True or False is needed"
-SECONDS, BRANCH = "seconds or None are needed", "something that can be compared with its like is needed"
+SECONDS, BRANCH = "seconds, at least 0, or None are needed", "something that can be compared with its like is needed"
 PIPERS, PIPES = "a list of pipers is needed", "a list of pipes"
 DATAS = "a list with one iterable for each input is needed"
 
@@ -87,7 +88,13 @@ CASES = [
         (given(timeout="3"), T, "timeout", SECONDS),
         (given(timeout=-1), V, "timeout", SECONDS),
         (given(branch={}), T, "branch", BRANCH),
+        (given(branch={1, 2}), T, "branch", BRANCH),
+        (given(branch=frozenset()), T, "branch", BRANCH),
+        (given(branch=float("nan")), V, "branch", BRANCH),
+        (given(branch=Decimal("nan")), T, "branch", BRANCH),
+        (given(branch=1j), T, "branch", BRANCH),
         (given(debug="x"), T, "debug", FLAG),
+        (given(debug=None), T, "debug", FLAG),
         (given(name=5), T, "name", NAME),
         (given(track="x"), T, "track", FLAG),
         (given(repeat=2), T, "repeat", FLAG),
@@ -129,6 +136,9 @@ CASES = [
         (given(5), T, "no Piper can be made of 5", "a callable or a Worker is needed"),
         (given(f, xtra=5), T, "xtra", "a dictionary or None is needed"),
         (given(f, branch={}), T, "branch", BRANCH),
+        (given(f, branch={1}), T, "branch", BRANCH),
+        (given(f, create=f), T, "create", FLAG),
+        (given(f, create=None), T, "create", FLAG),
     ),
     *each(on(Dagger, "add_pipers"), DaggerError, (given(5), T, "pipers", PIPERS), (given([f, 5]), T, "no Piper", "a callable")),
     *each(
@@ -140,9 +150,12 @@ CASES = [
         (given([f], branch={}), T, "branch", BRANCH),
     ),
     *each(on(Dagger, "add_pipes"), DaggerError, (given(5), T, "pipes", PIPES), (given([5]), T, "pipes", PIPES)),
-    *each(on(Dagger, "del_pipers"), DaggerError, (given(5), T, "pipers", PIPERS)),
-    *each(on(Dagger, "del_pipe"), DaggerError, (given(5), T, "pipe", PIPERS)),
-    *each(on(Dagger, "del_pipes"), DaggerError, (given(5), T, "pipes", PIPES)),
+    *each(on(Dagger, "del_piper"), DaggerError, (given(f, f), T, "forced", FLAG), (given(f, None), T, "forced", FLAG)),
+    *each(on(Dagger, "del_pipers"), DaggerError, (given(5), T, "pipers", PIPERS), (given([], f), T, "forced", FLAG)),
+    *each(on(Dagger, "del_pipe"), DaggerError, (given(5), T, "pipe", PIPERS), (given([], f), T, "forced", FLAG)),
+    *each(on(Dagger, "del_pipes"), DaggerError, (given(5), T, "pipes", PIPES), (given([], f), T, "forced", FLAG)),
+    *each(on(Dagger, "disconnect"), DaggerError, (given(f), T, "forced", FLAG), (given(None), T, "forced", FLAG)),
+    *each(on(Plumber, "disconnect"), PlumberError, (given("no"), T, "forced", FLAG)),
     *each(on(Dagger, "add_node"), DaggerError, (given(5), T, "node", "a Piper is needed")),
     *each(on(Dagger, "add_edge"), DaggerError, (given(5), T, "edge", "a pair"), (given((5, 6)), T, "edge", "a pair")),
     *(
@@ -152,6 +165,9 @@ CASES = [
             on(dagger, call), DaggerError,
             (given(5), T, "datas", DATAS),
             (given("a"), T, "datas", DATAS),
+            (given({"a": [1]}), T, "datas", DATAS),
+            (given({(1, 2)}), T, "datas", DATAS),
+            (given(frozenset([(1, 2)])), T, "datas", DATAS),
             (given([[1]], on_error=5), T, "on_error", "'return', 'skip', 'raise' or None is needed"),
             (given([[1]], retries=-1), V, "retries", "a whole number of at least 0 is needed"),
         )
@@ -162,7 +178,7 @@ CASES = [
         (given([]), V, "datas", "one iterable for each of 1 inputs"),
         (given([[1], [2]]), V, "datas", "one iterable for each of 1 inputs"),
     ),
-    *each(on(dagger, "connect_inputs"), DaggerError, (given(5), T, "datas", DATAS)),
+    *each(on(dagger, "connect_inputs"), DaggerError, (given(5), T, "datas", DATAS), (given({"a": [1]}), T, "datas", DATAS)),
     *each(on(dagger, "stop"), DaggerError, (given("x"), T, "timeout", SECONDS), (given(-1), V, "timeout", SECONDS)),
     *each(Plumber, PlumberError, (given(5), V, "logger_options", "none are needed")),
     *each(Plumber, DaggerError, (given(pipers=5), T, "pipers", PIPERS)),
@@ -182,6 +198,10 @@ CASES = [
     ),
     *each(DictNode, Exception, (given(1, 5), T, "xtra", "a dictionary or None is needed")),
     *each(on(lambda: DictGraph([1]), "dfs"), Exception, (given(1, [], "nope"), T, "order", "a method of the bucket is needed")),
+    *each(on(DictGraph, "add_edge"), Exception, *((given((1, 2), it), T, "double", FLAG) for it in ((3, 4), None))),
+    *each(on(lambda: DictGraph(edges=[(1, 2)]), "del_edge"), Exception, (given((1, 2), "no"), T, "double", FLAG)),
+    *each(on(DictGraph, "add_edges"), Exception, (given([], "no"), T, "double", FLAG)),
+    *each(on(DictGraph, "del_edges"), Exception, (given([], "no"), T, "double", FLAG)),
     *each(on(DictGraph, "edges"), Exception, (given(5), T, "nodes", "an iterable is needed")),
     *each(func.ipasser, Exception, (given([1], "x"), T, "i", "a whole number is needed")),
     *each(func.npasser, Exception, (given([1], "x"), T, "n", "a whole number or None is needed")),
@@ -204,7 +224,7 @@ CASES = [
         func.make_lines, Exception,
         (given(5), T, "handle", "or a path is needed"),
         (given("x", follow=5), T, "follow", FLAG),
-        (given("x", wait=None), T, "wait", "seconds are needed"),
+        (given("x", wait=None), T, "wait", "seconds, at least 0, are needed"),
         (given("x", stop=5), T, "stop", "a threading.Event or None is needed"),
     ),
     *each(
@@ -214,7 +234,7 @@ CASES = [
         (given([b"x"], prefix=5), T, "prefix", NAME),
         (given([b"x"], suffix=5), T, "suffix", NAME),
         (given([b"x"], dir=5), T, "dir", "a path or None is needed"),
-        (given([b"x"], timeout="x"), T, "timeout", "seconds are needed"),
+        (given([b"x"], timeout="x"), T, "timeout", "seconds, at least 0, are needed"),
         (given([b"x"], buffer=0), V, "buffer", "a whole number of at least 1 is needed"),
     ),
     *each(func.load_item, Exception, (given([5]), T, "handle", "is needed"), (given([5], timeout="x"), T, "timeout", "seconds")),
@@ -222,7 +242,7 @@ CASES = [
         func.dump_db_item, Exception,
         (given([b"x"], 5), T, "database", "a path is needed"),
         (given([b"x"], "x", 5), T, "table", "a string is needed"),
-        (given([b"x"], "x", timeout="x"), T, "timeout", "seconds are needed"),
+        (given([b"x"], "x", timeout="x"), T, "timeout", "seconds, at least 0, are needed"),
     ),
     *each(func.load_db_item, Exception, (given([5]), T, "handle", "is needed")),
     *each(
@@ -305,6 +325,6 @@ def test_what_is_refused_changes_nothing() -> None:
         assert len(dagger) == 1
 
 
-@pytest.mark.parametrize("flag", [0, 1, None, True, False])
+@pytest.mark.parametrize("flag", [0, 1, True, False])
 def test_what_is_meant_as_yes_or_no(flag: Any) -> None:
     assert Piper(f, track=flag).track is bool(flag)

@@ -46,9 +46,10 @@ def test_steps() -> None:
     ]
 
 
-def test_downloads_with_sixteen_threads_and_one_for_the_database(tmp_path: Path) -> None:
+@pytest.mark.parametrize("database", ["pages.db", None])
+def test_downloads_with_sixteen_threads_and_one_for_the_database(tmp_path: Path, database: str | None) -> None:
     size = sum(len(b"page %d " % n) * n for n in range(1, 201) if n % 10)
-    assert run(EXAMPLES / "downloads.py", tmp_path / "pages.db") == [
+    assert run(EXAMPLES / "downloads.py", *([tmp_path / database] if database else [])) == [
         "200 taken, 180 stored, 20 skipped, 0 failed",
         f"in the database: 180 pages, {size} bytes",
     ]
