@@ -12,11 +12,11 @@ A PiperError is a failure only if a piper made it. Any other exception object th
 
 from __future__ import annotations
 
-import pickle
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from papy._portable import Copied, by_pickle, portable, travels, whole
 from papy._public import public
 
 __all__ = [
@@ -65,8 +65,12 @@ class WorkerError(Exception):
         return f"{self.function} raised {_line(self.exception)}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        exception = _portable(self.exception)
-        inbox = [item if _travels(item) else reprlib.repr(item) for item in self.inbox]
+        return self.__numap_reduce__(by_pickle)
+
+    def __numap_reduce__(self, copied: Copied) -> tuple[Any, ...]:
+        """What a map pickles, which can do more than pickle."""
+        exception = portable(self.exception, copied) or Exception(_line(self.exception))
+        inbox = [item if travels(item, copied) else reprlib.repr(item) for item in self.inbox]
         return _restore, (exception, self.function, inbox, self.__cause__)
 
 
@@ -318,45 +322,7 @@ def _line(error: BaseException | None) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _travels(item: object) -> bool:
-    """Whether an object survives being pickled; many exceptions with constructors of their own don't."""
-    try:
-        pickle.loads(pickle.dumps(item))
-    except Exception:  # whatever the object's own methods raise
-        return False
-    return True
-
-
-def _portable(exception: BaseException) -> object:
-    """What is pickled for an exception: `_restore` makes it of that again."""
-    kind = type(exception)
-    for form in (exception, _Parts(kind, exception.args, exception.__dict__)):
-        try:
-            if type(_whole(pickle.loads(pickle.dumps(form)))) is kind:
-                return form
-        except Exception:  # whatever the exception's own methods raise
-            continue
-    return Exception(_line(exception))
-
-
-class _Parts(NamedTuple):
-    """An exception to be made without its constructor, which needs not what is in ``args``."""
-
-    kind: type[BaseException]
-    args: tuple[Any, ...]
-    state: dict[str, Any]
-
-
-def _whole(form: BaseException | _Parts) -> BaseException:
-    if not isinstance(form, _Parts):
-        return form
-    made = form.kind.__new__(form.kind, *form.args)
-    made.args = form.args
-    made.__dict__.update(form.state)
-    return made
-
-
-def _restore(form: BaseException | _Parts, function: str, inbox: Sequence[Any], cause: BaseException | None) -> WorkerError:
-    error = WorkerError(_whole(form), function, inbox)
+def _restore(form: Any, function: str, inbox: Sequence[Any], cause: BaseException | None) -> WorkerError:
+    error = WorkerError(whole(form), function, inbox)
     error.__cause__ = cause
     return error

@@ -31,7 +31,7 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
-        _public
+        _public _portable
         _errors _checks _running _forks graph
         _worker _call
         _settings _flow _rounds _rows _results

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import traceback
 from typing import Any
 
 import pytest
 
-from papy import DaggerError, PiperError, Worker, WorkerError
+from numap import IMap
+from papy import Dagger, DaggerError, Piper, PiperError, Worker, WorkerError
 from papy._errors import failure, is_failure, origins, passed_on, place
 from tests.papy import work
 
@@ -75,3 +77,47 @@ def test_an_inbox_that_can_not_travel_arrives_as_its_text() -> None:
     error = Worker([work.lambda_in_hand, work.call_and_fail])([1])
     again = pickle.loads(pickle.dumps(error))
     assert str(again.exception) == "no use for it" and again.inbox[0].startswith("<function")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_classes_and_functions_of_a_function_reach_and_leave_processes(there: bool) -> None:
+    """A map carries their code; pickle alone can't."""
+
+    class Local(Exception):
+        pass
+
+    class Item:
+        def __init__(self, call: Any) -> None:
+            self.call = call
+
+    def fail(item: Item) -> None:
+        raise Local("no", [ValueError(item.call(1))])
+
+    imap = IMap(worker_num=1)
+    first, last = Piper(fail, imap if there else None, unpack=True), Piper(work.same, imap, unpack=True)
+    (error,) = Dagger(pipes=[(first, last)]).results([[Item(lambda x: x + 1)]])
+    assert type(error.exception) is Local and error.exception.args[0] == "no" and error.exception.args[1][0].args == (2,)
+    assert type(error.inbox[0]) is Item and error.inbox[0].call(2) == 3
+
+
+def test_what_no_map_can_carry_is_not_carried_with_a_failure() -> None:
+    lock = threading.Lock()
+
+    def fail(item: Any) -> None:
+        raise KeyError("no", item)
+
+    dagger = Dagger(pipes=[(Piper(fail, unpack=True), Piper(work.same, IMap(worker_num=1), unpack=True))])
+    (error,) = dagger.results([[lambda: lock]])
+    assert type(error.exception) is Exception and str(error.exception).startswith("KeyError: ('no', <function")
+    assert error.function == "fail" and error.inbox[0].startswith("<function")
+
+
+def test_pickle_alone_gets_a_failure_with_what_it_can_carry() -> None:
+    class Local(Exception):
+        pass
+
+    def fail(_: Any) -> None:
+        raise Local("no")
+
+    error = pickle.loads(pickle.dumps(failed(fail, 1)))
+    assert str(error.exception) == "Local: no" and error.inbox == [1]
