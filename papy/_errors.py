@@ -103,7 +103,29 @@ class PiperError(Exception):
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
-        self.__cause__ = self._cause()  # pickle leaves it behind
+        # Pickle leaves it behind. What was passed on has it from the one before, which may stand at the end of a long way.
+        self.__cause__ = self.args[0].__cause__ if self.args and is_failure(self.args[0]) else self._cause()
+
+    def __reduce__(self) -> Any:
+        return (_unfolded, (_folded(self),)) if self._failed else super().__reduce__()
+
+    def __repr__(self) -> str:
+        if not self._failed:
+            return super().__repr__()
+        text, seen = "", set[int]()
+        ahead: list[PiperError | str] = [self]
+        # As calls within each other, as Python has it for nested exceptions, thousands of them would be too deep.
+        while ahead:
+            here = ahead.pop()
+            if isinstance(here, str):
+                text += here
+            elif id(here) in seen:
+                text += "PiperError(...)"
+            else:
+                seen.add(id(here))
+                parts = [part for it in here.args for part in (", ", it if is_failure(it) else repr(it))]
+                ahead += [")", *parts[:0:-1], "PiperError("]
+        return text
 
     def __str__(self) -> str:
         if not self._failed:
@@ -320,6 +342,42 @@ def _line(error: BaseException | None) -> str:
     except Exception:  # what an exception of the user's says is not always thought through
         text = "(its str() failed)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class _Inner(NamedTuple):
+    """A failure by its place among those that are pickled together."""
+
+    place: int
+
+
+def _folded(error: PiperError) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The args and states of a failure and of all that it wraps, each behind those that it wraps itself.
+
+    Pickle follows what is nested by calls within each other, and thousands of them would be too deep.
+    """
+    folded: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    places: dict[int, _Inner] = {}
+    ahead = [error]
+    while ahead:
+        here = ahead[-1]
+        inner = [it for it in failures_in(here.args) if id(it) not in places]
+        if inner:
+            ahead += inner
+            continue
+        ahead.pop()
+        if id(here) not in places:
+            places[id(here)] = _Inner(len(folded))
+            folded.append((tuple(places.get(id(it), it) for it in here.args), here.__dict__))
+    return folded
+
+
+def _unfolded(folded: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> PiperError:
+    made: list[PiperError] = []
+    for args, state in folded:
+        error = PiperError(*(made[it.place] if isinstance(it, _Inner) else it for it in args))
+        error.__setstate__(state)
+        made.append(error)
+    return made[-1]
 
 
 def _restore(form: Any, function: str, inbox: Sequence[Any], cause: BaseException | None) -> WorkerError:

@@ -121,3 +121,26 @@ def test_pickle_alone_gets_a_failure_with_what_it_can_carry() -> None:
 
     error = pickle.loads(pickle.dumps(failed(fail, 1)))
     assert str(error.exception) == "Local: no" and error.inbox == [1]
+
+
+def test_a_failure_is_pickled_and_shown_however_long_its_way_was() -> None:
+    error = inner = failure("invert", 7, failed(work.inverse, 0))
+    for _ in range(5000):
+        error = passed_on([error])
+    place(error, 3)
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.piper, again.number, again.index, again.inbox) == ("invert", 7, 3, [0])
+    assert type(again.exception) is ZeroDivisionError and "return 1 / x" in str(again.__cause__.__cause__)
+    assert repr(error) == "PiperError(" * 5000 + repr(inner) + ")" * 5000
+    assert repr(inner) == "PiperError(WorkerError(ZeroDivisionError('division by zero'), 'inverse', (0,)))"
+
+
+def test_a_failure_of_several_is_pickled_and_shown_once_each() -> None:
+    left, right = failure("a", 1, ValueError("left")), failure("b", 2, ValueError("right"))
+    error = passed_on([left, right])
+    for _ in range(100):
+        error = passed_on([error, error])
+    again = pickle.loads(pickle.dumps(error))
+    assert [it.number for it in origins(again)] == [1, 2]
+    assert repr(again) == repr(error) and repr(error).count("PiperError(...)") == 100
+    assert repr(passed_on([left, right])) == "PiperError(PiperError(ValueError('left')), PiperError(ValueError('right')))"
