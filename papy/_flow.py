@@ -7,6 +7,7 @@ a `PiperError` as the item, and raise only what ends them. `items_of` makes the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from threading import Event
 from typing import Any, Final, NamedTuple
 
@@ -32,6 +33,7 @@ __all__ = [
     "SEQUENCES",
     "Chain",
     "Data",
+    "Ending",
     "Evaluator",
     "Late",
     "Link",
@@ -126,6 +128,14 @@ class Evaluator:
         add_note(error, f"on the IMap of {', '.join(call.__name__ for call in self.calls.values()) or self.call.__name__}")
 
 
+@dataclass
+class Ending:
+    """How a stream of blocks ends: the number of the one that is shorter than the others (None: not yet), and its stride."""
+
+    block: int | None = None
+    stride: int = 0
+
+
 class Source(NamedTuple):
     """One input of a piper.
 
@@ -136,6 +146,7 @@ class Source(NamedTuple):
         width: How many items a round has; see `papy._rounds`.
         stride: How many rounds are spread together.
         imap: The IMap that evaluates the maker's call, if one does.
+        ending: How the rounds end; None: nobody knows.
     """
 
     stream: Iterable[Any]
@@ -144,6 +155,7 @@ class Source(NamedTuple):
     width: int = 1
     stride: int = 1
     imap: IMap[Any] | None = None
+    ending: Ending | None = None
 
 
 class Link(NamedTuple):

@@ -349,7 +349,7 @@ class Piper(Settings):
     def _let_go(self) -> None:
         if self._run is not None:
             self._run.started.set()  # who waits for it finds nothing
-        self._wiring = Wiring(results=self._wiring.results, stride=self._wiring.stride)
+        self._wiring = self._wiring._replace(sources=(), output=None, task=None)
         self._run = None
         self._ups = self._taps = ()
         self._items = None

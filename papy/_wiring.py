@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from numap import IMap, StateError, TaskIterator, join
 from papy._call import PiperCall
 from papy._errors import POLICIES, PiperError
-from papy._flow import SEQUENCES, Chain, Data, Evaluator, Late, Link, Source, Steady, Values, items_of
+from papy._flow import SEQUENCES, Chain, Data, Ending, Evaluator, Late, Link, Source, Steady, Values, items_of
 from papy._results import Report
-from papy._rounds import Blocks, expand, regroup
+from papy._rounds import Blocks, expand, regroup, split
 from papy._rows import InStep
 from papy._settings import Settings
 
@@ -48,6 +48,7 @@ class Wiring(NamedTuple):
         task: The task of its IMap, if there is one.
         results: Gives the results that were tracked, by the index of their call.
         stride: How many items are taken in one go.
+        ending: How what it reads ends; None: that is not made in blocks.
     """
 
     sources: tuple[Source, ...] = ()
@@ -55,14 +56,11 @@ class Wiring(NamedTuple):
     task: TaskIterator[Any] | None = None
     results: Callable[[], Mapping[int, Any]] = dict
     stride: int = 1
+    ending: Ending | None = None
 
     def tracked(self, spawn: int) -> list[dict[int, Any]]:
         """The tracked results, one dictionary for each spawn: they take turns in strides."""
-        found: list[dict[int, Any]] = [{} for _ in range(spawn)]
-        for index, result in list(self.results().items()):
-            turn, place = divmod(index, self.stride)
-            found[turn % spawn][turn // spawn * self.stride + place] = result
-        return found
+        return split(dict(self.results()), self.stride, spawn, self.ending)
 
 
 def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
@@ -93,11 +91,15 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
             results = partial(getattr, task, "tracked")
         if settings.timeout is not None:
             stream = _timed(settings.imap, task, maker, run.by_place)
+    wide = (source for source in sources if source.maker is not None and source.width > 1)
+    ending = next((source.ending for source in wide), None)
+    given = ending
     if settings.produce > 1:
         turn = partial(expand, produce=settings.produce, stride=stride, width=settings.spawn, repeat=settings.repeat)
-        stream = Blocks(items_of(Source(stream, settings.name, maker)), settings.spawn * stride, turn)
-    output = Source(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap)
-    return Wiring(sources, output, task, results, stride)
+        stream = Blocks(items_of(Source(stream, settings.name, maker)), settings.spawn * stride, turn, stride)
+        given = stream.ending
+    output = Source(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap, given)
+    return Wiring(sources, output, task, results, stride, ending)
 
 
 def _retries(settings: Settings, run: Run) -> int:
