@@ -105,6 +105,17 @@ def local() -> Any:
 
 
 @pytest.mark.parametrize(
+    "value", [complex("nan+1j"), complex("1-infj"), complex(-0.0, -0.0), complex(2), slice(float("inf"), None, 2j), slice(3)]
+)
+def test_numbers_and_slices_are_read_as_they_were(tmp_path: Path, value: Any) -> None:
+    Plumber(pipers=[Worker(work.total, (value,))]).save(tmp_path / "p.py")
+    plumber = Plumber()
+    plumber.load(tmp_path / "p.py")
+    (piper,) = plumber
+    assert repr(piper.worker.args) == repr(((value,),))
+
+
+@pytest.mark.parametrize(
     ("piper", "message"),
     [
         (lambda: Piper(lambda inbox: inbox), r"a lambda \(.*test_codefile.py, line \d+\) has no name .*; make it a def"),
