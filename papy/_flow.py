@@ -15,7 +15,6 @@ from numap import (
     IMap,
     ItemError,
     NextTimeout,
-    NumapError,
     SerializationError,
     SourceError,
     StateError,
@@ -24,8 +23,9 @@ from numap import (
     WorkerStartError,
     tee,
 )
-from papy._call import PiperCall
-from papy._errors import DaggerError, PiperError, add_note, failure, place
+from papy._counts import Count
+from papy._errors import DaggerError, PiperError, place
+from papy._evaluator import Evaluator
 
 __all__ = [
     "FORK_LIMIT",
@@ -34,7 +34,6 @@ __all__ = [
     "Chain",
     "Data",
     "Ending",
-    "Evaluator",
     "Late",
     "Link",
     "Source",
@@ -63,11 +62,14 @@ class Steady(Iterator[Any]):
     and goes on gets the same item again, evaluated again where that was interrupted.
     """
 
-    __slots__ = ("_held", "_index")
+    __slots__ = ("_held", "count")
+
+    _counted = False  # what failed, too
+    _again = False  # see Values
 
     def __init__(self) -> None:
         self._held: Any = NOTHING
-        self._index = 0
+        self.count = Count()
 
     def __numap_detach__(self, owner: object) -> None:
         """An IMap that reads this has started: it must not be kept alive by streams that are its own input."""
@@ -84,48 +86,17 @@ class Steady(Iterator[Any]):
         if self._held is NOTHING:
             self._pull()
         if isinstance(self._held, PiperError):
-            place(self._held, self._index)
+            place(self._held, self.count.given)
+            if self._counted:
+                self.count.note(self._held, self._again)
         item = self._held
         self._held = NOTHING
-        self._index += 1
+        self.count.given += 1
         return item
 
     def _pull(self) -> None:
         """Put the next item into ``_held``, or raise what ends the stream."""
         raise NotImplementedError
-
-
-class Evaluator:
-    """Who makes the items of a stream.
-
-    Args:
-        call: The piper's call.
-        started: Set when the IMaps that evaluate it and those before it have been started, or never will be: before
-            that none of their streams may be read.
-
-    Attributes:
-        calls: Whose call each task of the IMap evaluates, as far as they are chained: an error says in which task it
-            happened, and comes out at the end of the chain.
-    """
-
-    __slots__ = ("call", "calls", "started")
-
-    def __init__(self, call: PiperCall, started: Event) -> None:
-        self.call = call
-        self.calls: dict[int, PiperCall] = {}
-        self.started = started
-
-    def failure(self, error: BaseException) -> PiperError:
-        """The failure of an item that the engine could not deliver, or that failed once too often."""
-        if isinstance(error, PiperError):
-            error.__dict__.pop("__notes__", None)  # of numap, which says task for what it has said already
-            return error
-        call = self.calls.get(getattr(error, "task", -1), self.call)
-        return failure(call.__name__, call.number, error, call.policy)
-
-    def name(self, error: NumapError) -> None:
-        """Note at an error that ends the IMap which pipers are on it, as far as they are chained."""
-        add_note(error, f"on the IMap of {', '.join(call.__name__ for call in self.calls.values()) or self.call.__name__}")
 
 
 @dataclass
@@ -177,6 +148,7 @@ class Chain(Steady):
     """
 
     __slots__ = ("_item", "_items", "_links")
+    _counted = True
 
     def __init__(self, items: Iterator[Any], links: Iterable[Link]) -> None:
         super().__init__()
@@ -204,7 +176,7 @@ class Chain(Steady):
         for call, tracked in self._links:
             item = call(item)
             if tracked is not None:
-                tracked[self._index] = item
+                tracked[self.count.given] = item
         self._held = item
         self._item = NOTHING
 
@@ -245,12 +217,21 @@ class Data(Steady):
 
 
 class Values(Steady):
-    """The items of a stream of numap as values: what failed is a `PiperError`."""
+    """The items of a stream of numap as values: what failed is a `PiperError`.
 
-    __slots__ = ("_error", "_items", "_maker", "_started")
+    Args:
+        stream: The items.
+        maker: Who makes them.
+        again: A result that was waited for in vain comes later, behind the failure in its place.
+    """
 
-    def __init__(self, stream: Iterable[Any], maker: Evaluator) -> None:
+    __slots__ = ("_again", "_error", "_items", "_maker", "_started")
+    _counted = True
+
+    def __init__(self, stream: Iterable[Any], maker: Evaluator, again: bool = False) -> None:
         super().__init__()
+        maker.show(self.count)
+        self._again = again
         self._items = iter(stream)
         self._maker = maker
         self._started = False

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 from numap import IMap, StateError, TaskIterator, join
 from papy._call import PiperCall
+from papy._counts import Counts
 from papy._errors import POLICIES, PiperError
-from papy._flow import SEQUENCES, Chain, Data, Ending, Evaluator, Late, Link, Source, Steady, Values, items_of
+from papy._evaluator import Evaluator
+from papy._flow import SEQUENCES, Chain, Data, Ending, Late, Link, Source, Steady, Values, items_of
 from papy._results import Report
 from papy._rounds import Blocks, expand, regroup, split
 from papy._rows import InStep
@@ -30,6 +32,7 @@ class Run:
         retries: How often pipers that don't say it themselves evaluate an item again; None: as their IMap says, or not.
         report: Gets what comes out of the outputs.
         started: Set when all IMaps have been started, or never will be.
+        counts: Show how often each piper was evaluated.
     """
 
     by_place: bool
@@ -37,6 +40,7 @@ class Run:
     retries: int | None = None
     report: Report = field(default_factory=Report)
     started: Event = field(default_factory=Event)
+    counts: Counts = field(default_factory=dict)
 
 
 class Wiring(NamedTuple):
@@ -76,13 +80,16 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
         policy=settings.on_error or run.policy, retries=_retries(settings, run),
         here=settings.imap is None,
     )  # fmt: skip
-    maker = Evaluator(call, run.started)
+    maker = Evaluator(call, run.started, run.counts)
+    maker.shown = frozenset([settings.number])
     task = None
     results: Callable[[], Mapping[int, Any]] = dict
     if settings.imap is None:
         tracked: dict[int, Any] | None = {} if settings.track else None
         results = dict if tracked is None else tracked.copy
-        stream: Iterable[Any] = _chained(Link(call, tracked), settings, sources, stride)
+        chain = _chained(Link(call, tracked), settings, sources, stride)
+        maker.show(chain.count)
+        stream: Iterable[Any] = chain
     else:
         stream = task = _task(maker, settings, sources, stride)
         if run.by_place or settings.spawn > 1 or any(source.width > 1 for source in sources):
@@ -98,6 +105,8 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
         turn = partial(expand, produce=settings.produce, stride=stride, width=settings.spawn, repeat=settings.repeat)
         stream = Blocks(items_of(Source(stream, settings.name, maker)), settings.spawn * stride, turn, stride)
         given = stream.ending
+    if isinstance(stream, Steady):
+        maker.shown = frozenset()  # who reads a branch of it may see it in part, or see rounds
     output = Source(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap, given)
     return Wiring(sources, output, task, results, stride, ending)
 
@@ -189,10 +198,11 @@ def _for_numap(source: Source, reader: Evaluator, imap: IMap[Any]) -> Iterable[A
         return items_of(source)
     # Tasks of the same IMap are chained by numap without detours.
     reader.calls = source.maker.calls | reader.calls if reader.calls else source.maker.calls
+    reader.shown |= source.maker.shown
     return source.stream
 
 
 def _timed(imap: IMap[Any], task: TaskIterator[Any], maker: Evaluator, by_place: bool) -> Values:
     if by_place and not imap.options["skip"]:
         return Late(task, maker, imap.get_task(task.task))
-    return Values(task, maker)
+    return Values(task, maker, again=not imap.options["skip"])
