@@ -37,8 +37,8 @@ class RunStatistics:
         items: For each piper, how many times it evaluated its functions (repetitions apart).
         failures: For each piper, how many of these failed there.
         skipped: How many results were dropped, as an item in them failed on a piper with ``on_error="skip"``.
-        dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``inbox`` and ``exception``; the
-            last 1,000.
+        dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``exception``, and ``inbox`` if a
+            function raised an Exception (of a worker that died nobody knows the inbox); the last 1,000.
     """
 
     results: int

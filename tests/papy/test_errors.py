@@ -112,6 +112,17 @@ def test_what_no_map_can_carry_is_not_carried_with_a_failure() -> None:
     assert error.function == "fail" and error.inbox[0].startswith("<function")
 
 
+@pytest.mark.parametrize("kind", [None, "serial", "thread", "process"])
+@pytest.mark.parametrize("error", [StopIteration, StopAsyncIteration])
+def test_what_ends_an_iteration_is_the_exception_of_a_failure(kind: str | None, error: type[Exception]) -> None:
+    def fail(x: int) -> None:
+        raise error(x)
+
+    parallel: IMap[Any] | None = kind and IMap(worker_type=kind, worker_num=1)
+    (failed,) = Dagger([Piper(fail, parallel, unpack=True)]).results([[1]])
+    assert (type(failed.exception), failed.exception.args, failed.inbox) == (error, (1,), [1])
+
+
 def test_pickle_alone_gets_a_failure_with_what_it_can_carry() -> None:
     class Local(Exception):
         pass
