@@ -296,6 +296,9 @@ class Pipeline:
 
         return Results(begin)
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a Pipeline can't be pickled or copied: it runs where it was made; give its steps to another Pipeline")
+
     def __enter__(self) -> Pipeline:
         return self.run_forever(background=True)
 

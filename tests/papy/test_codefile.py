@@ -146,6 +146,8 @@ def threading_lock() -> Any:
         ("x = 1", r"no function pipeline\(\)"),
         ("def pipeline(:", "SyntaxError"),
         ("raise OSError('gone')", "OSError: gone"),
+        ("import sys; sys.exit('gone')", "SystemExit: gone"),
+        ("import sys\ndef pipeline(): sys.exit('gone')", "SystemExit: gone"),
         ("def pipeline(): return 3", "TypeError"),
         ("def pipeline(): return [3], None, []", "no Piper can be made of 3"),
         ("def pipeline(): return [abs], None, [(len, len, 7)]", "no Piper"),
