@@ -69,7 +69,9 @@ class WorkerError(Exception):
 
     def __numap_reduce__(self, copied: Copied) -> tuple[Any, ...]:
         """What a map pickles, which can do more than pickle."""
-        exception = portable(self.exception, copied) or Exception(_line(self.exception))
+        exception = portable(self.exception, copied)
+        if exception is None:
+            exception = Exception(_line(self.exception))
         inbox = [item if travels(item, copied) else reprlib.repr(item) for item in self.inbox]
         return _restore, (exception, self.function, inbox, self.__cause__)
 

@@ -19,6 +19,7 @@ class Evaluator:
         call: The piper's call.
         started: Set when the IMaps that evaluate it and those before it have been started, or never will be: before
             that none of their streams may be read.
+        counts: Of the run; gets those of the streams that show how often the piper was evaluated.
 
     Attributes:
         calls: Whose call each task of the IMap evaluates, as far as they are chained: an error says in which task it

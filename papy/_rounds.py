@@ -78,8 +78,9 @@ def split(results: Mapping[int, Any], stride: int, spawn: int, ending: Ending | 
         ending = Ending(block, -(-rest // spawn))
     for index, result in results.items():
         block, at = divmod(index, spawn * stride)
-        turn, place = divmod(at, ending.stride if block == ending.block else stride)
-        found[turn][block * stride + place] = result
+        each = ending.stride if block == ending.block else stride
+        turn = min(at // each, spawn - 1)  # results that came late may be too many
+        found[turn][block * stride + at - turn * each] = result
     return found
 
 

@@ -73,6 +73,10 @@ def test_an_exception_whose_constructor_takes_other_arguments_keeps_its_type() -
     assert "in two_arguments" in str(error.__cause__)
 
 
+def test_an_exception_that_is_false_keeps_its_type() -> None:
+    assert type(pickle.loads(pickle.dumps(failed(work.empty, 1))).exception) is work.Empty
+
+
 def test_an_inbox_that_can_not_travel_arrives_as_its_text() -> None:
     error = Worker([work.lambda_in_hand, work.call_and_fail])([1])
     again = pickle.loads(pickle.dumps(error))
