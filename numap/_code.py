@@ -92,7 +92,9 @@ def _blank(kind: type) -> object:
 
 def _reduce_as_told(scope: Scope, obj: Any) -> Any:
     """What the object's class says. Where that is its own name, or a function that looks it up, the other side needs the name."""
-    told = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    # With __numap_reduce__ a class chooses by what survives here, where pickle alone would lose code.
+    own = getattr(type(obj), "__numap_reduce__", None)
+    told = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if own is None else own(obj, _copied)
     if isinstance(told, str):
         if scope.defining is obj:
             return _by_value(obj)
@@ -102,6 +104,11 @@ def _reduce_as_told(scope: Scope, obj: Any) -> Any:
         if any(it is obj for it in names):
             return _by_value(obj)
     return told
+
+
+def _copied(obj: object) -> object:
+    """The object as it arrives elsewhere."""
+    return pickle.loads(CodePickler(Scope()).encode(obj))
 
 
 def _reduce_cached(scope: Scope, obj: Any) -> Any:

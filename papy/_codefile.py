@@ -51,7 +51,7 @@ def read(dagger: Dagger, path: str | os.PathLike[str]) -> None:
     try:
         pipers, xtras, pipes = module.pipeline()
         Dagger(pipers, pipes, xtras)  # once all of it is known to be right
-    except Exception as error:  # whatever the file does
+    except (Exception, SystemExit) as error:  # whatever the file does
         raise PlumberError(f"{path} can't be loaded: its pipeline(): {type(error).__name__}: {error}") from error
     dagger.add_pipers(pipers, xtras)
     dagger.add_pipes(pipes)
@@ -79,7 +79,7 @@ def _module(path: Path) -> ModuleType:
         exec(compile(path.read_bytes(), path, "exec"), vars(module))
         if not callable(getattr(module, "pipeline", None)):
             raise PlumberError("it has no function pipeline()")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PlumberError(f"{path} can't be loaded: {type(error).__name__}: {error}") from error
     return module

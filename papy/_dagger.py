@@ -121,6 +121,10 @@ class Dagger(PiperGraph):
         lines = [repr(self), *(f"  {piper!r}" for piper in self.postorder())]
         return "\n".join([*lines, *(f"  {up.name} >>> {down.name}" for down, up in self.edges(self.postorder()))])
 
+    def __reduce__(self) -> Any:
+        kind = type(self).__name__
+        raise TypeError(f"a {kind} can't be pickled or copied: it runs where it was made; give its pipers to another {kind}")
+
     def __enter__(self) -> Dagger:
         return self
 

@@ -9,6 +9,7 @@ from math import ldexp
 from types import CodeType
 from typing import Any, Final
 
+from papy._worker import Uncallable
 from papy.coroutines import chunk
 from papy.steps import AbstractIterStep, AbstractStep, Step, funcstep, is_step
 
@@ -188,7 +189,7 @@ def _step_class(where: str, step: Any) -> type[Step]:
         raise TypeError(f"{where}chunk makes steps, and is none itself; give iterstep(chunk(size)), or TimedChunk")
     if isinstance(step, AbstractStep | AbstractIterStep):
         raise TypeError(f"{where}give the class {type(step).__name__}, not an object of it: each worker gets its own")
-    if not callable(step):
+    if not callable(step) or isinstance(step, Uncallable):
         raise ValueError(f"{where}a step class or a callable is needed, not {step!r:.80}")
     call = step if inspect.isroutine(step) else getattr(type(step), "__call__", step)  # noqa: B004
     for func in (_inside(step), call):

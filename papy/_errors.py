@@ -12,11 +12,11 @@ A PiperError is a failure only if a piper made it. Any other exception object th
 
 from __future__ import annotations
 
-import pickle
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from papy._portable import Copied, by_pickle, portable, travels, whole
 from papy._public import public
 
 __all__ = [
@@ -65,8 +65,14 @@ class WorkerError(Exception):
         return f"{self.function} raised {_line(self.exception)}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        exception = _portable(self.exception)
-        inbox = [item if _travels(item) else reprlib.repr(item) for item in self.inbox]
+        return self.__numap_reduce__(by_pickle)
+
+    def __numap_reduce__(self, copied: Copied) -> tuple[Any, ...]:
+        """What a map pickles, which can do more than pickle."""
+        exception = portable(self.exception, copied)
+        if exception is None:
+            exception = Exception(_line(self.exception))
+        inbox = [item if travels(item, copied) else reprlib.repr(item) for item in self.inbox]
         return _restore, (exception, self.function, inbox, self.__cause__)
 
 
@@ -99,7 +105,29 @@ class PiperError(Exception):
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
-        self.__cause__ = self._cause()  # pickle leaves it behind
+        # Pickle leaves it behind. What was passed on has it from the one before, which may stand at the end of a long way.
+        self.__cause__ = self.args[0].__cause__ if self.args and is_failure(self.args[0]) else self._cause()
+
+    def __reduce__(self) -> Any:
+        return (_unfolded, (_folded(self),)) if self._failed else super().__reduce__()
+
+    def __repr__(self) -> str:
+        if not self._failed:
+            return super().__repr__()
+        text, seen = "", set[int]()
+        ahead: list[PiperError | str] = [self]
+        # As calls within each other, as Python has it for nested exceptions, thousands of them would be too deep.
+        while ahead:
+            here = ahead.pop()
+            if isinstance(here, str):
+                text += here
+            elif id(here) in seen:
+                text += "PiperError(...)"
+            else:
+                seen.add(id(here))
+                parts = [part for it in here.args for part in (", ", it if is_failure(it) else repr(it))]
+                ahead += [")", *parts[:0:-1], "PiperError("]
+        return text
 
     def __str__(self) -> str:
         if not self._failed:
@@ -318,45 +346,43 @@ def _line(error: BaseException | None) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _travels(item: object) -> bool:
-    """Whether an object survives being pickled; many exceptions with constructors of their own don't."""
-    try:
-        pickle.loads(pickle.dumps(item))
-    except Exception:  # whatever the object's own methods raise
-        return False
-    return True
+class _Inner(NamedTuple):
+    """A failure by its place among those that are pickled together."""
+
+    place: int
 
 
-def _portable(exception: BaseException) -> object:
-    """What is pickled for an exception: `_restore` makes it of that again."""
-    kind = type(exception)
-    for form in (exception, _Parts(kind, exception.args, exception.__dict__)):
-        try:
-            if type(_whole(pickle.loads(pickle.dumps(form)))) is kind:
-                return form
-        except Exception:  # whatever the exception's own methods raise
+def _folded(error: PiperError) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The args and states of a failure and of all that it wraps, each behind those that it wraps itself.
+
+    Pickle follows what is nested by calls within each other, and thousands of them would be too deep.
+    """
+    folded: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    places: dict[int, _Inner] = {}
+    ahead = [error]
+    while ahead:
+        here = ahead[-1]
+        inner = [it for it in failures_in(here.args) if id(it) not in places]
+        if inner:
+            ahead += inner
             continue
-    return Exception(_line(exception))
+        ahead.pop()
+        if id(here) not in places:
+            places[id(here)] = _Inner(len(folded))
+            folded.append((tuple(places.get(id(it), it) for it in here.args), here.__dict__))
+    return folded
 
 
-class _Parts(NamedTuple):
-    """An exception to be made without its constructor, which needs not what is in ``args``."""
-
-    kind: type[BaseException]
-    args: tuple[Any, ...]
-    state: dict[str, Any]
-
-
-def _whole(form: BaseException | _Parts) -> BaseException:
-    if not isinstance(form, _Parts):
-        return form
-    made = form.kind.__new__(form.kind, *form.args)
-    made.args = form.args
-    made.__dict__.update(form.state)
-    return made
+def _unfolded(folded: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> PiperError:
+    made: list[PiperError] = []
+    for args, state in folded:
+        error = PiperError(*(made[it.place] if isinstance(it, _Inner) else it for it in args))
+        error.__setstate__(state)
+        made.append(error)
+    return made[-1]
 
 
-def _restore(form: BaseException | _Parts, function: str, inbox: Sequence[Any], cause: BaseException | None) -> WorkerError:
-    error = WorkerError(_whole(form), function, inbox)
+def _restore(form: Any, function: str, inbox: Sequence[Any], cause: BaseException | None) -> WorkerError:
+    error = WorkerError(whole(form), function, inbox)
     error.__cause__ = cause
     return error

@@ -25,6 +25,12 @@ from papy._origins import SAVED, is_logger, origin_of
 __all__ = ["SAVED", "NotSource", "Source"]
 
 _BRACKETS: Final[Mapping[type, tuple[str, str]]] = {list: ("[", "]"), set: ("{", "}"), tuple: ("(", ")")}
+# What makes a value again, of which of its attributes.
+_PARTS: Final[Mapping[type, tuple[Any, tuple[str, ...]]]] = {
+    complex: (complex, ("real", "imag")),
+    slice: (slice, ("start", "stop", "step")),
+    re.Pattern: (re.compile, ("pattern", "flags")),
+}
 _NESTED: Final = (dict, list, tuple, set, frozenset, functools.partial)
 
 
@@ -77,10 +83,13 @@ class Source:
     def expression(self, value: Any) -> str:
         """How a value is written; NotSource if it can't be."""
         kind = type(value)
-        if value is None or value is ... or kind in (bool, int, str, bytes, complex, range, slice):
+        if value is None or value is ... or kind in (bool, int, str, bytes, range):
             return repr(value)
         if kind is float:
             return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
+        if kind in _PARTS:
+            maker, names = _PARTS[kind]
+            return f"{self.reference(maker)}({self.arguments(tuple(getattr(value, name) for name in names), {})})"
         if isinstance(value, Enum):
             return f"{self.reference(kind)}[{value.name!r}]"
         if isinstance(value, PurePath):
@@ -89,8 +98,6 @@ class Source:
             return f"{self._import('logging')}.getLogger({value.name!r})"
         if kind is TypeVar:
             return self._type_variable(value)
-        if kind is re.Pattern:
-            return f"{self.reference(re.compile)}({value.pattern!r}, {value.flags})"
         if kind not in _NESTED and (isinstance(value, type) or not (is_dataclass(value) or _is_named_tuple(value))):
             return self.reference(value)
         if any(value is outer for outer in self._within):

@@ -7,6 +7,7 @@ a `PiperError` as the item, and raise only what ends them. `items_of` makes the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from threading import Event
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +15,6 @@ from numap import (
     IMap,
     ItemError,
     NextTimeout,
-    NumapError,
     SerializationError,
     SourceError,
     StateError,
@@ -23,8 +23,9 @@ from numap import (
     WorkerStartError,
     tee,
 )
-from papy._call import PiperCall
-from papy._errors import DaggerError, PiperError, add_note, failure, place
+from papy._counts import Count
+from papy._errors import DaggerError, PiperError, place
+from papy._evaluator import Evaluator
 
 __all__ = [
     "FORK_LIMIT",
@@ -32,7 +33,7 @@ __all__ = [
     "SEQUENCES",
     "Chain",
     "Data",
-    "Evaluator",
+    "Ending",
     "Late",
     "Link",
     "Source",
@@ -61,11 +62,14 @@ class Steady(Iterator[Any]):
     and goes on gets the same item again, evaluated again where that was interrupted.
     """
 
-    __slots__ = ("_held", "_index")
+    __slots__ = ("_held", "count")
+
+    _counted = False  # what failed, too
+    _again = False  # see Values
 
     def __init__(self) -> None:
         self._held: Any = NOTHING
-        self._index = 0
+        self.count = Count()
 
     def __numap_detach__(self, owner: object) -> None:
         """An IMap that reads this has started: it must not be kept alive by streams that are its own input."""
@@ -82,10 +86,12 @@ class Steady(Iterator[Any]):
         if self._held is NOTHING:
             self._pull()
         if isinstance(self._held, PiperError):
-            place(self._held, self._index)
+            place(self._held, self.count.given)
+            if self._counted:
+                self.count.note(self._held, self._again)
         item = self._held
         self._held = NOTHING
-        self._index += 1
+        self.count.given += 1
         return item
 
     def _pull(self) -> None:
@@ -93,37 +99,12 @@ class Steady(Iterator[Any]):
         raise NotImplementedError
 
 
-class Evaluator:
-    """Who makes the items of a stream.
+@dataclass
+class Ending:
+    """How a stream of blocks ends: the number of the one that is shorter than the others (None: not yet), and its stride."""
 
-    Args:
-        call: The piper's call.
-        started: Set when the IMaps that evaluate it and those before it have been started, or never will be: before
-            that none of their streams may be read.
-
-    Attributes:
-        calls: Whose call each task of the IMap evaluates, as far as they are chained: an error says in which task it
-            happened, and comes out at the end of the chain.
-    """
-
-    __slots__ = ("call", "calls", "started")
-
-    def __init__(self, call: PiperCall, started: Event) -> None:
-        self.call = call
-        self.calls: dict[int, PiperCall] = {}
-        self.started = started
-
-    def failure(self, error: BaseException) -> PiperError:
-        """The failure of an item that the engine could not deliver, or that failed once too often."""
-        if isinstance(error, PiperError):
-            error.__dict__.pop("__notes__", None)  # of numap, which says task for what it has said already
-            return error
-        call = self.calls.get(getattr(error, "task", -1), self.call)
-        return failure(call.__name__, call.number, error, call.policy)
-
-    def name(self, error: NumapError) -> None:
-        """Note at an error that ends the IMap which pipers are on it, as far as they are chained."""
-        add_note(error, f"on the IMap of {', '.join(call.__name__ for call in self.calls.values()) or self.call.__name__}")
+    block: int | None = None
+    stride: int = 0
 
 
 class Source(NamedTuple):
@@ -136,6 +117,7 @@ class Source(NamedTuple):
         width: How many items a round has; see `papy._rounds`.
         stride: How many rounds are spread together.
         imap: The IMap that evaluates the maker's call, if one does.
+        ending: How the rounds end; None: nobody knows.
     """
 
     stream: Iterable[Any]
@@ -144,6 +126,7 @@ class Source(NamedTuple):
     width: int = 1
     stride: int = 1
     imap: IMap[Any] | None = None
+    ending: Ending | None = None
 
 
 class Link(NamedTuple):
@@ -165,6 +148,7 @@ class Chain(Steady):
     """
 
     __slots__ = ("_item", "_items", "_links")
+    _counted = True
 
     def __init__(self, items: Iterator[Any], links: Iterable[Link]) -> None:
         super().__init__()
@@ -192,7 +176,7 @@ class Chain(Steady):
         for call, tracked in self._links:
             item = call(item)
             if tracked is not None:
-                tracked[self._index] = item
+                tracked[self.count.given] = item
         self._held = item
         self._item = NOTHING
 
@@ -233,12 +217,21 @@ class Data(Steady):
 
 
 class Values(Steady):
-    """The items of a stream of numap as values: what failed is a `PiperError`."""
+    """The items of a stream of numap as values: what failed is a `PiperError`.
 
-    __slots__ = ("_error", "_items", "_maker", "_started")
+    Args:
+        stream: The items.
+        maker: Who makes them.
+        again: A result that was waited for in vain comes later, behind the failure in its place.
+    """
 
-    def __init__(self, stream: Iterable[Any], maker: Evaluator) -> None:
+    __slots__ = ("_again", "_error", "_items", "_maker", "_started")
+    _counted = True
+
+    def __init__(self, stream: Iterable[Any], maker: Evaluator, again: bool = False) -> None:
         super().__init__()
+        maker.show(self.count)
+        self._again = again
         self._items = iter(stream)
         self._maker = maker
         self._started = False

@@ -170,6 +170,7 @@ class Pipeline:
             Exception: What a step, a hook or a source raised, with a note that says where.
         """
         self._check_here("run")
+        self._check_over("run")
         if not self._intake.finished and not self._intake.iterables:
             raise ValueError("run: must be filled with entries before: put_iterable(), or put() and finish()")
         line = self._begin("run", self._intake, forever=False, ordered=False)
@@ -295,6 +296,9 @@ class Pipeline:
 
         return Results(begin)
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a Pipeline can't be pickled or copied: it runs where it was made; give its steps to another Pipeline")
+
     def __enter__(self) -> Pipeline:
         return self.run_forever(background=True)
 
@@ -318,10 +322,8 @@ class Pipeline:
         if line is not None and line.books.reason is not None:  # whoever ended it may have gone without waiting
             line.wait()  # without the lock: its end calls the user, who may call us
         with self._lock:
-            line = self._line
+            line = self._check_over(call)
             if line is not None:
-                if not line.over.is_set() or self._background is not None:
-                    raise StateError(f"{call}: not allowed while {_what_runs(line.intake is self._intake)}")
                 line.release()
             waiting = self._intake.waiting() if intake is not self._intake else ""
             if waiting:
@@ -337,6 +339,16 @@ class Pipeline:
             if intake.foreign:
                 self._when_dropped(_release, intake, self._line.books.drained, os.getpid())
             return self._line
+
+    def _check_over(self, call: str) -> Line | None:
+        """The run before, if there was one; StateError unless it is over, and who ran it in the background has heard of that."""
+        line = self._line
+        if line is not None and (not line.over.is_set() or self._background is not None):
+            if line.books.reason is None or (line.books.ok and line.intake is not self._intake):
+                raise StateError(f"{call}: not allowed while {_what_runs(line.intake is self._intake)}")
+            how = "is at its end" if line.books.ok else "has failed"
+            raise StateError(f"{call}: the pipeline {how}; stop() it first")
+        return line
 
     def _when_dropped(self, call: Callable[..., object], *args: object) -> None:
         """What is to be called if nobody refers to the pipeline any more, until the next run."""

@@ -44,6 +44,8 @@ _ADVICE: Final = {
     ("stopped", "next"): "its results are gone",
 }
 
+_LIFE: Final = frozenset(("_state", "_owned", "_wiring", "_run", "_ups", "_taps", "_items"))
+
 
 @public
 class Piper(Settings):
@@ -59,8 +61,8 @@ class Piper(Settings):
     calls come first, then their second results, and so on, and are collected in the same way; at the end there may be
     fewer calls.
 
-    Pipers are compared by identity: two pipers with equal workers are two nodes. A piper runs in a `Dagger`, or by itself:
-    `connect` it to its inputs, `start` it, iterate over it, `stop` and `disconnect` it.
+    Pipers are compared by identity: two pipers with equal workers are two nodes, and so are a piper and its copy. A piper runs
+    in a `Dagger`, or by itself: `connect` it to its inputs, `start` it, iterate over it, `stop` and `disconnect` it.
 
     Args:
         worker: A callable, a `Worker`, a list or tuple of these, or a piper, of which the worker is taken.
@@ -160,6 +162,10 @@ class Piper(Settings):
         until the piper is connected again.
         """
         return self._wiring.tracked(self.spawn)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy has a life of its own, which has not begun.
+        return {name: value for name, value in vars(self).items() if name not in _LIFE}
 
     # its life by itself ----------------------------------------------------
 
@@ -349,7 +355,7 @@ class Piper(Settings):
     def _let_go(self) -> None:
         if self._run is not None:
             self._run.started.set()  # who waits for it finds nothing
-        self._wiring = Wiring(results=self._wiring.results, stride=self._wiring.stride)
+        self._wiring = self._wiring._replace(sources=(), output=None, task=None)
         self._run = None
         self._ups = self._taps = ()
         self._items = None

@@ -173,11 +173,13 @@ class PiperGraph(DictGraph[Piper]):
         """Delete the edges of a pipe, and those of its pipers that feed nothing afterwards (``forced``: all of them).
 
         Raises:
-            DaggerError: If the pipe is not here; then nothing is deleted.
+            DaggerError: If the pipe is empty or not here; then nothing is deleted.
         """
         self._changing("del_pipe")
         check_flag("forced", forced, DaggerError)
         pipers = [found for found in map(self.resolve, _pipers_in("pipe", pipe)) if found is not None]
+        if not pipers:
+            raise DaggerValueError("a pipe needs at least one piper")
         edges = [(down, up) for up, down in pairwise(pipers)]
         for down, up in edges:
             if up not in self[down]:

@@ -28,7 +28,6 @@ class Report:
         skipped: How many were dropped as something in them had failed.
         failures: How many items failed, for the number of each piper.
         dead_letters: The failures, each as it happened; the last 1,000.
-        rows: How many rows had failures, for each set of numbers of pipers on which they failed.
         shut: The run is being stopped: its inputs give nothing more, and that is not their end.
         over: The run was closed: who reads it is to come to an end.
     """
@@ -38,7 +37,6 @@ class Report:
         self.skipped = 0
         self.failures: Counter[int | None] = Counter()
         self.dead_letters: deque[PiperError] = deque(maxlen=DEAD_LETTERS)
-        self.rows: Counter[frozenset[int | None]] = Counter()
         self.shut = False
         self.over = False
         self._known: OrderedDict[tuple[int | None, int | None], None] = OrderedDict()
@@ -46,7 +44,6 @@ class Report:
     def note(self, failures: Iterable[PiperError]) -> None:
         """Note what failed in one row of results."""
         found = {(origin.number, origin.index): origin for error in failures for origin in origins(error)}
-        self.rows[frozenset(number for number, _ in found)] += 1
         for key, origin in found.items():
             if key not in self._known:
                 self._known[key] = None

@@ -7,14 +7,14 @@ be fewer calls left; then the stride is shorter there. The functions decide, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from papy._errors import is_failure
-from papy._flow import Steady
+from papy._flow import Ending, Steady
 
-__all__ = ["Blocks", "expand", "regroup"]
+__all__ = ["Blocks", "expand", "regroup", "split"]
 
 
 def expand(block: list[Any], produce: int, stride: int, width: int = 1, repeat: bool = False) -> list[Any]:
@@ -60,6 +60,30 @@ def regroup(block: list[Any], consume: int, stride: int, width: int | None = Non
     return [part[first::stride] for part in parts for first in range(min(stride, len(part)))]
 
 
+def split(results: Mapping[int, Any], stride: int, spawn: int, ending: Ending | None) -> list[dict[int, Any]]:
+    """The results of each spawn: they take turns in strides.
+
+    Args:
+        results: By the index of their call.
+        stride: How many calls a turn has.
+        spawn: How many turns a block has.
+        ending: Of what the calls are given; None: nobody knows of an end, so the last call that there is stands for it.
+
+    >>> split({0: 10, 1: 20, 2: 11, 3: 21, 4: 30, 5: 31}, 2, 2, None)
+    [{0: 10, 1: 20, 2: 30}, {0: 11, 1: 21, 2: 31}]
+    """
+    found: list[dict[int, Any]] = [{} for _ in range(spawn)]
+    if ending is None:
+        block, rest = divmod(max(results, default=-1) + 1, spawn * stride)
+        ending = Ending(block, -(-rest // spawn))
+    for index, result in results.items():
+        block, at = divmod(index, spawn * stride)
+        each = ending.stride if block == ending.block else stride
+        turn = min(at // each, spawn - 1)  # results that came late may be too many
+        found[turn][block * stride + at - turn * each] = result
+    return found
+
+
 def _stride(block: list[Any], stride: int, width: int) -> int:
     """The stride of a block: in the last one it may be shorter."""
     return min(stride, -(-len(block) // width)) or 1
@@ -72,12 +96,19 @@ class Blocks(Steady):
         items: The stream.
         size: How many items a block has; the last one may have fewer.
         turn: Makes a list of items of a block.
+        stride: The stride of the blocks.
+
+    Attributes:
+        ending: Told when the end is known; it does not hold the stream.
     """
 
-    __slots__ = ("_at", "_block", "_error", "_items", "_made", "_over", "_size", "_turn")
+    __slots__ = ("_at", "_block", "_error", "_items", "_made", "_number", "_over", "_size", "_stride", "_turn", "ending")
 
-    def __init__(self, items: Iterator[Any], size: int, turn: Callable[[list[Any]], list[Any]]) -> None:
+    def __init__(self, items: Iterator[Any], size: int, turn: Callable[[list[Any]], list[Any]], stride: int = 1) -> None:
         super().__init__()
+        self.ending = Ending()
+        self._stride = stride
+        self._number = 0
         self._items = items
         self._size = size
         self._turn = turn
@@ -96,8 +127,12 @@ class Blocks(Steady):
             if not self._block:
                 raise self._error or StopIteration
             made = self._turn(self._block)
+            if len(self._block) < self._size:
+                self.ending.stride = -(-len(self._block) * self._stride // self._size)
+                self.ending.block = self._number
             # No call may stand between these: an interrupt comes before all or after all.
             self._made = made
+            self._number += 1
             self._at = 0
             self._block = []
         self._held, self._at = self._made[self._at], self._at + 1

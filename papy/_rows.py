@@ -44,7 +44,7 @@ class InStep(Steady):
             longer = [name for name, cell in zip(self._names, self._cells, strict=True) if cell]
             ends, goes = " and ".join(ended), " and ".join(longer)
             verb = "goes" if len(longer) == 1 else "go"
-            raise DaggerError(f"{self._where}: {ends} ended after {self._index} items, {goes} {verb} on")
+            raise DaggerError(f"{self._where}: {ends} ended after {self.count.given} items, {goes} {verb} on")
         row = [cell[0] for cell in self._cells]
         fresh: list[list[Any]] = [[] for _ in self._cells]
         self._held = row
@@ -57,28 +57,22 @@ class Shares(Steady):
     Args:
         streams: What to read.
         shares: How many items of each go into a row.
-
-    Attributes:
-        counts: How many items each has given.
     """
 
-    __slots__ = ("_row", "_shares", "_streams", "counts")
+    __slots__ = ("_row", "_shares", "_streams")
 
     def __init__(self, streams: Sequence[Iterator[Any]], shares: Sequence[int]) -> None:
         super().__init__()
         self._streams = streams
         self._shares = shares
         self._row: list[Any] = []
-        self.counts = [0] * len(streams)
 
     def _reads(self) -> Sequence[object]:
         return self._streams
 
     def _pull(self) -> None:
-        for number, (stream, share) in enumerate(zip(self._streams, self._shares, strict=True)):
-            before = len(self._row)
+        for stream, share in zip(self._streams, self._shares, strict=True):
             self._row.extend(islice(stream, share))
-            self.counts[number] += len(self._row) - before
         if not self._row:
             raise StopIteration
         row = self._row

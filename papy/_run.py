@@ -12,6 +12,7 @@ from typing import Any
 
 from numap import IMap, NumapError
 from papy._checks import check_list
+from papy._counts import evaluations
 from papy._errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
 from papy._flow import NOTHING, Data, Source, branches, items_of
 from papy._piper import Piper
@@ -36,8 +37,8 @@ class RunStatistics:
         items: For each piper, how many times it evaluated its functions (repetitions apart).
         failures: For each piper, how many of these failed there.
         skipped: How many results were dropped, as an item in them failed on a piper with ``on_error="skip"``.
-        dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``inbox`` and ``exception``; the
-            last 1,000.
+        dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``exception``, and ``inbox`` if a
+            function raised an Exception (of a worker that died nobody knows the inbox); the last 1,000.
     """
 
     results: int
@@ -75,10 +76,8 @@ class GraphRun:
         self.report = self._run.report
         self._undo = ExitStack()
         self._closing = Lock()
-        self._rates, self._ends = _rates(graph, self._pipers)
         self._shares = _shares(graph, self._pipers, self.outputs)
         self._inputs = [{piper, *graph.deep_nodes(piper)} & set(graph.get_inputs()) for piper in self.outputs]
-        self._shared: Shares | None = None
         self._behind = {piper: frozenset(graph[piper]) for piper in self._pipers}
         with ExitStack() as undo:
             # What runs for the pipers outside of here ends with the run; behind the IMaps, or a thread would start the next.
@@ -179,8 +178,7 @@ class GraphRun:
         if len(self._streams) == 1:
             return admitted(self._streams[0], False, self.report)
         if dropped and len(set(self._shares)) > 1:
-            self._shared = Shares(self._streams, self._shares)
-            return admitted(self._shared, True, self.report)
+            return admitted(Shares(self._streams, self._shares), True, self.report)
         for place, share in enumerate(self._shares):
             for other in range(place):
                 if share != self._shares[other] and self._inputs[place] & self._inputs[other]:
@@ -203,21 +201,10 @@ class GraphRun:
         return [Results(stream, False, self.report) for stream in streams]
 
     def statistics(self, seconds: float) -> RunStatistics:
-        """What was done so far, in so many seconds, as far as it came out of `rows`."""
+        """What was done so far, in so many seconds."""
         report = self.report
-        rows = report.results + report.skipped
-        evaluated = dict.fromkeys(self._pipers, rows)
-        if self._shared is not None:
-            given = dict(zip(self.outputs, self._shared.counts, strict=True))
-            evaluated = {piper: given[self._ends[piper]] for piper in self._pipers}
-        for numbers, times in dict(report.rows).items():  # it may grow while we look at it
-            passed: set[Piper] = {piper for piper in self._pipers if piper.number in numbers}
-            for piper in self._pipers:
-                if not passed.isdisjoint(self._behind[piper]):
-                    passed.add(piper)
-                    evaluated[piper] -= times
-        rates = self._rates
-        items = {piper: -(-times * rates[piper][0] // rates[piper][1]) for piper, times in evaluated.items()}
+        times = evaluations({piper.number: [up.number for up in ups] for piper, ups in self._behind.items()}, self._run.counts)
+        items = {piper: times[piper.number] for piper in self._pipers}
         failures = {piper: report.failures[piper.number] for piper in self._pipers}
         return RunStatistics(
             report.results, seconds, items, failures, report.skipped,
@@ -232,21 +219,6 @@ def _check_free(name: str, imap: IMap[Any]) -> None:
         raise DaggerError(
             f"the IMap of {name} has tasks already, which are not of this Dagger; give it another IMap, or stop() this one first"
         )
-
-
-def _rates(graph: PiperGraph, pipers: list[Piper]) -> tuple[dict[Piper, tuple[int, int]], dict[Piper, Piper]]:
-    """How many calls of each piper there are for how many results of an output, and of which one."""
-    rates: dict[Piper, tuple[int, int]] = {}
-    ends: dict[Piper, Piper] = {}
-    for piper in reversed(pipers):
-        calls, results = 1, 1
-        ends[piper] = piper
-        for down, _ in graph.incoming_edges(piper)[:1]:
-            calls, results = rates[down]
-            calls *= down.consume
-            ends[piper] = ends[down]
-        rates[piper] = calls, results * piper.produce
-    return rates, ends
 
 
 def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> list[int]:

@@ -62,8 +62,16 @@ class Settings(Uncallable):
         self.unpack = bool(unpack)
         self.on_error = "raise" if debug else on_error
         self.retries = retries
+        self._enumerate(name)
+
+    def _enumerate(self, name: str | None) -> None:
         self.number = next(_numbers)
         self.name = name or f"piper_{self.number}"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        # A copy, or what was pickled, is another piper.
+        self._enumerate(None if self.name == f"piper_{self.number}" else self.name)
 
     @property
     def stride(self) -> int:

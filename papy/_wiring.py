@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 from numap import IMap, StateError, TaskIterator, join
 from papy._call import PiperCall
+from papy._counts import Counts
 from papy._errors import POLICIES, PiperError
-from papy._flow import SEQUENCES, Chain, Data, Evaluator, Late, Link, Source, Steady, Values, items_of
+from papy._evaluator import Evaluator
+from papy._flow import SEQUENCES, Chain, Data, Ending, Late, Link, Source, Steady, Values, items_of
 from papy._results import Report
-from papy._rounds import Blocks, expand, regroup
+from papy._rounds import Blocks, expand, regroup, split
 from papy._rows import InStep
 from papy._settings import Settings
 
@@ -30,6 +32,7 @@ class Run:
         retries: How often pipers that don't say it themselves evaluate an item again; None: as their IMap says, or not.
         report: Gets what comes out of the outputs.
         started: Set when all IMaps have been started, or never will be.
+        counts: Show how often each piper was evaluated.
     """
 
     by_place: bool
@@ -37,6 +40,7 @@ class Run:
     retries: int | None = None
     report: Report = field(default_factory=Report)
     started: Event = field(default_factory=Event)
+    counts: Counts = field(default_factory=dict)
 
 
 class Wiring(NamedTuple):
@@ -48,6 +52,7 @@ class Wiring(NamedTuple):
         task: The task of its IMap, if there is one.
         results: Gives the results that were tracked, by the index of their call.
         stride: How many items are taken in one go.
+        ending: How what it reads ends; None: that is not made in blocks.
     """
 
     sources: tuple[Source, ...] = ()
@@ -55,14 +60,11 @@ class Wiring(NamedTuple):
     task: TaskIterator[Any] | None = None
     results: Callable[[], Mapping[int, Any]] = dict
     stride: int = 1
+    ending: Ending | None = None
 
     def tracked(self, spawn: int) -> list[dict[int, Any]]:
         """The tracked results, one dictionary for each spawn: they take turns in strides."""
-        found: list[dict[int, Any]] = [{} for _ in range(spawn)]
-        for index, result in list(self.results().items()):
-            turn, place = divmod(index, self.stride)
-            found[turn % spawn][turn // spawn * self.stride + place] = result
-        return found
+        return split(dict(self.results()), self.stride, spawn, self.ending)
 
 
 def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
@@ -78,13 +80,16 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
         policy=settings.on_error or run.policy, retries=_retries(settings, run),
         here=settings.imap is None,
     )  # fmt: skip
-    maker = Evaluator(call, run.started)
+    maker = Evaluator(call, run.started, run.counts)
+    maker.shown = frozenset([settings.number])
     task = None
     results: Callable[[], Mapping[int, Any]] = dict
     if settings.imap is None:
         tracked: dict[int, Any] | None = {} if settings.track else None
         results = dict if tracked is None else tracked.copy
-        stream: Iterable[Any] = _chained(Link(call, tracked), settings, sources, stride)
+        chain = _chained(Link(call, tracked), settings, sources, stride)
+        maker.show(chain.count)
+        stream: Iterable[Any] = chain
     else:
         stream = task = _task(maker, settings, sources, stride)
         if run.by_place or settings.spawn > 1 or any(source.width > 1 for source in sources):
@@ -93,11 +98,17 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
             results = partial(getattr, task, "tracked")
         if settings.timeout is not None:
             stream = _timed(settings.imap, task, maker, run.by_place)
+    wide = (source for source in sources if source.maker is not None and source.width > 1)
+    ending = next((source.ending for source in wide), None)
+    given = ending
     if settings.produce > 1:
         turn = partial(expand, produce=settings.produce, stride=stride, width=settings.spawn, repeat=settings.repeat)
-        stream = Blocks(items_of(Source(stream, settings.name, maker)), settings.spawn * stride, turn)
-    output = Source(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap)
-    return Wiring(sources, output, task, results, stride)
+        stream = Blocks(items_of(Source(stream, settings.name, maker)), settings.spawn * stride, turn, stride)
+        given = stream.ending
+    if isinstance(stream, Steady):
+        maker.shown = frozenset()  # who reads a branch of it may see it in part, or see rounds
+    output = Source(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap, given)
+    return Wiring(sources, output, task, results, stride, ending)
 
 
 def _retries(settings: Settings, run: Run) -> int:
@@ -187,10 +198,11 @@ def _for_numap(source: Source, reader: Evaluator, imap: IMap[Any]) -> Iterable[A
         return items_of(source)
     # Tasks of the same IMap are chained by numap without detours.
     reader.calls = source.maker.calls | reader.calls if reader.calls else source.maker.calls
+    reader.shown |= source.maker.shown
     return source.stream
 
 
 def _timed(imap: IMap[Any], task: TaskIterator[Any], maker: Evaluator, by_place: bool) -> Values:
     if by_place and not imap.options["skip"]:
         return Late(task, maker, imap.get_task(task.task))
-    return Values(task, maker)
+    return Values(task, maker, again=not imap.options["skip"])

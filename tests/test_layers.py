@@ -32,9 +32,9 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
-        _public
+        _public _portable
         _errors _checks _running _forks graph
-        _worker _call
+        _worker _call _counts _evaluator
         _settings _flow _rounds _rows _results
         _wiring _piper
         _pipes _run

@@ -105,6 +105,17 @@ def local() -> Any:
 
 
 @pytest.mark.parametrize(
+    "value", [complex("nan+1j"), complex("1-infj"), complex(-0.0, -0.0), complex(2), slice(float("inf"), None, 2j), slice(3)]
+)
+def test_numbers_and_slices_are_read_as_they_were(tmp_path: Path, value: Any) -> None:
+    Plumber(pipers=[Worker(work.total, (value,))]).save(tmp_path / "p.py")
+    plumber = Plumber()
+    plumber.load(tmp_path / "p.py")
+    (piper,) = plumber
+    assert repr(piper.worker.args) == repr(((value,),))
+
+
+@pytest.mark.parametrize(
     ("piper", "message"),
     [
         (lambda: Piper(lambda inbox: inbox), r"a lambda \(.*test_codefile.py, line \d+\) has no name .*; make it a def"),
@@ -135,6 +146,8 @@ def threading_lock() -> Any:
         ("x = 1", r"no function pipeline\(\)"),
         ("def pipeline(:", "SyntaxError"),
         ("raise OSError('gone')", "OSError: gone"),
+        ("import sys; sys.exit('gone')", "SystemExit: gone"),
+        ("import sys\ndef pipeline(): sys.exit('gone')", "SystemExit: gone"),
         ("def pipeline(): return 3", "TypeError"),
         ("def pipeline(): return [3], None, []", "no Piper can be made of 3"),
         ("def pipeline(): return [abs], None, [(len, len, 7)]", "no Piper"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import random
 from itertools import pairwise, permutations
 from typing import Any
 
 import pytest
 
-from papy import Dagger, DaggerError, Piper, Worker
+from papy import Dagger, DaggerError, Pipeline, Piper, Plumber, Worker
 from tests.papy import work
 
 
@@ -210,6 +212,20 @@ def test_pipers_are_deleted_from_the_last_to_the_first() -> None:
     dagger = Dagger(pipes=[(a, b, c)])
     dagger.del_pipers((b, c))
     assert shape(dagger) == ({"a"}, set())
+
+
+def test_an_empty_pipe_is_none() -> None:
+    dagger = Dagger(pipes=[pipers("ab")])
+    for call in (dagger.add_pipe, dagger.del_pipe):
+        with pytest.raises(DaggerError, match="a pipe needs at least one piper"):
+            call(())
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("made", [Dagger(), Plumber(), Pipeline((abs, 1))])
+def test_what_runs_can_not_be_pickled_or_copied(way: Any, made: Any) -> None:
+    with pytest.raises(TypeError, match=f"a {type(made).__name__} can't be pickled or copied: it runs where it was made"):
+        way(made)
 
 
 def test_deleting_a_pipe_leaves_what_others_use() -> None:

@@ -15,7 +15,8 @@ import pytest
 from numap import IMap, NextTimeout
 from papy._call import PiperCall
 from papy._errors import DaggerError, PiperError, failure
-from papy._flow import Chain, Data, Evaluator, Late, Link, Source, Steady, Tap, Values, items_of
+from papy._evaluator import Evaluator
+from papy._flow import Chain, Data, Late, Link, Source, Steady, Tap, Values, items_of
 from papy._results import Report, Results
 from papy._rounds import Blocks, expand, regroup
 from papy._rows import Column, InStep

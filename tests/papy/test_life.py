@@ -430,6 +430,28 @@ def test_tracked_results_of_each_spawn() -> None:
     assert piper.tracked == [{0: 0, 1: 2, 2: 8, 3: 10}, {0: 4, 1: 6, 2: 12}]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("length", range(7))
+def test_tracked_results_of_each_spawn_at_the_end(kind: str | None, length: int) -> None:
+    imap = pool(kind or "serial", stride=3)
+    first = plain(lambda x: (x, -x), imap, produce=2)
+    middle = [plain(work.same, imap if kind else None, spawn=2, track=True) for _ in range(2)]
+    Dagger(pipes=[(first, *middle, Piper(lambda inbox: inbox, imap, consume=2))]).run([range(length)])
+    expected = [{n: n for n in range(length)}, {n: -n for n in range(length)}]
+    assert [piper.tracked for piper in middle] == [expected, expected]
+
+
+def test_tracked_results_of_each_spawn_on_the_way() -> None:
+    first = plain(lambda x: (x, -x), pool("serial", stride=2), produce=2)
+    second = plain(work.same, spawn=2, track=True)
+    second.connect([first.connect([range(1, 4)])])
+    first.start()
+    second.start()
+    seen = [second.tracked for _ in second]
+    assert seen[2] == [{0: 1, 1: 2}, {0: -1}] and seen[4] == [{0: 1, 1: 2, 2: 3}, {0: -1, 1: -2}]
+    assert second.tracked == [{0: 1, 1: 2, 2: 3}, {0: -1, 1: -2, 2: -3}]
+
+
 @pytest.mark.parametrize("skip", [True, False])
 @pytest.mark.parametrize("joined", [True, False])
 def test_a_late_result(skip: bool, joined: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from numap import StateError
-from papy import AbstractIterStep, AbstractStep, Pipeline, SkipEntry, chunk, flatten, funcstep, iterstep
+from papy import AbstractIterStep, AbstractStep, Pipeline, Piper, SkipEntry, chunk, flatten, funcstep, iterstep
 
 BOTH = pytest.mark.parametrize("worker_type", ["thread", "process"])
 
@@ -453,3 +453,8 @@ def test_memory_stays_flat() -> None:
             seen.append(process.memory_info().rss)
     assert balance(pipeline) == (1_000_000, 10_000, 990_000, 0)
     assert max(seen[2:]) - seen[1] < 20 * 2**20
+
+
+def test_a_piper_is_no_step() -> None:
+    with pytest.raises(ValueError, match=r"step 0: a step class or a callable is needed, not Piper\('len'"):
+        Pipeline((Piper(len, name="len"), 1))

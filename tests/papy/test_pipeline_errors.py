@@ -430,7 +430,7 @@ def test_a_fail_callback_may_look_at_the_pipeline_and_cannot_start_it() -> None:
         seen.clear()
         assert isinstance(in_time(way), Boom)
         assert seen[0][1:] == (False, False)
-        assert "run_forever: not allowed while the pipeline runs" in seen[1]
+        assert "run_forever: the pipeline has failed; stop() it first" in seen[1]
 
 
 def test_an_init_that_raises_on_a_later_run() -> None:

@@ -111,6 +111,36 @@ def test_only_one_run_at_a_time() -> None:
     assert pipeline.count == 1
 
 
+def test_a_run_that_was_not_filled_is_refused_for_the_run_that_goes_on() -> None:
+    with Pipeline((double, 1)) as pipeline, pytest.raises(StateError, match="run: not allowed while the pipeline runs"):
+        pipeline.run()
+
+
+def test_what_is_refused_after_a_failure_says_that() -> None:
+    failed = threading.Event()
+    pipeline = Pipeline((lambda x: 1 / x, 1), fail_callback=failed.set)
+    pipeline.run_forever(background=True)
+    pipeline.put(0)
+    assert failed.wait(30) and not pipeline.alive
+    for call in (pipeline.run, pipeline.run_forever, lambda: next(pipeline.results([1]))):
+        with pytest.raises(StateError, match="the pipeline has failed; stop\\(\\) it first"):
+            call()
+    with pytest.raises(ZeroDivisionError):
+        pipeline.stop()
+
+
+def test_what_is_refused_after_the_end_says_that() -> None:
+    pipeline = Pipeline((double, 1))
+    pipeline.put(1)
+    pipeline.finish()
+    background = pipeline.run_forever(background=True)._background
+    assert background is not None
+    background.join()
+    with pytest.raises(StateError, match="run_forever: the pipeline is at its end; stop\\(\\) it first"):
+        pipeline.run_forever()
+    pipeline.stop()
+
+
 def test_run_forever_ends_with_finish() -> None:
     pipeline = Pipeline((double, 1))
     runner = threading.Thread(target=pipeline.run_forever)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -40,6 +42,19 @@ def test_false_is_linear() -> None:
 def test_pipers_are_compared_by_identity() -> None:
     one, other = Piper(work.total), Piper(work.total)
     assert one != other and len({one, other, one}) == 2 and one.name != other.name
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_a_copy_is_another_piper(again: Any) -> None:
+    one, named = Piper(work.inverse, unpack=True), Piper(work.inverse, unpack=True, name="named")
+    with Dagger([one, named]) as dagger:
+        dagger.start([[0], [0]])
+        copies = [again(one), again(named)]
+    assert len({it.number for it in (one, named, *copies)}) == 4
+    assert copies[0].name == f"piper_{copies[0].number}" and copies[1].name == "named"
+    assert not copies[0].connected and copies[0].worker == one.worker and copies[0].unpack
+    statistics = Dagger([named, copies[1]]).run([[0], [0]])
+    assert [statistics.failures[it] for it in (named, copies[1])] == [1, 1]
 
 
 def test_a_piper_shows_what_it_is() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from papy._errors import PiperError, failure
-from papy._rounds import Blocks, expand, regroup
+from papy._flow import Ending
+from papy._rounds import Blocks, expand, regroup, split
 from tests.numap.tools import each_seed
 
 
@@ -125,3 +126,17 @@ def test_no_more_is_read_than_a_block() -> None:
 
     blocks = Blocks(items(), 4, partial(regroup, consume=2, stride=2))
     assert taken == [] and next(blocks) == [0, 2] and taken == [0, 1, 2, 3]
+
+
+@each_seed(200)
+def test_results_are_split_as_they_were_spread(rng: Random) -> None:
+    stride, spawn, length = rng.randrange(1, 5), rng.randrange(1, 4), rng.randrange(12)
+    calls = [[(call, part) for part in range(spawn)] for call in range(length)]
+    blocks = Blocks(iter(calls), stride, partial(expand, produce=spawn, stride=stride), stride)
+    parts = [{call: (call, part) for call in range(length)} for part in range(spawn)]
+    results = dict(enumerate(blocks))
+    assert split(results, stride, spawn, blocks.ending) == split(results, stride, spawn, None) == parts
+
+
+def test_results_beyond_the_end_are_kept() -> None:
+    assert split(dict(enumerate("abcd")), 2, 2, Ending(0, 1)) == [{0: "a"}, {0: "b", 1: "c", 2: "d"}]

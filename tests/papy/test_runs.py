@@ -6,17 +6,21 @@ import gc
 import random
 import signal
 import sys
+import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count, islice
+from random import Random
 from typing import Any
 
 import pytest
 
 from numap import IMap, ItemError, StateError
 from papy import Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker, _flow
+from tests.numap.tools import each_seed
 from tests.papy import work
 
 Make = Callable[..., Piper]
@@ -256,6 +260,68 @@ def test_run_counts(make: Make) -> None:
     assert done.items == {root: 5, inverse: 4, double: 2, plain: 4, join: 2}
     assert done.failures == {root: 1, inverse: 2, double: 0, plain: 0, join: 0}
     assert dagger._state == "idle"
+
+
+def test_run_counts_what_was_evaluated(make: Make) -> None:
+    first, several, one = make(lambda n: 1 // n), make(lambda n: (n, n), produce=2), make(work.same)
+    done = Dagger(pipes=[(first, several), (first, one)]).run([[0, 1, 1]])
+    assert done.items == {first: 3, several: 2, one: 2} and done.failures == {first: 1, several: 0, one: 0}
+
+
+@each_seed(100)
+def test_run_counts_in_any_graph(rng: Random) -> None:
+    pool: IMap[Any] = IMap(worker_type="serial")
+    calls: Counter[int] = Counter()
+
+    def counting(number: int, produce: int, bad: float) -> Any:
+        def evaluate(inbox: Any) -> Any:
+            calls[number] += 1
+            if Random(f"{number} {inbox}").random() < bad:
+                raise ValueError
+            return [(number, inbox)] * produce if produce > 1 else (number, inbox)
+
+        return evaluate
+
+    dagger, made = Dagger(on_error=rng.choice(["return", "skip"])), list[Piper]()
+    for number in range(rng.randrange(1, 7)):
+        up = rng.choice(made) if made else None
+        like = [it for it in made if up is not None and it is not up and it.produce == up.produce]
+        parallel, produce = rng.choice([pool, None, IMap(worker_type="serial")]), rng.choice([1, 1, 2, 3])
+        evaluate = counting(number, produce, rng.choice([0, 0.3]))
+        piper = Piper(evaluate, parallel, consume=up.produce if up else rng.choice([1, 2]), produce=produce)
+        dagger.add_piper(piper)
+        dagger.add_pipes([(it, piper) for it in [up, *like[:1]] if it is not None])
+        made.append(piper)
+    datas = [range(rng.randrange(12))] * len(dagger.get_inputs())
+    try:
+        done = dagger.run(datas)
+    except DaggerError as error:
+        assert "unequal length" in str(error)
+    else:
+        assert done.items == {piper: calls[number] for number, piper in enumerate(made)}
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_run_counts_a_late_result_once(skip: bool) -> None:
+    gate = threading.Event()
+
+    def slow(x: int) -> int:
+        assert x != 1 or gate.wait(30)
+        return x
+
+    first = Piper(slow, IMap(worker_type="thread", worker_num=1, skip=skip), timeout=0.02, unpack=True)
+    second = Piper(work.same, unpack=True)
+    with Dagger(pipes=[(first, second)]) as dagger:
+        dagger.start([[0, 1, 2]])
+        came = []
+        for item in second:
+            came.append(item)
+            if isinstance(item, PiperError):  # without skip it takes some of them until the result comes
+                gate.set()
+        assert dagger._run is not None
+        items = dagger._run.statistics(0).items
+    values = [item for item in came if not isinstance(item, PiperError)]
+    assert items[second] == len(values) and items[first] == 3
 
 
 def test_run_of_nothing(make: Make) -> None:

@@ -17,6 +17,13 @@ class TwoArguments(Exception):
         self.second: object = right
 
 
+class Empty(Exception):
+    """An exception that is false."""
+
+    def __len__(self) -> int:
+        return 0
+
+
 def total(inbox: list[int]) -> int:
     return sum(inbox)
 
@@ -53,6 +60,10 @@ def pair(*inbox: Any) -> tuple[Any, ...]:
 
 def pid(_: Any) -> int:
     return os.getpid()
+
+
+def empty(x: int) -> int:
+    raise Empty(x)
 
 
 def two_arguments(x: int) -> int:

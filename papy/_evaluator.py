@@ -1,0 +1,54 @@
+"""Evaluator: who makes the items of a stream, for who has to say which piper failed, and how often each was evaluated."""
+
+from __future__ import annotations
+
+from threading import Event
+
+from numap import NumapError
+from papy._call import PiperCall
+from papy._counts import Count, Counts
+from papy._errors import PiperError, add_note, failure
+
+__all__ = ["Evaluator"]
+
+
+class Evaluator:
+    """Who makes the items of a stream.
+
+    Args:
+        call: The piper's call.
+        started: Set when the IMaps that evaluate it and those before it have been started, or never will be: before
+            that none of their streams may be read.
+        counts: Of the run; gets those of the streams that show how often the piper was evaluated.
+
+    Attributes:
+        calls: Whose call each task of the IMap evaluates, as far as they are chained: an error says in which task it
+            happened, and comes out at the end of the chain.
+        shown: The numbers of the pipers whose evaluations a stream of these items shows.
+    """
+
+    __slots__ = ("call", "calls", "counts", "shown", "started")
+
+    def __init__(self, call: PiperCall, started: Event, counts: Counts | None = None) -> None:
+        self.call = call
+        self.counts: Counts = {} if counts is None else counts
+        self.shown: frozenset[int] = frozenset()
+        self.calls: dict[int, PiperCall] = {}
+        self.started = started
+
+    def failure(self, error: BaseException) -> PiperError:
+        """The failure of an item that the engine could not deliver, or that failed once too often."""
+        if isinstance(error, PiperError):
+            error.__dict__.pop("__notes__", None)  # of numap, which says task for what it has said already
+            return error
+        call = self.calls.get(getattr(error, "task", -1), self.call)
+        return failure(call.__name__, call.number, error, call.policy)
+
+    def show(self, count: Count) -> None:
+        """A stream of these items has this count."""
+        for number in self.shown:
+            self.counts.setdefault(number, []).append(count)
+
+    def name(self, error: NumapError) -> None:
+        """Note at an error that ends the IMap which pipers are on it, as far as they are chained."""
+        add_note(error, f"on the IMap of {', '.join(call.__name__ for call in self.calls.values()) or self.call.__name__}")
