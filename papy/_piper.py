@@ -51,7 +51,8 @@ class Piper(Settings):
 
     A function takes an *inbox*: a list with one item for each upstream piper, or with the one item of the input data.
     Where it raises a `PiperError` travels on in the item's place, also if it is no Exception (SystemExit, for example). Only a
-    KeyboardInterrupt in a linear piper, and what a signal handler raises there, are for whoever takes the results.
+    KeyboardInterrupt in a linear piper, and what a signal handler written in Python raises there or on a serial IMap (an
+    Exception, too), are for whoever takes the results; who goes on has the item evaluated again.
 
     With ``produce=n`` each call has n results. With ``consume=n`` the inbox of a call is a list of n such lists. With
     ``spawn=n`` a piper between such pipers handles n items a round. What a piper gives, ``produce * spawn`` items a round,
