@@ -32,7 +32,7 @@ LAYERS = {
     """.split(),
     "papy": """
         _public
-        _errors _checks _running _forks graph
+        _errors _checks _running _forks _flag _threads graph
         _worker _call
         _settings _flow _rounds _rows _results
         _wiring _piper
