@@ -53,6 +53,8 @@ class Background:
             raise error
 
     def __del__(self) -> None:
+        if not hasattr(self, "_over"):  # an interrupt left it half made
+            return
         # In this order: the thread adds an error first, and then looks whether anybody can ask for it.
         self._dropped.append(True)
         if self._errors:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dis
 import faulthandler
 import gc
+import inspect
 import os
 import signal
 import sys
@@ -51,7 +52,7 @@ class Interrupt:
         if self.where or frame.f_code.co_filename == __file__:
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        if "RESUME" not in dis.opmap:
+        if "RESUME" not in dis.opmap and not frame.f_code.co_flags & inspect.CO_GENERATOR:  # which may be about to be closed
             self._look(frame)
         code, last = frame.f_code.co_code, -1
 
@@ -130,6 +131,7 @@ def interrupted(kind: str, number: int) -> bool:
     make, act, again = KINDS[kind]
     it, interrupt, what, began = make(), Interrupt(number), "nothing was raised", time.monotonic()
     try:
+        sys._getframe().f_trace_opcodes = True  # CPython 3.12 looks at the frame from which tracing begins
         sys.settrace(interrupt)
         try:
             act(it)

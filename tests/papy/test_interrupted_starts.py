@@ -38,4 +38,4 @@ def test_an_interrupt_at_every_point_of(programs: dict[str, subprocess.Popen[str
     said, _ = programs[kind].communicate(timeout=100)
     points = said.split()[0]
     assert said == f"{points} points\n" and programs[kind].returncode == 0
-    assert int(points) > 100
+    assert int(points) > 50
