@@ -198,17 +198,18 @@ class Pipeline:
         """
         self._check_here("run_forever")
         line = self._made(self._intake, forever=True, ordered=False)
-        behind = Background(line)
+        behind = Background(line) if background else None
         try:
             self._begin("run_forever", line)
             line.start()
-            if background:
+            if behind is not None:
                 self._leave_to(behind, line)
             else:
                 line.drain()
         except BaseException:
             line.give_up()
-            self._forget(behind)
+            if behind is not None:
+                self._forget(behind)
             raise
         return self
 

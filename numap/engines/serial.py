@@ -159,7 +159,7 @@ def _from_outside(error: BaseException) -> bool:
     if threading.get_ident() != threading.main_thread().ident:  # handlers run nowhere else
         return isinstance(error, KeyboardInterrupt)
     # Not those of `signal`, which look for an enum member each time: items may fail often.
-    handlers = {_code_of(getsignal(number)) for number in range(1, NSIG)} - {None}
+    handlers = {_code_of(handler) for handler in map(getsignal, range(1, NSIG)) if callable(handler)} - {None}
     tb = error.__traceback__
     while tb is not None:
         if tb.tb_frame.f_code in handlers:
@@ -172,8 +172,6 @@ def _from_outside(error: BaseException) -> bool:
 
 def _code_of(handler: Any) -> object:
     """The code that runs when a handler is called, without what is wrapped around it; None: there is none in Python."""
-    if not callable(handler):
-        return None
     for _ in range(_WRAPPED):
         inner = handler.func if isinstance(handler, partial) else getattr(handler, "__wrapped__", None)
         if inner is None:

@@ -33,7 +33,7 @@ LOOKS = {
     )
     if name in dis.opmap
 }  # fmt: skip
-# Callbacks of weak references: what is raised in them is only printed.
+# Callbacks of weak references: what is raised in them, as in finalizers, is only printed.
 UNRAISABLE = ("_weakrefset.py", "weakref.py")
 
 
@@ -70,7 +70,7 @@ class Interrupt:
         self._left -= 1
         if self._left <= 0 and not self.where:
             stack = [it for it, _ in walk_stack(frame)]
-            if any(named(it) in UNRAISABLE for it in stack):
+            if any(named(it) in UNRAISABLE or it.f_code.co_name == "__del__" for it in stack):
                 return  # the next point, then
             sys.settrace(None)
             self.where = [f"{named(it)}:{it.f_lineno} {it.f_code.co_name}" for it in stack[:6]]
