@@ -336,6 +336,7 @@ class IMap(Reader[T]):
         try:
             manager.start(sources)
         except BaseException:
+            manager.abandon()  # it may have been started just before an interrupt
             self._finalizer.detach()
             self._manager, self._state = None, STOPPED
             self._forget_tasks()

@@ -6,7 +6,9 @@ import threading
 from _thread import start_new_thread
 from contextlib import suppress
 
+from papy._flag import Flag
 from papy._line import Line
+from papy._threads import launch
 
 __all__ = ["Background"]
 
@@ -18,14 +20,19 @@ class Background:
     """
 
     def __init__(self, line: Line) -> None:
+        self._line = line
         #: Not empty when nobody can ask for the errors any more. A list, as a finalizer takes no lock.
         self._dropped: list[bool] = []
         self._errors: list[BaseException] = []
-        args = line, self._errors, self._dropped
+        self._over = Flag()
+        args = line, self._errors, self._dropped, self._over
         self._thread = threading.Thread(target=_drain, args=args, daemon=True, name="papy-background")
-        line.driver = self._thread
-        line.in_background = True
-        self._thread.start()
+
+    def start(self) -> None:
+        """Starts the thread."""
+        launch(self._thread)
+        # Not before: until then a signal handler may not wait for the end of the run.
+        self._line.in_background, self._line.driver = True, self._thread
 
     @property
     def error(self) -> BaseException | None:
@@ -34,7 +41,7 @@ class Background:
 
     def ended(self) -> BaseException | None:
         """Waits for the end; returns what went wrong, once."""
-        self._thread.join()
+        self._over.wait()
         with suppress(IndexError):  # nothing went wrong, or another thread has been told
             return self._errors.pop()
         return None
@@ -45,8 +52,9 @@ class Background:
         if error is not None:
             raise error
 
-
     def __del__(self) -> None:
+        if not hasattr(self, "_over"):  # an interrupt left it half made
+            return
         # In this order: the thread adds an error first, and then looks whether anybody can ask for it.
         self._dropped.append(True)
         if self._errors:
@@ -54,11 +62,12 @@ class Background:
                 start_new_thread(_log_in_thread, (self._errors,))
 
 
-def _drain(line: Line, errors: list[BaseException], dropped: list[bool]) -> None:
+def _drain(line: Line, errors: list[BaseException], dropped: list[bool], over: Flag) -> None:
     try:
         line.drain()
     except BaseException as error:
         errors.append(error)
+    over.set()
     if dropped:
         _log(errors)
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from _signal import NSIG, getsignal  # type: ignore[import-not-found]
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain, islice
-from typing import Any
+from os import getpid
+from threading import get_ident, main_thread
+from typing import Any, Final
 
 from numap import ItemError
 from papy._errors import PiperError, WorkerError, failure, failures_in, passed_on
 from papy._worker import Worker
 
 __all__ = ["PiperCall"]
+
+#: More is wrapped around no handler, unless it is wrapped around itself.
+WRAPPED: Final = 100
 
 
 class PiperCall:
@@ -30,7 +37,9 @@ class PiperCall:
             there; an IMap deals with that itself.
     """
 
-    __slots__ = ("__name__", "grouped", "here", "joined", "number", "plain", "policy", "produce", "retries", "unpack", "worker")
+    __slots__ = (
+        "__name__", "grouped", "here", "joined", "number", "pid", "plain", "policy", "produce", "retries", "unpack", "worker",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -54,6 +63,7 @@ class PiperCall:
         self.policy = policy
         self.retries = retries
         self.here = here
+        self.pid = getpid()  # of the process that it was made in
         step = worker.steps[0]
         simple = len(worker.steps) == 1 and not (step.args or step.kwargs or joined or grouped or retries) and produce == 1
         # Most pipers call one function with one item: a short way for these, as it is taken for each item.
@@ -70,14 +80,18 @@ class PiperCall:
             return self._full(item)
         try:
             return function(item) if self.unpack else function([item])
-        except Exception as error:  # a failed item must not end the run
-            failed = WorkerError(error, self.worker.name_of(function), [item])
-            return failure(self.__name__, self.number, failed, self.policy)
-        except BaseException as error:
-            if not self.here or _from_outside(error):
+        except BaseException as error:  # a failed item must not end the run
+            if self._is_not_ours(error):
                 raise
             failed = WorkerError(_grounded(error), self.worker.name_of(function), [item])
             return failure(self.__name__, self.number, failed, self.policy)
+
+    def _is_not_ours(self, error: BaseException) -> bool:
+        """Whether this is for whoever takes the results, or for an IMap, which deals with what is no Exception itself."""
+        # A handler in a worker process is the worker's own: to have an item fail that takes too long, for example.
+        if getpid() == self.pid and _from_outside(error):
+            return True
+        return not self.here and not isinstance(error, Exception)
 
     def _full(self, item: Any) -> Any:
         """Whatever the item is, and however the worker is to be evaluated."""
@@ -94,12 +108,12 @@ class PiperCall:
         retries = self.retries
         while True:
             try:
-                value = self.worker.evaluate(inbox)
+                value = self.worker.evaluate(inbox, self._is_not_ours)
                 return value if self.produce == 1 else self._several(value, inbox)
             except WorkerError as error:
                 failed = error.with_traceback(None)
             except BaseException as error:
-                if not self.here or _from_outside(error):
+                if self._is_not_ours(error):
                     raise
                 failed = WorkerError(_grounded(error), self.worker.name, inbox)
             if not retries:
@@ -117,6 +131,8 @@ class PiperCall:
                 got = len(results) if len(results) < self.produce else "more"
                 raise ValueError(f"{self.produce} results are needed (produce={self.produce}), got {got}")
         except Exception as error:  # the value may be a generator, which runs only now
+            if self._is_not_ours(error):
+                raise
             failed = WorkerError(error, self.worker.name, inbox)
             raise failed from failed.__cause__
         return results
@@ -129,10 +145,10 @@ def _from_outside(error: BaseException) -> bool:
     """
     if isinstance(error, KeyboardInterrupt):
         return True
-    import signal
-
-    found = (signal.getsignal(number) for number in signal.valid_signals())
-    handlers = {getattr(handler, "__code__", None) for handler in found} - {None}
+    if get_ident() != main_thread().ident:  # handlers run nowhere else
+        return False
+    # Not those of `signal`, which look for an enum member each time: items may fail often.
+    handlers = {_code_of(handler) for handler in map(getsignal, range(1, NSIG)) if callable(handler)} - {None}
     tb = error.__traceback__
     while tb is not None:
         if tb.tb_frame.f_code in handlers:
@@ -141,8 +157,20 @@ def _from_outside(error: BaseException) -> bool:
     return False
 
 
-def _grounded(error: BaseException) -> ItemError:
+def _code_of(handler: Any) -> object:
+    """The code that runs when a handler is called, without what is wrapped around it; None: there is none in Python."""
+    for _ in range(WRAPPED):
+        inner = handler.func if isinstance(handler, partial) else getattr(handler, "__wrapped__", None)
+        if inner is None:
+            break
+        handler = inner
+    return getattr(handler, "__code__", None) or getattr(type(handler).__call__, "__code__", None)
+
+
+def _grounded(error: BaseException) -> Exception:
     """What must not fly through whoever takes the results, as an Exception with the same traceback."""
+    if isinstance(error, Exception):
+        return error
     text = f": {error}" if str(error) else ""
     made = ItemError(f"{type(error).__name__} raised{text}", error)
     made.__traceback__ = error.__traceback__

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
 
+from papy._threads import launch
+
 __all__ = ["Caretaker"]
 
 
@@ -25,7 +27,11 @@ class Caretaker:
         self._words: SimpleQueue[bool] = SimpleQueue()
         self._finalizer = weakref.finalize(owner, self._words.put, True)
         self._finalizer.atexit = False  # at the end of the interpreter the IMaps stop by themselves
-        Thread(target=_wait, args=(self._words, close), name="papy-caretaker", daemon=True).start()
+        self._thread = Thread(target=_wait, args=(self._words, close), name="papy-caretaker", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread: when the caretaker has its place, so that whoever is interrupted meanwhile can release it."""
+        launch(self._thread)
 
     def release(self) -> None:
         """Nothing is to be done any more."""

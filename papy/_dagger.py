@@ -169,21 +169,24 @@ class Dagger(PiperGraph):
             DaggerError: If the Dagger is connected already or has no pipers, there are more or fewer datas than inputs,
                 a piper or IMap is in use elsewhere, or what a piper gives is not what the next one takes.
         """
-        self._connect(datas, on_error, retries, doors=True)
-
-    def _connect(
-        self, datas: Iterable[Iterable[Any]] | None, on_error: str | None, retries: int | None, doors: bool
-    ) -> None:
         with self._moving:
             state = self._allowed("connect")
-            self._run = self._made_run(datas, on_error, retries, doors)
-            self._datas = None
-            self._state = state
+            run = self._made_run(datas, on_error, retries, doors=True)
+            try:
+                self._take(run, state)
+            except BaseException:
+                run.close()
+                raise
+
+    def _take(self, run: GraphRun, state: str) -> None:
+        """Connect a run, and have it as ours."""
+        run.connect()
+        self._run, self._datas, self._state = run, None, state
 
     def _made_run(
         self, datas: Iterable[Iterable[Any]] | None, on_error: str | None, retries: int | None, doors: bool
     ) -> GraphRun:
-        """Everything connected."""
+        """A run that is to be connected."""
         check_policy(on_error, retries, DaggerError)
         if not self:
             raise DaggerError("there are no pipers to start")
@@ -224,39 +227,43 @@ class Dagger(PiperGraph):
         ...     next(triple), next(triple)
         (3, 6)
         """
-        with self._moving:
-            run = self._begin("start", datas, on_error, retries)
-            try:
-                self._look_after(run)
-            except BaseException:
-                self.stop(0)
-                raise
+        begun: list[GraphRun] = []
+        try:
+            with self._moving:
+                self._begin("start", begun, datas, on_error, retries)
+                self._look_after(begun[0])
+        except BaseException:
+            self._end(begun)
+            raise
 
     def _look_after(self, run: GraphRun) -> None:
         """A run was started: have it end if it is forgotten."""
         if run.parallel:
             self._caretaker = Caretaker(self, run.close)
+            self._caretaker.start()
 
     def _begin(
-        self, call: str, datas: Iterable[Iterable[Any]] | None, on_error: str | None, retries: int | None
-    ) -> GraphRun:
-        """Connect and start."""
+        self,
+        call: str,
+        begun: list[GraphRun],
+        datas: Iterable[Iterable[Any]] | None,
+        on_error: str | None,
+        retries: int | None,
+    ) -> None:
+        """Connect and start a run. It is in the list before anything happens: whoever calls has to `_end` what is there."""
         with self._moving:
             state = self._allowed(call)
             if self._state == "connected":
                 if datas is not None or on_error is not None or retries is not None:
                     raise self._error(f"{self._who} is connected: start it without arguments, or disconnect it first")
+                assert self._run is not None
+                begun.append(self._run)
             else:
                 # Doors cost time; a run in one go is never stopped but by who leaves it.
-                self._connect(datas, on_error, retries, doors=call == "start")
-            assert self._run is not None
-            try:
-                self._run.start()
-            except BaseException:
-                self.stop(0)
-                raise
+                begun.append(self._made_run(datas, on_error, retries, doors=call == "start"))
+                self._take(begun[0], "connected")
+            begun[0].start()
             self._state = state
-            return self._run
 
     def stop(self, timeout: float | None = PATIENCE) -> None:
         """Stop everything, soon, in any state and any number of times.
@@ -283,6 +290,8 @@ class Dagger(PiperGraph):
                     driver = self._driver_of(self._run)
                     driver.finish(limited(timeout))
             finally:
+                if driver is not None:
+                    driver.stop()
                 self._close()
                 self._state = state
             if driver is not None:
@@ -345,9 +354,11 @@ class Dagger(PiperGraph):
     def _results(
         self, call: str, datas: Iterable[Iterable[Any]], on_error: str | None, retries: int | None
     ) -> Generator[Any, None, None]:
-        run = self._begin(call, datas, on_error, retries)
-        single, report = len(run.outputs) == 1, run.report
+        begun: list[GraphRun] = []
         try:
+            self._begin(call, begun, datas, on_error, retries)
+            run = begun[0]
+            single, report = len(run.outputs) == 1, run.report
             for row in run.rows():
                 if row is not NOTHING:
                     yield row if single else tuple(row)
@@ -356,9 +367,9 @@ class Dagger(PiperGraph):
             if report.over:
                 raise self._stopped()
         except StateError as error:  # of an IMap that was stopped while we waited for it
-            raise (self._stopped() if report.over else error) from None
+            raise (self._stopped() if begun and begun[0].report.over else error) from None
         finally:
-            self._end(run)
+            self._end(begun)
 
     def run(
         self, datas: Iterable[Iterable[Any]], *, on_error: str | None = None, retries: int | None = None
@@ -379,24 +390,29 @@ class Dagger(PiperGraph):
         (3, 3, 1)
         """
         began = perf_counter()
-        run = self._begin("run(datas)", datas, on_error, retries)
-        report = run.report
+        begun: list[GraphRun] = []
         try:
+            self._begin("run(datas)", begun, datas, on_error, retries)
+            run = begun[0]
+            report = run.report
             for _ in run.rows(dropped=True):
                 if report.over:
                     break
             if report.over:
                 raise self._stopped()
         except StateError as error:
-            raise (self._stopped() if report.over else error) from None
+            raise (self._stopped() if begun and begun[0].report.over else error) from None
         finally:
-            self._end(run)
+            self._end(begun)
         return run.statistics(perf_counter() - began)
 
-    def _end(self, run: GraphRun) -> None:
-        """Stop this run, and not one that was started since."""
-        if self._run is run:
-            self.stop(0)
+    def _end(self, begun: list[GraphRun]) -> None:
+        """Stop this run, if there is one, and not one that was started since."""
+        for run in begun:
+            if self._run is run:
+                self.stop(0)
+            else:  # it was interrupted before it was ours
+                run.close()
 
     def _stopped(self) -> Exception:
         what = f"is {FORKED}" if self._state == FORKED else "was stopped while its results were read"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from threading import Condition, Thread, current_thread
-from time import perf_counter
+from queue import Empty, SimpleQueue
+from threading import RLock, Thread, current_thread
+from time import monotonic, perf_counter
 from typing import Any, Final
+
+from papy._threads import launch
 
 __all__ = ["PATIENCE", "Driver"]
 
@@ -36,68 +39,101 @@ class Driver:
         self.ended: float | None = None
         self._items = items
         self._close = close
-        self._changed = Condition()
+        # Held for moments only, and by ``with``: an interrupt finds it released. Not a Condition, which is one in Python.
+        self._lock = RLock()
+        #: Put into by whoever changes something, one for each who waits for that.
+        self._bells: list[SimpleQueue[None]] = []
         self._resting = True  # nothing is pulled at this moment
         self._hold = True  # nothing is to be pulled: what the thread looks at after each item
         self._patience = PATIENCE
         self._finishes = False  # it has been stopped, but pulls what is left
+        self._started = False
         self._thread = Thread(target=self._drive, name="papy-plumber", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Start the thread, once, which waits to be told to `run`; when whoever made us is able to `stop` it."""
+        if not self._started:
+            self._started = True
+            launch(self._thread)
 
     def run(self) -> None:
         """Pull, from the beginning or where it was held."""
-        with self._changed:
+        with self._lock:
             self._hold = False
             self.state = "running"
-            self._changed.notify_all()
+        self._tell()
 
     def pause(self) -> str:
         """Hold, and return the state that this led to: the items may be at their end meanwhile."""
-        with self._changed:
-            if self.state == "running":
-                self.state = "paused"
-                self._come_to_rest()
-            return self.state
+        with self._lock:
+            paused = self.state == "running"
+            if paused:
+                self.state, self._hold = "paused", True
+        if paused:
+            self._come_to_rest()
+        return self.state
 
     def stop(self) -> None:
         """End the thread. An item that it is waiting for has to be ended by other means."""
-        with self._changed:
+        with self._lock:
             self._halt()
+        self._tell()
 
     def finish(self, timeout: float | None) -> None:
         """Pull what is left, for so many seconds at most, whatever the state; then end the thread."""
-        with self._changed:
-            self._halt()
-            if current_thread() is not self._thread:  # else it could not pull while we wait
-                self._hold, self._finishes = False, True
-                self._changed.notify_all()
-                try:
-                    self._changed.wait_for(lambda: self.ended is not None, timeout)
-                finally:
-                    self._hold, self._finishes = True, False
+        try:
+            with self._lock:
+                self._halt()
+                pulls = current_thread() is not self._thread  # else it could not pull while we wait
+                if pulls:
+                    self._hold, self._finishes = False, True
+            self._tell()
+            if pulls:
+                self.start()
+                self._wait_for(lambda: self.ended is not None, timeout)
+        finally:
+            self._hold, self._finishes = True, False
 
     def _halt(self) -> None:
         if self.state not in ("finished", "failed"):
             self.state = "stopped"
         self._hold = True
         self._patience = BRIEF
-        self._changed.notify_all()
 
     def rest(self) -> None:
         """Wait a moment for the item in hand."""
-        with self._changed:
-            self._come_to_rest()
+        self._come_to_rest()
 
     def wait(self, timeout: float | None) -> str | None:
         """Wait until it is at its end, and return the state; None if the time ran out."""
-        with self._changed:
-            over = self._changed.wait_for(lambda: self.state in ("finished", "failed", "stopped"), timeout)
-            return self.state if over else None
+        return self.state if self._wait_for(lambda: self.state in ("finished", "failed", "stopped"), timeout) else None
 
     def _come_to_rest(self) -> None:
         self._hold = True
         if current_thread() is not self._thread:  # a piper may ask for a pause
-            self._changed.wait_for(lambda: self._resting, self._patience)
+            self._wait_for(lambda: self._resting, self._patience)
+
+    def _tell(self) -> None:
+        """Something has changed."""
+        for bell in self._bells.copy():
+            bell.put(None)
+
+    def _wait_for(self, is_so: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Wait until this is so, for so many seconds at most; whether it is."""
+        deadline = None if timeout is None else monotonic() + timeout
+        bell: SimpleQueue[None] = SimpleQueue()
+        try:
+            # In this order: who changes something does that first, and then rings.
+            self._bells.append(bell)
+            while not is_so():
+                try:
+                    bell.get(timeout=None if deadline is None else max(0.0, deadline - monotonic()))
+                except Empty:
+                    return is_so()
+            return True
+        finally:
+            if bell in self._bells:
+                self._bells.remove(bell)
 
     def _drive(self) -> None:
         state, error = "finished", None
@@ -112,20 +148,22 @@ class Driver:
             # Without the frame of this call, which holds us, who will hold the error.
             state, error = "failed", raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next)
         self._close()
-        with self._changed:
+        with self._lock:
             self.ended = perf_counter()
             if self.state != "stopped":
                 self.state = state
             if self.state != "stopped" or self._finishes:  # else it may have been raised by being stopped
                 self.error = error
             self._resting = True
-            self._changed.notify_all()
+        self._tell()
 
     def _go_on(self) -> bool:
         """Rest as long as nothing is to be pulled; False: for ever."""
-        with self._changed:
-            self._resting = True
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self.state in ("running", "stopped"))
-            self._resting = False
-            return self.state == "running" or self._finishes
+        self._resting = True
+        self._tell()
+        while True:
+            self._wait_for(lambda: self.state in ("running", "stopped"))
+            with self._lock:
+                if self.state in ("running", "stopped"):  # it may have been held again
+                    self._resting = False
+                    return self.state == "running" or self._finishes

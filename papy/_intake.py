@@ -160,6 +160,13 @@ class Intake:
         with self._lock:
             self._run = books
 
+    def leave(self, run: Books) -> None:
+        """A run does not come about; what was put stays for the next one."""
+        with self._lock:
+            if self._run is run:
+                self._run = None
+        self._unclaim()
+
     def finish(self, run: Books | None = None, hasty: bool = False) -> None:
         """Adds the end; again is no error.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import monotonic
@@ -13,10 +14,12 @@ from typing import Final
 from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted
 from papy._debugger import PipelineRuntimeDebugger
 from papy._definition import StepSpec
+from papy._flag import Flag
 from papy._intake import Intake, log_left
 from papy._reading import Reading
 from papy._reporters import Resources
 from papy._stages import Passing, Stage, stages
+from papy._threads import launch
 from papy._upstream import FromHandover, FromMap
 
 __all__ = ["Line"]
@@ -29,7 +32,7 @@ _SLACK: Final = 0.5
 
 
 class Line:
-    """The steps of a pipeline at work.
+    """The steps of a pipeline at work; without effect until it is started.
 
     Args:
         specs: The steps.
@@ -52,9 +55,12 @@ class Line:
         self._reading = Reading(intake, self.books, forever)
         self._build = partial(stages, specs, self._reading, self.books, ordered, debugger is not None)
         self.stages: list[Stage] = []
-        intake.begin(self.books)
+        #: It is the run of its pipeline.
+        self.begun = False
         self._prepared = False
-        self._supervisor = threading.Thread(target=self._supervise, daemon=True, name="papy-supervisor")
+        #: Taken by the thread that ends the run: after an interrupt of the start a second one is started, to be sure.
+        self._claims = deque([None])
+        self._supervisor: threading.Thread | None = None
         self._final: Counts | None = None
         #: Nobody looks at its results.
         self.in_background = False
@@ -63,25 +69,38 @@ class Line:
         #: The driver is in a call of ours, and not between two of them.
         self.is_driven = True
         #: Set when nothing more will happen.
-        self.over = threading.Event()
+        self.over = Flag()
 
     def start(self, readable: bool = False) -> None:
-        """Starts everything.
+        """Starts everything; whoever is not told that this is done has to `give_up`.
 
         Args:
             readable: Results will be taken one by one, from `output`.
 
         Raises:
-            Exception: What a constructor or a hook raised; then nothing is left running.
+            Exception: What a constructor or a hook raised.
         """
+        self._prepare(readable)
+        self._start_maps()
+        # Not before: to start a map and to stop it are not for two threads at once.
+        launch(self._new_supervisor())
+
+    def give_up(self) -> None:
+        """Ends what there is, however far it has come, and waits until nothing is left."""
+        if not self.begun:
+            self.intake.leave(self.books)
+            self.over.set()
+        if self.over.is_set():
+            return
+        self.books.end(STOPPED)
         try:
-            self._prepare(readable)
-            self._start_maps()
-        finally:
-            # Not before: to start a map and to stop it are not for two threads at once.
-            self._supervisor.start()
-            if not self._prepared:
-                self.wait()
+            launch(self._new_supervisor())
+        except RuntimeError:  # no thread can be started
+            self._supervise()
+        self.wait()
+
+    def _new_supervisor(self) -> threading.Thread:
+        return threading.Thread(target=self._supervise, daemon=True, name="papy-supervisor")
 
     def _prepare(self, readable: bool) -> None:
         """Makes the objects of the steps, and calls the hooks that come before the workers."""
@@ -176,6 +195,11 @@ class Line:
 
     def _supervise(self) -> None:
         """The life of the thread that ends the run: for whom it may be, and wherever they are. It holds no lock."""
+        try:
+            self._claims.pop()
+        except IndexError:  # another one does it
+            return
+        self._supervisor = threading.current_thread()
         reason = self.books.mailbox.get()
         try:
             self._stop(reason)

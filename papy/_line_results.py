@@ -22,11 +22,13 @@ class Results(Iterator[Any]):
     The run begins with the first ``next``, and ends with this object.
 
     Args:
-        begin: Starts the run; gives its line.
+        make: Makes the line of a run, without effect.
+        begin: Makes it that of its pipeline.
     """
 
-    def __init__(self, begin: Callable[[], Line]) -> None:
-        self._begin: Callable[[], Line] | None = begin
+    def __init__(self, make: Callable[[], Line], begin: Callable[[Line], None]) -> None:
+        self._make: Callable[[], Line] | None = make
+        self._begin = begin
         self._line: Line | None = None
         self._box: list[Any] = []
         self._interrupted = False
@@ -75,31 +77,29 @@ class Results(Iterator[Any]):
     def _start(self) -> Line:
         if self._interrupted:
             raise StateError("results: the run was interrupted at its start, and its entries are gone; call results() again")
-        if self._begin is None:
+        if self._make is None:
             raise StopIteration
-        begin, self._begin = self._begin, None
+        make, self._make = self._make, None
         line = None
         try:
-            line = begin()
+            line = make()
+            self._begin(line)
             weakref.finalize(self, line.books.end, DROPPED).atexit = False
             line.start(readable=True)
             self._output = line.output
-            self._line = line
-            line.is_driven = False
+            self._line, line.is_driven = line, False
         except BaseException as error:
-            if not isinstance(error, Exception):
-                self._give_up_start(line, begin)
+            self._give_up_start(line, None if isinstance(error, Exception) else make)
             raise
         return line
 
-    def _give_up_start(self, line: Line | None, begin: Callable[[], Line]) -> None:
-        """An interrupt came; who goes on begins anew, if no entry is lost by that."""
-        self._interrupted, self._line = True, None
+    def _give_up_start(self, line: Line | None, again: Callable[[], Line] | None) -> None:
+        """It failed, or an interrupt came; then who goes on begins anew, if no entry is lost by that."""
+        self._interrupted, self._line = again is not None, None
         if line is not None:
-            line.books.end(STOPPED)
-            line.wait()
-        if line is None or line.is_untouched():
-            self._interrupted, self._begin = False, begin
+            line.give_up()
+        if line is None or not line.begun or line.is_untouched():
+            self._interrupted, self._make = False, again
 
     def _check_stopped(self, books: Books) -> None:
         """Raises once, where it would look like the end of all entries."""
@@ -109,7 +109,7 @@ class Results(Iterator[Any]):
 
     def close(self) -> None:
         """Ends the run; what is still on its way is skipped. Again, or before the first ``next``, is no error."""
-        self._begin = None
+        self._make = None
         self._interrupted = False
         self._closed = True
         if self._line is not None and not self._line.is_elsewhere():

@@ -8,6 +8,7 @@ import weakref
 from _thread import start_new_thread
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -173,9 +174,14 @@ class Pipeline:
         self._check_over("run")
         if not self._intake.finished and not self._intake.iterables:
             raise ValueError("run: must be filled with entries before: put_iterable(), or put() and finish()")
-        line = self._begin("run", self._intake, forever=False, ordered=False)
-        line.start()
-        line.drain()
+        line = self._made(self._intake, forever=False, ordered=False)
+        try:
+            self._begin("run", line)
+            line.start()
+            line.drain()
+        except BaseException:
+            line.give_up()
+            raise
 
     def run_forever(self, background: bool = False) -> Pipeline:
         """Runs until `finish` or `stop` is called, and all entries that were put before have been through.
@@ -191,17 +197,30 @@ class Pipeline:
             StateError: The pipeline runs already.
             Exception: As for `run`; in the background only what hooks raise before the start.
         """
-        line = self._begin("run_forever", self._intake, forever=True, ordered=False)
-        line.start()
-        if background:
-            self._background = Background(line)
-            self._when_dropped(line.books.end, DROPPED)
-            if not self._daemon and not self._waited_for:
-                self._waited_for = True
-                _wait_at_exit(self)
-        else:
-            line.drain()
+        self._check_here("run_forever")
+        line = self._made(self._intake, forever=True, ordered=False)
+        behind = Background(line) if background else None
+        try:
+            self._begin("run_forever", line)
+            line.start()
+            if behind is not None:
+                self._leave_to(behind, line)
+            else:
+                line.drain()
+        except BaseException:
+            line.give_up()
+            if behind is not None:
+                self._forget(behind)
+            raise
         return self
+
+    def _leave_to(self, background: Background, line: Line) -> None:
+        self._background = background
+        background.start()
+        self._when_dropped(line.books.end, DROPPED)
+        if not self._daemon and not self._waited_for:
+            self._waited_for = True
+            _wait_at_exit(self)
 
     def stop(self) -> None:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
@@ -289,12 +308,12 @@ class Pipeline:
             raise StateError("results: not allowed with an in_queue, from which they take nothing; make a pipeline without one")
         entries = iter(iterable)
 
-        def begin() -> Line:
+        def make() -> Line:
             intake = Intake(alone=True)
             intake.put_iterable(entries)
-            return self._begin("results", intake, forever=False, ordered=ordered)
+            return self._made(intake, forever=False, ordered=ordered)
 
-        return Results(begin)
+        return Results(make, partial(self._begin, "results"))
 
     def __reduce__(self) -> Any:
         raise TypeError("a Pipeline can't be pickled or copied: it runs where it was made; give its steps to another Pipeline")
@@ -316,29 +335,34 @@ class Pipeline:
                 return
         self._stop(patiently=True)
 
-    def _begin(self, call: str, intake: Intake, forever: bool, ordered: bool) -> Line:
+    def _made(self, intake: Intake, forever: bool, ordered: bool) -> Line:
+        debugger = self._debugger if self._debugger is not None or self._quiet else log_debugger()
+        return Line(self._specs, intake, forever, ordered, self._on_failure, debugger)
+
+    def _begin(self, call: str, line: Line) -> None:
+        """From here on it is our run, if none goes on: before it is started, so whoever calls has to see to its end."""
         self._check_here(call)
-        line = self._line
-        if line is not None and line.books.reason is not None:  # whoever ended it may have gone without waiting
-            line.wait()  # without the lock: its end calls the user, who may call us
+        last = self._line
+        if last is not None and last.books.reason is not None:  # whoever ended it may have gone without waiting
+            last.wait()  # without the lock: its end calls the user, who may call us
         with self._lock:
-            line = self._check_over(call)
-            if line is not None:
-                line.release()
+            last, intake, before = self._check_over(call), line.intake, self._before
+            if last is not None:
+                last.release()
             waiting = self._intake.waiting() if intake is not self._intake else ""
             if waiting:
                 raise StateError(f"{call}: not allowed while entries wait that were put before ({waiting}); run() with them first")
             intake.claim(call)
-            if line is not None:  # not before: what is refused changes nothing
-                self._before = self._before.plus(line.counts())
+            if last is not None:
+                before = before.plus(last.counts())
             for finalizer in self._finalizers:
                 finalizer.detach()
             self._finalizers.clear()
-            debugger = self._debugger if self._debugger is not None or self._quiet else log_debugger()
-            self._line = Line(self._specs, intake, forever, ordered, self._on_failure, debugger)
             if intake.foreign:
-                self._when_dropped(_release, intake, self._line.books.drained, os.getpid())
-            return self._line
+                self._when_dropped(_release, intake, line.books.drained, os.getpid())
+            intake.begin(line.books)
+            # In one statement, without a call: an interrupt comes before it or after it.
+            self._before, self._line, line.begun = before, line, True
 
     def _check_over(self, call: str) -> Line | None:
         """The run before, if there was one; StateError unless it is over, and who ran it in the background has heard of that."""

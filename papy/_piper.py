@@ -8,6 +8,7 @@ from typing import Any, Final
 from numap import IMap, NumapError, TaskIterator
 from papy._checks import check_list
 from papy._errors import PiperError, PiperTypeError, PiperValueError, add_note
+from papy._flag import Flag
 from papy._flow import Source, Tap, branches, items_of
 from papy._forks import FORKED, live
 from papy._public import public
@@ -53,7 +54,8 @@ class Piper(Settings):
 
     A function takes an *inbox*: a list with one item for each upstream piper, or with the one item of the input data.
     Where it raises a `PiperError` travels on in the item's place, also if it is no Exception (SystemExit, for example). Only a
-    KeyboardInterrupt in a linear piper, and what a signal handler raises there, are for whoever takes the results.
+    KeyboardInterrupt in a linear piper, and what a signal handler written in Python raises there or on a serial IMap (an
+    Exception, too), are for whoever takes the results; who goes on has the item evaluated again.
 
     With ``produce=n`` each call has n results. With ``consume=n`` the inbox of a call is a list of n such lists. With
     ``spawn=n`` a piper between such pipers handles n items a round. What a piper gives, ``produce * spawn`` items a round,
@@ -185,7 +187,7 @@ class Piper(Settings):
         """
         state = self._allowed("connect")
         ups = _checked_inbox(self.name, inbox)
-        run = Run(len(ups) > 1)
+        run = Run(len(ups) > 1, started=Flag())
         taps = [up._tap() if isinstance(up, Piper) else None for up in ups]
         sources = tuple(
             Source(up, f"input {place} of {self.name}") if tap is None else tap
@@ -291,8 +293,7 @@ class Piper(Settings):
                 if task.task != len(figures.tasks) - 1 and not forced:
                     raise PiperError(f"{self.name}: disconnect first what was connected after it to the same IMap")
                 self.imap.pop_task(True if forced else 1)
-        self._let_go()
-        self._state = state
+        self._let_go(state)
 
     def __iter__(self) -> Iterator[Any]:
         """The piper itself: it has one stream of results."""
@@ -352,18 +353,19 @@ class Piper(Settings):
             ahead += [up for up in piper._ups if up not in seen]
             seen.update(piper._ups)
 
-    def _let_go(self) -> None:
+    def _let_go(self, state: str) -> None:
         if self._run is not None:
             self._run.started.set()  # who waits for it finds nothing
-        self._wiring = self._wiring._replace(sources=(), output=None, task=None)
-        self._run = None
-        self._ups = self._taps = ()
-        self._items = None
+        wiring = self._wiring._replace(sources=(), output=None, task=None)
+        # In one statement, without a call: an interrupt comes before it or after it.
+        self._wiring, self._items, self._ups, self._taps, self._run, self._owned, self._state = (
+            wiring, None, (), (), None, False, state,
+        )  # fmt: skip
 
     # in a Dagger -----------------------------------------------------------
 
     def attach(self, sources: tuple[Source, ...], run: Run) -> Source:
-        """Become part of a run, for a Dagger; nothing is read yet.
+        """Become part of a run, for a Dagger, until `detach`, also if this fails; nothing is read yet.
 
         Returns:
             What the piper puts out.
@@ -371,10 +373,10 @@ class Piper(Settings):
         Raises:
             PiperError: If the piper is connected already, its IMap is running, or its inputs don't fit.
         """
-        state = self._allowed("connect")
+        # Before the streams are made: who is interrupted meanwhile has to `detach` us, and nobody whose piper this is not.
+        self._state, self._run, self._owned = self._allowed("connect"), run, True
         self._wiring = wire(self, sources, run)
         assert self._wiring.output is not None
-        self._run, self._state, self._owned = run, state, True
         return self._wiring.output
 
     def run(self, items: Iterator[Any] | None) -> None:
@@ -382,11 +384,10 @@ class Piper(Settings):
         self._items = items
         self._state = _move(self.name, self._state, "start")
 
-    def detach(self) -> None:
-        """The run is over, or has not come about."""
-        self._let_go()
-        self._owned = False
-        self._state = "idle"
+    def detach(self, run: Run) -> None:
+        """This run is over, or has not come about; no effect if it is not ours."""
+        if self._run is run:
+            self._let_go("idle")
 
 
 def _move(name: str, state: str, call: str) -> str:

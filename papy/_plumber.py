@@ -110,6 +110,8 @@ class Plumber(Dagger):
         self._caretaker = Caretaker(self, driver.stop, run.close)
         ends.callback(self._caretaker.release)
         ends.callback(run.close)
+        self._caretaker.start()
+        driver.start()
 
     @overload
     def run(self) -> None: ...

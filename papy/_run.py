@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from math import gcd, lcm
 from threading import Lock
@@ -14,6 +15,7 @@ from numap import IMap, NumapError
 from papy._checks import check_list
 from papy._counts import evaluations
 from papy._errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
+from papy._flag import Flag
 from papy._flow import NOTHING, Data, Source, branches, items_of
 from papy._piper import Piper
 from papy._pipes import PiperGraph
@@ -50,7 +52,7 @@ class RunStatistics:
 
 
 class GraphRun:
-    """One run: its pipers are connected, and started later.
+    """One run: its pipers are connected and started later; until then it is without effect.
 
     Args:
         graph: The pipers.
@@ -61,10 +63,6 @@ class GraphRun:
     Attributes:
         outputs: The pipers that no other reads.
         report: The figures.
-        parallel: Whether there are IMaps.
-
-    Raises:
-        DaggerError: If a piper or its IMap is in use elsewhere, or pipers don't fit; then nothing is connected.
     """
 
     def __init__(self, graph: PiperGraph, datas: Mapping[Piper, Source], policy: str, retries: int | None) -> None:
@@ -72,41 +70,59 @@ class GraphRun:
         self._imaps: list[IMap[Any]] = []
         self.outputs = graph.get_outputs()
         by_place = len(self.outputs) > 1 or any(len(ups) > 1 for ups in graph.values())
-        self._run = Run(by_place, policy, retries)
+        self._run = Run(by_place, policy, retries, started=Flag())
         self.report = self._run.report
-        self._undo = ExitStack()
+        #: What `connect` needs. The graph may be the Dagger, which is not to be kept alive by what runs for it.
+        self._plan: tuple[PiperGraph, Mapping[Piper, Source]] | None = (graph, datas)
+        #: What is to be done at the end, the last first; each may be done again.
+        self._undo: list[Callable[[], object]] = []
         self._closing = Lock()
         self._shares = _shares(graph, self._pipers, self.outputs)
         self._inputs = [{piper, *graph.deep_nodes(piper)} & set(graph.get_inputs()) for piper in self.outputs]
         self._behind = {piper: frozenset(graph[piper]) for piper in self._pipers}
-        with ExitStack() as undo:
-            # What runs for the pipers outside of here ends with the run; behind the IMaps, or a thread would start the next.
-            undo.callback(end_of, [owner for piper in self._pipers for owner in piper.worker.owners()])
-            given = self._connect(graph, datas, undo)
-            undo.callback(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
-            self._undo = undo.pop_all()
+        self._doors: list[Data] = []
+        self._sources: list[Source] = []
+        self._streams: list[Iterator[Any]] = []
+        self._results: list[Results] = []
+
+    @property
+    def parallel(self) -> bool:
+        """Whether there are IMaps."""
+        return bool(self._imaps)
+
+    def connect(self) -> None:
+        """Connect all pipers; whatever comes of it, `close` undoes it.
+
+        Raises:
+            DaggerError: If a piper or its IMap is in use elsewhere, or pipers don't fit.
+        """
+        # What runs for the pipers outside of here ends with the run; behind the IMaps, or a thread would start the next.
+        self._undo.append(partial(end_of, [owner for piper in self._pipers for owner in piper.worker.owners()]))
+        assert self._plan is not None, "it is connected once"
+        graph, datas = self._plan
+        given = self._connect(graph, datas)
+        self._undo.append(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
         self._doors = [source.stream for source in datas.values() if isinstance(source.stream, Data)]
         self._sources = [given[piper] for piper in self.outputs]
         self._streams = [items_of(source) for source in self._sources]
-        self._results: list[Results] = []
-        self.parallel = bool(self._imaps)
+        self._plan = None
 
-    def _connect(self, graph: PiperGraph, datas: Mapping[Piper, Source], undo: ExitStack) -> dict[Piper, Source]:
+    def _connect(self, graph: PiperGraph, datas: Mapping[Piper, Source]) -> dict[Piper, Source]:
         """Connect all pipers, and return what the outputs give."""
         pipes: dict[tuple[Piper, Piper], Source] = {}
         given: dict[Piper, Source] = {}
         for piper in self._pipers:
             sources = tuple(pipes.pop((up, piper)) for up in graph.inbox_order(piper)) or (datas[piper],)
+            # First the undoing, or an interrupt could come between.
+            self._undo.append(partial(piper.detach, self._run))
             if piper.imap is not None and not any(piper.imap is imap for imap in self._imaps):
-                _check_free(piper.name, piper.imap)
+                if _is_free(piper.name, piper.imap):  # else the piper will say why it isn't
+                    self._undo.append(piper.imap.stop)
+                self._imaps.append(piper.imap)
             try:
                 output = piper.attach(sources, self._run)
             except PiperError as error:
                 raise DaggerError(str(error)) from error
-            undo.callback(piper.detach)
-            if piper.imap is not None and not any(piper.imap is imap for imap in self._imaps):
-                self._imaps.append(piper.imap)
-                undo.callback(piper.imap.stop)
             consumers = [down for down, _ in graph.incoming_edges(piper)]
             if not consumers:
                 given[piper] = output
@@ -135,7 +151,11 @@ class GraphRun:
         """Stop everything; in any state, from any thread, any number of times."""
         self.report.over = True
         with self._closing:  # whoever comes second waits until all is stopped
-            self._undo.close()
+            with ExitStack() as all_of_it:
+                for undo in self._undo:
+                    all_of_it.callback(undo)
+            # Not before all is done: who is interrupted meanwhile can close it again.
+            self._undo, self._plan = [], None
             self._streams, self._sources, self._results, self._doors = [], [], [], []
 
     def after_fork(self) -> None:
@@ -212,13 +232,14 @@ class GraphRun:
         )  # fmt: skip
 
 
-def _check_free(name: str, imap: IMap[Any]) -> None:
-    """DaggerError if somebody else has tasks on an IMap: they would be started, and ended, with the run."""
+def _is_free(name: str, imap: IMap[Any]) -> bool:
+    """Whether nobody uses an IMap; DaggerError if somebody has tasks on it: they would be started, and ended, with the run."""
     figures = imap.statistics()
     if figures.state == "idle" and figures.tasks:
         raise DaggerError(
             f"the IMap of {name} has tasks already, which are not of this Dagger; give it another IMap, or stop() this one first"
         )
+    return figures.state in ("idle", "stopped")
 
 
 def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> list[int]:

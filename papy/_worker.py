@@ -131,8 +131,8 @@ class Worker:
         except WorkerError as error:
             return error.with_traceback(None)
 
-    def evaluate(self, inbox: Sequence[Any]) -> Any:
-        """Return what the last function returns, or raise a `WorkerError` if one raised an Exception.
+    def evaluate(self, inbox: Sequence[Any], passes: Callable[[BaseException], bool] = lambda error: False) -> Any:
+        """Return what the last function returns, or raise a `WorkerError` if one raised an Exception that does not pass.
 
         Unlike in a call no item of the inbox is looked at, and there is no doubt whether an exception object that is
         returned is a value.
@@ -141,6 +141,8 @@ class Worker:
             try:
                 value = function(*inbox, *args, **kwargs) if unpack else function(inbox, *args, **kwargs)
             except Exception as error:  # a failed item must not end the run
+                if passes(error):
+                    raise
                 failed = WorkerError(error, _name(function), inbox)
                 raise failed from failed.__cause__
             inbox = (value,)

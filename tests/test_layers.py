@@ -33,7 +33,7 @@ LAYERS = {
     """.split(),
     "papy": """
         _public _portable
-        _errors _checks _running _forks graph
+        _errors _checks _running _forks _flag _threads graph
         _worker _call _counts _evaluator
         _settings _flow _rounds _rows _results
         _wiring _piper

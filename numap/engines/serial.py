@@ -6,11 +6,14 @@ nothing half done: an item whose outcome has not been posted runs again.
 
 from __future__ import annotations
 
-import signal
+import threading
+from _signal import NSIG, getsignal  # type: ignore[import-not-found]
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from opcode import opmap
 from time import perf_counter
+from typing import Any
 
 from .._call import bound
 from .._capabilities import CAPABILITIES
@@ -23,6 +26,8 @@ from . import NEVER, Aside, Event, Job, Output, Program, Slot
 from ._signals import Signals
 
 _RAISE = opmap["RAISE_VARARGS"]
+#: More is wrapped around no handler, unless it is wrapped around itself.
+_WRAPPED = 100
 
 #: A job with its outcome and the seconds that it took.
 _Done = tuple[Job, Segment, float]
@@ -64,7 +69,7 @@ class SerialEngine:
         try:
             self._initializer(*self._initargs)
         except BaseException as error:
-            if not isinstance(error, Exception) and _from_outside(error):
+            if _from_outside(error):
                 raise
             raise WorkerStartError(f"the initializer raised: {type(error).__name__}: {safe_text(error)}") from error
 
@@ -78,7 +83,7 @@ class SerialEngine:
         """Runs the item that waits, in this thread; False: none waits, or another thread is at it.
 
         Raises:
-            KeyboardInterrupt: a real one; the item runs again next time.
+            BaseException: a real KeyboardInterrupt, or what a signal handler raised; the item runs again next time.
         """
         try:
             ran = self._turn.hold(self._run_ready, block=False)
@@ -105,7 +110,7 @@ class SerialEngine:
         try:
             return RAW, 1, [self._calls[job.program](item_of(job.segments[0]))]
         except BaseException as error:
-            if not isinstance(error, Exception) and _from_outside(error):
+            if _from_outside(error):
                 raise
             return FAILED, 1, Failure(error, trace_of(error))
 
@@ -151,8 +156,10 @@ class SerialEngine:
 
 def _from_outside(error: BaseException) -> bool:
     """Whether a signal is behind it: a handler of the user's raised it, or (Ctrl-C) the interpreter between two instructions."""
-    found = (signal.getsignal(number) for number in signal.valid_signals())
-    handlers = {getattr(handler, "__code__", None) for handler in found} - {None}
+    if threading.get_ident() != threading.main_thread().ident:  # handlers run nowhere else
+        return isinstance(error, KeyboardInterrupt)
+    # Not those of `signal`, which look for an enum member each time: items may fail often.
+    handlers = {_code_of(handler) for handler in map(getsignal, range(1, NSIG)) if callable(handler)} - {None}
     tb = error.__traceback__
     while tb is not None:
         if tb.tb_frame.f_code in handlers:
@@ -161,3 +168,13 @@ def _from_outside(error: BaseException) -> bool:
             return tb.tb_frame.f_code.co_code[tb.tb_lasti] != _RAISE
         tb = tb.tb_next
     return isinstance(error, KeyboardInterrupt)
+
+
+def _code_of(handler: Any) -> object:
+    """The code that runs when a handler is called, without what is wrapped around it; None: there is none in Python."""
+    for _ in range(_WRAPPED):
+        inner = handler.func if isinstance(handler, partial) else getattr(handler, "__wrapped__", None)
+        if inner is None:
+            break
+        handler = inner
+    return getattr(handler, "__code__", None) or getattr(type(handler).__call__, "__code__", None)

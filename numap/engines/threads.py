@@ -132,8 +132,8 @@ class ThreadEngine:
             for slot in slots:
                 slot.inbox.put(None)
             for slot in slots:
-                thread = self._threads[slot]
-                if not slot.jobs and thread.ident is not None and thread is not threading.current_thread():
+                thread = self._threads.get(slot)  # None: the start was interrupted before
+                if not slot.jobs and thread is not None and thread.is_alive() and thread is not threading.current_thread():
                     thread.join(GRACE)
         return ()
 

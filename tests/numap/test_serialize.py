@@ -91,12 +91,16 @@ def test_a_pickler_whose_error_has_no_text() -> None:
     assert says(error, "Broken", "__str__ raised ValueError")
 
 
-def test_an_interrupt_is_no_failure_of_the_item() -> None:
-    def interrupted(value: object) -> bytes:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_whatever_its_own_code_raises_is_the_failure_of_the_item(kind: type[BaseException]) -> None:
+    """Items are pickled in threads of ours and in workers, where no Ctrl-C comes."""
 
-    with pytest.raises(KeyboardInterrupt):
-        encode_item([], interrupted, "item")
+    def refuse(value: object) -> bytes:
+        raise kind("no")
+
+    segment = encode_item([], refuse, "item")
+    assert segment[0] == FAILED
+    assert isinstance(segment[2].error, SerializationError)
 
 
 def test_neighbours_are_joined() -> None:

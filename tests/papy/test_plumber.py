@@ -426,8 +426,7 @@ def test_a_pause_where_all_items_are_skipped() -> None:
     driver = pipeline._driver
     assert driver is not None
     pipeline.pause()
-    with driver._changed:
-        assert driver._changed.wait_for(lambda: driver._resting, 60)
+    assert driver._wait_for(lambda: driver._resting, 60)
     calls = refusing.calls
     assert "paused" in repr(pipeline) and pipeline.stats["skipped"] == calls
     refusing.begun.clear()

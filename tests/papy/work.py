@@ -118,3 +118,17 @@ def dawdle(x: int) -> int:
     """Take a varying time, so that nothing comes in the order in which it went."""
     time.sleep(x * 7919 % 5 / 20_000)
     return x
+
+
+def raise_timeout(number: int, frame: object) -> None:
+    raise TimeoutError("by a handler")
+
+
+def handle_sigterm() -> None:
+    signal.signal(signal.SIGTERM, raise_timeout)
+
+
+def terminate_at_two(x: int) -> int:
+    if x == 2:
+        signal.raise_signal(signal.SIGTERM)
+    return x
