@@ -378,3 +378,31 @@ def test_data_is_left_to_the_pickler() -> None:
     for value in ([1, 2], {"a": (1, None)}, "x" * 10_000, 1.5, sys.maxsize, {1, 2}, frozenset("a"), bytearray(b"x")):
         assert pickle.loads(encode(value)) == value
         assert len(encode(value)) <= len(pickle.dumps(value, 5)) + 8
+
+
+class Chooser:
+    """Holds what survives."""
+
+    def __init__(self, *held: object) -> None:
+        self.held = held
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise AssertionError("not asked")
+
+    def __numap_reduce__(self, copied: Callable[[object], object]) -> tuple[object, ...]:
+        return Chooser, tuple(it for it in self.held if _survives(it, copied))
+
+
+def _survives(it: object, copied: Callable[[object], object]) -> bool:
+    try:
+        return type(copied(it)) is type(it)
+    except TypeError:
+        return False
+
+
+def test_a_class_chooses_by_what_survives_the_way(there: Receiver) -> None:
+    class Local:
+        pass
+
+    count = there(lambda chooser: len(chooser.held), Chooser(Local(), threading.Lock(), lambda: 1, 2))
+    assert count == 3
