@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from threading import Event
-
 from numap import NumapError
 from papy._call import PiperCall
 from papy._counts import Count, Counts
 from papy._errors import PiperError, add_note, failure
+from papy._flag import Flag
 
 __all__ = ["Evaluator"]
 
@@ -29,7 +28,7 @@ class Evaluator:
 
     __slots__ = ("call", "calls", "counts", "shown", "started")
 
-    def __init__(self, call: PiperCall, started: Event, counts: Counts | None = None) -> None:
+    def __init__(self, call: PiperCall, started: Flag, counts: Counts | None = None) -> None:
         self.call = call
         self.counts: Counts = {} if counts is None else counts
         self.shown: frozenset[int] = frozenset()

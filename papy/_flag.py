@@ -5,18 +5,17 @@ from __future__ import annotations
 from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
-from threading import Event
 
 __all__ = ["Flag"]
 
 
-class Flag(Event):
+class Flag:
     """An event that is set once and never cleared.
 
     Those of `threading` have a lock that an interrupt can leave locked: whoever says or awaits it next waits for ever.
     """
 
-    def __init__(self) -> None:  # not that of an Event, which makes its lock
+    def __init__(self) -> None:
         self._is_set = False
         self._words: SimpleQueue[None] = SimpleQueue()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from threading import Event
 from typing import Any, Final, NamedTuple
 
 from numap import (
@@ -26,6 +25,7 @@ from numap import (
 from papy._counts import Count
 from papy._errors import DaggerError, PiperError, place
 from papy._evaluator import Evaluator
+from papy._flag import Flag
 
 __all__ = [
     "FORK_LIMIT",
@@ -315,7 +315,7 @@ class Tap(Steady):
 
     __slots__ = ("_started", "ended", "items")
 
-    def __init__(self, started: Event) -> None:
+    def __init__(self, started: Flag) -> None:
         super().__init__()
         self._started = started
         self.ended = False

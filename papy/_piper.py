@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from numap import IMap, NumapError, TaskIterator
-from papy._checks import check_list
+from papy._checks import check_flag, check_list
 from papy._errors import PiperError, PiperTypeError, PiperValueError, add_note
 from papy._flag import Flag
 from papy._flow import Source, Tap, branches, items_of
@@ -282,6 +282,7 @@ class Piper(Settings):
             PiperError: If the piper is not connected, or has not been stopped, its IMap is running, or others were
                 connected after it to the same IMap and ``forced`` is False: disconnect the last one first.
         """
+        check_flag("forced", forced, PiperError)
         state = self._allowed("disconnect")
         task = self._wiring.task
         if task is not None and self.imap is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Event
 from typing import Any, NamedTuple
 
 from numap import IMap, StateError, TaskIterator, join
@@ -13,6 +12,7 @@ from papy._call import PiperCall
 from papy._counts import Counts
 from papy._errors import POLICIES, PiperError
 from papy._evaluator import Evaluator
+from papy._flag import Flag
 from papy._flow import SEQUENCES, Chain, Data, Ending, Late, Link, Source, Steady, Values, items_of
 from papy._results import Report
 from papy._rounds import Blocks, expand, regroup, split
@@ -39,7 +39,7 @@ class Run:
     policy: str = POLICIES[0]
     retries: int | None = None
     report: Report = field(default_factory=Report)
-    started: Event = field(default_factory=Event)
+    started: Flag = field(default_factory=Flag)
     counts: Counts = field(default_factory=dict)
 
 

@@ -154,6 +154,7 @@ CASES = [
     *each(on(Dagger, "del_pipers"), DaggerError, (given(5), T, "pipers", PIPERS), (given([], f), T, "forced", FLAG)),
     *each(on(Dagger, "del_pipe"), DaggerError, (given(5), T, "pipe", PIPERS), (given([], f), T, "forced", FLAG)),
     *each(on(Dagger, "del_pipes"), DaggerError, (given(5), T, "pipes", PIPES), (given([], f), T, "forced", FLAG)),
+    *each(on(lambda: Piper(f), "disconnect"), PiperError, (given(f), T, "forced", FLAG), (given(None), T, "forced", FLAG)),
     *each(on(Dagger, "disconnect"), DaggerError, (given(f), T, "forced", FLAG), (given(None), T, "forced", FLAG)),
     *each(on(Plumber, "disconnect"), PlumberError, (given("no"), T, "forced", FLAG)),
     *each(on(Dagger, "add_node"), DaggerError, (given(5), T, "node", "a Piper is needed")),
