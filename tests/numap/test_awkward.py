@@ -44,20 +44,6 @@ class RefusesDump:
         raise self.kind("dump")
 
 
-class RefusesLoad:
-    """Raises while it is unpickled."""
-
-    def __init__(self, kind: type[BaseException]) -> None:
-        self.kind = kind
-
-    def __reduce__(self) -> Any:
-        return spring, (self.kind,)
-
-
-def spring(kind: type[BaseException]) -> None:
-    raise kind("load")
-
-
 def fail_at_one(x: int, kind: type[Exception]) -> int:
     if x == 1:
         raise kind("one")
@@ -88,19 +74,19 @@ def test_a_result_that_raises_while_it_is_pickled(kind: type[BaseException]) -> 
 
 @pytest.mark.parametrize("kind", set(KINDS) - {KeyboardInterrupt})
 def test_a_result_that_raises_while_it_is_unpickled(kind: type[BaseException]) -> None:
-    found = list(IMap(refuse_at_one, range(3), (RefusesLoad, kind), worker_num=1, on_error="return"))
+    found = list(IMap(refuse_at_one, range(3), (work.Trap, kind), worker_num=1, on_error="return"))
     assert (found[0], type(found[1]), found[2]) == (0, SerializationError, 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("refuses", [RefusesDump, RefusesLoad])
+@pytest.mark.parametrize("refuses", [RefusesDump, work.Trap])
 def test_an_item_that_raises_on_its_way(kind: type[BaseException], refuses: Any) -> None:
     found = list(IMap(type, [1, refuses(kind), 2], worker_num=1, on_error="return"))
     assert (found[0], type(found[1]), found[2]) == (int, SerializationError, int)
 
 
 def test_what_is_no_exception_in_a_function_is_still_an_item_error() -> None:
-    (found,) = IMap(spring, [SystemExit], worker_num=1, on_error="return")
+    (found,) = IMap(work.spring, [SystemExit], worker_num=1, on_error="return")
     assert isinstance(found, ItemError)
 
 
