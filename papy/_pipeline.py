@@ -171,6 +171,7 @@ class Pipeline:
             Exception: What a step, a hook or a source raised, with a note that says where.
         """
         self._check_here("run")
+        self._settle()
         self._check_over("run")
         if not self._intake.finished and not self._intake.iterables:
             raise ValueError("run: must be filled with entries before: put_iterable(), or put() and finish()")
@@ -342,9 +343,7 @@ class Pipeline:
     def _begin(self, call: str, line: Line) -> None:
         """From here on it is our run, if none goes on: before it is started, so whoever calls has to see to its end."""
         self._check_here(call)
-        last = self._line
-        if last is not None and last.books.reason is not None:  # whoever ended it may have gone without waiting
-            last.wait()  # without the lock: its end calls the user, who may call us
+        self._settle()
         with self._lock:
             last, intake, before = self._check_over(call), line.intake, self._before
             if last is not None:
@@ -363,6 +362,12 @@ class Pipeline:
             intake.begin(line.books)
             # In one statement, without a call: an interrupt comes before it or after it.
             self._before, self._line, line.begun = before, line, True
+
+    def _settle(self) -> None:
+        """Waits for the end of a run that is ending: whoever ended it may have gone without waiting."""
+        last = self._line
+        if last is not None and last.books.reason is not None:
+            last.wait()  # without the lock: its end calls the user, who may call us
 
     def _check_over(self, call: str) -> Line | None:
         """The run before, if there was one; StateError unless it is over, and who ran it in the background has heard of that."""
