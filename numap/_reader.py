@@ -50,12 +50,11 @@ class Reader(Generic[T]):
         """Whether who reads gets exceptions as results."""
         return self._find_outlet().returns
 
-    def _next_apart(self) -> Segment:
-        """Like `_next_outcome`, with failures as failures whatever ``on_error`` is; how `join` and `tee` read."""
-        return self._next_outcome(True)
-
     def _next_outcome(self, apart: bool = False) -> Segment:
-        """The next outcome, failures and skipped places included; how inputs read."""
+        """The next outcome, failures and skipped places included; how inputs read.
+
+        ``apart``: failures are failures whatever ``on_error`` is; how `join` and `tee` read.
+        """
         outlet = self._find_outlet()
         while True:
             # As in __next__: nothing is called between the step and the return.

@@ -85,8 +85,8 @@ class Stream:
     def _returns(self) -> bool:
         return self._puller.returns()
 
-    def _next_outcome(self) -> Segment:
-        """The next outcome, for threads of ours: no interrupt comes there."""
+    def _next_outcome(self, apart: bool = True) -> Segment:
+        """The next outcome, for threads of ours: no interrupt comes there. Failures are failures in any case."""
         box = _Box()
         self._puller.pull_into(box)
         assert box.segment is not None, "a stream gives something or raises"
@@ -95,10 +95,11 @@ class Stream:
 
 def _outcomes(items: Iterator[Any]) -> Iterator[Segment]:
     """The outcomes of any iterator, as an iterator that steps without losing anything to an interrupt."""
-    reader = getattr(items, "_next_apart", None) or getattr(items, "_next_outcome", None)
+    reader = getattr(items, "_next_outcome", None)
     if reader is None:
         return map(_value, items)
-    return iter(reader, None)
+    # A partial, which is C: behind a call in Python an interrupt could come before the outcome is handed on.
+    return iter(partial(reader, True), None)
 
 
 def _returns(items: object) -> bool:
