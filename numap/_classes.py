@@ -179,7 +179,7 @@ def is_unfilled(cls: object) -> bool:
 
 
 def fill_apart(cls: type, content: bytes, load: Callable[[bytes], Any] = pickle.loads) -> None:
-    """Sets what a class holds from a pickle of its own, once. In pickles it stands for `Image.fill`."""
+    """Sets what a class holds from a pickle of its own, once. In pickles it stands for `Image.fill_apart`."""
     if cls in _unfilled:
         fill_class(cls, load(content))
 

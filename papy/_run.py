@@ -15,7 +15,6 @@ from numap import IMap, NumapError
 from papy._checks import check_list
 from papy._counts import evaluations
 from papy._errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
-from papy._flag import Flag
 from papy._flow import NOTHING, Data, Source, branches, items_of
 from papy._piper import Piper
 from papy._pipes import PiperGraph
@@ -70,7 +69,7 @@ class GraphRun:
         self._imaps: list[IMap[Any]] = []
         self.outputs = graph.get_outputs()
         by_place = len(self.outputs) > 1 or any(len(ups) > 1 for ups in graph.values())
-        self._run = Run(by_place, policy, retries, started=Flag())
+        self._run = Run(by_place, policy, retries)
         self.report = self._run.report
         #: What `connect` needs. The graph may be the Dagger, which is not to be kept alive by what runs for it.
         self._plan: tuple[PiperGraph, Mapping[Piper, Source]] | None = (graph, datas)
