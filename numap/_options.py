@@ -104,7 +104,8 @@ class Options(_Fields):
 
     def _check_engine(self) -> None:
         if not _is_executor(self.worker_type):
-            _worker_type(self.worker_type)
+            words = tuple(name for name in CAPABILITIES if name != "executor")
+            one_of("worker_type", self.worker_type, words, ", or a concurrent.futures.Executor")
         can = CAPABILITIES[self.kind]
         if self.start_method is not None:
             allowed = can.start_methods
@@ -175,17 +176,10 @@ def _is_executor(value: object) -> bool:
     return futures is not None and isinstance(value, futures.Executor)
 
 
-def _worker_type(value: object) -> None:
-    allowed = tuple(name for name in CAPABILITIES if name != "executor")
+def one_of(name: str, value: object, allowed: tuple[str, ...], also: str = "") -> None:
+    """ValueError unless ``value`` is one of the allowed words; ``also``: what else the message says is allowed."""
     if not isinstance(value, str) or value not in allowed:
-        words = ", ".join(map(repr, allowed))
-        raise ValueError(f"worker_type: {value!r} is unknown; allowed: {words}, or a concurrent.futures.Executor")
-
-
-def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    """ValueError unless ``value`` is one of the allowed words."""
-    if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name}: {value!r} is unknown; allowed: {', '.join(map(repr, allowed))}")
+        raise ValueError(f"{name}: {value!r} is unknown; allowed: {', '.join(map(repr, allowed))}{also}")
 
 
 def shown(value: object) -> str:
