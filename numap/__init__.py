@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from ._imap import IMap, NuMap, TaskIterator
     from ._imports import imports
+    from ._python import set_executable
     from ._statistics import Statistics, TaskStatistics
     from ._streams import join, tee
 
@@ -42,6 +43,7 @@ __all__ = [
     "WorkerStartError",
     "imports",
     "join",
+    "set_executable",
     "shutdown",
     "tee",
 ]
@@ -65,6 +67,7 @@ _HOMES = {
     "WorkerStartError": "numap._errors",
     "imports": "numap._imports",
     "join": "numap._streams",
+    "set_executable": "numap._python",
     "tee": "numap._streams",
 }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import warnings
 from typing import Any
 
-from ._platform import cpu_count, umask
+from ._dispositions import adopt_dispositions, dispositions
+from ._platform import adopt_limits, cpu_count, limits, umask
 
 #: How the numeric libraries are told how many threads to use; OpenMP's word also counts for most others that have their own.
 _OPENMP = "OMP_NUM_THREADS"
@@ -25,6 +27,9 @@ def environment(workers: int) -> dict[str, Any]:
         "path": [_absolute(entry) for entry in sys.path],
         "argv": list(sys.argv),
         "umask": umask(),
+        "limits": limits(),
+        "nice": os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else None,
+        "signals": dispositions(),
         "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
         "warnings": _filters(),
     }
@@ -38,6 +43,10 @@ def adopt(found: dict[str, Any]) -> None:
     sys.argv[:] = found["argv"]
     if found["umask"] is not None:
         os.umask(found["umask"])
+    adopt_dispositions(found["signals"])
+    if found["nice"] is not None and found["nice"] != os.getpriority(os.PRIO_PROCESS, 0):
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, found["nice"])
     if found["affinity"] is not None:
         try:
             os.sched_setaffinity(0, found["affinity"])
@@ -50,6 +59,7 @@ def adopt(found: dict[str, Any]) -> None:
     warnings.filters[:] = found["warnings"]  # type: ignore[index]
     if hasattr(warnings, "_filters_mutated"):
         warnings._filters_mutated()
+    adopt_limits(found["limits"])
 
 
 def _with_fair_threads(environ: dict[str, str], workers: int) -> dict[str, str]:

@@ -15,12 +15,14 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Sequence
+from queue import SimpleQueue
 from typing import NoReturn
 
 from . import _worker
 from ._channel import Channel
-from ._crew import WorkerHandle, new_worker
-from ._platform import die_with_pipe, kill_group, kill_tree
+from ._crew import Exit, WorkerHandle, new_worker, strangers, successor
+from ._platform import die_with_pipe, kill_group, kill_tree, start_thread
+from ._rights import rights
 
 _life: tuple[int, int] | None = None
 _life_users = 0
@@ -33,6 +35,7 @@ def _open_life() -> int:
     with _life_lock:
         if _life is None:
             _life = os.pipe()
+            os.fchmod(_life[0], 0o444)  # a worker opens it anew, perhaps as another user
         _life_users += 1
         return _life[0]
 
@@ -67,17 +70,51 @@ class ForkCrew:
     def __init__(self) -> None:
         self._numbers = 0
         self.workers: dict[int, WorkerHandle] = {}
-        self.connection, self._ring = socket.socketpair()
-        self.connection.setblocking(False)
+        self._bell, self._ring = socket.socketpair()
+        self._bell.setblocking(False)
+        self.connections = [self._bell]
         #: See `Crew`: each arrival is news here.
-        self.heard: Sequence[bytes] = ()
+        self.heard: Sequence[object] = ()
         self._exits: deque[tuple[int, int | None]] = deque()
         self._life = _open_life()
+        self._rights = rights()
+
+    def due(self) -> float:
+        """See `Crew.due`: there is nothing to wait for."""
+        return float("inf")
+
+    def check(self) -> None:
+        """See `Crew.check`."""
+
+    def renew(self) -> None:
+        """See `Crew.renew`: a fork has the rights that the program has now."""
+        now = rights()
+        if successor(now, self._rights) != now:
+            raise strangers()
 
     def spawn(self, memory: int | None) -> WorkerHandle:
         """Forks a worker; see `Crew.spawn`."""
         self._numbers += 1
         handle, theirs = new_worker(self._numbers)
+        # A thread each: a process can be waited for without polling only by who does nothing else, or by a pidfd,
+        # which not every system has. It comes first: a system that has no room for a thread must not keep the process.
+        forked: SimpleQueue[int | None] = SimpleQueue()
+        args = (forked, handle.number, self._exits, self._ring)
+        pid = None
+        try:
+            start_thread(threading.Thread(target=_watch, args=args, daemon=True, name="numap-fork"))
+            pid = self._fork(handle, theirs, memory)
+        finally:
+            forked.put(pid)
+            theirs.close()
+            handle.page.close_fd()
+            if pid is None:
+                handle.close()
+        handle.pid = pid
+        self.workers[handle.number] = handle
+        return handle
+
+    def _fork(self, handle: WorkerHandle, theirs: socket.socket, memory: int | None) -> int:
         mine = [other.channel for other in self.workers.values()] + [handle.channel]
         with warnings.catch_warnings():
             # 3.12 and later warn of forks of a process with threads; who asked for "fork" has been told.
@@ -88,25 +125,17 @@ class ForkCrew:
             _become_worker(mine, self._life, fds if memory is None else [*fds, os.dup(memory)])
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
-        theirs.close()
-        handle.page.close_fd()
-        handle.pid = pid
-        self.workers[handle.number] = handle
-        # A thread each: a process can be waited for without polling only by who does nothing else, or by a pidfd,
-        # which not every system has.
-        args = (pid, handle.number, self._exits, self._ring)
-        threading.Thread(target=_watch, args=args, daemon=True, name="numap-fork").start()
-        return handle
+        return pid
 
     def kill(self, handle: WorkerHandle) -> None:
         """Kills a worker, its process group and its descendants."""
         if handle.pid is not None:
             kill_tree(handle.pid)
 
-    def reports(self) -> list[tuple[WorkerHandle, int | None]]:
-        """Workers that have exited since the last call, with their exit codes."""
+    def reports(self) -> list[Exit]:
+        """Workers that have exited since the last call."""
         with contextlib.suppress(BlockingIOError):
-            while self.connection.recv(4096):
+            while self._bell.recv(4096):
                 pass
         found = []
         while self._exits:
@@ -115,7 +144,7 @@ class ForkCrew:
             if handle is not None:
                 if handle.pid is not None:
                     kill_group(handle.pid)
-                found.append((handle, code))
+                found.append(Exit(handle, code))
         return found
 
     def close(self) -> None:
@@ -124,13 +153,18 @@ class ForkCrew:
             self.kill(handle)
             handle.close()
         self.workers.clear()
-        self.connection.close()
+        self._bell.close()
         self._ring.close()
         _close_life()
 
 
-def _watch(pid: int, number: int, exits: deque[tuple[int, int | None]], ring: socket.socket) -> None:
+def _watch(
+    forked: SimpleQueue[int | None], number: int, exits: deque[tuple[int, int | None]], ring: socket.socket
+) -> None:
     """The life of a thread that waits for a worker's exit."""
+    pid = forked.get()
+    if pid is None:
+        return
     try:
         code: int | None = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except ChildProcessError:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._errors import StateError
+from ._errors import StateError, WorkerStartError
 from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
 from ._options import Options, TaskSpec, flag, sequence, shown, task_spec, timeout_seconds
 from ._platform import fill_standard_streams
@@ -520,10 +520,10 @@ def _prepare(options: Options) -> None:
         return
     fill_standard_streams()
     if options.start_method != "fork":
-        from ._crew import prepare
+        from ._client import prepare
 
         # What can't be started now is reported when workers are asked for.
-        with suppress(OSError):
+        with suppress(OSError, WorkerStartError):
             prepare()
 
 

@@ -450,9 +450,9 @@ def shutdown(at_exit: bool = False) -> None:
         manager.stop(at_exit)
     for listener in list(busy):  # those of maps that were dropped
         listener.settle()
-    crew = sys.modules.get("numap._crew")
-    if crew is not None:
-        crew.shutdown_starter()
+    client = sys.modules.get("numap._client")
+    if client is not None:
+        client.shutdown_starter()
 
 
 atexit.register(shutdown, at_exit=True)

@@ -14,14 +14,14 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     "numap": """
         _public _call
-        _errors _capabilities _turn _outcome _container _platform _options _lifecycle _statistics
+        _errors _capabilities _turn _outcome _container _platform _python _rights _options _lifecycle _statistics
         _serialize
         _schedule _delivery _pacing _fusion _retries
         _region _arena _parcel _scope _classes _functions _code _names _mirror
-        _asides _channel _outbox _page _stages _environment _recorder _portable
+        _asides _channel _outbox _page _stages _dispositions _environment _recorder _portable
         _worker
         _starter
-        _crew
+        _client _crew
         _forks
         engines _bell _listener engines._signals engines._books engines._slot engines._memory
         engines.threads engines.serial engines.processes engines.futures

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .._asides import logging_levels
 from .._capabilities import CAPABILITIES
 from .._channel import beside
-from .._crew import Crew, WorkerHandle
+from .._crew import Crew, Exit, WorkerHandle
 from .._environment import environment
 from .._errors import SerializationError, WorkerStartError
 from .._mirror import Mirror, OwnImage, main_identity
@@ -87,7 +87,11 @@ class ProcessEngine:
         self._selector = selectors.DefaultSelector()
         #: What the last `listen` ended with.
         self._heard: list[tuple[selectors.SelectorKey, int]] = []
+        #: Connections of the crew that are listened to.
+        self._connections: list[socket.socket] = []
         self._stopped = False
+        #: Slots whose worker could not be had, as the system had no room for it.
+        self._vacant: list[ProcessSlot] = []
         #: Workers that died while they started, since the last that did start.
         self._stillborn = 0
         #: Workers that were told to end.
@@ -104,11 +108,27 @@ class ProcessEngine:
         try:
             self._crew = _crew(self._method)
             self._selector.register(self._wake_r, selectors.EVENT_READ, None)
-            self._selector.register(self._crew.connection, selectors.EVENT_READ, self._crew)
-            for slot in self.slots:
+            self._listen_to_crew()
+            self._fill(self.slots[0])
+        except (OSError, MemoryError) as error:
+            raise WorkerStartError(f"no worker process can be started: {_why(error)}") from error
+        for slot in self.slots[1:]:
+            try:
                 self._fill(slot)
-        except OSError as error:
-            raise WorkerStartError(f"no worker process can be started: {error}") from error
+            except (OSError, MemoryError) as error:
+                self._go_without(slot, _why(error))
+
+    def _listen_to_crew(self) -> None:
+        wanted = self._crew.connections
+        if wanted == self._connections:
+            return
+        for connection in self._connections:
+            if connection not in wanted:
+                self._selector.unregister(connection)
+        for connection in wanted:
+            if connection not in self._connections:
+                self._selector.register(connection, selectors.EVENT_READ, self._crew)
+        self._connections = wanted
 
     def _fill(self, slot: ProcessSlot) -> None:
         slot.fresh(self._room)
@@ -162,12 +182,13 @@ class ProcessEngine:
         until = monotonic() + GRACE
         waiting = {handle for handle in self._leaving if handle in self._crew.workers.values()}
         reports = select.poll()  # not select: the number of a descriptor may be beyond its limit
-        reports.register(self._crew.connection, select.POLLIN)
+        for connection in self._crew.connections:
+            reports.register(connection, select.POLLIN)
         while waiting and (left := until - monotonic()) > 0:
             if not reports.poll(1000 * left):
                 return
             with contextlib.suppress(OSError):
-                waiting -= {handle for handle, _ in self._crew.reports()}
+                waiting -= {found.handle for found in self._crew.reports()}
             if not self._crew.workers:
                 return
 
@@ -208,7 +229,9 @@ class ProcessEngine:
 
     def due(self) -> float:
         """See `Engine.due`."""
-        return 0.0 if self._events or self._crew.heard else min(slot.next_look() for slot in self.slots)
+        if self._events or self._crew.heard:
+            return 0.0
+        return min(self._crew.due(), min(slot.next_look() for slot in self.slots))
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
@@ -229,7 +252,7 @@ class ProcessEngine:
                     self._watch_writes(key.data)
                 if mask & selectors.EVENT_READ:
                     self._hear(key.data)
-        if not self._stopped and self._crew.heard:
+        if not self._stopped and (self._crew.heard or self._crew.due() <= monotonic()):
             self._hear_exits()
         if not self._stopped:
             self._look_at_pages()
@@ -251,6 +274,9 @@ class ProcessEngine:
                 handle.pid = message[1]
                 slot.ready = slot.open = True
                 self._stillborn = 0
+                self._fill_vacant()
+                if self._stopped:
+                    return
             else:
                 _, pid, stage, trace = message
                 self._give_up(f"can't {stage} worker process {pid}:\n{render(trace)}")
@@ -301,9 +327,34 @@ class ProcessEngine:
 
     def _refill(self, slot: ProcessSlot) -> None:
         try:
+            self._crew.renew()
+            self._listen_to_crew()
             self._fill(slot)
-        except OSError as error:
-            self._give_up(f"a worker process can't be replaced: {error}")
+        except WorkerStartError as error:
+            self._give_up(str(error))
+        except (OSError, MemoryError) as error:
+            self._go_without(slot, _why(error))
+
+    def _go_without(self, slot: ProcessSlot, why: str) -> None:
+        """There is no room for this worker now: the map goes on with those that it has."""
+        self._drop(slot)
+        self._vacant.append(slot)
+        if not self._leaving and all(other.handle is None for other in self.slots):
+            self._give_up(f"no worker process can be started: {why}")
+
+    def _fill_vacant(self) -> None:
+        """Tries again where there was no room: each time that a worker has come or gone, so never without end."""
+        if self._vacant:
+            self._refill(self._vacant.pop())
+
+    def _drop(self, slot: ProcessSlot) -> None:
+        handle, slot.handle = slot.handle, None
+        slot.open = False
+        if handle is not None:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(handle.channel)
+            handle.close()
+            self._memory.release(handle, self.slots.index(slot))
 
     # ------------------------------------------------------------------ slow items
 
@@ -319,39 +370,43 @@ class ProcessEngine:
     # ------------------------------------------------------------------ deaths
 
     def _hear_exits(self) -> None:
-        connection = self._crew.connection
         try:
             exits = self._crew.reports()
+            if self._crew.due() <= monotonic():
+                self._crew.check()
+        except WorkerStartError as error:
+            self._give_up(str(error))
+            return
         except OSError as error:
             self._give_up(f"the process that starts workers is gone, and no other can be started: {error}")
             return
-        if self._crew.connection is not connection:
-            self._selector.unregister(connection)
-            self._selector.register(self._crew.connection, selectors.EVENT_READ, self._crew)
-        for handle, exitcode in exits:
-            slot = next((slot for slot in self.slots if slot.handle is handle), None)
-            if slot is not None:
-                self._bury(slot, handle, exitcode)
-                if self._stopped:
-                    return
-            elif handle in self._leaving:
-                self._leaving.remove(handle)
-                self._hear_last(handle)
-                handle.close()
-                self._memory.release(handle, None)
+        self._listen_to_crew()
+        for found in exits:
+            self._on_exit(found)
+            if self._stopped:
+                return
+
+    def _on_exit(self, found: Exit) -> None:
+        slot = next((slot for slot in self.slots if slot.handle is found.handle), None)
+        if slot is not None and found.refused is not None:
+            self._go_without(slot, found.refused)
+        elif slot is not None:
+            self._bury(slot, found.handle, found.exitcode)
+        elif found.handle in self._leaving:
+            self._leaving.remove(found.handle)
+            self._hear_last(found.handle)
+            found.handle.close()
+            self._memory.release(found.handle, None)
+            self._fill_vacant()
 
     def _bury(self, slot: ProcessSlot, handle: WorkerHandle, exitcode: int | None) -> None:
         """The one procedure for every death: last words, blame, the rest given back, a successor."""
         self._hear(slot, all_of_it=True)
         if self._stopped or slot.handle is not handle:
             return
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(handle.channel)
         words, stack = handle.page.words, handle.page.crash()
         started, stage, initializing = words[STARTED], words[STAGE], bool(words[INITIALIZING])
-        slot.handle = None
-        handle.close()
-        self._memory.release(handle, self.slots.index(slot))
+        self._drop(slot)
         if slot.ready:
             job, running, returned = slot.books.close(started)
             self._events += returned
@@ -362,7 +417,7 @@ class ProcessEngine:
             # Without an exit code: the starter was killed, and its workers with it.
             by_others = exitcode in (None, -signal.SIGKILL) and not initializing
             if self._stillborn > (STILLBORN_KILLED if by_others else STILLBORN):
-                self._give_up(f"{self._stillborn} worker processes ended before they were ready ({exit_text(exitcode)})")
+                self._go_without(slot, f"{self._stillborn} ended before they were ready ({exit_text(exitcode)})")
                 return
         self._refill(slot)
 
@@ -370,6 +425,10 @@ class ProcessEngine:
         # What the workers still said comes first: after this event nobody listens.
         self.stop()
         self._events.append(StartFailed(WorkerStartError(why)))
+
+
+def _why(error: Exception) -> str:
+    return str(error) or "no memory"  # a MemoryError may have no text
 
 
 def _drain(sock: socket.socket) -> None:
