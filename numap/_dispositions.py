@@ -8,10 +8,9 @@ import signal
 from _signal import NSIG, SIG_DFL, SIG_IGN, getsignal  # type: ignore[import-not-found]
 from typing import NamedTuple
 
-#: Those of `faulthandler`, which tells the caller where a worker crashed, and those that nobody can ignore.
-_OURS = frozenset(
-    getattr(signal, name) for name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGKILL", "SIGSTOP") if hasattr(signal, name)
-)
+#: Those of `faulthandler`, which tells the caller where a worker crashed, those that no process can ignore, and SIGINT, see below.
+_NAMES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGKILL", "SIGSTOP", "SIGINT")
+_LEFT_ALONE = frozenset(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
 
 class Dispositions(NamedTuple):
@@ -34,7 +33,7 @@ def adopt_dispositions(wanted: Dispositions) -> None:
     does nothing; and a process that an item forks has Python's own again.
     """
     for number in range(1, NSIG):
-        if number in _OURS or number == signal.SIGINT:
+        if number in _LEFT_ALONE:
             continue
         own, ignored = getsignal(number), number in wanted.ignored
         if own == (SIG_DFL if ignored else SIG_IGN):

@@ -420,7 +420,7 @@ def _death(event: Died, task: int, index: int, what: str, limit: float | None) -
     goes_on = "a new worker has taken its place and the other items go on"
     if event.timed_out:
         text = f"item {index} of {what} ran longer than task_timeout={limit} s in worker process {event.pid}; {goes_on}"
-        return Failure(TaskTimeout(text), None, event.pid)
+        return Failure(TaskTimeout(f"{text}; {event.stack}" if event.stack else text), None, event.pid)
     text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran item {index} of {what}; {goes_on}"
     if event.stack:
         text += f"\n{event.stack}"

@@ -235,12 +235,16 @@ def _exec_worker(life: int, keep: tuple[int, int, int], fds: list[int]) -> NoRet
 
 def spawned(life: int, keep: tuple[int, int, int], fds: list[int]) -> None:
     """Entry of a worker that is a fresh interpreter."""
-    for fd in fds:
-        os.set_inheritable(fd, False)
-    die_with_pipe(life)
-    give_up_others(keep)
-    _worker.main(*fds)
-    os._exit(0)
+    code = 1
+    try:
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        die_with_pipe(life)
+        give_up_others(keep)
+        _worker.main(*fds)
+        code = 0
+    finally:
+        os._exit(code)
 
 
 def main(control: int, life: int, keep: tuple[int, int, int]) -> None:

@@ -21,6 +21,7 @@ from ._call import bound
 from ._channel import Channel, outgoing
 from ._code import CodePickler
 from ._environment import adopt
+from ._forked import end_fork, flush_streams
 from ._mirror import Image
 from ._outbox import Outbox
 from ._outcome import FAILED, LONG, PACKED, RAW, SHARED, Failure, Segment, trace_of, unpickle_failure
@@ -47,6 +48,9 @@ NUDGE = getattr(signal, "SIGURG", None)
 _NUDGE_DEPTH = 40
 
 _SMALL = frozenset((int, float, bool, type(None)))
+
+#: Exit code of a worker that can't tell its outcomes any more: some item has closed its descriptors.
+CUT_OFF = 113
 
 #: The process that serves as a worker, if this is one.
 serving = 0
@@ -77,6 +81,7 @@ class Worker:
         self._since = 0.0
         self._clocked = False
         self._copies = False
+        self._linger, self._step = LINGER, _STEP
         self._finalizer: Any = None
 
     # ------------------------------------------------------------------ life
@@ -95,7 +100,7 @@ class Worker:
             else:
                 if self._finalizer is not None:
                     self._finalizer()
-                _flush_streams()
+                flush_streams()
                 return
 
     def _messages(self) -> Iterator[Any]:
@@ -122,6 +127,9 @@ class Worker:
             stage = "load the initializer in"
             initializer, initargs, self._finalizer = self._image.load(setup["initializer"])
             self._clocked, self._copies = setup["clocked"], setup["copies"]
+            if setup["careful"]:
+                # One outcome leaves before the next item begins.
+                self._linger, self._step = 0.0, 1
             loading = False
             recorder = self._recorder(setup["logging"])
             stage = "run the initializer in"
@@ -131,6 +139,7 @@ class Worker:
             if recorder is not None:
                 recorder.attach()
         except BaseException as error:
+            _end_if_forked(error)
             self._outbox.send(("failed", os.getpid(), stage, trace_of(error)))
             return False
         finally:
@@ -138,7 +147,8 @@ class Worker:
         if NUDGE is not None:
             signal.signal(NUDGE, self._nudged)
             signal.siginterrupt(NUDGE, False)
-        _flush_streams()
+        _end_if_forked()
+        flush_streams()
         self._outbox.send(("ready", os.getpid()))
         return True
 
@@ -185,8 +195,8 @@ class Worker:
 
     def _atoms(self, seq: int, epoch: int, call: Callable[[Any], Any], values: Sequence[Any]) -> int:
         """Runs items until one must not begin any more; returns how many ran."""
-        words, out, small, clocked = self._words, self._out, _SMALL, self._clocked
-        first, until = seq, self._since + LINGER
+        words, out, small, clocked, linger = self._words, self._out, _SMALL, self._clocked, self._linger
+        first, until = seq, self._since + linger
         # A look at the clock takes as long as the smallest item: after short ones there is only one for several.
         step, began = 1, clock()
         look = seq + step
@@ -198,7 +208,7 @@ class Worker:
                 words[STARTED] = seq - 1
                 return seq - 1 - first
             if clocked:
-                words[CLOCK] = monotonic_ns()
+                words[CLOCK] = monotonic_ns() & ~1
             try:
                 result = call(value)
             except BaseException as error:
@@ -209,11 +219,11 @@ class Worker:
                 words[CLOCK] = 0
             if seq >= look:
                 now = clock()
-                step = min(2 * step, _STEP) if now - began < _SHORT else 1
+                step = min(2 * step, self._step) if now - began < _SHORT else 1
                 if now > until:
                     self._flush(False)
                     now = clock()
-                    until = now + LINGER
+                    until = now + linger
                 look, began = seq + step, now
         return seq - first
 
@@ -240,12 +250,15 @@ class Worker:
             words[STARTED] = seq
             return 0
         if self._clocked:
-            words[CLOCK] = monotonic_ns()
+            words[CLOCK] = monotonic_ns() | 1
         try:
             value = item_of(segment, loan)
         except BaseException as error:
+            _end_if_forked(error)
             self._out.append((FAILED, 1, portable(unpickle_failure(error), error, self._encode)))
         else:
+            if self._clocked:
+                words[CLOCK] = monotonic_ns() & ~1
             try:
                 result = call(value)
             except BaseException as error:
@@ -254,7 +267,7 @@ class Worker:
                 self._out.append(result if type(result) in _SMALL else self._entry(result, loan))
         if self._clocked:
             words[CLOCK] = 0
-        if loan is None and clock() > self._since + LINGER:
+        if loan is None and clock() > self._since + self._linger:
             self._flush(False)
         return 1
 
@@ -272,6 +285,7 @@ class Worker:
         return segment
 
     def _failed(self, error: BaseException) -> tuple[Any, ...]:
+        _end_if_forked(error)
         if self._last_stage:
             # At once: what follows runs code of the exception's class.
             stage = self._words[STAGE]
@@ -281,13 +295,14 @@ class Worker:
     # ------------------------------------------------------------------ results
 
     def _flush(self, last: bool) -> None:
+        _end_if_forked()
         out = self._out
         if not out and not last:
             return
         self._sending = True
         self._asked = False
         try:
-            _flush_streams()
+            flush_streams()
             now = clock()
             found: list[Any] = segments_of(out)
             stages = [s[3] if len(s) > 3 else self._last_stage for s in found] if self._last_stage else []
@@ -296,7 +311,10 @@ class Worker:
             for entry in out:
                 if type(entry) is tuple and entry[0] == SHARED:
                     entry[2].hand_over()
-            self._outbox.send(("out", self._job_seq, segments, last, elapsed, stages))
+            try:
+                self._outbox.send(("out", self._job_seq, segments, last, elapsed, stages))
+            except OSError:
+                os._exit(CUT_OFF)
             out.clear()
             self._since = clock()
         finally:
@@ -306,7 +324,7 @@ class Worker:
 
     def _nudged(self, signum: int, frame: object) -> None:
         """The caller waits for what is done. Runs between two steps of user code, so it must leave no trace there."""
-        if self._sending or not _has_room(_NUDGE_DEPTH):
+        if self._sending or os.getpid() != serving or not _has_room(_NUDGE_DEPTH):
             self._asked = True
             return
         try:
@@ -337,19 +355,17 @@ def _has_room(depth: int) -> bool:
         return False
 
 
-def _flush_streams() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            continue
-
-
 def _write_whole_lines() -> None:
     """A line in one write: an unbuffered stream writes line and end apart, and another worker's text comes between."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(line_buffering=True, write_through=False)
+
+
+def _end_if_forked(error: BaseException | None = None) -> None:
+    """Ends a process that an item has forked and that has come back from its function: outcomes are the worker's to tell."""
+    if os.getpid() != serving:
+        end_fork(error)
 
 
 def main(sock_fd: int, page_fd: int, memory_fd: int | None = None) -> None:
@@ -361,6 +377,11 @@ def main(sock_fd: int, page_fd: int, memory_fd: int | None = None) -> None:
     sock.setblocking(True)
     page = Page(page_fd)
     page.hear_crashes()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=page.part)
     _write_whole_lines()
-    Worker(Channel(sock), page, memory_fd).run()
-
+    try:
+        Worker(Channel(sock), page, memory_fd).run()
+    except BaseException as error:
+        _end_if_forked(error)
+        raise

@@ -25,6 +25,7 @@ from .._page import INITIALIZING, STAGE, STARTED
 from .._parcel import Code, Constants, Packer, size_of_code
 from .._platform import exit_text
 from .._serialize import encode_item, serialization_error
+from .._worker import CUT_OFF
 from . import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item
 from ._memory import Memory
@@ -73,6 +74,7 @@ class ProcessEngine:
             "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
             "clocked": options.task_timeout is not None,
             "copies": any(p.retries for p in programs),
+            "careful": False,
             "main": None if self._method == "fork" else main_identity(),
             "environment": environment(options.workers),
             "logging": logging_levels(),
@@ -231,7 +233,7 @@ class ProcessEngine:
         """See `Engine.due`."""
         if self._events or self._crew.heard:
             return 0.0
-        return min(self._crew.due(), min(slot.next_look() for slot in self.slots))
+        return min(self._crew.due(), *(slot.next_look() for slot in self.slots))
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
@@ -408,6 +410,11 @@ class ProcessEngine:
         started, stage, initializing = words[STARTED], words[STAGE], bool(words[INITIALIZING])
         self._drop(slot)
         if slot.ready:
+            if exitcode == CUT_OFF:
+                stack = "it could not tell the outcome, as its descriptors were closed; a function must close only what it has opened"
+                # Any of those that it has not told of may have done it: they run again in workers that tell of each at once.
+                self._setup["careful"] = True
+                started = slot.books.only_untold(started)
             job, running, returned = slot.books.close(started)
             self._events += returned
             died = Died(None, None, [], handle.pid, exitcode, False, stack, stage)
@@ -455,6 +462,8 @@ def _verdict(slot: ProcessSlot, died: Died, job: Job, running: int, started: int
         # The worker was over the limit with an item, but ended it before the signal came; this one has done nothing.
         return Returned(job.program, index, 1, segments)
     stage = died.stage if job.behind else 0
+    if slot.unpickling:
+        died.stack = "it was still being unpickled; what that imports is better imported by an initializer, which has no limit"
     return Died(job.program, index, segments, died.pid, died.exitcode, slot.expired == started, died.stack, stage)
 
 

@@ -6,6 +6,7 @@ nothing half done: an item whose outcome has not been posted runs again.
 
 from __future__ import annotations
 
+import os
 import threading
 from _signal import NSIG, getsignal  # type: ignore[import-not-found]
 from collections import deque
@@ -18,6 +19,7 @@ from typing import Any
 from .._call import bound
 from .._capabilities import CAPABILITIES
 from .._errors import WorkerStartError
+from .._forked import end_fork
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of
@@ -107,12 +109,18 @@ class SerialEngine:
         return True
 
     def _run(self, job: Job) -> Segment:
+        pid = os.getpid()
         try:
-            return RAW, 1, [self._calls[job.program](item_of(job.segments[0]))]
+            result = self._calls[job.program](item_of(job.segments[0]))
         except BaseException as error:
+            if os.getpid() != pid:
+                end_fork(error)
             if _from_outside(error):
                 raise
             return FAILED, 1, Failure(error, trace_of(error))
+        if os.getpid() != pid:
+            end_fork()
+        return RAW, 1, [result]
 
     def due(self) -> float:
         """See `Engine.due`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
@@ -11,6 +12,7 @@ from typing import Any
 from .._call import bound
 from .._capabilities import CAPABILITIES
 from .._errors import WorkerStartError
+from .._forked import end_fork
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of, parts
@@ -43,7 +45,7 @@ class ThreadSlot(Slot):
 class _Work:
     """A job as its thread sees it."""
 
-    __slots__ = ("began", "call", "collected", "job", "limit", "outcomes", "since", "started")
+    __slots__ = ("began", "call", "collected", "forked", "job", "limit", "outcomes", "since", "started")
 
     def __init__(self, job: Job, call: Callable[[Any], Any]) -> None:
         self.job = job
@@ -52,6 +54,8 @@ class _Work:
         self.started = 0
         #: No item from this place on may begin.
         self.limit = job.count
+        #: This is a process that an item has forked: the outcome is told where the item was given.
+        self.forked = False
         self.collected = 0
         self.began = 0.0
         self.since = 0.0
@@ -240,7 +244,10 @@ class ThreadEngine:
                 self._watch(slot)
             if slot.room <= 0 and not slot.jobs and not self._stopped:
                 slot.inbox.put(None)
-                self._fill(slot, []).start()
+                try:
+                    self._fill(slot, []).start()
+                except RuntimeError as error:
+                    self._on_signal("exhausted", error)
 
     def _look(self) -> None:
         now = monotonic()
@@ -315,7 +322,11 @@ def _serve(
                 finalizer()
             return
         work.since = perf_counter()
+        _serving.work = work
         _run(work)
+        _serving.work = None
+        if work.forked:
+            end_fork()
         signals.put(("done", (slot, work)))
         del work
 
@@ -333,4 +344,27 @@ def _run(work: _Work) -> None:
             try:
                 outcomes.append(call(value))
             except BaseException as error:
+                if work.forked:
+                    end_fork(error)
                 outcomes.append(_Failed(Failure(error, trace_of(error))))
+
+
+class _Serving(threading.local):
+    """What each thread works on."""
+
+    work: _Work | None = None
+
+
+_serving = _Serving()
+
+
+def _after_fork() -> None:
+    """In the child, in the thread that has forked: it begins no other item."""
+    work = _serving.work
+    if work is not None:
+        work.forked = True
+        work.limit = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
