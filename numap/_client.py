@@ -17,7 +17,16 @@ from time import monotonic
 from typing import NamedTuple
 
 from ._errors import WorkerStartError
-from ._platform import exit_text, hard_limits, is_at_work, kill_all, kill_group, memory_file, process_limit, process_tree
+from ._platform import (
+    exit_text,
+    hard_limits,
+    is_at_work,
+    kill_all,
+    kill_group,
+    memory_file,
+    process_limit,
+    process_tree,
+)
 from ._python import ADVICE, check_of_likeness, executable
 from ._rights import Rights, capabilities_to_keep, namespaces, rights
 

@@ -20,7 +20,7 @@ def end_fork(error: BaseException | None = None) -> NoReturn:
         if isinstance(error, SystemExit):
             code = error.code or 0
             if not isinstance(code, int):
-                print(code, file=sys.stderr)
+                sys.stderr.write(f"{code}\n")
         elif error is not None and (trace := _of_the_function(error)) is not None:
             code = 1
             sys.excepthook(type(error), error, trace)

@@ -21,7 +21,7 @@ from typing import NoReturn
 from . import _worker
 from ._channel import Channel
 from ._crew import Exit, WorkerHandle, new_worker, strangers, successor
-from ._platform import die_with_pipe, kill_group, kill_tree, start_thread
+from ._platform import die_with_pipe, kill_group, kill_trees, start_thread
 from ._rights import rights
 
 _life: tuple[int, int] | None = None
@@ -130,7 +130,7 @@ class ForkCrew:
     def kill(self, handle: WorkerHandle) -> None:
         """Kills a worker, its process group and its descendants."""
         if handle.pid is not None:
-            kill_tree(handle.pid)
+            kill_trees([handle.pid])
 
     def reports(self) -> list[Exit]:
         """Workers that have exited since the last call."""
@@ -149,8 +149,8 @@ class ForkCrew:
 
     def close(self) -> None:
         """Kills all workers."""
+        kill_trees([handle.pid for handle in self.workers.values() if handle.pid is not None])
         for handle in self.workers.values():
-            self.kill(handle)
             handle.close()
         self.workers.clear()
         self._bell.close()

@@ -242,8 +242,8 @@ def umask() -> int | None:
     return int(found[0], 8) if found else None
 
 
-def process_tree(root: int) -> list[int]:
-    """The descendants of ``root`` that /proc shows now, parents first; empty where it shows none, or counts as others do."""
+def process_tree(*roots: int) -> list[int]:
+    """The descendants of these processes that /proc shows now, parents first; empty where it shows none, or counts as others do."""
     children: dict[int, list[int]] = {}
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
@@ -259,7 +259,7 @@ def process_tree(root: int) -> list[int]:
             continue
         children.setdefault(int(fields[1]), []).append(pid)
     tree: list[int] = []
-    queue = [root]
+    queue = [*roots]
     while queue:
         for child in children.get(queue.pop(), ()):
             tree.append(child)
@@ -290,11 +290,17 @@ def exit_text(exitcode: int | None) -> str:
     return f"exit code {exitcode}"
 
 
-def kill_tree(pid: int) -> None:
-    """Kills a worker, then its group and all its descendants, so that none of them is seen to end before it."""
-    tree = process_tree(pid)
-    kill_all([pid])
-    kill_group(pid)
+def kill_trees(pids: list[int], root: int | None = None) -> None:
+    """Kills workers, then their groups and all their descendants, so that none of these is seen to end before them.
+
+    With ``root`` it goes on with all descendants of that process.
+    """
+    if not pids and root is None:
+        return
+    tree = process_tree(*pids) if root is None else process_tree(root)
+    kill_all(pids)
+    for pid in pids:
+        kill_group(pid)
     kill_all(tree)
 
 

@@ -25,7 +25,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from . import _worker
-from ._platform import become_subreaper, die_with_parent, die_with_pipe, kill_all, kill_group, kill_tree, process_tree
+from ._platform import become_subreaper, die_with_parent, die_with_pipe, kill_all, kill_group, kill_trees, process_tree
 from ._rights import give_up_others
 
 _PACKET = 1 << 12
@@ -63,7 +63,7 @@ class Starter:
         for fd in (self._control.fileno(), self._life, self._wake):
             poll.register(fd, select.POLLIN)
         while True:
-            for fd, _ in poll.poll():
+            for fd, event in poll.poll():
                 if fd == self._wake:
                     self._reap()
                 elif fd == self._life:
@@ -74,7 +74,8 @@ class Starter:
                         return
                     if connection >= 0:
                         poll.register(connection, select.POLLIN)
-                elif not self._serve(fd):
+                # What a map asked for before it ended is not worth a process any more.
+                elif event & select.POLLHUP or not self._serve(fd):
                     poll.unregister(fd)
                     self._end_crew(fd)
 
@@ -114,9 +115,7 @@ class Starter:
             if refused:
                 _tell(connection, ("unborn", worker, refused))
         else:
-            for pid, owner in list(self._workers.items()):
-                if owner == (number, message[1]):
-                    kill_tree(pid)
+            kill_trees([pid for pid, owner in self._workers.items() if owner == (number, message[1])])
         return True
 
     def _spawn(self, crew: int, number: int, method: str, fds: list[int]) -> str:
@@ -185,11 +184,8 @@ class Starter:
     def _end_crew(self, crew: int) -> None:
         number, connection = self._crews.pop(crew)
         connection.close()
-        for pid in [pid for pid, owner in self._workers.items() if owner[0] == number]:
-            kill_tree(pid)
-        if not self._crews:
-            # Nobody else is served: what is left of our descendants escaped from a worker's group.
-            kill_all([pid for pid in process_tree(os.getpid()) if pid not in self._workers])
+        # Where no other map is served, what is left of our descendants has escaped from a worker's group.
+        kill_trees([pid for pid, owner in self._workers.items() if owner[0] == number], None if self._crews else os.getpid())
 
     def end(self) -> None:
         """Kills every descendant; those that fork meanwhile, too."""

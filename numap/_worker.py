@@ -9,6 +9,7 @@ import socket
 import sys
 from _thread import get_ident
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from io import TextIOWrapper
 from time import monotonic_ns
@@ -359,7 +360,8 @@ def _write_whole_lines() -> None:
     """A line in one write: an unbuffered stream writes line and end apart, and another worker's text comes between."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(line_buffering=True, write_through=False)
+            with suppress(Exception):  # a fork of the caller has its streams, closed ones and objects of its own, too
+                stream.reconfigure(line_buffering=True, write_through=False)
 
 
 def _end_if_forked(error: BaseException | None = None) -> None:

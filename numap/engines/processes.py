@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 STILLBORN = 4
 #: The same for workers that somebody killed (an operator, the kernel for want of memory) while no code of the user's ran.
 STILLBORN_KILLED = 200
+#: What a worker can't tell any more.
+_CLOSED = "it could not tell the outcome, as its descriptors were closed; a function should close only what it has opened"
 #: Bytes that every worker gets at its start above which a warning is given.
 LARGE = 100 << 20
 #: Seconds that finalizers get at the end of a map before their workers are killed.
@@ -411,7 +413,7 @@ class ProcessEngine:
         self._drop(slot)
         if slot.ready:
             if exitcode == CUT_OFF:
-                stack = "it could not tell the outcome, as its descriptors were closed; a function must close only what it has opened"
+                stack = _CLOSED
                 # Any of those that it has not told of may have done it: they run again in workers that tell of each at once.
                 self._setup["careful"] = True
                 started = slot.books.only_untold(started)
