@@ -122,11 +122,13 @@ class StarterClient:
         """Whether it is at work, though it has not answered yet."""
         return self.alive() and is_at_work([self._process.pid, *process_tree(self._process.pid)])
 
-    def was_killed(self) -> bool:
-        """Whether its end was none of its own, which says nothing against a next one."""
+    def is_none(self) -> bool:
+        """Of one that is about to end: whether it never was a starter. One that was killed would perhaps have become one."""
+        if self.answers:
+            return False
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(_GOODBYE) == -signal.SIGKILL
-        return False
+            return self._process.wait(_GOODBYE) != -signal.SIGKILL
+        return True
 
     def failure(self) -> WorkerStartError:
         """What to say of one that has never answered. It is no Python, or not ours, and ended here."""
@@ -272,7 +274,9 @@ def connect() -> Link:
                 if client.alive() and not isinstance(error, ConnectionError):
                     raise
                 _retire()
-            # It died, or was ended, between the look and the call.
+                if client.is_none():
+                    raise client.failure() from error
+            # It died, or a signal handler ended it, between the look and the call.
             return Link(_running())
 
 

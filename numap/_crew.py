@@ -215,7 +215,7 @@ class Crew:
             del self.workers[handle.number]
         self._links.remove(link)
         link.close()
-        if not link.client.answers and not link.client.was_killed():
+        if link.client.is_none():
             raise link.client.failure()
         if not self._links:
             self._links.append(connect())

@@ -117,6 +117,8 @@ class Manager:
         self._ended = False
         self._pid = os.getpid()
         self._failure: BaseException | None = None
+        #: Something is in it when the start has come to its end.
+        self.go: SimpleQueue[None] = SimpleQueue()
         self._thread = threading.Thread(target=_run, args=(self,), daemon=True, name="numap-manager")
 
     @property
@@ -137,9 +139,10 @@ class Manager:
         live.add(self)
         handled = sys.exc_info()[1]
         try:
+            # First: where there is room for few, one of them has to be our thread.
+            self._thread.start()
             self._engine.start()
             self._intake.start(sources)
-            self._thread.start()
         except BaseException as error:
             # Interrupted while the thread came up, perhaps: if it did, it ends the run; if not, it finds nothing to do.
             self._stopping = True
@@ -153,6 +156,8 @@ class Manager:
             if type(error) is RuntimeError:
                 raise WorkerStartError(f"no thread of the map can be started: {error}") from error
             raise
+        finally:
+            self.go.put(None)
 
     def claim(self) -> bool:
         """Whether the caller is the one who has to end the run: the first to ask."""
@@ -429,6 +434,7 @@ def _death(event: Died, task: int, index: int, what: str, limit: float | None) -
 
 def _run(manager: Manager) -> None:
     """The manager's thread."""
+    manager.go.get()
     if not manager.claim():
         return
     try:
