@@ -235,10 +235,10 @@ def successor(now: Rights, start: Rights) -> Rights:
     Raises:
         WorkerStartError: neither are the lesser.
     """
-    if now == start or start.at_most(now):
-        return start
     if now.at_most(start):
         return now
+    if start.at_most(now):
+        return start
     raise strangers()
 
 

@@ -24,6 +24,9 @@ from ._crew import Exit, WorkerHandle, new_worker, strangers, successor
 from ._platform import die_with_pipe, kill_group, kill_trees, start_thread
 from ._rights import rights
 
+#: The pid and the number of a worker; None: the crew is at its end.
+_Watched = tuple[int, int] | None
+
 _life: tuple[int, int] | None = None
 _life_users = 0
 _life_lock = threading.Lock()
@@ -76,6 +79,9 @@ class ForkCrew:
         #: See `Crew`: each arrival is news here.
         self.heard: Sequence[object] = ()
         self._exits: deque[tuple[int, int | None]] = deque()
+        #: What tells each thread that waits for workers whom to wait for next, and those of them that have none.
+        self._watchers: list[SimpleQueue[_Watched]] = []
+        self._idle: deque[SimpleQueue[_Watched]] = deque()
         self._life = _open_life()
         self._rights = rights()
 
@@ -96,23 +102,29 @@ class ForkCrew:
         """Forks a worker; see `Crew.spawn`."""
         self._numbers += 1
         handle, theirs = new_worker(self._numbers)
-        # A thread each: a process can be waited for without polling only by who does nothing else, or by a pidfd,
-        # which not every system has. It comes first: a system that has no room for a thread must not keep the process.
-        forked: SimpleQueue[int | None] = SimpleQueue()
-        args = (forked, handle.number, self._exits, self._ring)
-        pid = None
         try:
-            start_thread(threading.Thread(target=_watch, args=args, daemon=True, name="numap-fork"))
+            # It comes first: a system that has no room for a thread must not keep the process.
+            watcher = self._idle.popleft() if self._idle else self._watcher()
             pid = self._fork(handle, theirs, memory)
+            watcher.put((pid, handle.number))
+        except BaseException:
+            handle.close()
+            raise
         finally:
-            forked.put(pid)
             theirs.close()
             handle.page.close_fd()
-            if pid is None:
-                handle.close()
         handle.pid = pid
         self.workers[handle.number] = handle
         return handle
+
+    def _watcher(self) -> SimpleQueue[_Watched]:
+        """A thread for each worker: a process can be waited for without polling only by a thread that does nothing else, or by
+        a pidfd, which not every system has."""
+        watcher: SimpleQueue[_Watched] = SimpleQueue()
+        args = (watcher, self._exits, self._ring, self._idle)
+        start_thread(threading.Thread(target=_watch, args=args, daemon=True, name="numap-fork"))
+        self._watchers.append(watcher)
+        return watcher
 
     def _fork(self, handle: WorkerHandle, theirs: socket.socket, memory: int | None) -> int:
         mine = [other.channel for other in self.workers.values()] + [handle.channel]
@@ -153,26 +165,30 @@ class ForkCrew:
         for handle in self.workers.values():
             handle.close()
         self.workers.clear()
+        for watcher in self._watchers:
+            watcher.put(None)
         self._bell.close()
         self._ring.close()
         _close_life()
 
 
 def _watch(
-    forked: SimpleQueue[int | None], number: int, exits: deque[tuple[int, int | None]], ring: socket.socket
+    orders: SimpleQueue[_Watched], exits: deque[tuple[int, int | None]], ring: socket.socket,
+    idle: deque[SimpleQueue[_Watched]],
 ) -> None:
-    """The life of a thread that waits for a worker's exit."""
-    pid = forked.get()
-    if pid is None:
-        return
-    try:
-        code: int | None = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    except ChildProcessError:
-        # Somebody in this process waits for any child and was first.
-        code = None
-    exits.append((number, code))
-    with contextlib.suppress(OSError):
-        ring.send(b"\0")
+    """The life of a thread that waits for the exits of workers, one after the other."""
+    while (order := orders.get()) is not None:
+        pid, number = order
+        try:
+            code: int | None = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        except ChildProcessError:
+            # Something in this process waits for any child and was first.
+            code = None
+        # In this order: at the news of an exit there is room for the next worker and its thread.
+        idle.append(orders)
+        exits.append((number, code))
+        with contextlib.suppress(OSError):
+            ring.send(b"\0")
 
 
 def _become_worker(channels: list[Channel], life: int, fds: list[int]) -> NoReturn:
