@@ -23,7 +23,7 @@ def end_fork(error: BaseException | None = None) -> NoReturn:
                 sys.stderr.write(f"{code}\n")
         elif error is not None and (trace := _of_the_function(error)) is not None:
             code = 1
-            sys.excepthook(type(error), error, trace)
+            sys.excepthook(type(error), error.with_traceback(trace), trace)
         flush_streams()
     finally:
         os._exit(code & 0xFF if isinstance(code, int) else 1)
