@@ -122,7 +122,7 @@ class IMap(Reader[T]):
         initargs: arguments of the initializer.
         finalizer: called once in each worker at its orderly end; a worker that takes long over it is killed.
         max_items_per_worker: a worker is replaced after so many items.
-        task_timeout: seconds that one item may run, from its own start; a process over it is killed and replaced.
+        task_timeout: seconds that one item may run, from when its function begins; a process over it is killed and replaced.
         retries: how often an item is run again after its function raised, its worker died or it ran too long.
         on_error: ``"raise"`` a failed item's error at its place (iteration can go on), ``"return"`` it as the result, or
             ``"skip"`` the item.
