@@ -8,16 +8,18 @@ that name in both directions, functions share their globals, and ``isinstance`` 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import pickle
 import sys
 import threading
 import types
 from collections.abc import Callable, Iterable
+from functools import partial
 from io import BytesIO
 from typing import Any
 
 from ._arena import Arena
-from ._classes import fill_apart, in_the_making, is_unfilled, token_of
+from ._classes import ELSEWHERE, fill_apart, in_the_making, is_unfilled, not_made, token_of
 from ._code import CodePickler, reduce
 from ._errors import SerializationError
 from ._functions import named, stand_in
@@ -142,11 +144,10 @@ class Mirror(Scope):
                 error = second
             finally:
                 self.plain = False
-        user = self._known[module.__name__, name]
+        advice = "make it inside the function, or in an initializer that assigns the global"
         raise SerializationError(
-            f"the global {name!r} of {module.__name__!r}, which {user} refers to, can't be sent to a worker "
-            f"({type(error).__name__}: {safe_text(error)}); make it inside the function, or in an initializer that "
-            f"assigns the global"
+            f"the global {name!r} of {module.__name__!r}, which {self._known[module.__name__, name]} refers to, can't be sent "
+            f"to a worker ({type(error).__name__}: {safe_text(error)}); {ELSEWHERE if isinstance(value, type) else advice}"
         ) from error
 
     # ------------------------------------------------------------------ the scope of the picklers
@@ -297,33 +298,69 @@ class Image:
         self._pending: dict[tuple[str, str], Code] = {}
         #: Classes with what they will hold, the last one first.
         self._unfilled: list[tuple[type, bytes]] = []
+        #: What could not be made here, and why.
+        self._refused: dict[tuple[str, str], SerializationError] = {}
         if main is None:
             return
         module = types.ModuleType("__main__")
         vars(module).update(main, __builtins__=builtins)
         sys.modules["__main__"] = module
 
-    def update(self, definitions: Iterable[Definition]) -> None:
-        """Sets names; those that refer to one another find each other."""
+    def update(self, definitions: Iterable[Definition], needed: int = 0) -> None:
+        """Sets names; those that refer to one another find each other.
+
+        Raises:
+            SerializationError: one of the first ``needed``, those of the functions, can't be made here. Another one is missed
+                by the items that need it.
+        """
         keys = []
         for module, name, code in definitions:
             self._pending[module, name] = code
             keys.append((module, name))
             stand_in(module)
         for module, name in keys:
-            self.define(module, name)
+            with contextlib.suppress(SerializationError):
+                self.define(module, name)
+        for key in keys[:needed]:
+            self._check(key)
 
     def define(self, module: str, name: str) -> None:
-        """Makes sure that a mirrored name is set."""
+        """Makes sure that a mirrored name is set.
+
+        Raises:
+            SerializationError: it can't be made here.
+        """
         code = self._pending.pop((module, name), None)
         if code is not None:
             in_the_making.add((module, name))
             try:
                 value = self.load(code)
+                self._check((module, name))
+                setattr(sys.modules[module], name, value)
+            except Exception as error:
+                self._refuse(module, name, error)
             finally:
                 in_the_making.discard((module, name))
-            setattr(sys.modules[module], name, value)
             self._fill_rest()
+        self._check((module, name))
+
+    def _check(self, key: tuple[str, str]) -> None:
+        if key in self._refused:
+            raise self._refused[key].with_traceback(None)
+
+    def _refuse(self, module: str, name: str, error: Exception) -> None:
+        """From now on whatever looks for this name is told why it is not there."""
+        if isinstance(error, SerializationError):
+            self._refused[module, name] = error
+        else:
+            self._refused[module, name] = not_made(f"the global {name!r} of {module!r}", error)
+            self._refused[module, name].__cause__ = error
+        vars(sys.modules[module]).pop(name, None)
+        vars(sys.modules[module]).setdefault("__getattr__", partial(self._miss, module))
+
+    def _miss(self, module: str, name: str) -> object:
+        self._check((module, name))
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
     def named(self, module: str, qualname: str) -> object:
         """See `_functions.named`."""
@@ -345,6 +382,8 @@ class Image:
                 fill_apart(cls, content, lambda raw: _Unpickler(BytesIO(raw), self, []).load())
             except _NotYet:
                 self._unfilled.append((cls, content))
+            except Exception as error:
+                self._refuse(cls.__module__, cls.__qualname__.partition(".")[0], error)
 
     def load(self, code: Code) -> Any:
         """Unpickles what may refer to names that are not set yet."""

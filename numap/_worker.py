@@ -115,7 +115,7 @@ class Worker:
             self._image = Image(setup["main"], self._arena)
             loading = True
             stage = "load the code of the map in"
-            self._image.update(setup["mirror"])
+            self._image.update(setup["mirror"], setup["needed"])
             stage = "load a function of the map in"
             for blob in setup["programs"]:
                 self._calls.append(bound(*self._image.load(blob)))

@@ -77,6 +77,7 @@ class ProcessEngine:
             "environment": environment(options.workers),
             "logging": logging_levels(),
         }
+        self._setup["needed"] = len(mirror.log)
         label = ", ".join(p.label for p in programs)
         _warn_of_size(label, sum(map(size_of_code, [*self._setup["programs"], *(code for _, _, code in mirror.log)])))
         self.slots: list[ProcessSlot] = [ProcessSlot(limited(options.task_timeout)) for _ in range(options.workers)]

@@ -21,7 +21,7 @@ def serve(request: Any) -> bytes:
     encode = CodePickler(Scope()).encode
     try:
         image = Image(identity)
-        image.update(log)
+        image.update(log, len(log))
         results = []
         for func, args in image.load((blob, [])):
             results.append(func(*args))
