@@ -7,33 +7,24 @@ that name in both directions, functions share their globals, and ``isinstance`` 
 
 from __future__ import annotations
 
-import builtins
-import contextlib
 import pickle
 import sys
 import threading
 import types
 from collections.abc import Callable, Iterable
-from functools import partial
 from io import BytesIO
 from typing import Any
 
-from ._arena import Arena
-from ._classes import ELSEWHERE, fill_apart, in_the_making, is_unfilled, not_made, token_of
+from ._classes import ELSEWHERE, token_of
 from ._code import CodePickler, reduce
 from ._errors import SerializationError
-from ._functions import named, stand_in
+from ._functions import named
+from ._image import Definition
 from ._names import Names, Order, Tangle
+from ._origins import same_elsewhere
 from ._outcome import safe_text
-from ._parcel import Code, Constants, load
+from ._parcel import Constants
 from ._scope import Scope, global_names
-
-#: One definition: module, name, the object.
-Definition = tuple[str, str, Code]
-
-
-#: Functions that in pickles for workers stand for methods of the image.
-_STAND_FOR = {(func.__module__, func.__name__) for func in (fill_apart, named)}
 
 #: What a module says of itself; never a definition.
 _IDENTITY = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__"))
@@ -209,7 +200,7 @@ class Mirror(Scope):
         name = module.__name__
         known = self._importable.get(name)
         if known is None:
-            known = self._importable[name] = name != "__main__" and _same_origin(name, module)
+            known = self._importable[name] = name != "__main__" and same_elsewhere(name, module)
         return known
 
 
@@ -248,25 +239,6 @@ class _DefinitionPickler(CodePickler):
         return self._global_of(obj)
 
 
-def _same_origin(name: str, module: types.ModuleType) -> bool:
-    spec = getattr(module, "__spec__", None)
-    if spec is None or sys.modules.get(name) is not module:
-        return name in sys.builtin_module_names
-    if getattr(spec, "_initializing", False):
-        return False
-    if spec.origin in ("built-in", "frozen") or name.partition(".")[0] in sys.stdlib_module_names:
-        return True
-    parent = name.rpartition(".")[0]
-    if parent and parent not in sys.modules:
-        return False
-    path = getattr(sys.modules[parent], "__path__", None) if parent else None
-    for finder in sys.meta_path:
-        found = finder.find_spec(name, path) if hasattr(finder, "find_spec") else None
-        if found is not None:
-            return bool(found.origin == spec.origin)
-    return False
-
-
 _NEVER_BY_DILL = ("_thread", "_io", "socket", "_socket", "threading", "subprocess", "sqlite3")
 
 
@@ -287,135 +259,6 @@ def _dill_dumps(obj: Any, scope: Scope) -> bytes:
     buffer = BytesIO()
     DillPickler(buffer, protocol=pickle.HIGHEST_PROTOCOL, byref=False, recurse=True).dump(obj)
     return buffer.getvalue()
-
-
-class Image:
-    """The worker's side: modules that are filled with the caller's definitions, each when it is first needed."""
-
-    def __init__(self, main: dict[str, Any] | None, arena: Arena | None = None) -> None:
-        """``main``: what the caller's ``__main__`` says of itself; None: this process has that module itself."""
-        self._arena = arena
-        self._pending: dict[tuple[str, str], Code] = {}
-        #: Classes with what they will hold, the last one first.
-        self._unfilled: list[tuple[type, bytes]] = []
-        #: What could not be made here, and why.
-        self._refused: dict[tuple[str, str], SerializationError] = {}
-        if main is None:
-            return
-        module = types.ModuleType("__main__")
-        vars(module).update(main, __builtins__=builtins)
-        sys.modules["__main__"] = module
-
-    def update(self, definitions: Iterable[Definition], needed: int = 0) -> None:
-        """Sets names; those that refer to one another find each other.
-
-        Raises:
-            SerializationError: one of the first ``needed``, those of the functions, can't be made here. Another one is missed
-                by the items that need it.
-        """
-        keys = []
-        for module, name, code in definitions:
-            self._pending[module, name] = code
-            keys.append((module, name))
-            stand_in(module)
-        for module, name in keys:
-            with contextlib.suppress(SerializationError):
-                self.define(module, name)
-        for key in keys[:needed]:
-            self._check(key)
-
-    def define(self, module: str, name: str) -> None:
-        """Makes sure that a mirrored name is set.
-
-        Raises:
-            SerializationError: it can't be made here.
-        """
-        code = self._pending.pop((module, name), None)
-        if code is not None:
-            in_the_making.add((module, name))
-            try:
-                value = self.load(code)
-                self._check((module, name))
-                setattr(sys.modules[module], name, value)
-            except Exception as error:
-                self._refuse(module, name, error)
-            finally:
-                in_the_making.discard((module, name))
-            self._fill_rest()
-        self._check((module, name))
-
-    def _check(self, key: tuple[str, str]) -> None:
-        if key in self._refused:
-            raise self._refused[key].with_traceback(None)
-
-    def _refuse(self, module: str, name: str, error: Exception) -> None:
-        """From now on whatever looks for this name is told why it is not there."""
-        if isinstance(error, SerializationError):
-            self._refused[module, name] = error
-        else:
-            self._refused[module, name] = not_made(f"the global {name!r} of {module!r}", error)
-            self._refused[module, name].__cause__ = error
-        vars(sys.modules[module]).pop(name, None)
-        vars(sys.modules[module]).setdefault("__getattr__", partial(self._miss, module))
-
-    def _miss(self, module: str, name: str) -> object:
-        self._check((module, name))
-        raise AttributeError(f"module {module!r} has no attribute {name!r}")
-
-    def named(self, module: str, qualname: str) -> object:
-        """See `_functions.named`."""
-        first = qualname.partition(".")[0]
-        self.define(module, first)
-        if (module, first) in in_the_making:
-            raise _NotYet(f"{module}.{first} is needed to make it")
-        return named(module, qualname)
-
-    def fill_apart(self, cls: type, content: bytes) -> None:
-        """Sets what a class holds: now, or as soon as the names that it needs are there."""
-        self._unfilled.append((cls, content))
-        self._fill_rest()
-
-    def _fill_rest(self) -> None:
-        todo, self._unfilled = self._unfilled, []
-        for cls, content in todo:
-            try:
-                fill_apart(cls, content, lambda raw: _Unpickler(BytesIO(raw), self, []).load())
-            except _NotYet:
-                self._unfilled.append((cls, content))
-            except Exception as error:
-                self._refuse(cls.__module__, cls.__qualname__.partition(".")[0], error)
-
-    def load(self, code: Code) -> Any:
-        """Unpickles what may refer to names that are not set yet."""
-        return load(code, self._arena, lambda blob, buffers: _Unpickler(BytesIO(blob), self, buffers).load())
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: BytesIO, image: Image, buffers: list[Any]) -> None:
-        super().__init__(file, buffers=buffers)
-        self._image = image
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _STAND_FOR:
-            return getattr(self._image, name)
-        first = name.partition(".")[0]
-        self._image.define(module, first)
-        if (module, first) in in_the_making:
-            raise _NotYet(f"{module}.{first} is needed to make it")
-        try:
-            return super().find_class(module, name)
-        except AttributeError as error:
-            if is_unfilled(vars(sys.modules[module]).get(first)):
-                raise _NotYet(str(error)) from error
-            raise
-
-
-    def persistent_load(self, key: Any) -> object:
-        return self._image.named(*key)
-
-
-class _NotYet(AttributeError):
-    """What a name stands for is being made."""
 
 
 def main_identity() -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ._call import bound
 from ._channel import Channel, outgoing
 from ._code import CodePickler
 from ._environment import adopt
-from ._mirror import Image
+from ._image import Image
 from ._outbox import Outbox
 from ._outcome import FAILED, LONG, PACKED, RAW, SHARED, Failure, Segment, trace_of, unpickle_failure
 from ._page import CLOCK, EPOCH, INITIALIZING, STAGE, STARTED, Page

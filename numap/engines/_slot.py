@@ -8,7 +8,7 @@ from time import monotonic
 
 from .._channel import outgoing
 from .._crew import WorkerHandle
-from .._mirror import Definition
+from .._image import Definition
 from .._outcome import RAW
 from .._page import CLOCK, EPOCH, STARTED
 from .._serialize import pack

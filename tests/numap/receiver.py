@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from numap._code import CodePickler
-from numap._mirror import Image
+from numap._image import Image
 from numap._scope import Scope
 
 LENGTH = struct.Struct("<Q")

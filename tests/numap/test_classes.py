@@ -163,7 +163,7 @@ def test_74_structs_of_msgspec(there: Receiver) -> None:
 
     class Base(msgspec.Struct):  # type: ignore[misc]
         a: int
-        b: list[int] = []
+        b: list[int] = []  # noqa: RUF012 - a struct copies it
 
     class Row(Base, frozen=True, kw_only=True, tag="row", rename="camel"):  # type: ignore[misc]
         in_words: str = "x"
