@@ -8,10 +8,11 @@ import importlib.machinery
 import marshal
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 from ._classes import announce
-from ._scope import Scope, find, global_names, used_names
+from ._scope import Scope, find, global_names, imported_names, used_names
 
 
 def reduce_function(scope: Scope, obj: types.FunctionType) -> Any:
@@ -53,7 +54,28 @@ def _modules(scope: Scope, func: types.FunctionType, names: set[str]) -> list[ty
         if hasattr(module, "__path__"):
             below = [(name[len(prefix) :], it) for name, it in list(sys.modules.items()) if name.startswith(prefix)]
             found += [it for name, it in below if it is not None and used.issuperset(name.split("."))]
+    _require_imported(scope, func)
     return found
+
+
+def _require_imported(scope: Scope, func: types.FunctionType) -> None:
+    """What a function imports when it runs must be there, too."""
+    names = imported_names(func.__code__)
+    if names:
+        used = used_names(func.__code__)
+        for module in _loaded(names, used, func.__globals__.get("__package__") or ""):
+            scope.require(module, used, func.__qualname__)
+
+
+def _loaded(names: set[str], used: set[str], package: str) -> Iterator[types.ModuleType]:
+    """The modules of these names, also seen from a package, and those below them that are used."""
+    parts = package.split(".") if package else []
+    above = ["", *(".".join(parts[: depth + 1]) + "." for depth in range(len(parts)))]
+    for base in [(prefix + name).rstrip(".") for prefix in above for name in names]:
+        for name in (base, *(f"{base}.{it}" for it in used)):
+            module = sys.modules.get(name)
+            if isinstance(module, types.ModuleType):
+                yield module
 
 
 def reduce_method(scope: Scope, obj: types.MethodType) -> Any:
@@ -129,3 +151,28 @@ def stand_in(name: str) -> types.ModuleType:
     fresh.__spec__ = importlib.machinery.ModuleSpec(name, None)
     vars(fresh)["__builtins__"] = builtins
     return fresh
+
+
+class Appearance:
+    """What a module that can't be imported elsewhere says of itself; its pickle becomes the specification of a stand-in."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        self._module = module
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        own = vars(self._module)
+        told = {key: own[key] for key in ("__file__", "__doc__", "__package__") if isinstance(own.get(key), (str, type(None)))}
+        name = self._module.__name__
+        return appear, (name, "__path__" in own, name.rpartition(".")[0] in sys.modules, told)
+
+
+def appear(name: str, is_package: bool, has_parent: bool, told: dict[str, str | None]) -> importlib.machinery.ModuleSpec:
+    """Makes a stand-in look like the module, and be found below its package."""
+    module = stand_in(name)
+    vars(module).update(told)
+    if is_package:
+        module.__path__ = []
+    if has_parent:
+        parent, _, child = name.rpartition(".")
+        setattr(importlib.import_module(parent), child, module)
+    return importlib.machinery.ModuleSpec(name, None, is_package=is_package)

@@ -12,16 +12,17 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterable
+from importlib.machinery import EXTENSION_SUFFIXES
 from io import BytesIO
 from typing import Any
 
 from ._classes import ELSEWHERE, token_of
 from ._code import CodePickler, reduce
 from ._errors import SerializationError
-from ._functions import named
+from ._functions import Appearance, named
 from ._image import Definition
 from ._names import Names, Order, Tangle
-from ._origins import same_elsewhere
+from ._origins import Origins
 from ._outcome import safe_text
 from ._parcel import Constants
 from ._scope import Scope, global_names
@@ -45,7 +46,7 @@ class Mirror(Scope):
         self.plain = False
         self._known: dict[tuple[str, str], str] = {}
         self._todo: list[tuple[types.ModuleType, str]] = []
-        self._importable: dict[str, bool] = {}
+        self._origins = Origins()
         self._exempt: set[str] = set()
         self._lock = threading.RLock()
         self._pickler = CodePickler(self)
@@ -183,6 +184,7 @@ class Mirror(Scope):
         self._names.add(module, self._exempt)
         if self.is_importable(module):
             return
+        self._announce(module)
         for name in names:
             if name in vars(module) and name not in self._exempt and name not in _IDENTITY:
                 self._need(module, name, by)
@@ -190,18 +192,33 @@ class Mirror(Scope):
     def _need(self, module: types.ModuleType, name: str, by: str) -> None:
         key = (module.__name__, name)
         self._names.add(module, self._exempt)
+        self._announce(module)
         if key not in self._known:
             self._known[key] = by
             self._added.append(key)
             self._todo.append((module, name))
 
+    def _announce(self, module: types.ModuleType) -> None:
+        """Has workers make a stand-in for a module, and for the packages above it that they can't import either."""
+        key = (module.__name__, "__spec__")
+        if key in self._known or module.__name__ == "__main__":
+            return
+        origin = getattr(getattr(module, "__spec__", None), "origin", None) or ""
+        if origin.endswith(tuple(EXTENSION_SUFFIXES)):
+            raise SerializationError(
+                f"workers can't import the module {module.__name__!r} ({origin}), and it can't be sent to them, as it is no "
+                f"Python code: have it found by its name through sys.path, without a hook of the program"
+            )
+        above = sys.modules.get(module.__name__.rpartition(".")[0])
+        if isinstance(above, types.ModuleType) and not self.is_importable(above):
+            self._announce(above)
+        self._known[key] = ""
+        self._added.append(key)
+        self._staged.append((*key, (pickle.dumps(Appearance(module)), [])))
+
     def is_importable(self, module: types.ModuleType) -> bool:
         """Whether a worker that imports this module's name gets the same module."""
-        name = module.__name__
-        known = self._importable.get(name)
-        if known is None:
-            known = self._importable[name] = name != "__main__" and same_elsewhere(name, module)
-        return known
+        return module.__name__ != "__main__" and self._origins.importable(module)
 
 
 class OwnImage(Mirror):

@@ -9,6 +9,7 @@ from opcode import opmap
 from typing import Any
 
 _EXTENDED = opmap["EXTENDED_ARG"]
+_IMPORT = opmap["IMPORT_NAME"]
 _LOADS = {opmap[name] for name in ("LOAD_GLOBAL", "LOAD_NAME") if name in opmap}
 _LOADS |= {opmap[name] for name in ("LOAD_FROM_DICT_OR_GLOBALS",) if name in opmap}
 _STORES = {opmap[name] for name in ("STORE_GLOBAL", "DELETE_GLOBAL") if name in opmap}
@@ -31,6 +32,19 @@ def global_names(code: types.CodeType, stores: bool = False) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from global_names(constant, stores)
+
+
+def imported_names(code: types.CodeType) -> set[str]:
+    """The modules that a code object, or one nested in it, imports, as its statements say; "" for those of its package."""
+    found: set[str] = set()
+    if any(name in sys.modules or not name for name in code.co_names):
+        raw, extended = code.co_code, 0
+        for place in range(0, len(raw), 2):
+            op, arg = raw[place], raw[place + 1] | extended
+            extended = arg << 8 if op == _EXTENDED else 0
+            if op == _IMPORT:
+                found.add(code.co_names[arg])
+    return found.union(*(imported_names(it) for it in code.co_consts if isinstance(it, types.CodeType)))
 
 
 def used_names(code: types.CodeType) -> set[str]:

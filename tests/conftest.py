@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 #: A program, not a module.
-collect_ignore = ["numap/kinds_of_code.py"]
+collect_ignore = ["numap/kinds_of_code.py", "numap/hooked.py"]
 
 PATIENCE = 30.0  # seconds; what ends by itself (a worker told to stop, a thread that returns) gets so much time to do it
 
