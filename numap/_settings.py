@@ -85,7 +85,7 @@ def adopt(found: Mapping[str, Found]) -> None:
             _write(name, module, state)
     if _late.waiting and _late not in sys.meta_path:
         sys.meta_path.insert(0, _late)
-    _forget_random_state()
+    _part_from_parent()
 
 
 def _pickled(state: State) -> bytes:
@@ -355,13 +355,21 @@ _WAYS: dict[str, tuple[Callable[[Any], State] | None, Callable[[Any, State], Non
 }
 
 
-def _forget_random_state() -> None:
-    """Libraries that a fork brings along have the same random state in all workers; the standard library sees to itself."""
+def _part_from_parent() -> None:
+    """What libraries do where they know of a fork; the standard library's random numbers see to themselves.
+
+    Else all workers have the same random state, and proxies of managers share one connection with those of the parent.
+    """
     for name in ("numpy.random", "torch.random"):
         seed = getattr(sys.modules.get(name), "seed", None)
         if seed is not None:
             with contextlib.suppress(Exception):
                 seed()
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        with contextlib.suppress(Exception):
+            util._finalizer_registry.clear()
+            util._run_after_forkers()
 
 
 # ---------------------------------------------------------------------- the time zone
