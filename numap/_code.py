@@ -95,6 +95,9 @@ def _reduce_as_told(scope: Scope, obj: Any) -> Any:
     # With __numap_reduce__ a class chooses by what survives here, where pickle alone would lose code.
     own = getattr(type(obj), "__numap_reduce__", None)
     told = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if own is None else own(obj, _copied)
+    managers = sys.modules.get("multiprocessing.managers")
+    if managers is not None and isinstance(obj, managers.BaseProxy):
+        return _with_key(scope, obj, told)
     if isinstance(told, str):
         if scope.defining is obj:
             return _by_value(obj)
@@ -103,6 +106,18 @@ def _reduce_as_told(scope: Scope, obj: Any) -> Any:
         names = (told[0].__globals__.get(name) for name in global_names(told[0].__code__))
         if any(it is obj for it in names):
             return _by_value(obj)
+    return told
+
+
+def _with_key(scope: Scope, proxy: Any, told: Any) -> Any:
+    """How a manager's proxy is made again, with the key that it talks to its manager with, as in a child of multiprocessing.
+
+    Its pickle alone is no user of what it stands for: the manager would drop that with the last proxy here.
+    """
+    scope.keep(proxy)
+    if isinstance(told, tuple) and told[0] is sys.modules["multiprocessing.managers"].RebuildProxy:
+        func, token, serializer, options = told[1]
+        return told[0], (func, token, serializer, {**options, "authkey": bytes(proxy._authkey)})
     return told
 
 

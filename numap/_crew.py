@@ -62,6 +62,7 @@ class StarterClient:
         """A new connection for one map."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
+            theirs.setblocking(True)  # with socket.setdefaulttimeout it would not, over there either
             socket.send_fds(self._control, [b"+"], [theirs.fileno()])
         return ours
 

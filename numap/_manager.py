@@ -19,7 +19,7 @@ from ._figures import figures
 from ._flow import Flow
 from ._fusion import Fusion
 from ._intake import Intake
-from ._listener import Listener, busy
+from ._listener import Listener, busy, settle_all
 from ._options import Options
 from ._outcome import FAILED, PACKED, RAW, Failure
 from ._outlet import Outlet
@@ -176,7 +176,8 @@ class Manager:
                     self._thread.join(_PATIENCE)
         if self._inline is not None:
             self._inline.finalize()
-        self._listener.settle()
+        if not at_exit:
+            self._listener.settle()
         _close(self.outlets, "next: not allowed after stop(); its results are gone", at_exit)
 
     def abandon(self) -> None:
@@ -448,8 +449,11 @@ def shutdown(at_exit: bool = False) -> None:
     """Stops every map of this process, then the starter, in this order: a map that loses its starter gets a new one."""
     for manager in list(live):
         manager.stop(at_exit)
-    for listener in list(busy):  # those of maps that were dropped
-        listener.settle()
+    if at_exit:
+        settle_all()
+    else:
+        for listener in list(busy):  # those of maps that were dropped
+            listener.settle()
     crew = sys.modules.get("numap._crew")
     if crew is not None:
         crew.shutdown_starter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from collections import deque
 from collections.abc import Iterable, Iterator
 from opcode import opmap
 from typing import Any
@@ -14,6 +15,9 @@ _LOADS = {opmap[name] for name in ("LOAD_GLOBAL", "LOAD_NAME") if name in opmap}
 _LOADS |= {opmap[name] for name in ("LOAD_FROM_DICT_OR_GLOBALS",) if name in opmap}
 _STORES = {opmap[name] for name in ("STORE_GLOBAL", "DELETE_GLOBAL") if name in opmap}
 _SHIFTED = opmap["LOAD_GLOBAL"] if sys.version_info >= (3, 11) else -1
+
+#: Objects of which a scope keeps the last so many, see `Scope.keep`: more than there are on their way at any time.
+_KEPT = 1 << 14
 
 
 def global_names(code: types.CodeType, stores: bool = False) -> Iterator[str]:
@@ -73,6 +77,11 @@ class Scope:
         self.plain = True
         #: The class whose content is being pickled apart.
         self.filling: type | None = None
+        self._kept: deque[object] = deque(maxlen=_KEPT)
+
+    def keep(self, obj: object) -> None:
+        """What stands for an object elsewhere is of no use without this one, before the other side has its own."""
+        self._kept.append(obj)
 
     def apart(self, cls: type, content: object) -> bytes:
         """What the class that is being defined holds, in a pickle of its own."""
