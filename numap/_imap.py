@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._errors import StateError
+from ._errors import StateError, TooManyFailures
 from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
 from ._options import Options, TaskSpec, flag, sequence, shown, task_spec, timeout_seconds
 from ._platform import fill_standard_streams
@@ -60,6 +60,7 @@ class TaskIterator(Reader[T]):
     def __numap_detach__(self, imap: IMap[Any]) -> None:
         """This iterator is part of an input of its own map, which has started: it must not keep the map alive."""
         if self._imap is imap:
+            imap._streamed.append(self.task)
             self._find_outlet()
             self._imap = None
 
@@ -126,6 +127,8 @@ class IMap(Reader[T]):
         retries: how often an item is run again after its function raised, its worker died or it ran too long.
         on_error: ``"raise"`` a failed item's error at its place (iteration can go on), ``"return"`` it as the result, or
             ``"skip"`` the item.
+        max_failures: how many items may fail, after their retries; one more ends the map with a `TooManyFailures` behind the
+            results before it. None: no limit.
 
     Raises:
         TypeError, ValueError: an argument is not allowed; the message names it.
@@ -168,6 +171,7 @@ class IMap(Reader[T]):
         task_timeout: float | None = None,
         retries: int = 0,
         on_error: str = "raise",
+        max_failures: int | None = None,
     ) -> None:
         if (func is None) != (iterable is None):
             missing, given = ("func", "iterable") if func is None else ("iterable", "func")
@@ -177,6 +181,7 @@ class IMap(Reader[T]):
         self._options = Options(
             worker_type, worker_num, worker_remote, stride, buffer, ordered, skip, name, start_method, initializer,
             sequence("initargs", initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error,
+            max_failures,
         )  # fmt: skip
         self.name = name if name is not None else f"imap_{id(self):x}"
         self._state = IDLE
@@ -187,6 +192,8 @@ class IMap(Reader[T]):
         self._tracks: dict[int, Track] = {}
         #: Tasks whose results come in order though the map is unordered, as they are joined by place.
         self._in_order: set[int] = set()
+        #: While it starts: the tasks that the input of one is made of.
+        self._streamed: list[int] = []
         self._manager: Any = None
         self._finalizer: Any = None
         #: The figures of the last run, once it was stopped.
@@ -329,8 +336,7 @@ class IMap(Reader[T]):
         # anybody else may stop it.
         self._finalizer = _when_dropped(self, manager.abandon)
         self._manager, self._state = manager, state
-        for spec in self._specs:
-            detach(spec.iterable, self)
+        manager.know_streams(self._detach_inputs())
         # The inputs are the sources' from here on, and go with them.
         self._specs = [spec._replace(iterable=()) for spec in self._specs]
         try:
@@ -342,6 +348,15 @@ class IMap(Reader[T]):
             self._forget_tasks()
             raise
         self._outlet = manager.outlets.get(0)
+
+    def _detach_inputs(self) -> dict[int, list[int]]:
+        """Has the inputs let go of this map; returns by task the tasks of this map that its input is made of by streams."""
+        found: dict[int, list[int]] = {}
+        for task, spec in enumerate(self._specs):
+            detach(spec.iterable, self)
+            if self._streamed:
+                found[task], self._streamed = self._streamed, []
+        return found
 
     def _current(self) -> str:
         """The state, with what the manager knows."""
@@ -392,7 +407,7 @@ class IMap(Reader[T]):
             while True:
                 try:
                     reader._next_outcome()
-                except StopIteration:
+                except (StopIteration, TooManyFailures):
                     break
 
     def __enter__(self) -> IMap[T]:

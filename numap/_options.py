@@ -63,6 +63,7 @@ class _Fields(NamedTuple):
     task_timeout: float | None = None
     retries: int = 0
     on_error: str = "raise"
+    max_failures: int | None = None
 
 
 class Options(_Fields):
@@ -78,7 +79,7 @@ class Options(_Fields):
         """
         self = super().__new__(cls, *args, **kwargs)
         self._check()
-        given = {name: getattr(self, name) for name in _NUMBERS}
+        given = {name: getattr(self, name) for name in (*_NUMBERS, "max_failures")}
         plain: dict[str, Any] = {name: operator.index(value) for name, value in given.items() if value is not None}
         return self._replace(**{**plain, "worker_num": self._default_workers()})
 
@@ -140,6 +141,13 @@ class Options(_Fields):
             raise TypeError(f"retries: must be a whole number of at least 0, not {shown(self.retries)}")
         if self.retries < 0:
             raise ValueError(f"retries: {self.retries} given; must be at least 0")
+        whole = self.max_failures
+        if whole is None:
+            return
+        if isinstance(whole, bool) or not hasattr(type(whole), "__index__"):
+            raise TypeError(f"max_failures: must be a whole number of at least 0, or None for no limit, not {shown(whole)}")
+        if operator.index(whole) < 0:
+            raise ValueError(f"max_failures: {whole!r} given; must be at least 0, or None for no limit")
 
     @property
     def kind(self) -> str:

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from ._errors import StateError, next_timeout
 from ._options import limited
-from ._outcome import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Failure, Segment, exception_of, unpickle_failure
+from ._outcome import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Failure, Segment, exception_of, overrun_error, unpickle_failure
 from ._serialize import item_of
 from ._turn import Taken, Turn
 
@@ -309,7 +309,7 @@ class Outlet:
         elif kind == FAILED:
             failure = data
         elif kind == ENDING:
-            ending = data
+            ending = data if isinstance(data, BaseException) else overrun_error(data)
         elif kind != SKIPPED:
             try:
                 values = [item_of(segment)]
