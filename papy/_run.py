@@ -131,6 +131,8 @@ class GraphRun:
 
     def start(self) -> None:
         """Start all IMaps; from then on each output can be iterated over, or all of them by `rows`."""
+        self._undo.insert(0, self._run.leave)  # the last of all, when no program makes a file any more
+        self._run.enter()
         for imap in self._imaps:
             names = ", ".join(piper.name for piper in self._pipers if piper.imap is imap)
             try:

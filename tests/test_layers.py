@@ -33,7 +33,7 @@ LAYERS = {
     """.split(),
     "papy": """
         _public _portable
-        _errors _checks _running _forks _flag _threads graph
+        _errors _checks _running _item _forks _flag _threads graph
         _worker _call _counts _evaluator
         _settings _flow _rounds _rows _results
         _wiring _piper
@@ -48,7 +48,7 @@ LAYERS = {
         util util._guard
         util._passers util._coders util._streams util._offers util._items util._database
         util.func
-        util._process util._ports util._templates util._workdir util.script
+        util._process util._ports util._templates util._workdir util._records util.script
         util.config
     """.split(),
 }
