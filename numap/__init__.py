@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         SourceError,
         StateError,
         TaskTimeout,
+        TooManyFailures,
         WorkerDied,
         WorkerStartError,
     )
@@ -38,6 +39,7 @@ __all__ = [
     "TaskIterator",
     "TaskStatistics",
     "TaskTimeout",
+    "TooManyFailures",
     "WorkerDied",
     "WorkerStartError",
     "imports",
@@ -61,6 +63,7 @@ _HOMES = {
     "TaskIterator": "numap._imap",
     "TaskStatistics": "numap._statistics",
     "TaskTimeout": "numap._errors",
+    "TooManyFailures": "numap._errors",
     "WorkerDied": "numap._errors",
     "WorkerStartError": "numap._errors",
     "imports": "numap._imports",
