@@ -35,9 +35,9 @@ LAYERS = {
         _public _portable
         _errors _checks _running _item _forks _flag _threads graph
         _worker _call _counts _evaluator
-        _settings _flow _rounds _rows _results
+        _settings _toll _flow _rounds _rows _results
         _wiring _piper
-        _pipes _run
+        _terms _pipes _run
         _caretaker _driver _dagger
         _as_written _ordering _origins _expression _codefile
         _plumber
