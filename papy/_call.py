@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from numap import ItemError
 from papy._errors import PiperError, WorkerError, failure, failures_in, passed_on
+from papy._item import CURRENT, Item
 from papy._worker import Worker
 
 __all__ = ["PiperCall"]
@@ -35,10 +36,12 @@ class PiperCall:
             that died and items that took too long: until then what failed is raised.
         here: It is evaluated in the thread of whoever takes the results. What is no Exception would end more than the item
             there; an IMap deals with that itself.
+        run: The token of the run, for functions that are told their `Item`: then it is called with pairs of index and item.
     """
 
     __slots__ = (
-        "__name__", "grouped", "here", "joined", "number", "pid", "plain", "policy", "produce", "retries", "unpack", "worker",
+        "__name__", "grouped", "here", "joined", "number", "pid", "plain", "policy", "produce", "retries", "run",
+        "unpack", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +56,7 @@ class PiperCall:
         policy: str = "return",
         retries: int = 0,
         here: bool = False,
+        run: str | None = None,
     ) -> None:
         self.worker = worker
         self.__name__ = piper  # numap's messages and statistics show it
@@ -63,9 +67,10 @@ class PiperCall:
         self.policy = policy
         self.retries = retries
         self.here = here
+        self.run = run
         self.pid = getpid()  # of the process that it was made in
         step = worker.steps[0]
-        simple = len(worker.steps) == 1 and not (step.args or step.kwargs or joined or grouped or retries) and produce == 1
+        simple = len(worker.steps) == 1 and not (step.args or step.kwargs or joined or grouped or retries or run) and produce == 1
         # Most pipers call one function with one item: a short way for these, as it is taken for each item.
         self.plain = step.function if simple else None
         self.unpack = step.unpack
@@ -95,6 +100,16 @@ class PiperCall:
 
     def _full(self, item: Any) -> Any:
         """Whatever the item is, and however the worker is to be evaluated."""
+        if self.run is None:
+            return self._evaluated(item)
+        index, item = item
+        before = CURRENT.set(Item(self.run, self.number, index))
+        try:
+            return self._evaluated(item)
+        finally:
+            CURRENT.reset(before)
+
+    def _evaluated(self, item: Any) -> Any:
         if self.grouped:
             inbox = [list(part) for part in item] if self.joined else [[part] for part in item]
             failures = failures_in(chain.from_iterable(inbox))

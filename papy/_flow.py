@@ -23,7 +23,7 @@ from numap import (
     tee,
 )
 from papy._counts import Count
-from papy._errors import DaggerError, PiperError, place
+from papy._errors import DaggerError, PiperError, place, without_ours
 from papy._evaluator import Evaluator
 from papy._flag import Flag
 
@@ -212,7 +212,7 @@ class Data(Steady):
         except StateError as error:
             raise DaggerError(f"{self._name} can't be read: {_state_text(error, 'the same data')}") from error
         except Exception as error:
-            raise DaggerError(f"{self._name} raised {type(error).__name__}: {error}") from error
+            raise DaggerError(f"{self._name} raised {type(error).__name__}: {error}") from without_ours(error)
         raise StopIteration
 
 
@@ -374,5 +374,5 @@ def _end_of_run(error: SourceError) -> DaggerError | WorkerStartError:
     if isinstance(behind, (DaggerError, WorkerStartError)):  # the input was one of our streams, and has said it all
         return behind
     ended = DaggerError(_state_text(behind) if isinstance(behind, StateError) else str(error))
-    ended.__cause__ = behind or error
+    ended.__cause__ = without_ours(behind or error)
     return ended

@@ -225,6 +225,7 @@ class Piper(Settings):
             if not up.started:
                 raise PiperError(f"{self.name}: start is not possible before {up.name}, which it reads, is started")
         assert self._wiring.output is not None and self._run is not None
+        self._run.enter()
         items = items_of(self._wiring.output)
         if self._taps:
             for tap, branch in zip(self._taps, branches(self._wiring.output, len(self._taps)), strict=True):
@@ -269,6 +270,7 @@ class Piper(Settings):
         end_of(self.worker.owners())
         if self._run is not None:
             self._run.report.over = True
+            self._run.leave()
         self._items = None
         self._state = state
 

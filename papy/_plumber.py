@@ -18,6 +18,7 @@ from papy._errors import PiperError, PlumberError
 from papy._forks import FORKED
 from papy._public import public
 from papy._run import GraphRun, RunStatistics
+from papy._terms import Terms
 
 __all__ = ["Plumber"]
 
@@ -72,7 +73,7 @@ class Plumber(Dagger):
 
     Args:
         logger_options: Accepted, as long as there are none; logging is configured by ``papy.util.config``.
-        pipers, pipes, xtras, on_error, retries: As for a `Dagger`.
+        pipers, pipes, xtras, on_error, retries, max_failures: As for a `Dagger`.
 
     >>> from papy import Piper
     >>> seen = []
@@ -101,8 +102,12 @@ class Plumber(Dagger):
 
     # its life --------------------------------------------------------------
 
+    def _begin(self, call: str, begun: list[GraphRun], datas: Iterable[Iterable[Any]] | None, terms: Terms) -> None:
+        began, timer = time(), perf_counter()
+        super()._begin(call, begun, datas, terms)
+        self._began, self._timer, self._seconds = began, timer, None
+
     def _look_after(self, run: GraphRun) -> None:
-        self._began, self._timer, self._seconds = time(), perf_counter(), None
         # At its end nobody has to take care any more: an error that ended it leads to whoever was told of it,
         # and a thread that held the error would hold them, too.
         ends = ExitStack()
@@ -118,7 +123,12 @@ class Plumber(Dagger):
 
     @overload
     def run(
-        self, datas: Iterable[Iterable[Any]], *, on_error: str | None = None, retries: int | None = None
+        self,
+        datas: Iterable[Iterable[Any]],
+        *,
+        on_error: str | None = None,
+        retries: int | None = None,
+        max_failures: int | None = None,
     ) -> RunStatistics: ...
 
     def run(
@@ -127,13 +137,14 @@ class Plumber(Dagger):
         *,
         on_error: str | None = None,
         retries: int | None = None,
+        max_failures: int | None = None,
     ) -> RunStatistics | None:
         """Go on in the background; or, with datas, start, wait and stop in one call.
 
         Args:
             datas: One iterable for each input, in the order of `get_inputs`.
             on_error: Only with datas: for this run, instead of what the Plumber was made with.
-            retries: As ``on_error``.
+            retries, max_failures: As ``on_error``.
 
         Returns:
             With datas what was done, else None.
@@ -143,9 +154,9 @@ class Plumber(Dagger):
             DaggerError, PiperError, numap.NumapError: With datas: as `Dagger.run`.
         """
         if datas is not None:
-            return super().run(datas, on_error=on_error, retries=retries)
-        if on_error is not None or retries is not None:
-            raise PlumberError("run: on_error and retries are said at the start")
+            return super().run(datas, on_error=on_error, retries=retries, max_failures=max_failures)
+        if Terms(on_error, retries, max_failures):
+            raise PlumberError("run: on_error and retries are said at the start, and so is max_failures")
         with self._moving:
             state = self._allowed("run")
             assert self._driver is not None
@@ -215,7 +226,8 @@ class Plumber(Dagger):
         super()._close()
         if driver is not None:
             driver.rest()
-            self._seconds = (driver.ended or perf_counter()) - self._timer
+        if self._seconds is None and self._began:
+            self._seconds = ((driver and driver.ended) or perf_counter()) - self._timer
 
     # its figures -----------------------------------------------------------
 
@@ -226,7 +238,7 @@ class Plumber(Dagger):
         - ``"start_time"``: when it was started, in seconds since the epoch; None before the first start
         - ``"run_time"``: seconds from the start to the end of the run; None as long as it has not ended
         - ``"pipers_tracked"``: for each piper with ``track=True`` what `Piper.tracked` gives
-        - ``"results"``, ``"skipped"``, ``"items"``, ``"failures"``, ``"dead_letters"``: as in `RunStatistics`
+        - ``"results"``, ``"skipped"``, ``"items"``, ``"failures"``, ``"failed"``, ``"dead_letters"``: as in `RunStatistics`
         """
         run, driver, seconds = self._run, self._driver, self._seconds
         if driver is not None and driver.ended is not None:
@@ -237,7 +249,7 @@ class Plumber(Dagger):
             "pipers_tracked": {piper: piper.tracked for piper in self if piper.track},
         }
         figures = RunStatistics(0, 0.0, {}, {}) if run is None else run.statistics(seconds or 0.0)
-        names = ("results", "skipped", "items", "failures", "dead_letters")
+        names = ("results", "skipped", "items", "failures", "failed", "dead_letters")
         return found | {name: getattr(figures, name) for name in names}
 
     # its file --------------------------------------------------------------

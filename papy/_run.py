@@ -14,7 +14,7 @@ from typing import Any
 from numap import IMap, NumapError
 from papy._checks import check_list
 from papy._counts import evaluations
-from papy._errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
+from papy._errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
 from papy._flow import NOTHING, Data, Source, branches, items_of
 from papy._piper import Piper
 from papy._pipes import PiperGraph
@@ -22,6 +22,8 @@ from papy._public import public
 from papy._results import Results, admitted
 from papy._rows import Column, InStep, Shares
 from papy._running import end_of
+from papy._terms import Terms
+from papy._toll import advice, toll
 from papy._wiring import Run
 
 __all__ = ["GraphRun", "RunStatistics", "check_datas", "data_sources"]
@@ -40,6 +42,17 @@ class RunStatistics:
         skipped: How many results were dropped, as an item in them failed on a piper with ``on_error="skip"``.
         dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``exception``, and ``inbox`` if a
             function raised an Exception (of a worker that died nobody knows the inbox); the last 1,000.
+        first_failure: The first of these; None: nothing failed.
+
+    >>> from papy import Dagger
+    >>> statistics = Dagger([Piper(int, name="number")]).run([["1", "2"]])
+    >>> statistics.failed
+    2
+    >>> statistics.raise_for_failures()
+    Traceback (most recent call last):
+    papy.DaggerError: 2 items failed: 2 of 2 on number (int); the first: number (int) failed on item 0: TypeError: int() \
+argument must be a string, a bytes-like object or a real number, not 'list'. int was given an inbox, a list of items; if it \
+takes items, write Piper(int, unpack=True)
     """
 
     results: int
@@ -48,6 +61,22 @@ class RunStatistics:
     failures: Mapping[Piper, int]
     skipped: int = 0
     dead_letters: tuple[PiperError, ...] = ()
+    first_failure: PiperError | None = None
+
+    @property
+    def failed(self) -> int:
+        """How many items failed."""
+        return sum(self.failures.values())
+
+    def raise_for_failures(self) -> RunStatistics:
+        """These figures, unless items failed.
+
+        Raises:
+            DaggerError: Items failed; it says how many of how many on which pipers, and its ``__cause__`` is the first failure.
+        """
+        if self.first_failure is not None:
+            raise DaggerError(toll(self.items, self.failures, self.first_failure)) from self.first_failure
+        return self
 
 
 class GraphRun:
@@ -56,21 +85,24 @@ class GraphRun:
     Args:
         graph: The pipers.
         datas: What the inputs read.
-        policy: What is to be done with items that fail on pipers that don't say it themselves.
-        retries: How often such pipers evaluate an item again; None: as their IMaps say.
+        terms: What is to be done with items that fail.
 
     Attributes:
         outputs: The pipers that no other reads.
         report: The figures.
     """
 
-    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, Source], policy: str, retries: int | None) -> None:
+    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, Source], terms: Terms) -> None:
         self._pipers = graph.postorder()
         self._imaps: list[IMap[Any]] = []
         self.outputs = graph.get_outputs()
         by_place = len(self.outputs) > 1 or any(len(ups) > 1 for ups in graph.values())
-        self._run = Run(by_place, policy, retries)
+        self._run = Run(by_place, terms.on_error or POLICIES[0], terms.retries)
         self.report = self._run.report
+        self.report.limit = terms.max_failures
+        self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
+        #: Nobody has to be told of its failures, or has been.
+        self._told = False
         #: What `connect` needs. The graph may be the Dagger, which is not to be kept alive by what runs for it.
         self._plan: tuple[PiperGraph, Mapping[Piper, Source]] | None = (graph, datas)
         #: What is to be done at the end, the last first; each may be done again.
@@ -79,7 +111,6 @@ class GraphRun:
         self._shares = _shares(graph, self._pipers, self.outputs)
         self._inputs = [{piper, *graph.deep_nodes(piper)} & set(graph.get_inputs()) for piper in self.outputs]
         self._behind = {piper: frozenset(graph[piper]) for piper in self._pipers}
-        self._doors: list[Data] = []
         self._sources: list[Source] = []
         self._streams: list[Iterator[Any]] = []
         self._results: list[Results] = []
@@ -101,7 +132,7 @@ class GraphRun:
         graph, datas = self._plan
         given = self._connect(graph, datas)
         self._undo.append(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
-        self._doors = [source.stream for source in datas.values() if isinstance(source.stream, Data)]
+        self.report.doors = [source.stream for source in datas.values() if isinstance(source.stream, Data)]
         self._sources = [given[piper] for piper in self.outputs]
         self._streams = [items_of(source) for source in self._sources]
         self._plan = None
@@ -131,6 +162,8 @@ class GraphRun:
 
     def start(self) -> None:
         """Start all IMaps; from then on each output can be iterated over, or all of them by `rows`."""
+        self._undo.insert(0, self._run.leave)  # the last of all, when no program makes a file any more
+        self._run.enter()
         for imap in self._imaps:
             names = ", ".join(piper.name for piper in self._pipers if piper.imap is imap)
             try:
@@ -155,21 +188,29 @@ class GraphRun:
                     all_of_it.callback(undo)
             # Not before all is done: who is interrupted meanwhile can close it again.
             self._undo, self._plan = [], None
-            self._streams, self._sources, self._results, self._doors = [], [], [], []
+            self._streams, self._sources, self._results, self.report.doors = [], [], [], []
+        self._tell()  # at last, as handlers of logs may do anything
+
+    def _tell(self) -> None:
+        """Say once that items failed, unless that was raised."""
+        told, self._told = self._told, True
+        if told or self.report.failed <= self.report.raised:
+            return
+        import logging
+
+        figures = self.statistics(0.0)
+        assert figures.first_failure is not None
+        logging.getLogger("papy").warning("%s", toll(figures.items, figures.failures, figures.first_failure))
 
     def after_fork(self) -> None:
         """In a child that the user forked, where nothing of this runs."""
-        self.report.over = True
+        self.report.over = self._told = True
         for piper in self._pipers:
             piper.after_fork()
 
     def shut(self) -> bool:
         """Take nothing more from the inputs, and say whether that is possible: the data must have been given with doors."""
-        doors = self._doors
-        self.report.shut = bool(doors)
-        for data in doors:
-            data.shut = True
-        return bool(doors)
+        return self.report.close_doors()
 
     def rest(self) -> Iterator[Any]:
         """What comes out when the inputs are shut, one result of each output in turn; errors end nothing but themselves."""
@@ -227,7 +268,7 @@ class GraphRun:
         failures = {piper: report.failures[piper.number] for piper in self._pipers}
         return RunStatistics(
             report.results, seconds, items, failures, report.skipped,
-            tuple(report.dead_letters.copy()),
+            tuple(report.dead_letters.copy()), report.first,
         )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from papy._checks import check_flag, check_name
 from papy._errors import WorkerError, failures_in, passed_on
+from papy._item import Folder
 from papy._public import public
 
 __all__ = ["Uncallable", "Worker"]
@@ -113,6 +114,17 @@ class Worker:
             yield step.function
             yield from step.args
             yield from step.kwargs.values()
+
+    def folders(self) -> Iterator[Folder]:
+        """Where its functions put files, as far as they say it."""
+        for step in self._steps:
+            function: Any = step.function
+            kwargs = step.kwargs
+            while isinstance(function, partial):
+                function, kwargs = function.func, {**function.keywords, **kwargs}
+            folder = getattr(function, "__papy_folder__", None)
+            if folder is not None:
+                yield folder(*step.args, **kwargs)
 
     def __call__(self, inbox: Sequence[Any]) -> Any:
         """Evaluate the functions on an inbox.

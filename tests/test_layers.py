@@ -33,22 +33,22 @@ LAYERS = {
     """.split(),
     "papy": """
         _public _portable
-        _errors _checks _running _forks _flag _threads graph
+        _errors _checks _running _item _forks _flag _threads graph
         _worker _call _counts _evaluator
-        _settings _flow _rounds _rows _results
+        _settings _toll _flow _rounds _rows _results
         _wiring _piper
-        _pipes _run
+        _terms _pipes _run
         _caretaker _driver _dagger
         _as_written _ordering _origins _expression _codefile
         _plumber
-        steps coroutines _counter _reporters _debugger
+        steps coroutines _reporters _counter _debugger
         _definition _entries _patience _books _letterbox _handover _intake _feeder _reading _upstream _hands _stages _line
         _line_results _background _pipeline
         core __init__
         util util._guard
         util._passers util._coders util._streams util._offers util._items util._database
         util.func
-        util._process util._ports util._templates util._workdir util.script
+        util._process util._ports util._templates util._workdir util._records util.script
         util.config
     """.split(),
 }
