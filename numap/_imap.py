@@ -126,6 +126,8 @@ class IMap(Reader[T]):
         retries: how often an item is run again after its function raised, its worker died or it ran too long.
         on_error: ``"raise"`` a failed item's error at its place (iteration can go on), ``"return"`` it as the result, or
             ``"skip"`` the item.
+        buffer_bytes: bytes of the items and results in flight at most, about, as `sizeof` tells them; the inputs share them. One
+            item of each always has room. None: 64 MB, or what keeps all workers busy.
 
     Raises:
         TypeError, ValueError: an argument is not allowed; the message names it.
@@ -168,6 +170,7 @@ class IMap(Reader[T]):
         task_timeout: float | None = None,
         retries: int = 0,
         on_error: str = "raise",
+        buffer_bytes: int | None = None,
     ) -> None:
         if (func is None) != (iterable is None):
             missing, given = ("func", "iterable") if func is None else ("iterable", "func")
@@ -177,6 +180,7 @@ class IMap(Reader[T]):
         self._options = Options(
             worker_type, worker_num, worker_remote, stride, buffer, ordered, skip, name, start_method, initializer,
             sequence("initargs", initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error,
+            buffer_bytes,
         )  # fmt: skip
         self.name = name if name is not None else f"imap_{id(self):x}"
         self._state = IDLE
@@ -485,7 +489,8 @@ class IMap(Reader[T]):
             if self._last is not None and not self._specs:
                 return self._last
             tasks = tuple(TaskStatistics(spec.label, 0, 0, 0, 0, 0, 0) for spec in self._specs)
-            return Statistics(state, workers, self._options.buffer or 0, 0, 0, 0, 0, 0, tasks)
+            bound, bound_bytes = self._options.buffer or 0, self._options.buffer_bytes or 0
+            return Statistics(state, workers, bound, 0, 0, 0, 0, 0, tasks, bound_bytes)
         return _snapshot(manager.figures(), self._specs, workers, state)
 
     def __repr__(self) -> str:
@@ -553,7 +558,7 @@ def _snapshot(
     )  # fmt: skip
     return Statistics(
         state, workers, get("bound"), sum(get("pulled")), sum(get("yielded").values()),
-        sum(get("failed")), discarded, get("replaced"), tasks,
+        sum(get("failed")), discarded, get("replaced"), tasks, get("bound_bytes"),
     )  # fmt: skip
 
 

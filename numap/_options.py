@@ -43,7 +43,7 @@ class TaskSpec(NamedTuple):
 #: mistaken the argument, and would wait for the memory to be full.
 MOST_WORKERS = 10_000
 
-_NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker")
+_NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker", "buffer_bytes")
 
 
 class _Fields(NamedTuple):
@@ -63,6 +63,7 @@ class _Fields(NamedTuple):
     task_timeout: float | None = None
     retries: int = 0
     on_error: str = "raise"
+    buffer_bytes: int | None = None
 
 
 class Options(_Fields):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ._schedule import NO_END
+
 #: Seconds of work in a batch: large against the price of a message, small against what a person notices.
 TARGET = 0.010
 #: Items in a batch at most: at this size the price of a message has vanished for the smallest items.
@@ -29,10 +31,22 @@ class Pacing:
         workers: number of workers.
         alone: seconds; items that take longer never wait in a worker behind another one.
         copies: items and results are copied on their way, so a batch must not have too many bytes.
+        buffer_bytes: bytes of all that is in flight; None: `BOUND_BYTES`, or what keeps the workers busy.
+        roots: number of inputs, which share them.
     """
 
-    def __init__(self, tasks: int, workers: int, alone: float, copies: bool = True) -> None:
+    def __init__(
+        self, tasks: int, workers: int, alone: float, copies: bool = True, buffer_bytes: int | None = None, roots: int = 1
+    ) -> None:
         self._workers = workers
+        #: Bytes of all that is in flight, and of what is from one input.
+        self.bound_bytes = BOUND_BYTES if buffer_bytes is None else buffer_bytes
+        self.share = max(1, self.bound_bytes // roots)
+        #: Items that have room however large they are.
+        self._least = 1 if buffer_bytes is not None else workers + 1
+        #: Items that may run though there is no room, where they have to.
+        self.needed = 1 if buffer_bytes is not None else workers
+        self._pulled: list[float | None] = [None] * tasks
         self._copies = copies
         self._alone = alone
         self._cost: list[float | None] = [None] * tasks
@@ -56,6 +70,25 @@ class Pacing:
     def observe_bytes(self, task: int, count: int, nbytes: int) -> None:
         """``count`` items of ``task`` with ``nbytes`` bytes in all were sent to it."""
         self._bytes[task] = max(nbytes / count, self._bytes[task])
+
+    def observe_pulled(self, root: int, count: int, nbytes: int) -> bool:
+        """``count`` items with ``nbytes`` bytes came from an input; returns whether that is news for `fits_waiting`."""
+        known = self._pulled[root]
+        self._pulled[root] = size = max(nbytes / count, 0.9 * (known or 0.0))
+        return known is None or size != known
+
+    def fits_waiting(self, root: int) -> int:
+        """How many items of an input have room in bytes, as they are when they come; few until one has come."""
+        size = self._pulled[root]
+        return self.initial_bound() if size is None else self._fits(size)
+
+    def fits(self, tasks: Sequence[int]) -> int:
+        """How many items have room in bytes on their way through ``tasks``, as the largest of late have; few until all are known."""
+        fits = self._fits(max(self._bytes[task] for task in tasks))
+        return fits if all(self._cost[task] is not None for task in tasks) else min(fits, self.initial_bound())
+
+    def _fits(self, size: float) -> int:
+        return max(self._least, int(self.share / size)) if size else NO_END
 
     def _size(self, task: int) -> int:
         cost = self._cost[task]
@@ -98,6 +131,4 @@ class Pacing:
             if self._cost[task] is None:
                 return bound
             cap = min(cap, max(self.initial_bound(), 8 * self._workers * self._batch[task]))
-            if self._bytes[task]:
-                cap = min(cap, max(self._workers + 1, int(BOUND_BYTES / self._bytes[task])))
-        return max(bound, min(4 * bound, cap))
+        return max(bound, min(4 * bound, cap, self.fits(tasks)))
