@@ -476,10 +476,14 @@ class IMap(Reader[T]):
 
     # ------------------------------------------------------------------ looks
 
+    def __numap_share__(self, maps: int) -> None:
+        """This map is one of so many that share the room of one, if its ``buffer_bytes`` is automatic; before it starts."""
+        self._options = self._options._replace(sharing=maps)
+
     @property
     def options(self) -> dict[str, Any]:
         """What the map was made with, by the names of the arguments; ``worker_num`` is set."""
-        return self._options._asdict()
+        return {name: value for name, value in self._options._asdict().items() if name != "sharing"}
 
     def statistics(self) -> Statistics:
         """The map's figures at this moment."""

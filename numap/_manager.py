@@ -23,7 +23,7 @@ from ._listener import Listener, busy
 from ._options import Options
 from ._outcome import FAILED, PACKED, RAW, Failure
 from ._outlet import Outlet
-from ._pacing import Pacing
+from ._pacing import Pacing, Share
 from ._platform import exit_text
 from ._retries import Retries
 from ._schedule import Schedule
@@ -84,10 +84,8 @@ class Manager:
         self.touched: deque[int] = deque()
         #: Ends where something came that somebody waits for.
         self.awaited: list[Outlet] = []
-        roots = sum(not members for members in inputs)
-        self._pacing = Pacing(
-            len(labels), options.workers, engine.capabilities.alone, engine.capabilities.pickles, options.buffer_bytes, roots
-        )
+        share = Share(options.buffer_bytes, options.sharing, sum(not members for members in inputs))
+        self._pacing = Pacing(len(labels), options.workers, engine.capabilities.alone, engine.capabilities.pickles, share)
         self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         self._schedule.needed = self._pacing.needed
         self._fusion = Fusion(inputs, self._pacing, _apart(options, engine, programs, tracks))

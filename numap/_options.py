@@ -64,6 +64,8 @@ class _Fields(NamedTuple):
     retries: int = 0
     on_error: str = "raise"
     buffer_bytes: int | None = None
+    #: Maps that share an automatic ``buffer_bytes``; no argument of a map, see `IMap.__numap_share__`.
+    sharing: int = 1
 
 
 class Options(_Fields):

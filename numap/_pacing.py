@@ -7,6 +7,7 @@ TARGET seconds of work, once it is known what an item costs; until then one at a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ._schedule import NO_END
 
@@ -23,6 +24,20 @@ BOUND_CAP = 1 << 16
 BOUND_BYTES = 64 << 20
 
 
+class Share(NamedTuple):
+    """Who shares the bytes of what is in flight.
+
+    Attributes:
+        given: so many were given for a map; None: automatic, `BOUND_BYTES`, or what keeps the workers busy.
+        maps: maps that share these.
+        inputs: inputs of a map.
+    """
+
+    given: int | None = None
+    maps: int = 1
+    inputs: int = 1
+
+
 class Pacing:
     """Costs of the tasks of one run, and what follows from them.
 
@@ -31,21 +46,19 @@ class Pacing:
         workers: number of workers.
         alone: seconds; items that take longer never wait in a worker behind another one.
         copies: items and results are copied on their way, so a batch must not have too many bytes.
-        buffer_bytes: bytes of all that is in flight; None: `BOUND_BYTES`, or what keeps the workers busy.
-        roots: number of inputs, which share them.
+        share: bytes of what is in flight.
     """
 
-    def __init__(
-        self, tasks: int, workers: int, alone: float, copies: bool = True, buffer_bytes: int | None = None, roots: int = 1
-    ) -> None:
+    def __init__(self, tasks: int, workers: int, alone: float, copies: bool = True, share: Share | None = None) -> None:
+        share = Share() if share is None else share
         self._workers = workers
         #: Bytes of all that is in flight, and of what is from one input.
-        self.bound_bytes = BOUND_BYTES if buffer_bytes is None else buffer_bytes
-        self.share = max(1, self.bound_bytes // roots)
-        #: Items that have room however large they are.
-        self._least = 1 if buffer_bytes is not None else workers + 1
+        self.bound_bytes = BOUND_BYTES // share.maps if share.given is None else share.given
+        self.share = max(1, self.bound_bytes // share.inputs)
+        #: Items that have room however large they are: one, or what keeps the workers busy.
+        self._least = workers + 1 if share.given is None else 1
         #: Items that may run though there is no room, where they have to.
-        self.needed = 1 if buffer_bytes is not None else workers
+        self.needed = workers if share.given is None else 1
         self._pulled: list[float | None] = [None] * tasks
         self._copies = copies
         self._alone = alone
@@ -83,7 +96,7 @@ class Pacing:
         return self.initial_bound() if size is None else self._fits(size)
 
     def fits(self, tasks: Sequence[int]) -> int:
-        """How many items have room in bytes on their way through ``tasks``, as the largest of late have; few until all are known."""
+        """How many items have room in bytes on their way through ``tasks``, as the largest of late; few until that is known."""
         fits = self._fits(max(self._bytes[task] for task in tasks))
         return fits if all(self._cost[task] is not None for task in tasks) else min(fits, self.initial_bound())
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
 #: More items than there will ever be.
 NO_END = 1 << 62
 

@@ -263,27 +263,9 @@ def _serve(
     items: Iterator[Any], pull: Callable[[], Segment] | None, encode: Encode | None, bell: Bell, port: Port, count: int, nbytes: int
 ) -> bool:
     """Pulls ``count`` items for a port, or as many as have ``nbytes`` bytes; False: the input has ended."""
-    append = port.entries.append
     if pull is not None:
-        while count and not port.ended:
-            try:
-                segment = pull()
-            except StopIteration:
-                return False
-            if segment[0] == RAW and encode is not None:
-                value = segment[2][0]
-                append(value if is_atom(value) else encode(value))
-            else:
-                append(segment)
-            count -= 1
-            if not count % _EACH:
-                nbytes -= _EACH * size_of(segment)
-                if nbytes < 0:
-                    port.spare(count)
-                    count = 0
-            if bell.hungry:
-                bell.ring()
-        return True
+        return _serve_outcomes(pull, encode, bell, port, count, nbytes)
+    append = port.entries.append
     for value in items:
         if encode is None:
             append((RAW, 1, [value]))
@@ -303,6 +285,32 @@ def _serve(
         if not count or port.ended:
             return True
     return False
+
+
+def _serve_outcomes(
+    pull: Callable[[], Segment], encode: Encode | None, bell: Bell, port: Port, count: int, nbytes: int
+) -> bool:
+    """The same for an input of which the failures come, too."""
+    append = port.entries.append
+    while count and not port.ended:
+        try:
+            segment = pull()
+        except StopIteration:
+            return False
+        if segment[0] == RAW and encode is not None:
+            value = segment[2][0]
+            append(value if is_atom(value) else encode(value))
+        else:
+            append(segment)
+        count -= 1
+        if not count % _EACH:
+            nbytes -= _EACH * size_of(segment)
+            if nbytes < 0:
+                port.spare(count)
+                count = 0
+        if bell.hungry:
+            bell.ring()
+    return True
 
 
 def outcome_reader(items: Iterator[Any]) -> Callable[[], Segment]:

@@ -42,7 +42,7 @@ LAYERS = {
         _as_written _ordering _origins _expression _codefile
         _plumber
         steps coroutines _reporters _counter _debugger
-        _definition _entries _patience _books _letterbox _handover _intake _feeder _reading _upstream _hands _stages _line
+        _definition _entries _patience _books _letterbox _scale _handover _intake _feeder _reading _upstream _hands _stages _line
         _line_results _background _pipeline
         core __init__
         util util._guard
