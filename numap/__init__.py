@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from ._imap import IMap, NuMap, TaskIterator
     from ._imports import imports
+    from ._sizes import sizeof
     from ._statistics import Statistics, TaskStatistics
     from ._streams import join, tee
 
@@ -45,6 +46,7 @@ __all__ = [
     "imports",
     "join",
     "shutdown",
+    "sizeof",
     "tee",
 ]
 
@@ -68,6 +70,7 @@ _HOMES = {
     "WorkerStartError": "numap._errors",
     "imports": "numap._imports",
     "join": "numap._streams",
+    "sizeof": "numap._sizes",
     "tee": "numap._streams",
 }
 

@@ -78,6 +78,7 @@ class Flow:
             segment = part(segment, 0, min(segment[1], cap - first))
         self.places[root] = first + segment[1]
         if segment[0] == FAILED:
+            self._schedule.begun[root] += 1
             self.fail(root, first, segment[2], counts=root not in self._inner)
         else:
             self._wait(root, first, segment)
@@ -104,7 +105,7 @@ class Flow:
 
     def again(self, task: int, first: int, count: int, segments: list[Segment]) -> None:
         """Items come back from a worker, to run again before the others."""
-        self._schedule.leave(task, count)
+        self._schedule.again(task, count)
         if self._schedule.end_of[task] in self.open_ends:
             self._schedule.arrive(task, count)
             self._lanes[task].put_back(first, segments)
@@ -263,6 +264,7 @@ class Flow:
                 break  # it came before the end was cut there
             self._delivered[end] += segment[1]
             self._outlets[end].put(place, (SKIPPED, 1, None) if self._skip and segment[0] == FAILED else segment)
+        self._schedule.delivered[end] = self._delivered[end] - self.late(end)
         if limit is not None:
             self._check_end(end)
 

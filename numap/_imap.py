@@ -129,6 +129,8 @@ class IMap(Reader[T]):
             ``"skip"`` the item.
         max_failures: how many items may fail, after their retries; one more ends the map with a `TooManyFailures` behind the
             results before it. None: no limit.
+        buffer_bytes: bytes of the items and results in flight at most, about, as `sizeof` tells them; the inputs share them. One
+            item of each always has room. None: 64 MB, or what keeps all workers busy.
 
     Raises:
         TypeError, ValueError: an argument is not allowed; the message names it.
@@ -172,6 +174,7 @@ class IMap(Reader[T]):
         retries: int = 0,
         on_error: str = "raise",
         max_failures: int | None = None,
+        buffer_bytes: int | None = None,
     ) -> None:
         if (func is None) != (iterable is None):
             missing, given = ("func", "iterable") if func is None else ("iterable", "func")
@@ -182,6 +185,7 @@ class IMap(Reader[T]):
             worker_type, worker_num, worker_remote, stride, buffer, ordered, skip, name, start_method, initializer,
             sequence("initargs", initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error,
             max_failures,
+            buffer_bytes,
         )  # fmt: skip
         self.name = name if name is not None else f"imap_{id(self):x}"
         self._state = IDLE
@@ -487,10 +491,14 @@ class IMap(Reader[T]):
 
     # ------------------------------------------------------------------ looks
 
+    def __numap_share__(self, maps: int) -> None:
+        """This map is one of so many that share the room of one, if its ``buffer_bytes`` is automatic; before it starts."""
+        self._options = self._options._replace(sharing=maps)
+
     @property
     def options(self) -> dict[str, Any]:
         """What the map was made with, by the names of the arguments; ``worker_num`` is set."""
-        return self._options._asdict()
+        return {name: value for name, value in self._options._asdict().items() if name != "sharing"}
 
     def statistics(self) -> Statistics:
         """The map's figures at this moment."""
@@ -500,7 +508,8 @@ class IMap(Reader[T]):
             if self._last is not None and not self._specs:
                 return self._last
             tasks = tuple(TaskStatistics(spec.label, 0, 0, 0, 0, 0, 0) for spec in self._specs)
-            return Statistics(state, workers, self._options.buffer or 0, 0, 0, 0, 0, 0, tasks)
+            bound, bound_bytes = self._options.buffer or 0, self._options.buffer_bytes or 0
+            return Statistics(state, workers, bound, 0, 0, 0, 0, 0, tasks, bound_bytes)
         return _snapshot(manager.figures(), self._specs, workers, state)
 
     def __repr__(self) -> str:
@@ -568,7 +577,7 @@ def _snapshot(
     )  # fmt: skip
     return Statistics(
         state, workers, get("bound"), sum(get("pulled")), sum(get("yielded").values()),
-        sum(get("failed")), discarded, get("replaced"), tasks,
+        sum(get("failed")), discarded, get("replaced"), tasks, get("bound_bytes"),
     )  # fmt: skip
 
 

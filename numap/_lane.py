@@ -9,7 +9,7 @@ from ._serialize import part
 
 
 class Lane:
-    """A queue of segments with their places; what was given back goes first."""
+    """A queue of segments in the order of their places; so what was given back goes first, wherever it comes from."""
 
     def __init__(self) -> None:
         self._entries: deque[tuple[int, Segment]] = deque()
@@ -19,12 +19,16 @@ class Lane:
         self._entries.append((first, segment))
 
     def put_back(self, first: int, segments: list[Segment]) -> None:
-        """Items that were taken and go first again."""
+        """Items that were taken and come again."""
+        # Several workers may have given theirs back, in any order; and an ordered map waits for the first of them.
+        before = []
+        while self._entries and self._entries[0][0] < first:
+            before.append(self._entries.popleft())
         places = []
         for segment in segments:
             places.append((first, segment))
             first += segment[1]
-        self._entries.extendleft(reversed(places))
+        self._entries.extendleft(reversed(before + places))
 
     def take(self, most: int) -> tuple[int, int, list[Segment]]:
         """Up to ``most`` items with neighbouring places: the first place, their number, the segments."""

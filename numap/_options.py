@@ -43,7 +43,7 @@ class TaskSpec(NamedTuple):
 #: mistaken the argument, and would wait for the memory to be full.
 MOST_WORKERS = 10_000
 
-_NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker")
+_NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker", "buffer_bytes")
 
 
 class _Fields(NamedTuple):
@@ -64,6 +64,9 @@ class _Fields(NamedTuple):
     retries: int = 0
     on_error: str = "raise"
     max_failures: int | None = None
+    buffer_bytes: int | None = None
+    #: Maps that share an automatic ``buffer_bytes``; no argument of a map, see `IMap.__numap_share__`.
+    sharing: int = 1
 
 
 class Options(_Fields):

@@ -11,10 +11,13 @@ from typing import Any, Protocol
 
 from ._bell import Bell
 from ._outcome import ATOMS, RAW, SKIPPED, Segment, source_error
-from ._serialize import is_atom, segments_of
+from ._serialize import is_atom, segments_of, size_of
+from ._sizes import sizeof
 
 #: Items of a sequence in one piece at most.
 _PIECE = 2048
+#: Of so many items that are pulled one is measured: it takes as long as to pull some of them.
+_EACH = 16
 _ALIKE = frozenset(ATOMS - {str, bytes})
 
 #: Makes the segment of an item for another process.
@@ -37,11 +40,15 @@ class Source(Protocol):
     def start(self) -> None:
         """Gets ready; pulls nothing."""
 
-    def grant(self, count: int) -> None:
-        """``count`` more items may be pulled."""
+    def grant(self, count: int, nbytes: int) -> None:
+        """``count`` more items may be pulled, unless they have more than ``nbytes`` bytes."""
 
     def collect(self) -> list[Segment]:
         """What has been pulled since the last call."""
+        ...
+
+    def spared(self) -> int:
+        """How many of the granted items will not be pulled, since the last call: those before them were large."""
         ...
 
     def stop(self) -> int:
@@ -63,6 +70,7 @@ class SequenceSource:
         self._feeder: Source | None = None
         self._place = 0
         self._granted = 0
+        self._nbytes = 0
         self.ended = False
         self.error: BaseException | None = None
 
@@ -74,10 +82,11 @@ class SequenceSource:
     def start(self) -> None:
         """Nothing to do."""
 
-    def grant(self, count: int) -> None:
+    def grant(self, count: int, nbytes: int) -> None:
         """See `Source.grant`."""
         if self._feeder is not None:
-            self._feeder.grant(count)
+            self._feeder.grant(count, nbytes)
+        self._nbytes = nbytes
         self._granted += count
 
     def collect(self) -> list[Segment]:
@@ -95,7 +104,7 @@ class SequenceSource:
             elif self._feed is not None and type(items) is not range and not _all_atoms(piece):
                 self._feeder = self._feed(islice(items, self._place, None))
                 self._feeder.start()
-                self._feeder.grant(self._granted)
+                self._feeder.grant(self._granted, self._nbytes)
                 break
             else:
                 found.append((RAW, len(piece), piece))
@@ -104,6 +113,12 @@ class SequenceSource:
         if items is not None and self._place >= len(items):
             self.ended = True
         return found
+
+    def spared(self) -> int:
+        """See `Source.spared`; what is in a list takes its memory already."""
+        spared = 0 if self._feeder is None else self._feeder.spared()
+        self._granted -= spared
+        return spared
 
     def _from_feeder(self, feeder: Source) -> list[Segment]:
         found = feeder.collect()
@@ -138,6 +153,7 @@ class Port:
         self._feeder = feeder
         self.entries: deque[Any] = deque()
         self._granted = 0
+        self._spared: deque[int] = deque()
         self._over = False
         self.ended = False
         self.error: BaseException | None = None
@@ -146,10 +162,10 @@ class Port:
         """Starts the feeder's thread, if no other port has."""
         self._feeder.start()
 
-    def grant(self, count: int) -> None:
+    def grant(self, count: int, nbytes: int) -> None:
         """See `Source.grant`."""
         self._granted += count
-        self._feeder.credits.put((self, count))
+        self._feeder.credits.put((self, count, nbytes))
 
     def collect(self) -> list[Segment]:
         """See `Source.collect`."""
@@ -161,6 +177,16 @@ class Port:
         if over and not entries:
             self.ended = True
         return segments_of(taken) if taken else []
+
+    def spare(self, count: int) -> None:
+        """So many of the granted items are not pulled; by the feeder's thread."""
+        self._spared.append(count)
+
+    def spared(self) -> int:
+        """See `Source.spared`."""
+        spared = sum(self._spared.popleft() for _ in range(len(self._spared)))
+        self._granted -= spared
+        return spared
 
     def finish(self, error: BaseException | None) -> None:
         """The input ended; by the feeder's thread, after its last entry."""
@@ -186,7 +212,7 @@ class Feeder:
     """
 
     def __init__(self, items: Iterator[Any], encode: Encode | None, bell: Bell) -> None:
-        self.credits: SimpleQueue[tuple[Port, int] | None] = SimpleQueue()
+        self.credits: SimpleQueue[tuple[Port, int, int] | None] = SimpleQueue()
         self._ports: list[Port] = []
         args = (items, encode, bell, self.credits, self._ports)
         self._thread = threading.Thread(target=_feed, args=args, daemon=True, name="numap-input")
@@ -204,7 +230,7 @@ class Feeder:
 
 
 def _feed(
-    items: Iterator[Any], encode: Encode | None, bell: Bell, grants: SimpleQueue[tuple[Port, int] | None], ports: list[Port]
+    items: Iterator[Any], encode: Encode | None, bell: Bell, grants: SimpleQueue[tuple[Port, int, int] | None], ports: list[Port]
 ) -> None:
     """The life of a feeder's thread."""
     error: BaseException | None = None
@@ -216,10 +242,10 @@ def _feed(
                 if all(port.ended for port in ports):
                     return
                 continue
-            port, count = credit
+            port, count, nbytes = credit
             if port.ended:
                 continue
-            if not _serve(items, pull, encode, bell, port, count):
+            if not _serve(items, pull, encode, bell, port, count, nbytes):
                 break
     except BaseException as caught:
         error = source_error(caught)
@@ -234,25 +260,12 @@ def _feed(
 
 
 def _serve(
-    items: Iterator[Any], pull: Callable[[], Segment] | None, encode: Encode | None, bell: Bell, port: Port, count: int
+    items: Iterator[Any], pull: Callable[[], Segment] | None, encode: Encode | None, bell: Bell, port: Port, count: int, nbytes: int
 ) -> bool:
-    """Pulls ``count`` items for a port; False: the input has ended."""
-    append = port.entries.append
+    """Pulls ``count`` items for a port, or as many as have ``nbytes`` bytes; False: the input has ended."""
     if pull is not None:
-        while count and not port.ended:
-            try:
-                segment = pull()
-            except StopIteration:
-                return False
-            if segment[0] == RAW and encode is not None:
-                value = segment[2][0]
-                append(value if is_atom(value) else encode(value))
-            else:
-                append(segment)
-            count -= 1
-            if bell.hungry:
-                bell.ring()
-        return True
+        return _serve_outcomes(pull, encode, bell, port, count, nbytes)
+    append = port.entries.append
     for value in items:
         if encode is None:
             append((RAW, 1, [value]))
@@ -260,13 +273,44 @@ def _serve(
             append(value)
         else:
             append(encode(value))
+        count -= 1
+        if not count % _EACH:
+            nbytes -= _EACH * sizeof(value)
+            if nbytes < 0:
+                port.spare(count)
+                count = 0
         del value
         if bell.hungry:
             bell.ring()
-        count -= 1
         if not count or port.ended:
             return True
     return False
+
+
+def _serve_outcomes(
+    pull: Callable[[], Segment], encode: Encode | None, bell: Bell, port: Port, count: int, nbytes: int
+) -> bool:
+    """The same for an input of which the failures come, too."""
+    append = port.entries.append
+    while count and not port.ended:
+        try:
+            segment = pull()
+        except StopIteration:
+            return False
+        if segment[0] == RAW and encode is not None:
+            value = segment[2][0]
+            append(value if is_atom(value) else encode(value))
+        else:
+            append(segment)
+        count -= 1
+        if not count % _EACH:
+            nbytes -= _EACH * size_of(segment)
+            if nbytes < 0:
+                port.spare(count)
+                count = 0
+        if bell.hungry:
+            bell.ring()
+    return True
 
 
 def outcome_reader(items: Iterator[Any]) -> Callable[[], Segment]:

@@ -13,7 +13,7 @@ from papy._worker import Uncallable
 from papy.coroutines import chunk
 from papy.steps import AbstractIterStep, AbstractStep, Step, funcstep, is_step
 
-__all__ = ["Settings", "StepSpec", "define"]
+__all__ = ["Limits", "Settings", "StepSpec", "define", "steps_of"]
 
 WORKER_TYPES: Final = ("thread", "process")
 # paipa's was 64. Three steps that do nothing pass 65,000 entries a second with 64, 115,000 with 128, 190,000 with 1024; but
@@ -77,6 +77,26 @@ class Settings:
     def pause(self, failures: int) -> float:
         """Seconds from the failure of an entry to its next attempt, when it has failed so often."""
         return min(ldexp(self.backoff, min(failures - 1, DOUBLINGS)), self.max_backoff)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run of a pipeline may have, and what may go wrong in it.
+
+    Attributes:
+        buffer_bytes: Bytes of all entries in it at most, about; None: automatic.
+        max_failures: Entries that may fail; None: the error of the first one ends the run.
+    """
+
+    buffer_bytes: int | None = None
+    max_failures: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises TypeError or ValueError where one is not allowed."""
+        if self.buffer_bytes is not None:
+            _whole("buffer_bytes", self.buffer_bytes, 1)
+        if self.max_failures is not None:
+            _whole("max_failures", self.max_failures, 0)
 
 
 NAMES: Final = frozenset(Settings.__dataclass_fields__)

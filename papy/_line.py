@@ -11,14 +11,15 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
-from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted
+from numap import TooManyFailures
+from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted, tell_of
 from papy._debugger import PipelineRuntimeDebugger
-from papy._definition import StepSpec
+from papy._definition import Limits, StepSpec
 from papy._flag import Flag
 from papy._intake import Intake, log_left
 from papy._reading import Reading
 from papy._reporters import Resources
-from papy._stages import Passing, Stage, stages
+from papy._stages import Stage, stages
 from papy._threads import launch
 from papy._upstream import FromHandover, FromMap
 
@@ -41,19 +42,20 @@ class Line:
         ordered: Results come in the order of the entries.
         on_failure: Called once if the run fails.
         debugger: Told what the steps do, or None.
+        limits: Of memory and failures.
     """
 
     def __init__(
         self, specs: Sequence[StepSpec], intake: Intake, forever: bool, ordered: bool, on_failure: Callable[[], object],
-        debugger: PipelineRuntimeDebugger | None,
+        debugger: PipelineRuntimeDebugger | None, limits: Limits,
     ) -> None:
         self._pid = os.getpid()
-        self.books = Books(weighed=debugger is not None)
+        self.books = Books(debugger is not None, limits.max_failures)
         self.intake = intake
         self._on_failure = on_failure
         self._debugger = debugger
         self._reading = Reading(intake, self.books, forever)
-        self._build = partial(stages, specs, self._reading, self.books, ordered, debugger is not None)
+        self._build = partial(stages, specs, self._reading, self.books, ordered, limits.buffer_bytes)
         self.stages: list[Stage] = []
         #: It is the run of its pipeline.
         self.begun = False
@@ -105,11 +107,8 @@ class Line:
     def _prepare(self, readable: bool) -> None:
         """Makes the objects of the steps, and calls the hooks that come before the workers."""
         try:
-            self.stages = self._build()
+            self.stages = self._build(readable)
             self._reading.room = _room(self.books, self.stages[0])
-            last = self.stages[-1]
-            if readable and not isinstance(last.output, FromMap):
-                self.stages.append(Passing(last.spec, last.output, self.books))
             for stage in self.stages:
                 with noted(f"raised by the initialization of step {stage.spec.name!r}"):
                     stage.prepare()
@@ -207,8 +206,7 @@ class Line:
                 for stage in self.stages:
                     stage.conclude(self.books.reason == ENDED)
                 self._report_last()
-            if not self.books.ok:
-                self._tell()
+            self._tell()
         finally:
             self._settle()  # whatever happens, nobody may wait for ever
         if self.in_background and self.books.reason == DROPPED:
@@ -245,12 +243,30 @@ class Line:
             self.books.fail(error, REPORTED, entries=0)
 
     def _tell(self) -> None:
+        """Says that the run has failed, or that entries have, if it has not failed by that."""
+        books = self.books
+        mishaps, books.mishaps = books.mishaps, {}  # errors refer to frames, and these to entries
+        if books.ok and not mishaps:
+            return
+        import logging
+
+        logger = logging.getLogger("papy")
         try:
             self._on_failure()
         except BaseException:  # also SystemExit: this thread is not the user's, and has an end to make
-            import logging
+            logger.exception("the fail_callback of a pipeline failed")
+        if mishaps and not isinstance(books.failure, TooManyFailures):
+            try:
+                logger.warning("entries of a pipeline have failed: %s", tell_of(mishaps, self._came()))
+            except BaseException:  # of a handler, or of an error that can't be shown
+                logger.warning("%d entries of a pipeline have failed", books.failed)
 
-            logging.getLogger("papy").exception("the fail_callback of a pipeline failed")
+    def _came(self) -> dict[str, int]:
+        """Entries that came to each step and left it in whatever way."""
+        return {
+            stage.spec.name: passed + (stage.output.fallen if isinstance(stage.output, FromMap) else 0)
+            for stage, passed, _ in self._passed()
+        }
 
     def _settle(self) -> None:
         try:
@@ -287,7 +303,7 @@ class Line:
         for stage, passed, _ in self._passed():
             yield stage.spec.name, passed
             if isinstance(stage.output, FromMap):
-                yield f"{stage.spec.name} in", max(0, came - passed - stage.output.skipped)
+                yield f"{stage.spec.name} in", max(0, came - passed - stage.output.fallen)
             came = passed
 
     def _passed(self) -> Iterator[tuple[Stage, int, FromMap | FromHandover]]:
@@ -329,12 +345,15 @@ class Line:
         )
 
 
-def _room(books: Books, first: Stage) -> Callable[[], int]:
-    """How many entries more the map of the first stage may hold; it doesn't hold the map."""
-    buffer, reference = first.imap.options["buffer"], weakref.ref(first.output)
+def _room(books: Books, first: Stage) -> Callable[[int], int]:
+    """How many entries more, of so many bytes each, the map of the first stage may hold; it doesn't hold the map."""
+    buffer, nbytes, reference = first.imap.options["buffer"], first.room.share, weakref.ref(first.output)
 
-    def room() -> int:
+    def room(size: int) -> int:
         output = reference()
-        return 0 if not isinstance(output, FromMap) else buffer - books.taken + output.passed + output.skipped
+        if not isinstance(output, FromMap):
+            return 0
+        most = min(buffer, nbytes // size) if size else buffer
+        return int(most) - books.taken + output.passed + output.fallen
 
     return room

@@ -17,7 +17,7 @@ from papy._background import Background
 from papy._books import DROPPED, STOPPED, Counts, Drained, add_note
 from papy._counter import Counter
 from papy._debugger import PipelineRuntimeDebugger, log_debugger
-from papy._definition import NAMES, Settings, define, steps_of
+from papy._definition import NAMES, Limits, Settings, define, steps_of
 from papy._entries import Meta
 from papy._intake import Intake
 from papy._line import Line
@@ -77,7 +77,8 @@ class Pipeline:
 
     def __init__(
         self, *steps: Any, in_queue: Any = None, daemon: bool = False, quiet: bool = False,
-        fail_callback: Callable[[], object] | None = None, debugger: PipelineRuntimeDebugger | None = None, **options: Any,
+        fail_callback: Callable[[], object] | None = None, debugger: PipelineRuntimeDebugger | None = None,
+        buffer_bytes: int | None = None, max_failures: int | None = None, **options: Any,
     ) -> None:
         unknown = sorted(options.keys() - NAMES)
         if unknown:
@@ -88,6 +89,7 @@ class Pipeline:
         self._intake = Intake(in_queue)
         if debugger is not None and not isinstance(debugger, PipelineRuntimeDebugger):
             raise TypeError(f"debugger: must be a PipelineRuntimeDebugger or None, not {type(debugger).__name__}")
+        self._limits = Limits(buffer_bytes, max_failures)
         self._daemon = daemon
         self._quiet = quiet
         self._debugger = debugger
@@ -338,7 +340,7 @@ class Pipeline:
 
     def _made(self, intake: Intake, forever: bool, ordered: bool) -> Line:
         debugger = self._debugger if self._debugger is not None or self._quiet else log_debugger()
-        return Line(self._specs, intake, forever, ordered, self._on_failure, debugger)
+        return Line(self._specs, intake, forever, ordered, self._on_failure, debugger, self._limits)
 
     def _begin(self, call: str, line: Line) -> None:
         """From here on it is our run, if none goes on: before it is started, so whoever calls has to see to its end."""

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
-        _public _call
+        _public _call _sizes
         _errors _capabilities _turn _outcome _container _platform _options _lifecycle _statistics
         _serialize
         _schedule _delivery _pacing _fusion _retries _failures _region _arena _parcel _scope _layouts _classes
@@ -42,7 +42,7 @@ LAYERS = {
         _as_written _ordering _origins _expression _codefile
         _plumber
         steps coroutines _reporters _counter _debugger
-        _definition _entries _patience _books _letterbox _handover _intake _feeder _reading _upstream _hands _stages _line
+        _definition _entries _patience _books _letterbox _scale _handover _intake _feeder _reading _upstream _hands _stages _line
         _line_results _background _pipeline
         core __init__
         util util._guard

@@ -260,6 +260,9 @@ class ThreadEngine:
             work = self._work[slot.jobs[0]]
             if work.started != slot.seen:
                 slot.seen = work.started
+                # It takes longer than was thought: what it has done so far may be larger than was thought, too.
+                if work.collected < len(work.outcomes):
+                    self._collect(slot, work)
                 continue
             slot.check_at = None
             slot.stuck = True
