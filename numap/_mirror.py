@@ -22,7 +22,7 @@ from ._errors import SerializationError
 from ._functions import Appearance, named
 from ._image import Definition
 from ._names import Names, Order, Tangle
-from ._origins import Origins
+from ._origins import Origins, is_unfinished
 from ._outcome import safe_text
 from ._parcel import Constants
 from ._scope import Scope, global_names
@@ -153,9 +153,9 @@ class Mirror(Scope):
         return True
 
     def reference(self, module_name: str, qualname: str) -> Any:
-        spec = getattr(sys.modules[module_name], "__spec__", None)
-        # To import what is just being imported would wait for that; whoever imports it may be waiting for us.
-        return (named, (module_name, qualname)) if getattr(spec, "_initializing", False) else NotImplemented
+        # To import what is just being imported, or is in a package that is, would wait for that; whoever imports it may be
+        # waiting for us.
+        return (named, (module_name, qualname)) if is_unfinished(module_name) else NotImplemented
 
     def name_of(self, obj: object) -> tuple[str, str] | None:
         self._names.add(sys.modules["__main__"], self._exempt)

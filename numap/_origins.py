@@ -120,6 +120,15 @@ def _foreign(patched: bool) -> Iterator[str]:
             yield name
 
 
+def is_unfinished(name: str) -> bool:
+    """Whether a module, or a package that it is in, is just being imported."""
+    while name:
+        if getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False):
+            return True
+        name = name.rpartition(".")[0]
+    return False
+
+
 def _belongs_to_installed(name: str) -> bool:
     top, _, below = name.partition(".")
     return bool(below) and _is_installed(_origin(sys.modules.get(top)))
