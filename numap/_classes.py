@@ -18,7 +18,7 @@ from typing import Any
 from ._errors import SerializationError
 from ._layouts import derived, layout_of
 from ._outcome import safe_text
-from ._scope import Scope
+from ._scope import Scope, named
 
 #: Of classes that are made while a program runs.
 HEAP_TYPE = 1 << 9
@@ -63,6 +63,9 @@ def reduce_class(scope: Scope, obj: type) -> Any:
         return NotImplemented
     if scope.by_name(obj, obj.__module__, obj.__qualname__):
         return scope.reference(obj.__module__, obj.__qualname__)
+    home = scope.home_of(obj)
+    if home is not None:
+        return named, home
     from_another = derived(obj)
     if from_another is not None:
         return from_another

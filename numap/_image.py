@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import importlib
 import pickle
 import sys
 import types
 from collections.abc import Iterable
 from functools import partial
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._arena import Arena
 from ._classes import fill_apart, in_the_making, is_unfilled, not_made
 from ._errors import SerializationError
-from ._functions import named, stand_in
+from ._functions import stand_in
 from ._parcel import Code, load
+from ._scope import named
 
-#: One definition: module, name, the object.
-Definition = tuple[str, str, Code]
+
+class Definition(NamedTuple):
+    """The object that a module has under a name.
+
+    Attributes:
+        module: name of a module that can't be imported here, and is mirrored.
+        name: what is set there.
+        code: the object.
+        own: the module is imported here, and has an object of this name; it gets the caller's state.
+    """
+
+    module: str
+    name: str
+    code: Code
+    own: bool = False
+
 
 #: Functions that in pickles for workers stand for methods of the image.
 _STAND_FOR = {(func.__module__, func.__name__) for func in (fill_apart, named)}
@@ -32,6 +48,8 @@ class Image:
         """``main``: what the caller's ``__main__`` says of itself; None: this process has that module itself."""
         self._arena = arena
         self._pending: dict[tuple[str, str], Code] = {}
+        #: The same of objects that modules have here, too.
+        self._own: dict[tuple[str, str], Code] = {}
         #: Classes with what they will hold, the last one first.
         self._unfilled: list[tuple[type, bytes]] = []
         #: What could not be made here, and why.
@@ -50,13 +68,16 @@ class Image:
                 by the items that need it.
         """
         keys = []
-        for module, name, code in definitions:
-            self._pending[module, name] = code
+        for module, name, code, own in definitions:
+            (self._own if own else self._pending)[module, name] = code
             keys.append((module, name))
-            stand_in(module)
+            if not own:
+                stand_in(module)
         for module, name in keys:
             with contextlib.suppress(SerializationError):
                 self.define(module, name)
+        for module, name in keys:
+            self._settle(module, name)
         for key in keys[:needed]:
             self._check(key)
 
@@ -80,6 +101,18 @@ class Image:
             self._fill_rest()
         self._check((module, name))
 
+    def _settle(self, module: str, name: str) -> None:
+        """Gives an object that a module has here the caller's state."""
+        code = self._own.pop((module, name), None)
+        if code is not None:
+            try:
+                setattr(importlib.import_module(module), name, self.load(code))
+            except _NotYet:
+                # It holds what may need it; when all names are set it comes again.
+                self._own[module, name] = code
+            except Exception as error:
+                self._refuse(module, name, error)
+
     def _check(self, key: tuple[str, str]) -> None:
         if key in self._refused:
             raise self._refused[key].with_traceback(None)
@@ -91,17 +124,19 @@ class Image:
         else:
             self._refused[module, name] = not_made(f"the global {name!r} of {module!r}", error)
             self._refused[module, name].__cause__ = error
-        vars(sys.modules[module]).pop(name, None)
-        vars(sys.modules[module]).setdefault("__getattr__", partial(self._miss, module))
+        if module in sys.modules:
+            vars(sys.modules[module]).pop(name, None)
+            vars(sys.modules[module]).setdefault("__getattr__", partial(self._miss, module))
 
     def _miss(self, module: str, name: str) -> object:
         self._check((module, name))
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
     def named(self, module: str, qualname: str) -> object:
-        """See `_functions.named`."""
+        """See `_scope.named`."""
         first = qualname.partition(".")[0]
         self.define(module, first)
+        self._settle(module, first)
         if (module, first) in in_the_making:
             raise _NotYet(f"{module}.{first} is needed to make it")
         return named(module, qualname)

@@ -19,13 +19,14 @@ from typing import Any
 from ._classes import ELSEWHERE, token_of
 from ._code import CodePickler, reduce
 from ._errors import SerializationError
-from ._functions import Appearance, named
+from ._functions import Appearance
 from ._image import Definition
 from ._names import Names, Order, Tangle
-from ._origins import Origins
+from ._origins import Origins, is_of_library, is_unfinished
 from ._outcome import safe_text
+from ._owners import Owners, state_of
 from ._parcel import Constants
-from ._scope import Scope, global_names
+from ._scope import Scope, find, global_names, named
 
 #: What a module says of itself; never a definition.
 _IDENTITY = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__"))
@@ -47,6 +48,9 @@ class Mirror(Scope):
         self._known: dict[tuple[str, str], str] = {}
         self._todo: list[tuple[types.ModuleType, str]] = []
         self._origins = Origins()
+        self._owners = Owners()
+        #: The object of an importable module that is being pickled as it is.
+        self._told: object = None
         self._exempt: set[str] = set()
         self._lock = threading.RLock()
         self._pickler = CodePickler(self)
@@ -116,7 +120,7 @@ class Mirror(Scope):
             code = self._by_dill(module, name, error), []
         finally:
             self.defining = self._current = None
-        self._staged.append((module.__name__, name, code))
+        self._staged.append(Definition(module.__name__, name, code))
 
     def apart(self, cls: type, content: object) -> bytes:
         self.filling = cls
@@ -153,14 +157,16 @@ class Mirror(Scope):
         return True
 
     def reference(self, module_name: str, qualname: str) -> Any:
-        spec = getattr(sys.modules[module_name], "__spec__", None)
-        # To import what is just being imported would wait for that; whoever imports it may be waiting for us.
-        return (named, (module_name, qualname)) if getattr(spec, "_initializing", False) else NotImplemented
+        # To import what is just being imported, or is in a package that is, would wait for that; whoever imports it may be
+        # waiting for us.
+        return (named, (module_name, qualname)) if is_unfinished(module_name) else NotImplemented
 
     def name_of(self, obj: object) -> tuple[str, str] | None:
         self._names.add(sys.modules["__main__"], self._exempt)
         found = self._names.of(obj)
-        if found is None or found[1] in self._exempt:
+        if found is None:
+            return self._owner(obj)
+        if found[1] in self._exempt:
             return None
         module, name = found
         if (module.__name__, name) == self._current:
@@ -170,7 +176,13 @@ class Mirror(Scope):
         return module.__name__, name
 
     def global_of(self, obj: object) -> tuple[str, str] | None:
-        """Module and name by which a definition refers to an object that another definition makes."""
+        """Module and name by which a definition refers to an object that a module has, or that another definition makes."""
+        if obj is self._told:
+            return None
+        asked = self._owners.may_know(obj) if type(obj) is not types.FunctionType else self._is_nameless(obj)
+        owner = self._owner(obj) if asked else None
+        if owner is not None:
+            return owner
         found = self._names.of(obj)
         if found is None or found[1] in self._exempt or self.is_importable(found[0]):
             return None
@@ -179,6 +191,48 @@ class Mirror(Scope):
             return None
         self._need(*found, "the map" if self._current is None else f"the global {self._current[1]!r}")
         return key
+
+    def _is_nameless(self, func: types.FunctionType) -> bool:
+        """Whether a module may have this function under another name than the one that it says, and it is not the program's."""
+        if func.__closure__ is None or func.__globals__.get("__name__") == "__main__":
+            return False
+        module = sys.modules.get(func.__module__ or "")
+        return module is None or find(module, func.__qualname__) is not func
+
+    def _owner(self, obj: object) -> tuple[str, str] | None:
+        """Module and name of an object that a module has which workers import."""
+        for module, name in self._owners.of(obj):
+            if self.is_importable(module):
+                key = (module.__name__, name)
+                if key not in self._known:
+                    self._tell(key, obj)
+                return key
+        return None
+
+    def _tell(self, key: tuple[str, str], obj: object) -> None:
+        """Sends the state of a module's object: all of it, or none if any of it can't be sent, as with what holds a lock."""
+        self._known[key] = ""
+        self._added.append(key)
+        if is_of_library(key[0]):
+            return
+        counts = len(self._added), len(self._todo), len(self._staged)
+        before = self._told, self._current, self.defining
+        self._current = self.defining = None
+        try:
+            state = state_of(*key, obj)
+            self._told = state
+            if state is not None:
+                code = self.constants.encode(state, _DefinitionPickler(self).encode)
+                self._staged.append(Definition(*key, code, own=True))
+        except Tangle:
+            raise
+        except Exception:
+            for other in self._added[counts[0] :]:
+                self._known.pop(other, None)
+            for found, count in zip((self._added, self._todo, self._staged), counts, strict=True):
+                del found[count:]  # type: ignore[attr-defined]
+        finally:
+            self._told, self._current, self.defining = before
 
     def require(self, module: types.ModuleType, names: Iterable[str], by: str) -> None:
         self._names.add(module, self._exempt)
@@ -214,7 +268,7 @@ class Mirror(Scope):
             self._announce(above)
         self._known[key] = ""
         self._added.append(key)
-        self._staged.append((*key, (pickle.dumps(Appearance(module)), [])))
+        self._staged.append(Definition(*key, (pickle.dumps(Appearance(module)), [])))
 
     def is_importable(self, module: types.ModuleType) -> bool:
         """Whether a worker that imports this module's name gets the same module."""
@@ -237,10 +291,13 @@ class OwnImage(Mirror):
         """A fork has what we have."""
         return True
 
+    def _tell(self, key: tuple[str, str], obj: object) -> None:
+        """A fork's objects have the state that they have here."""
+
     def global_of(self, obj: object) -> tuple[str, str] | None:
         """Whatever has a name goes by it, though it may have changed in a worker by then."""
         self._names.add(sys.modules["__main__"])
-        found = self._names.of(obj)
+        found = self._names.of(obj) or next(self._owners.of(obj), None)
         return None if found is None else (found[0].__name__, found[1])
 
 

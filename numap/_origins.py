@@ -53,7 +53,7 @@ class Origins:
             return name in sys.builtin_module_names
         if getattr(spec, "_initializing", False):
             return False
-        if spec.origin in ("built-in", "frozen") or _is_of_library(name):
+        if spec.origin in ("built-in", "frozen") or is_of_library(name):
             return True
         path = None
         if "." in name:
@@ -61,7 +61,7 @@ class Origins:
             if parent is None or not self.importable(parent):
                 return False
             path = getattr(parent, "__path__", None)
-        if not (_is_installed(spec.origin) or _is_as_written(spec.loader, self._patched)):
+        if not (_lies_installed(spec.origin) or _is_as_written(spec.loader, self._patched)):
             return False
         found = PathFinder.find_spec(name, path)
         for finder in sys.meta_path if found is None else ():
@@ -73,7 +73,7 @@ class Origins:
 
     def _uses_foreign(self, name: str, module: types.ModuleType) -> bool:
         """Whether it holds, in however many steps, something of a module of the program that others can't import."""
-        if _is_of_library(name) or _is_installed(getattr(module.__spec__, "origin", None)):
+        if is_of_library(name) or _lies_installed(getattr(module.__spec__, "origin", None)):
             return False
         if self._foreign is None:
             self._foreign = frozenset(_foreign(self._patched))
@@ -86,7 +86,7 @@ class Origins:
                 found = sys.modules.get(used)
                 if used not in seen and isinstance(found, types.ModuleType):
                     seen.add(used)
-                    if not (_is_of_library(used) or _is_installed(_origin(found))):
+                    if not (is_of_library(used) or _lies_installed(_origin(found))):
                         todo.append(found)
         return False
 
@@ -115,27 +115,41 @@ def _foreign(patched: bool) -> Iterator[str]:
         elif _is_as_written(spec.loader, patched) and not getattr(spec, "_initializing", False):
             continue
         else:
-            known = _is_installed(spec.origin) or _comes_along(spec.loader, name)
-        if not known and not _is_of_library(name):
+            known = _lies_installed(spec.origin) or _comes_along(spec.loader, name)
+        if not known and not is_of_library(name):
             yield name
+
+
+def is_installed(module: types.ModuleType) -> bool:
+    """Whether a module lies where packages are installed."""
+    return _lies_installed(_origin(module))
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a module, or a package that it is in, is just being imported."""
+    while name:
+        if getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False):
+            return True
+        name = name.rpartition(".")[0]
+    return False
 
 
 def _belongs_to_installed(name: str) -> bool:
     top, _, below = name.partition(".")
-    return bool(below) and _is_installed(_origin(sys.modules.get(top)))
+    return bool(below) and _lies_installed(_origin(sys.modules.get(top)))
 
 
 def _origin(module: object) -> str | None:
     return getattr(getattr(module, "__spec__", None), "origin", None)
 
 
-def _is_of_library(name: str) -> bool:
+def is_of_library(name: str) -> bool:
     """Whether it is the standard library's, or this package's, which every worker has."""
     top = name.partition(".")[0]
     return top in sys.stdlib_module_names or top == _OWN
 
 
-def _is_installed(origin: str | None) -> bool:
+def _lies_installed(origin: str | None) -> bool:
     """Whether a file lies where packages are installed: it is taken for what it is there, whichever way it was loaded."""
     return origin is not None and any(folder in origin for folder in _INSTALLED)
 
@@ -154,7 +168,7 @@ def _comes_along(finder: Any, name: str) -> bool:
     home = (finder if isinstance(finder, type) else type(finder)).__module__.partition(".")[0]
     if home in _at_start():
         return True
-    return home == name.partition(".")[0] and _is_installed(_origin(sys.modules.get(home)))
+    return home == name.partition(".")[0] and _lies_installed(_origin(sys.modules.get(home)))
 
 
 @functools.cache
@@ -163,7 +177,7 @@ def _at_start() -> frozenset[str]:
     if "site" not in sys.modules or sys.flags.no_site:
         return frozenset()
     names = {"sitecustomize", "usercustomize"}
-    for folder in {entry for entry in sys.path if _is_installed(entry + os.sep)}:
+    for folder in {entry for entry in sys.path if _lies_installed(entry + os.sep)}:
         with contextlib.suppress(OSError):
             for file in [name for name in os.listdir(folder) if name.endswith(".pth")]:
                 with open(os.path.join(folder, file), encoding="utf-8", errors="replace") as lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from collections import deque
@@ -67,6 +68,14 @@ def find(module: types.ModuleType, qualname: str) -> object:
     return found
 
 
+def named(module: str, qualname: str) -> object:
+    """What a module holds under a name. In pickles for workers it stands for `Image.named`."""
+    found = find(sys.modules.get(module) or importlib.import_module(module), qualname)
+    if found is None:
+        raise AttributeError(f"{module}.{qualname} is not there")
+    return found
+
+
 class Scope:
     """What the other side can find by name. This base class: whatever this process finds by the same name."""
 
@@ -109,6 +118,18 @@ class Scope:
     def reference(self, module_name: str, qualname: str) -> Any:
         """How a pickler refers to what `by_name` has found."""
         return NotImplemented
+
+    def home_of(self, obj: Any) -> tuple[str, str] | None:
+        """Module and name of a function or class whose module has it, but under another name than the one that it says."""
+        if isinstance(obj, types.FunctionType):
+            # What a function that is made by another one holds may be its own.
+            name = None if obj.__closure__ else obj.__globals__.get("__name__")
+        else:
+            name = obj.__module__
+        module = sys.modules.get(name) if isinstance(name, str) and name != "__main__" and obj is not self.defining else None
+        if module is None or not self.is_importable(module):
+            return None
+        return next(((module.__name__, own) for own, it in list(vars(module).items()) if it is obj), None)
 
     def name_of(self, obj: object) -> tuple[str, str] | None:
         """Module and name by which the other side has an object that holds nothing, and is only known by its identity."""

@@ -24,10 +24,10 @@ from ._environment import adopt
 from ._image import Image
 from ._outbox import Outbox
 from ._outcome import FAILED, LONG, PACKED, RAW, SHARED, Failure, Segment, trace_of, unpickle_failure
+from ._owners import Everything
 from ._page import CLOCK, EPOCH, INITIALIZING, STAGE, STARTED, Page
 from ._parcel import Loan, Packer, incoming
 from ._portable import portable
-from ._scope import Scope
 from ._serialize import encode_item, is_lent, item_of, pack, segments_of
 from ._stages import Halted, fused
 
@@ -63,7 +63,7 @@ class Worker:
         self._words = page.words
         self._memory = memory
         self._arena: Arena | None = None
-        self._encode = CodePickler(Scope()).encode
+        self._encode = CodePickler(Everything()).encode
         self._calls: list[Callable[[Any], Any]] = []
         self._fusions: dict[tuple[int, ...], Callable[[Any], Any]] = {}
         #: Outcomes on their way: atoms, and segments of one item, with the stage where they did not go through all.
@@ -118,7 +118,8 @@ class Worker:
             self._image.update(setup["mirror"], setup["needed"])
             stage = "load a function of the map in"
             for blob in setup["programs"]:
-                self._calls.append(bound(*self._image.load(blob)))
+                func, args, kwargs = self._image.load(blob)
+                self._calls.append(bound(func, args, kwargs or {}))
             stage = "load the initializer in"
             initializer, initargs, self._finalizer = self._image.load(setup["initializer"])
             self._clocked, self._copies = setup["clocked"], setup["copies"]

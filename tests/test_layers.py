@@ -17,8 +17,8 @@ LAYERS = {
         _errors _capabilities _turn _outcome _container _platform _options _lifecycle _statistics
         _serialize
         _schedule _delivery _pacing _fusion _retries _failures _region _arena _parcel _scope _layouts _classes
-        _functions _code _image _origins _names _mirror _asides _channel _outbox _page _stages _settings _environment
-        _recorder _portable
+        _functions _code _image _origins _names _owners _mirror _asides _channel _outbox _page _stages _settings
+        _environment _recorder _portable
         _worker
         _starter
         _crew

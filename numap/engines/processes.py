@@ -69,7 +69,7 @@ class ProcessEngine:
         mirror.exempt(options.initializer)
         hooks = (options.initializer, options.initargs, options.finalizer)
         self._setup: dict[str, Any] = {
-            "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs)) for p in programs],
+            "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs or None)) for p in programs],
             "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
             "clocked": options.task_timeout is not None,
             "copies": any(p.retries for p in programs),
@@ -79,7 +79,7 @@ class ProcessEngine:
         }
         self._setup["needed"] = len(mirror.log)
         label = ", ".join(p.label for p in programs)
-        _warn_of_size(label, sum(map(size_of_code, [*self._setup["programs"], *(code for _, _, code in mirror.log)])))
+        _warn_of_size(label, sum(map(size_of_code, [*self._setup["programs"], *(it.code for it in mirror.log)])))
         self.slots: list[ProcessSlot] = [ProcessSlot(limited(options.task_timeout)) for _ in range(options.workers)]
         self._events: list[Event] = []
         self._wake_r, self._wake_w = socket.socketpair()

@@ -10,7 +10,7 @@ from typing import Any
 
 from numap._code import CodePickler
 from numap._image import Image
-from numap._scope import Scope
+from numap._owners import Everything
 
 LENGTH = struct.Struct("<Q")
 
@@ -18,7 +18,7 @@ LENGTH = struct.Struct("<Q")
 def serve(request: Any) -> bytes:
     """The pickle of the results, or of what was raised."""
     identity, log, blob = request
-    encode = CodePickler(Scope()).encode
+    encode = CodePickler(Everything()).encode
     try:
         image = Image(identity)
         image.update(log, len(log))
