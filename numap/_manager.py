@@ -11,9 +11,10 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._bell import Bell
+from ._context import ContextThread
 from ._errors import TaskTimeout, WorkerDied, WorkerStartError
 from ._figures import figures
 from ._flow import Flow
@@ -44,6 +45,9 @@ from .engines import (
     Slot,
     StartFailed,
 )
+
+if TYPE_CHECKING:
+    from ._asked import AskedSource
 
 #: Managers whose workers may be alive, for the end of the interpreter.
 live: weakref.WeakSet[Manager] = weakref.WeakSet()
@@ -104,6 +108,8 @@ class Manager:
         self._inline = engine if isinstance(engine, InlineEngine) else None
         if self._inline is not None:
             self._inline.offer = self._offer
+        #: Inputs that are read by those who ask, too.
+        self._asked: dict[int, AskedSource] = {}
         self.paused = False
         #: What whoever asks for the next result is to be warned of.
         self.complaint: str | None = None
@@ -117,7 +123,7 @@ class Manager:
         self._ended = False
         self._pid = os.getpid()
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=_run, args=(self,), daemon=True, name="numap-manager")
+        self._thread = ContextThread("numap-manager", _run, (self,))
 
     @property
     def state(self) -> str:
@@ -138,6 +144,10 @@ class Manager:
         handled = sys.exc_info()[1]
         try:
             self._engine.start()
+            if self._inline is not None:
+                from ._asked import AskedSource
+
+                self._asked = {root: source for root, source in sources.items() if isinstance(source, AskedSource)}
             self._intake.start(sources)
             self._thread.start()
         except BaseException as error:
@@ -236,9 +246,18 @@ class Manager:
             self._inline.finalize()
         self._listener.settle()
 
-    def help(self) -> bool:
+    def help(self, task: int) -> bool:
         """See `Hooks.help`."""
-        return self._inline is not None and not self.paused and self._inline.run_one()
+        if self._inline is None or self.paused:
+            return False
+        if self._inline.run_one():
+            return True
+        for root in self._schedule.roots_of[task]:
+            source = self._asked.get(root)
+            if source is not None and source.pull():
+                # Also where it was read before, as an interrupt may have come between.
+                self.wake()
+        return False
 
     # ------------------------------------------------------------------ the manager's own thread from here on
 
