@@ -1,13 +1,14 @@
-"""An input of a map without workers: it is read in the threads of those who ask for results, one item when one is needed."""
+"""An input of a map without workers: it is read in the thread that asks for a result, one item when one is needed."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from ._context import own_context
+from ._context import ContextThread, own_context
 from ._errors import SourceError
 from ._outcome import RAW, Segment, source_error
 from ._turn import Taken, Turn
@@ -19,14 +20,15 @@ class AskedSource:
 
     Args:
         items: the iterator; the only reference that is kept to it.
-        offer: called when an item may be read, for those who found that none might.
+        wake: wakes the manager.
     """
 
     quiet = False
 
-    def __init__(self, items: Iterator[Any], offer: Callable[[], None]) -> None:
+    def __init__(self, items: Iterator[Any], wake: Callable[[], None]) -> None:
         self._items: Iterator[Any] | None = items
-        self._offer = offer
+        self._wake = wake
+        self._apart = False
         self._context = own_context()
         self._turn = Turn()
         #: An item on its way from the input to ``_entries``; each step is one of C, so an interrupt loses nothing.
@@ -45,7 +47,6 @@ class AskedSource:
     def grant(self, count: int) -> None:
         """See `Source.grant`."""
         self._granted += count
-        self._offer()
 
     def collect(self) -> list[Segment]:
         """See `Source.collect`."""
@@ -65,18 +66,34 @@ class AskedSource:
         self._entries.clear()
         return unused
 
-    def pull(self) -> bool:
-        """Reads an item, if one may be read and none waits; returns whether there is news for the manager.
+    def pull(self, patient: bool) -> None:
+        """Reads an item, if one may be read and none waits.
+
+        Args:
+            patient: it may take as long as it takes; else it is read in a thread of its own, and the caller goes on at once.
 
         Raises:
             BaseException: a real KeyboardInterrupt, or what a signal handler raised.
         """
-        if not (self._entries or self._over) and self._granted > 0:
-            try:
-                self._turn.hold(self._pull, block=False)
-            except Taken:
-                return False
-        return bool(self._entries) or (self._over and not self.ended)
+        if self._granted > 0 and not (self._entries or self._over or self._apart):
+            if patient:
+                self._read()
+            else:
+                self._apart = True
+                with suppress(RuntimeError):  # at its end the interpreter starts no thread
+                    ContextThread("numap-input", self._read_apart).start()
+        elif self._entries or (self._over and not self.ended):
+            # It was read before, and an interrupt may have come between that and this.
+            self._wake()
+
+    def _read_apart(self) -> None:
+        self._apart = False
+        self._read()
+
+    def _read(self) -> None:
+        with suppress(Taken):
+            self._turn.hold(self._pull, block=False)
+            self._wake()
 
     def _pull(self) -> None:
         items = self._items
@@ -105,6 +122,6 @@ class AskedSource:
 
 def _cut_short(by: str) -> SourceError:
     return SourceError(
-        f"the input iterable ended when a {by} had interrupted it: a generator can't go on after that; with worker_type='thread' "
-        f"inputs are read where no interrupt comes"
+        f"the input iterable ended right after a {by} had interrupted it, perhaps before its end: a generator can't go on after that; "
+        f"with worker_type='thread' inputs are read where no interrupt comes"
     )

@@ -70,7 +70,7 @@ def _source(iterable: Any, encode: Encode | None, bell: Bell, feeders: dict[int,
     if isinstance(engine, InlineEngine) and not any(hasattr(part, "_next_outcome") for part in made_of(iterator)):
         from ._asked import AskedSource
 
-        return AskedSource(iterator, engine.offer)
+        return AskedSource(iterator, engine.wake)
     # Tasks that were given the same iterator share it: one thread, and what it yields goes to whoever asks first.
     feeder = feeders.get(id(iterator))
     if feeder is None:

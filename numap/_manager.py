@@ -246,17 +246,17 @@ class Manager:
             self._inline.finalize()
         self._listener.settle()
 
-    def help(self, task: int) -> bool:
+    def help(self, task: int, patient: bool) -> bool:
         """See `Hooks.help`."""
         if self._inline is None or self.paused:
             return False
         if self._inline.run_one():
             return True
-        for root in self._schedule.roots_of[task]:
-            source = self._asked.get(root)
-            if source is not None and source.pull():
-                # Also where it was read before, as an interrupt may have come between.
-                self.wake()
+        # Only if all that was read has come out: then we sleep, and no job is where its outcome is waiting to be seen.
+        if self._asked and self.bell.hungry and not self._inline.slots[0].jobs:
+            for root in self._schedule.roots_of[task]:
+                if root in self._asked:
+                    self._asked[root].pull(patient)
         return False
 
     # ------------------------------------------------------------------ the manager's own thread from here on
@@ -307,6 +307,8 @@ class Manager:
         """Whether something came between the last look and the moment from which on it would wake us."""
         more = self._intake.settle()
         self._announce()
+        if self._asked:
+            self._offer()
         return more or self._stopping
 
     def end(self) -> None:

@@ -17,7 +17,7 @@ LAYERS = {
         _errors _capabilities _turn _outcome _container _platform _options _lifecycle _statistics
         _serialize
         _schedule _delivery _pacing _fusion _retries
-        _region _arena _parcel _scope _classes _functions _code _names _mirror
+        _region _arena _parcel _scope _classes _functions _tensors _code _names _mirror
         _context _asides _channel _outbox _page _stages _settings _environment _recorder _portable
         _worker
         _starter
