@@ -23,6 +23,7 @@ from typing import Any
 from ._classes import HEAP_TYPE, reduce_class
 from ._functions import reduce_cell, reduce_function, reduce_identity, reduce_method, reduce_module
 from ._scope import Scope, global_names
+from ._tensors import narrowed, reduce_storage
 
 
 class CodePickler(pickle.Pickler):
@@ -92,12 +93,17 @@ def _blank(kind: type) -> object:
 
 def _reduce_as_told(scope: Scope, obj: Any) -> Any:
     """What the object's class says. Where that is its own name, or a function that looks it up, the other side needs the name."""
+    storage = reduce_storage(obj) if "torch" in sys.modules else None
+    if storage is not None:
+        return storage
     # With __numap_reduce__ a class chooses by what survives here, where pickle alone would lose code.
     own = getattr(type(obj), "__numap_reduce__", None)
     told = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if own is None else own(obj, _copied)
     managers = sys.modules.get("multiprocessing.managers")
     if managers is not None and isinstance(obj, managers.BaseProxy):
         return _with_key(scope, obj, told)
+    if "torch" in sys.modules:
+        told = narrowed(obj, told)
     if isinstance(told, str):
         if scope.defining is obj:
             return _by_value(obj)

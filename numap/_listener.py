@@ -8,12 +8,12 @@ import sys
 import threading
 import warnings
 from collections.abc import Collection, Sequence
-from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
 from ._asides import standard_logging
+from ._context import ContextThread
 from .engines import Aside
 
 #: What was said, a mark to be given back, or the end.
@@ -38,15 +38,11 @@ _shown: dict[str, dict[Any, Any]] = {}
 
 
 class Listener:
-    """Hands log records and warnings of the workers of one map to the handlers of this process, in order.
-
-    Made in the thread, and so in the context, of who starts the map.
-    """
+    """Hands log records and warnings of the workers of one map to the handlers of this process, in order."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[_Entry] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._context = copy_context()
         self._ended = False
         #: What was heard, how many bytes that is, and what found no room; written by those who say `hear`, one at a time.
         self._heard = self._came = self._refused = 0
@@ -73,7 +69,7 @@ class Listener:
             self._queue.put(aside)
         if self._thread is None:
             busy.add(self)
-            thread = threading.Thread(target=self._context.run, args=(self._run,), daemon=True, name="numap-log")
+            thread = ContextThread("numap-log", self._run)
             # At the end of the interpreter no thread can be started: who waits for us then does it all.
             with contextlib.suppress(RuntimeError):
                 thread.start()

@@ -11,9 +11,10 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._bell import Bell
+from ._context import ContextThread
 from ._errors import TaskTimeout, WorkerDied, WorkerStartError
 from ._failures import Tolerance
 from ._figures import figures
@@ -45,6 +46,9 @@ from .engines import (
     Slot,
     StartFailed,
 )
+
+if TYPE_CHECKING:
+    from ._asked import AskedSource
 
 #: Managers whose workers may be alive, for the end of the interpreter.
 live: weakref.WeakSet[Manager] = weakref.WeakSet()
@@ -109,6 +113,8 @@ class Manager:
         self._inline = engine if isinstance(engine, InlineEngine) else None
         if self._inline is not None:
             self._inline.offer = self._offer
+        #: Inputs that are read by those who ask, too.
+        self._asked: dict[int, AskedSource] = {}
         self.paused = False
         #: What whoever asks for the next result is to be warned of.
         self.complaint: str | None = None
@@ -122,7 +128,7 @@ class Manager:
         self._ended = False
         self._pid = os.getpid()
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=_run, args=(self,), daemon=True, name="numap-manager")
+        self._thread = ContextThread("numap-manager", _run, (self,))
 
     @property
     def state(self) -> str:
@@ -145,6 +151,10 @@ class Manager:
         handled = sys.exc_info()[1]
         try:
             self._engine.start()
+            if self._inline is not None:
+                from ._asked import AskedSource
+
+                self._asked = {root: source for root, source in sources.items() if isinstance(source, AskedSource)}
             self._intake.start(sources)
             self._thread.start()
         except BaseException as error:
@@ -243,9 +253,18 @@ class Manager:
             self._inline.finalize()
         self._listener.settle()
 
-    def help(self) -> bool:
+    def help(self, task: int, patient: bool) -> bool:
         """See `Hooks.help`."""
-        return self._inline is not None and not self.paused and self._inline.run_one()
+        if self._inline is None or self.paused:
+            return False
+        if self._inline.run_one():
+            return True
+        # Only if all that was read has come out: then we sleep, and no job is where its outcome is waiting to be seen.
+        if self._asked and self.bell.hungry and not self._inline.slots[0].jobs:
+            for root in self._schedule.roots_of[task]:
+                if root in self._asked:
+                    self._asked[root].pull(patient)
+        return False
 
     # ------------------------------------------------------------------ the manager's own thread from here on
 
@@ -295,6 +314,8 @@ class Manager:
         """Whether something came between the last look and the moment from which on it would wake us."""
         more = self._intake.settle()
         self._announce()
+        if self._asked:
+            self._offer()
         return more or self._stopping
 
     def end(self) -> None:

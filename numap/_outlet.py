@@ -47,8 +47,11 @@ class Hooks(Protocol):
     def on_end(self) -> None:
         """Somebody has seen the end of a task."""
 
-    def help(self) -> bool:
-        """Runs an item in this thread, where there are no workers and one waits to be run; returns whether it did."""
+    def help(self, task: int, patient: bool) -> bool:
+        """Runs an item in this thread, where there are no workers and one waits to be run; returns whether it did.
+
+        Else reads an item for that task, where inputs are read so, too; in this thread only if that is ``patient``.
+        """
         ...
 
 
@@ -171,7 +174,7 @@ class Outlet:
         self.starved += 1
         self._tell()
         # As in `_wait`: what came before we could be told of it.
-        if self._parcels or self._closed is not None or self._hooks.help():
+        if self._parcels or self._closed is not None or self._hooks.help(self.task, False):
             self.announce()
 
     def ready(self) -> int:
@@ -331,7 +334,8 @@ class Outlet:
 
     def _wait(self, deadline: float | None, block: bool) -> None:
         """Waits for a parcel; somebody else may have taken it when this returns."""
-        if self._hooks.help():
+        patient = block and deadline is None
+        if self._hooks.help(self.task, patient):
             return
         if self._given_up and self.total is not None and self.released + self._places + self._given_up >= self.total:
             # All that is still to come was given up.
@@ -343,7 +347,7 @@ class Outlet:
         self._tell()
         self._waiting = True
         # An item may have become ready to run since the first look, when nobody was waiting to be told.
-        if self._parcels or self._closed is not None or self._hooks.help():
+        if self._parcels or self._closed is not None or self._hooks.help(self.task, patient):
             return
         try:
             self._bell.get(True, remaining)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -10,6 +9,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from ._bell import Bell
+from ._context import ContextThread
 from ._outcome import ATOMS, RAW, SKIPPED, Segment, source_error
 from ._serialize import is_atom, segments_of, size_of
 from ._sizes import sizeof
@@ -215,7 +215,7 @@ class Feeder:
         self.credits: SimpleQueue[tuple[Port, int, int] | None] = SimpleQueue()
         self._ports: list[Port] = []
         args = (items, encode, bell, self.credits, self._ports)
-        self._thread = threading.Thread(target=_feed, args=args, daemon=True, name="numap-input")
+        self._thread = ContextThread("numap-input", _feed, args)
 
     def port(self) -> Port:
         """A port for one more task; several tasks that were given the same iterator share what it yields."""

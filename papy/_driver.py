@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
-from threading import RLock, Thread, current_thread
+from threading import RLock, current_thread
 from time import monotonic, perf_counter
 from typing import Any, Final
 
-from papy._threads import launch
+from papy._threads import ContextThread, launch
 
 __all__ = ["PATIENCE", "Driver"]
 
@@ -48,7 +48,7 @@ class Driver:
         self._patience = PATIENCE
         self._finishes = False  # it has been stopped, but pulls what is left
         self._started = False
-        self._thread = Thread(target=self._drive, name="papy-plumber", daemon=True)
+        self._thread = ContextThread(self._drive, "papy-plumber")
 
     def start(self) -> None:
         """Start the thread, once, which waits to be told to `run`; when whoever made us is able to `stop` it."""

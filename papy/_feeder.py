@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from threading import Condition, Lock, Thread, get_ident
+from threading import Condition, Lock, get_ident
 from typing import Any
 
 from papy._books import Books
 from papy._scale import Scale
+from papy._threads import ContextThread
 
 __all__ = ["Feeder"]
 
@@ -43,7 +44,7 @@ class Feeder:
 
     def start(self) -> None:
         """Starts the thread; RuntimeError if that is not possible, as at the end of the interpreter."""
-        Thread(target=self._serve, daemon=True, name="papy-feeder").start()
+        ContextThread(self._serve, "papy-feeder").start()
 
     def is_here(self) -> bool:
         """Whether the thread that asks is the one that reads."""

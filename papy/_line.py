@@ -20,7 +20,7 @@ from papy._intake import Intake, log_left
 from papy._reading import Reading
 from papy._reporters import Resources
 from papy._stages import Stage, stages
-from papy._threads import launch
+from papy._threads import ContextThread, launch
 from papy._upstream import FromHandover, FromMap
 
 __all__ = ["Line"]
@@ -102,7 +102,7 @@ class Line:
         self.wait()
 
     def _new_supervisor(self) -> threading.Thread:
-        return threading.Thread(target=self._supervise, daemon=True, name="papy-supervisor")
+        return ContextThread(self._supervise, "papy-supervisor")
 
     def _prepare(self, readable: bool) -> None:
         """Makes the objects of the steps, and calls the hooks that come before the workers."""
@@ -226,9 +226,7 @@ class Line:
 
     def _drain(self) -> None:
         drained = self.books.drained
-        thread = threading.Thread(
-            target=self.intake.drain, args=(drained, self._reading.gate), daemon=True, name="papy-drain"
-        )  # fmt: skip
+        thread = ContextThread(self.intake.drain, "papy-drain", (drained, self._reading.gate))
         # Before the thread: whoever sees it has to end it.
         self.intake.draining, drained.thread = drained, thread
         try:

@@ -17,6 +17,7 @@ from typing import Any
 
 from .._call import bound
 from .._capabilities import CAPABILITIES
+from .._context import own_context
 from .._errors import WorkerStartError
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
@@ -50,6 +51,8 @@ class SerialEngine:
         self._initializer = options.initializer
         self._initargs = options.initargs
         self._finalizer = options.finalizer
+        #: Of who starts the map: items may run in other threads.
+        self._context = own_context()
         self.slots = [Slot()]
         #: Called when there is a job to run.
         self.offer: Callable[[], None] = lambda: None
@@ -67,9 +70,9 @@ class SerialEngine:
         if self._initializer is None:
             return
         try:
-            self._initializer(*self._initargs)
+            self._context.run(self._initializer, *self._initargs)
         except BaseException as error:
-            if _from_outside(error):
+            if from_outside(error):
                 raise
             raise WorkerStartError(f"the initializer raised: {type(error).__name__}: {safe_text(error)}") from error
 
@@ -108,9 +111,9 @@ class SerialEngine:
 
     def _run(self, job: Job) -> Segment:
         try:
-            return RAW, 1, [self._calls[job.program](item_of(job.segments[0]))]
+            return RAW, 1, [self._context.run(self._calls[job.program], item_of(job.segments[0]))]
         except BaseException as error:
-            if _from_outside(error):
+            if from_outside(error):
                 raise
             return FAILED, 1, Failure(error, trace_of(error))
 
@@ -151,10 +154,10 @@ class SerialEngine:
         """Runs the finalizer, once, in the thread that ends the map or finds it ended."""
         finalizer, self._finalizer = self._finalizer, None
         if finalizer is not None:
-            finalizer()
+            self._context.copy().run(finalizer)  # it may be an item, in the context itself, that stops the map
 
 
-def _from_outside(error: BaseException) -> bool:
+def from_outside(error: BaseException) -> bool:
     """Whether a signal is behind it: a handler of the user's raised it, or (Ctrl-C) the interpreter between two instructions."""
     if threading.get_ident() != threading.main_thread().ident:  # handlers run nowhere else
         return isinstance(error, KeyboardInterrupt)

@@ -10,6 +10,7 @@ from typing import Any
 
 from .._call import bound
 from .._capabilities import CAPABILITIES
+from .._context import ContextThread
 from .._errors import WorkerStartError
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
@@ -113,10 +114,9 @@ class ThreadEngine:
         slot.open = self._hooks[0] is None
         slot.room = self._room
         slot.inbox = SimpleQueue()
-        self._threads[slot] = threading.Thread(
-            target=_serve, args=(slot, slot.inbox, self._signals, self._hooks, followers), daemon=True, name="numap-worker"
-        )
-        return self._threads[slot]
+        args = (slot, slot.inbox, self._signals, self._hooks, followers)
+        thread = self._threads[slot] = ContextThread("numap-worker", _serve, args)
+        return thread
 
     def stop(self) -> Sequence[Aside]:
         """Tells the threads to end after the item they are in; a thread can't be killed."""
