@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
+from functools import partial
 from threading import RLock
 from time import perf_counter
 from types import TracebackType
@@ -40,8 +41,16 @@ MOVES: Final = {
 }
 
 
-def _nothing() -> None:
+def _nothing(failed: bool) -> None:
     """Nobody has to be told that the items are at their end."""
+
+
+def _tell_dropped(run: GraphRun) -> None:
+    if not run.is_read():
+        import logging
+
+        text = "a Dagger was dropped while it ran: %s; stop() says that nothing more is wanted"
+        logging.getLogger("papy").warning(text, run.state_text())
 
 
 @public
@@ -245,7 +254,7 @@ class Dagger(PiperGraph):
     def _look_after(self, run: GraphRun) -> None:
         """A run was started: have it end if it is forgotten."""
         if run.parallel:
-            self._caretaker = Caretaker(self, run.close)
+            self._caretaker = Caretaker(self, partial(_tell_dropped, run), run.close)
             self._caretaker.start()
 
     def _begin(self, call: str, begun: list[GraphRun], datas: Iterable[Iterable[Any]] | None, terms: Terms) -> None:

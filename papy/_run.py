@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from math import gcd, lcm
+from math import gcd, inf, lcm
 from threading import Lock
 from typing import Any
 
@@ -101,6 +101,7 @@ class GraphRun:
         self.report = self._run.report
         self.report.limit = terms.max_failures
         self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
+        self._doors: list[Data] = []
         #: Nobody has to be told of its failures, or has been.
         self._told = False
         #: What `connect` needs. The graph may be the Dagger, which is not to be kept alive by what runs for it.
@@ -132,7 +133,7 @@ class GraphRun:
         graph, datas = self._plan
         given = self._connect(graph, datas)
         self._undo.append(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
-        self.report.doors = [source.stream for source in datas.values() if isinstance(source.stream, Data)]
+        self.report.doors = self._doors = [source.stream for source in datas.values() if isinstance(source.stream, Data)]
         self._sources = [given[piper] for piper in self.outputs]
         self._streams = [items_of(source) for source in self._sources]
         self._plan = None
@@ -207,6 +208,21 @@ class GraphRun:
         self.report.over = self._told = True
         for piper in self._pipers:
             piper.after_fork()
+
+    def left(self) -> float | None:
+        """How many items of its inputs are left: the most of one, perhaps infinitely many; None: that is not known."""
+        left = [data.left() for data in self._doors]
+        return inf if inf in left else None if None in left else max(filter(None, left), default=0)
+
+    def state_text(self) -> str:
+        """How far it has come, in words; also when it was closed."""
+        left = self.left()
+        ahead = "its inputs were not at their end" if left in (None, inf) else f"{left} items of its inputs had not been taken"
+        return f"{self.report.results} results had come out, and {ahead}"
+
+    def is_read(self) -> bool:
+        """Whether whoever reads the outputs one by one has come to their end."""
+        return all(piper.finished for piper in self.outputs)
 
     def shut(self) -> bool:
         """Take nothing more from the inputs, and say whether that is possible: the data must have been given with doors."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from numap import IMap
 from papy._checks import check_branch, check_flag, check_name, check_policy, check_seconds, check_whole, wrong_type
 from papy._errors import PiperError, PiperTypeError, PiperValueError
+from papy._misfits import generator_text
 from papy._worker import Uncallable, Worker
 
 __all__ = ["Settings"]
@@ -47,6 +48,10 @@ class Settings(Uncallable):
             check_flag(what, flag, PiperError)
         check_name("name", name, PiperError)
         check_branch(branch, PiperError)
+        last = self.worker.steps[-1].function
+        text = generator_text(last) if produce == 1 or repeat else None
+        if text is not None:
+            raise PiperTypeError(f"worker: {text}")
         _check_timeout(timeout, self.imap)
         check_policy(on_error, retries)
         if debug and on_error not in (None, "raise"):
