@@ -49,8 +49,8 @@ def _tell_dropped(run: GraphRun) -> None:
     if not run.is_read():
         import logging
 
-        text = "a Dagger was dropped while it ran: %s; stop() says that nothing more is wanted"
-        logging.getLogger("papy").warning(text, run.state_text())
+        text = "a Dagger was dropped before its results were read to their end: what was begun is lost; stop(), or a with block, "
+        logging.getLogger("papy").warning("%ssays that nothing more is wanted", text)
 
 
 @public

@@ -255,12 +255,13 @@ class Plumber(Dagger):
 
     def at_exit(self) -> None:
         """The program ends, and the Plumber was forgotten: finish what it does, or tell how far it came."""
-        driver, run = self._driver, self._run
-        if driver is None or run is None or self._state == FORKED:
+        driver, run, ended_by = self._driver, self._run, getattr(sys, "last_value", None)
+        # After Ctrl-C there is nothing to tell. (The first import of `logging` would also change the exit code of CPython.)
+        if driver is None or run is None or self._state == FORKED or isinstance(ended_by, KeyboardInterrupt):
             return
         left = run.left()
-        # Whoever was interrupted, or ended by an error, has no patience either.
-        patience = 0 if left == inf or hasattr(sys, "last_value") else None if left is not None else GRACE
+        # A program that an error has ended has no patience.
+        patience = 0 if left == inf or ended_by is not None else None if left is not None else GRACE
         with suppress(KeyboardInterrupt):
             if driver.state == "running":
                 driver.wait(patience)
