@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from _signal import NSIG, getsignal  # type: ignore[import-not-found]
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from functools import partial
 from itertools import chain, islice
 from os import getpid
@@ -149,7 +149,7 @@ class PiperCall:
             # One more tells "too many" of a generator that never ends.
             results = tuple(islice(value, self.produce + 1))
             if len(results) != self.produce:
-                got = len(results) if len(results) < self.produce else "more"
+                got = len(results) if len(results) < self.produce else len(value) if isinstance(value, Sized) else "more"
                 raise ValueError(f"{self.produce} results are needed (produce={self.produce}), got {got}")
         except Exception as error:  # the value may be a generator, which runs only now
             if self._is_not_ours(error):

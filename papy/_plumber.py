@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import weakref
 from collections.abc import Iterable, Mapping
@@ -14,12 +15,14 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, overload
 
 from papy._caretaker import Caretaker
-from papy._checks import check_seconds, limited, wrong_value
+from papy._checks import check_seconds, limited
 from papy._codefile import read, write
 from papy._dagger import Dagger
 from papy._driver import PATIENCE, Driver
-from papy._errors import PiperError, PlumberError
+from papy._errors import DaggerError, PiperError, PlumberError, PlumberValueError
 from papy._forks import FORKED
+from papy._misuse import unknown_option
+from papy._piper import Piper
 from papy._public import public
 from papy._run import GraphRun, RunStatistics
 from papy._terms import Terms
@@ -29,6 +32,7 @@ __all__ = ["Plumber"]
 # Seconds in which inputs that may be endless can come to their end when the program does; as those of a `papy.Pipeline`.
 GRACE: Final = 5.0
 
+_OPTIONS: Final = list(inspect.signature(Dagger.__init__).parameters)[1:]
 _ALIVE: Final = ("started", "running", "paused", "finished", "failed")
 
 # The state, and a call that it allows, lead to the next state.
@@ -99,8 +103,15 @@ class Plumber(Dagger):
 
     def __init__(self, logger_options: Mapping[str, Any] | None = None, **options: Any) -> None:
         if logger_options:
-            needed = "none are needed, and pipers and pipes by their names"
-            raise wrong_value("logger_options", needed, logger_options, PlumberError)
+            given: list[Any] = list(logger_options) if isinstance(logger_options, (list, tuple)) else []
+            name = "pipes" if given and all(isinstance(it, (list, tuple)) for it in given) else "pipers"
+            hint = f"; write Plumber({name}={logger_options!r:.60})" if given or isinstance(logger_options, Piper) else ""
+            text = f"logger_options: none are needed, and pipers and pipes by their names, got {logger_options!r:.80}{hint}"
+            raise PlumberValueError(text)
+        unknown = [name for name in options if name not in _OPTIONS]
+        if unknown:
+            name = unknown[0]
+            raise unknown_option(DaggerError, "Plumber.__init__", name, options[name], _OPTIONS, "Piper(function, ")
         self._driver: Driver | None = None
         self._raises = False  # what would be logged is about to be raised
         self._began = 0.0  # by the clock of the machine

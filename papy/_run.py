@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from math import gcd, inf, lcm
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 from numap import IMap, NumapError
-from papy._checks import check_list
 from papy._counts import evaluations
 from papy._errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
 from papy._flow import NOTHING, Data, Source, branches, items_of
+from papy._misuse import datas_text
 from papy._piper import Piper
 from papy._pipes import PiperGraph
 from papy._public import public
@@ -27,6 +27,8 @@ from papy._toll import advice, toll
 from papy._wiring import Run
 
 __all__ = ["GraphRun", "RunStatistics", "check_datas", "data_sources"]
+
+MANY: Final = 1000  # so many datas too many are counted, for the error
 
 
 @public
@@ -309,18 +311,21 @@ def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> lis
     return [share // gcd(*shares) for share in shares]
 
 
-def data_sources(inputs: list[Piper], datas: Iterable[Iterable[Any]], doors: bool = False) -> dict[Piper, Source]:
+def data_sources(
+    inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str, doors: bool = False
+) -> dict[Piper, Source]:
     """Give each input its data. Inputs that were given the same iterator read all of its items each.
 
     Args:
         inputs: The pipers.
         datas: One iterable for each of them.
+        call: What was given the datas.
         doors: The data will be taken through doors that can be shut; see `GraphRun.shut`.
 
     Raises:
         DaggerError: There are more or fewer datas than inputs, or they are no iterables.
     """
-    given = _checked_datas(inputs, datas)
+    given = _checked_datas(inputs, datas, call)
     readers: dict[int, list[Piper]] = {}
     for piper, data in given.items():
         readers.setdefault(id(data), []).append(piper)
@@ -336,20 +341,41 @@ def data_sources(inputs: list[Piper], datas: Iterable[Iterable[Any]], doors: boo
     return {piper: sources[piper] for piper in inputs}
 
 
-def check_datas(datas: Iterable[Iterable[Any]]) -> None:
-    """DaggerError unless this can be the data of several inputs."""
-    check_list("datas", "a list with one iterable for each input", datas, DaggerError)
+def check_datas(datas: Iterable[Iterable[Any]], call: str, inputs: int) -> None:
+    """DaggerError unless this can be the data of so many inputs."""
+    needed = "a list with one iterable for each input is needed"
+    if isinstance(datas, (str, bytes, Mapping, Set)) or not hasattr(datas, "__iter__"):
+        raise DaggerTypeError(f"datas: {needed}, got {datas!r:.80}{datas_text(call, datas, inputs)}")
+    if not isinstance(datas, (list, tuple, range)):
+        return
+    if datas and all(isinstance(data, (str, bytes)) for data in datas):
+        needed += ", and the items of a text would be its characters"
+    elif inputs != 1 or len(datas) == 1 or all(map(_is_iterable, datas)):
+        return  # with one, or several inputs, it can be said which of them has the wrong data
+    raise DaggerTypeError(f"datas: {needed}, got {datas!r:.80}{datas_text(call, datas, inputs)}")
 
 
-def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]]) -> dict[Piper, Iterable[Any]]:
-    check_datas(datas)
+def _is_iterable(data: object) -> bool:
+    return hasattr(data, "__iter__") or hasattr(data, "__getitem__")
+
+
+def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str) -> dict[Piper, Iterable[Any]]:
+    check_datas(datas, call, len(inputs))
     # One more tells "too many" of an iterable that never ends.
-    given = list(islice(datas, len(inputs) + 1))
+    ahead = iter(datas)
+    given = list(islice(ahead, len(inputs) + 1))
     if len(given) != len(inputs):
-        got = str(len(given)) if len(given) < len(inputs) else "more"
         names = ", ".join(piper.name for piper in inputs)
+        got = str(len(given)) if len(given) < len(inputs) else _counted(datas, ahead, len(given))
         raise DaggerValueError(f"datas: one iterable for each of {len(inputs)} inputs ({names}) is needed, got {got}")
     for piper, data in zip(inputs, given, strict=True):
-        if not hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
-            raise DaggerTypeError(f"datas: an iterable is needed for {piper.name}, got {data!r:.80}")
+        if not _is_iterable(data):
+            text = f"datas: an iterable is needed for {piper.name}, got {data!r:.80}"
+            raise DaggerTypeError(text + datas_text(call, given, len(inputs)))
     return dict(zip(inputs, given, strict=True))
+
+
+def _counted(datas: Iterable[Any], ahead: Iterator[Any], taken: int) -> str:
+    """How many there are in all, if they have an end that is near."""
+    rest = len(list(islice(ahead, MANY)))
+    return str(taken + rest) if rest < MANY else f"more than {taken + rest - 1}"
