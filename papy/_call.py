@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from _signal import NSIG, getsignal  # type: ignore[import-not-found]
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from functools import partial
 from itertools import chain, islice
 from os import getpid
 from threading import get_ident, main_thread
+from types import GeneratorType
 from typing import Any, Final
 
 from numap import ItemError
 from papy._errors import PiperError, WorkerError, failure, failures_in, passed_on
 from papy._item import CURRENT, Item
+from papy._misfits import instead_of_generator, wraps_generator
 from papy._worker import Worker
 
 __all__ = ["PiperCall"]
@@ -41,7 +43,7 @@ class PiperCall:
 
     __slots__ = (
         "__name__", "grouped", "here", "joined", "number", "pid", "plain", "policy", "produce", "retries", "run",
-        "unpack", "worker",
+        "unpack", "worker", "wraps",
     )  # fmt: skip
 
     def __init__(
@@ -68,9 +70,11 @@ class PiperCall:
         self.retries = retries
         self.here = here
         self.run = run
+        self.wraps = produce == 1 and wraps_generator(worker.steps[-1].function)
         self.pid = getpid()  # of the process that it was made in
         step = worker.steps[0]
-        simple = len(worker.steps) == 1 and not (step.args or step.kwargs or joined or grouped or retries or run) and produce == 1
+        special = step.args or step.kwargs or joined or grouped or retries or run or self.wraps
+        simple = len(worker.steps) == 1 and produce == 1 and not special
         # Most pipers call one function with one item: a short way for these, as it is taken for each item.
         self.plain = step.function if simple else None
         self.unpack = step.unpack
@@ -124,6 +128,8 @@ class PiperCall:
         while True:
             try:
                 value = self.worker.evaluate(inbox, self._is_not_ours)
+                if self.wraps and isinstance(value, GeneratorType):
+                    raise TypeError(instead_of_generator(self.worker.name))
                 return value if self.produce == 1 else self._several(value, inbox)
             except WorkerError as error:
                 failed = error.with_traceback(None)
@@ -143,7 +149,7 @@ class PiperCall:
             # One more tells "too many" of a generator that never ends.
             results = tuple(islice(value, self.produce + 1))
             if len(results) != self.produce:
-                got = len(results) if len(results) < self.produce else "more"
+                got = len(results) if len(results) < self.produce else len(value) if isinstance(value, Sized) else "more"
                 raise ValueError(f"{self.produce} results are needed (produce={self.produce}), got {got}")
         except Exception as error:  # the value may be a generator, which runs only now
             if self._is_not_ours(error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
+from functools import partial
 from threading import RLock
 from time import perf_counter
 from types import TracebackType
@@ -15,6 +16,7 @@ from papy._driver import PATIENCE, Driver
 from papy._errors import DaggerError, PiperError, TooManyFailed
 from papy._flow import NOTHING, Source
 from papy._forks import FORKED, live
+from papy._misuse import known_options
 from papy._piper import Piper
 from papy._pipes import PiperGraph
 from papy._public import public
@@ -40,8 +42,16 @@ MOVES: Final = {
 }
 
 
-def _nothing() -> None:
+def _nothing(failed: bool) -> None:
     """Nobody has to be told that the items are at their end."""
+
+
+def _tell_dropped(run: GraphRun) -> None:
+    if not run.is_read():
+        import logging
+
+        text = "a Dagger was dropped before its results were read to their end: what was begun is lost; stop(), or a with block, "
+        logging.getLogger("papy").warning("%ssays that nothing more is wanted", text)
 
 
 @public
@@ -92,6 +102,7 @@ class Dagger(PiperGraph):
     _moves: ClassVar[Mapping[tuple[str, str], str]] = MOVES
     _error: ClassVar[type[Exception]] = DaggerError
 
+    @known_options(DaggerError, "Piper(function, ")
     def __init__(
         self,
         pipers: Iterable[Any] = (),
@@ -157,7 +168,7 @@ class Dagger(PiperGraph):
             DaggerError: If there are more or fewer datas than inputs, or the Dagger is connected or runs.
         """
         self._allowed("connect", "connect_inputs")
-        self._datas = data_sources(self.get_inputs(), datas, doors=True)
+        self._datas = data_sources(self.get_inputs(), datas, "connect_inputs", True)
 
     def connect(
         self,
@@ -180,7 +191,7 @@ class Dagger(PiperGraph):
         """
         with self._moving:
             state = self._allowed("connect")
-            run = self._made_run(datas, Terms(on_error, retries, max_failures), doors=True)
+            run = self._made_run(datas, Terms(on_error, retries, max_failures), True, "connect")
             try:
                 self._take(run, state)
             except BaseException:
@@ -192,7 +203,7 @@ class Dagger(PiperGraph):
         run.connect()
         self._run, self._datas, self._state = run, None, state
 
-    def _made_run(self, datas: Iterable[Iterable[Any]] | None, terms: Terms, doors: bool) -> GraphRun:
+    def _made_run(self, datas: Iterable[Iterable[Any]] | None, terms: Terms, doors: bool, call: str) -> GraphRun:
         """A run that is to be connected."""
         if not self:
             raise DaggerError("there are no pipers to start")
@@ -201,7 +212,7 @@ class Dagger(PiperGraph):
             if list(sources) != self.get_inputs():
                 raise DaggerError("the inputs are others than those that were given their data; give the datas again")
         else:
-            sources = data_sources(self.get_inputs(), () if datas is None else datas, doors)
+            sources = data_sources(self.get_inputs(), () if datas is None else datas, call, doors)
         return GraphRun(self, sources, terms.over(Terms(self.on_error, self.retries, self.max_failures)))
 
     def start(
@@ -245,7 +256,7 @@ class Dagger(PiperGraph):
     def _look_after(self, run: GraphRun) -> None:
         """A run was started: have it end if it is forgotten."""
         if run.parallel:
-            self._caretaker = Caretaker(self, run.close)
+            self._caretaker = Caretaker(self, partial(_tell_dropped, run), run.close)
             self._caretaker.start()
 
     def _begin(self, call: str, begun: list[GraphRun], datas: Iterable[Iterable[Any]] | None, terms: Terms) -> None:
@@ -259,7 +270,7 @@ class Dagger(PiperGraph):
                 begun.append(self._run)
             else:
                 # Doors cost time; a run in one go is never stopped but by who leaves it.
-                begun.append(self._made_run(datas, terms, doors=call == "start"))
+                begun.append(self._made_run(datas, terms, call == "start", call.partition("(")[0]))
                 self._take(begun[0], "connected")
             begun[0].start()
             self._state = state
@@ -352,7 +363,7 @@ class Dagger(PiperGraph):
             numap.WorkerStartError, numap.SerializationError: If the workers of an IMap can't be started, or a function can't be
                 sent to them; a note names the pipers.
         """
-        check_datas(datas)
+        check_datas(datas, "results", len(self.get_inputs()))
         return self._results("results", datas, Terms(on_error, retries, max_failures))
 
     def _results(self, call: str, datas: Iterable[Iterable[Any]], terms: Terms) -> Generator[Any, None, None]:

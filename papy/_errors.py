@@ -61,6 +61,8 @@ class WorkerError(Exception):
 
     ``__cause__`` shows the traceback, which thus survives the way back from another process.
 
+    With other ``args``, those of a program, it is an exception like others, and the attributes are None, None and ``()``.
+
     Attributes:
         exception: The original exception. One whose constructor doesn't take its ``args`` is rebuilt without it; one that
             can't be pickled at all arrives as an `Exception` that says the same.
@@ -68,22 +70,27 @@ class WorkerError(Exception):
         inbox: What the function was given. What can't be pickled arrives as its ``repr``.
     """
 
-    def __init__(self, exception: BaseException, function: str, inbox: Sequence[Any]) -> None:
-        super().__init__(exception, function, inbox)
-        self.exception = exception
-        self.function = function
-        self.inbox = inbox
-        if exception.__traceback__ is not None:
-            self.__cause__ = _without_frames(exception)
+    exception: BaseException | None = None
+    function: str | None = None
+    inbox: Sequence[Any] = ()
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        if len(args) == 3 and isinstance(args[0], BaseException):
+            self.exception, self.function, self.inbox = args
+            if args[0].__traceback__ is not None:
+                self.__cause__ = _without_frames(args[0])
 
     def __str__(self) -> str:
-        return f"{self.function} raised {_line(self.exception)}"
+        return super().__str__() if self.exception is None else f"{self.function} raised {_line(self.exception)}"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> Any:
         return self.__numap_reduce__(by_pickle)
 
-    def __numap_reduce__(self, copied: Copied) -> tuple[Any, ...]:
+    def __numap_reduce__(self, copied: Copied) -> Any:
         """What a map pickles, which can do more than pickle."""
+        if self.exception is None:
+            return super().__reduce__()
         exception = portable(self.exception, copied)
         if exception is None:
             exception = Exception(_line(self.exception))

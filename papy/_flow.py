@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, cycle, repeat
+from math import inf
+from operator import length_hint
 from typing import Any, Final, NamedTuple
 
 from numap import (
@@ -198,6 +201,21 @@ class Data(Steady):
 
     def _reads(self) -> Sequence[object]:
         return (self._items,)
+
+    def left(self) -> float | None:
+        """How many items are left, where that is certain: infinitely many, perhaps. None: only the user's code knows."""
+        items = self._items
+        kind = type(items)
+        if kind in (count, cycle):
+            return inf
+        # What is "iterator" asks the user's code.
+        if kind is not repeat and (kind.__module__ != "builtins" or kind.__name__ == "iterator"):
+            return None
+        try:
+            hint = length_hint(items, -1)
+        except TypeError:  # a `repeat` without limit
+            return inf
+        return None if hint < 0 else hint
 
     def _pull(self) -> None:
         if self.shut:

@@ -75,6 +75,9 @@ class Pipeline:
     (6, 6)
     """
 
+    #: What to write where one is given to a piper.
+    __papy_instead__ = "a {0} is no function: read {0}.results(items), or give each of its functions to a Piper, with unpack=True"
+
     def __init__(
         self, *steps: Any, in_queue: Any = None, daemon: bool = False, quiet: bool = False,
         fail_callback: Callable[[], object] | None = None, debugger: PipelineRuntimeDebugger | None = None,

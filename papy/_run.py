@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from math import gcd, lcm
+from math import gcd, inf, lcm
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 from numap import IMap, NumapError
-from papy._checks import check_list
 from papy._counts import evaluations
 from papy._errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
 from papy._flow import NOTHING, Data, Source, branches, items_of
+from papy._misuse import datas_text
 from papy._piper import Piper
 from papy._pipes import PiperGraph
 from papy._public import public
@@ -27,6 +27,8 @@ from papy._toll import advice, toll
 from papy._wiring import Run
 
 __all__ = ["GraphRun", "RunStatistics", "check_datas", "data_sources"]
+
+MANY: Final = 1000  # so many datas too many are counted, for the error
 
 
 @public
@@ -101,6 +103,7 @@ class GraphRun:
         self.report = self._run.report
         self.report.limit = terms.max_failures
         self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
+        self._doors: list[Data] = []
         #: Nobody has to be told of its failures, or has been.
         self._told = False
         #: What `connect` needs. The graph may be the Dagger, which is not to be kept alive by what runs for it.
@@ -132,7 +135,7 @@ class GraphRun:
         graph, datas = self._plan
         given = self._connect(graph, datas)
         self._undo.append(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
-        self.report.doors = [source.stream for source in datas.values() if isinstance(source.stream, Data)]
+        self.report.doors = self._doors = [source.stream for source in datas.values() if isinstance(source.stream, Data)]
         self._sources = [given[piper] for piper in self.outputs]
         self._streams = [items_of(source) for source in self._sources]
         self._plan = None
@@ -207,6 +210,21 @@ class GraphRun:
         self.report.over = self._told = True
         for piper in self._pipers:
             piper.after_fork()
+
+    def left(self) -> float | None:
+        """How many items of its inputs are left: the most of one, perhaps infinitely many; None: that is not known."""
+        left = [data.left() for data in self._doors]
+        return inf if inf in left else None if None in left else max(filter(None, left), default=0)
+
+    def state_text(self) -> str:
+        """How far it has come, in words; also when it was closed."""
+        left = self.left()
+        ahead = "its inputs were not at their end" if left in (None, inf) else f"{left} items of its inputs had not been taken"
+        return f"{self.report.results} results had come out, and {ahead}"
+
+    def is_read(self) -> bool:
+        """Whether whoever reads the outputs one by one has come to their end."""
+        return all(piper.finished for piper in self.outputs)
 
     def shut(self) -> bool:
         """Take nothing more from the inputs, and say whether that is possible: the data must have been given with doors."""
@@ -293,18 +311,21 @@ def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> lis
     return [share // gcd(*shares) for share in shares]
 
 
-def data_sources(inputs: list[Piper], datas: Iterable[Iterable[Any]], doors: bool = False) -> dict[Piper, Source]:
+def data_sources(
+    inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str, doors: bool = False
+) -> dict[Piper, Source]:
     """Give each input its data. Inputs that were given the same iterator read all of its items each.
 
     Args:
         inputs: The pipers.
         datas: One iterable for each of them.
+        call: What was given the datas.
         doors: The data will be taken through doors that can be shut; see `GraphRun.shut`.
 
     Raises:
         DaggerError: There are more or fewer datas than inputs, or they are no iterables.
     """
-    given = _checked_datas(inputs, datas)
+    given = _checked_datas(inputs, datas, call)
     readers: dict[int, list[Piper]] = {}
     for piper, data in given.items():
         readers.setdefault(id(data), []).append(piper)
@@ -320,20 +341,41 @@ def data_sources(inputs: list[Piper], datas: Iterable[Iterable[Any]], doors: boo
     return {piper: sources[piper] for piper in inputs}
 
 
-def check_datas(datas: Iterable[Iterable[Any]]) -> None:
-    """DaggerError unless this can be the data of several inputs."""
-    check_list("datas", "a list with one iterable for each input", datas, DaggerError)
+def check_datas(datas: Iterable[Iterable[Any]], call: str, inputs: int) -> None:
+    """DaggerError unless this can be the data of so many inputs."""
+    needed = "a list with one iterable for each input is needed"
+    if isinstance(datas, (str, bytes, Mapping, Set)) or not hasattr(datas, "__iter__"):
+        raise DaggerTypeError(f"datas: {needed}, got {datas!r:.80}{datas_text(call, datas, inputs)}")
+    if not isinstance(datas, (list, tuple, range)):
+        return
+    if datas and all(isinstance(data, (str, bytes)) for data in datas):
+        needed += ", and the items of a text would be its characters"
+    elif inputs != 1 or len(datas) == 1 or all(map(_is_iterable, datas)):
+        return  # with one, or several inputs, it can be said which of them has the wrong data
+    raise DaggerTypeError(f"datas: {needed}, got {datas!r:.80}{datas_text(call, datas, inputs)}")
 
 
-def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]]) -> dict[Piper, Iterable[Any]]:
-    check_datas(datas)
+def _is_iterable(data: object) -> bool:
+    return hasattr(data, "__iter__") or hasattr(data, "__getitem__")
+
+
+def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str) -> dict[Piper, Iterable[Any]]:
+    check_datas(datas, call, len(inputs))
     # One more tells "too many" of an iterable that never ends.
-    given = list(islice(datas, len(inputs) + 1))
+    ahead = iter(datas)
+    given = list(islice(ahead, len(inputs) + 1))
     if len(given) != len(inputs):
-        got = str(len(given)) if len(given) < len(inputs) else "more"
         names = ", ".join(piper.name for piper in inputs)
+        got = str(len(given)) if len(given) < len(inputs) else _counted(datas, ahead, len(given))
         raise DaggerValueError(f"datas: one iterable for each of {len(inputs)} inputs ({names}) is needed, got {got}")
     for piper, data in zip(inputs, given, strict=True):
-        if not hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
-            raise DaggerTypeError(f"datas: an iterable is needed for {piper.name}, got {data!r:.80}")
+        if not _is_iterable(data):
+            text = f"datas: an iterable is needed for {piper.name}, got {data!r:.80}"
+            raise DaggerTypeError(text + datas_text(call, given, len(inputs)))
     return dict(zip(inputs, given, strict=True))
+
+
+def _counted(datas: Iterable[Any], ahead: Iterator[Any], taken: int) -> str:
+    """How many there are in all, if they have an end that is near."""
+    rest = len(list(islice(ahead, MANY)))
+    return str(taken + rest) if rest < MANY else f"more than {taken + rest - 1}"

@@ -33,7 +33,7 @@ LAYERS = {
     """.split(),
     "papy": """
         _public _portable
-        _errors _checks _running _item _forks _flag _threads graph
+        _errors _checks _running _item _misfits _misuse _forks _flag _threads graph
         _worker _call _counts _evaluator
         _settings _toll _flow _rounds _rows _results
         _wiring _piper
