@@ -103,12 +103,12 @@ class Flow:
         """Items that are ready, for a worker: the first place, their number, the segments."""
         return self._lanes[task].take(most)
 
-    def again(self, task: int, first: int, count: int, segments: list[Segment]) -> None:
-        """Items come back from a worker, to run again before the others."""
+    def again(self, task: int, first: int, count: int, segments: list[Segment], ran: bool = True) -> None:
+        """Items come back from a worker, to run (again, if they ``ran``) before the others."""
         self._schedule.again(task, count)
         if self._schedule.end_of[task] in self.open_ends:
             self._schedule.arrive(task, count)
-            self._lanes[task].put_back(first, segments)
+            self._lanes[task].put_back(first, segments, ran)
 
     def _wait(self, task: int, first: int, segment: Segment) -> None:
         if self._schedule.end_of[task] in self.open_ends:

@@ -9,7 +9,7 @@ from ._serialize import part
 
 
 class Lane:
-    """A queue of segments in the order of their places; so what was given back goes first, wherever it comes from."""
+    """A queue of segments with their places; what was given back goes first."""
 
     def __init__(self) -> None:
         self._entries: deque[tuple[int, Segment]] = deque()
@@ -18,11 +18,12 @@ class Lane:
         """Items that are ready, the first of them of place ``first``."""
         self._entries.append((first, segment))
 
-    def put_back(self, first: int, segments: list[Segment]) -> None:
-        """Items that were taken and come again."""
-        # Several workers may have given theirs back, in any order; and an ordered map waits for the first of them.
+    def put_back(self, first: int, segments: list[Segment], ran: bool = True) -> None:
+        """Items that were taken and go first again; those that did not run do so in the order of their places."""
+        # Several workers may give theirs back, in any order, and an ordered map waits for the first of them. What ran goes before
+        # all others, alone: it may kill its worker again.
         before = []
-        while self._entries and self._entries[0][0] < first:
+        while not ran and self._entries and self._entries[0][0] < first:
             before.append(self._entries.popleft())
         places = []
         for segment in segments:

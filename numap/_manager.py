@@ -372,7 +372,7 @@ class Manager:
                 else:
                     self._flow.route(task, event.first, event.segments)
         elif isinstance(event, Returned):
-            self._flow.again(event.program, event.first, event.count, event.segments)
+            self._flow.again(event.program, event.first, event.count, event.segments, ran=False)
         elif isinstance(event, Died):
             self._replaced += 1
             if event.program is not None and event.index is not None:

@@ -65,6 +65,8 @@ class Drained:
         self.taken = 0
         #: Entries that readers of the run took after its end.
         self.late = 0
+        #: The user has heard that the run has ended.
+        self.told = False
         #: Nobody will ask any more what producers go on to put in.
         self.released = False
         self.waits = False

@@ -185,6 +185,11 @@ class Line:
             self.books.end(STOPPED)
         self.over.wait()
 
+    def tell(self) -> None:
+        """The user has heard of the end: the queue of the user's is left to its producers."""
+        if self.books.drained.thread is not None and not self.is_elsewhere():
+            self.intake.tell(self.books.drained)
+
     def release(self) -> None:
         """Leaves the user's queue to others; when the run is over."""
         drained = self.books.drained

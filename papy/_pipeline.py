@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from numap import StateError
 from papy._background import Background
 from papy._books import DROPPED, STOPPED, Counts, Drained, add_note
 from papy._counter import Counter
 from papy._debugger import PipelineRuntimeDebugger, log_debugger
-from papy._definition import NAMES, Limits, Settings, define, steps_of
+from papy._definition import NAMES, Limits, Settings, define, steps_of, unknown
 from papy._entries import Meta
 from papy._intake import Intake
 from papy._line import Line
@@ -25,6 +25,9 @@ from papy._line_results import Results
 from papy._public import public
 
 __all__ = ["Pipeline"]
+
+# The arguments of a pipeline that are no options of its steps.
+_ARGUMENTS: Final = ("in_queue", "daemon", "quiet", "fail_callback", "debugger", "buffer_bytes", "max_failures")
 
 
 @public
@@ -83,9 +86,9 @@ class Pipeline:
         fail_callback: Callable[[], object] | None = None, debugger: PipelineRuntimeDebugger | None = None,
         buffer_bytes: int | None = None, max_failures: int | None = None, **options: Any,
     ) -> None:
-        unknown = sorted(options.keys() - NAMES)
-        if unknown:
-            raise TypeError(f"{unknown[0]}: no option of a pipeline; those are {', '.join(sorted(NAMES))}")
+        strange = options.keys() - NAMES
+        if strange:
+            raise unknown(strange, _ARGUMENTS)
         if fail_callback is not None and not callable(fail_callback):
             raise TypeError(f"fail_callback: must be callable or None, not {type(fail_callback).__name__}")
         self._specs = define(steps_of(steps), Settings().changed(options, ""))
@@ -187,6 +190,7 @@ class Pipeline:
             line.drain()
         except BaseException:
             line.give_up()
+            line.tell()
             raise
 
     def run_forever(self, background: bool = False) -> Pipeline:
@@ -215,6 +219,7 @@ class Pipeline:
                 line.drain()
         except BaseException:
             line.give_up()
+            line.tell()
             if behind is not None:
                 self._forget(behind)
             raise
@@ -250,6 +255,7 @@ class Pipeline:
         if line is None or line.is_elsewhere():
             return
         if background is None and line.over.is_set():
+            line.tell()
             return
         if line.intake is not self._intake:
             line.books.end(STOPPED)
@@ -269,11 +275,15 @@ class Pipeline:
         except KeyboardInterrupt:
             self._abort(line, background)
             raise
+        finally:
+            if line.over.is_set():
+                line.tell()
 
     def _abort(self, line: Line, background: Background | None) -> BaseException | None:
         """Ends a run without finishing what was put; returns what went wrong in the background, if nobody was told."""
         line.books.end(STOPPED)
         line.over.wait()
+        line.tell()
         if background is None:
             return None
         self._forget(background)
