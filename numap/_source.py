@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from ._bell import Bell
+from ._demand import Demand
 from ._outcome import ATOMS, RAW, SKIPPED, Segment, source_error
 from ._serialize import is_atom, segments_of
 
@@ -32,6 +33,11 @@ class Source(Protocol):
     @property
     def quiet(self) -> bool:
         """Nothing comes but at a grant."""
+        ...
+
+    @property
+    def demand(self) -> Demand | None:
+        """The demand for its items, where a thread reads them that may ask."""
         ...
 
     def start(self) -> None:
@@ -70,6 +76,10 @@ class SequenceSource:
     def quiet(self) -> bool:
         """See `Source.quiet`."""
         return self._feeder is None
+
+    @property
+    def demand(self) -> None:
+        """See `Source.demand`: no item of a sequence is waited for."""
 
     def start(self) -> None:
         """Nothing to do."""
@@ -134,8 +144,9 @@ class Port:
 
     quiet = False
 
-    def __init__(self, feeder: Feeder) -> None:
+    def __init__(self, feeder: Feeder, demand: Demand) -> None:
         self._feeder = feeder
+        self.demand = demand
         self.entries: deque[Any] = deque()
         self._granted = 0
         self._over = False
@@ -171,6 +182,7 @@ class Port:
         """See `Source.stop`."""
         self.ended = self._over = True
         self._feeder.credits.put(None)
+        self.demand.end()
         unused, self._granted = self._granted - len(self.entries), 0
         self.entries.clear()
         return unused
@@ -188,12 +200,13 @@ class Feeder:
     def __init__(self, items: Iterator[Any], encode: Encode | None, bell: Bell) -> None:
         self.credits: SimpleQueue[tuple[Port, int] | None] = SimpleQueue()
         self._ports: list[Port] = []
+        self._ring = bell.ring
         args = (items, encode, bell, self.credits, self._ports)
         self._thread = threading.Thread(target=_feed, args=args, daemon=True, name="numap-input")
 
     def port(self) -> Port:
         """A port for one more task; several tasks that were given the same iterator share what it yields."""
-        port = Port(self)
+        port = Port(self, Demand(self._ring))
         self._ports.append(port)
         return port
 
@@ -219,6 +232,7 @@ def _feed(
             port, count = credit
             if port.ended:
                 continue
+            port.demand.enter()
             if not _serve(items, pull, encode, bell, port, count):
                 break
     except BaseException as caught:
