@@ -227,7 +227,7 @@ class Flow:
         schedule = self._schedule
         if end not in self.open_ends or self._limits.get(end, limit + 1) <= limit:
             return
-        self._limits[end] = limit
+        self._limits[end] = self._outlets[end].expected = limit
         self._endings[end] = error
         for root in schedule.roots_of[end]:
             if schedule.is_open(root):
@@ -281,5 +281,6 @@ class Flow:
         """Nothing goes on: every end that is open raises ``error``, once."""
         ends, self.open_ends = sorted(self.open_ends), set()
         for end in ends:
+            self._outlets[end].expected = self._delivered[end]
             self._outlets[end].put(self._delivered[end], (ENDING, 0, error))
             self._outlets[end].put(self._delivered[end], (END, 0, None))

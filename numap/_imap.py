@@ -16,7 +16,7 @@ from ._platform import fill_standard_streams
 from ._public import public
 from ._reader import Reader
 from ._statistics import Statistics, TaskStatistics
-from ._streams import Join, detach, made_of
+from ._streams import Join, detach, least, length_of, made_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -63,6 +63,13 @@ class TaskIterator(Reader[T]):
             imap._streamed.append(self.task)
             self._find_outlet()
             self._imap = None
+
+    def __length_hint__(self) -> int:
+        """How many results are still to come, as far as the input says how many items it has; else NotImplemented.
+
+        Where failures are skipped, and for an input that was wrong about itself, it is an estimate; behind the last result it is 0.
+        """
+        return self._imap._remaining(self.task) if self._imap is not None else NotImplemented
 
     def _claim_order(self) -> None:
         """Its results will be paired with others by their place."""
@@ -192,6 +199,8 @@ class IMap(Reader[T]):
         self._specs: list[TaskSpec] = []
         #: For each task the tasks of this map that it reads.
         self._inputs: list[list[int]] = []
+        #: For each task how many items it will have; None: nobody knows.
+        self._lengths: list[int | None] = []
         #: What keeps the outcomes of tasks that were added with ``track``.
         self._tracks: dict[int, Track] = {}
         #: Tasks whose results come in order though the map is unordered, as they are joined by place.
@@ -248,6 +257,7 @@ class IMap(Reader[T]):
             # Who is no iterable learns it here; an iterator gives itself, so nothing is pulled.
             spec = spec._replace(iterable=iter(iterable))
         self._state = state
+        self._lengths.append(least([self._lengths[member] for member in members]) if members else length_of(iterable))
         self._specs.append(spec)
         self._inputs.append(members)
         found = _iterator(self, len(self._specs) - 1, timeout, block)
@@ -292,6 +302,7 @@ class IMap(Reader[T]):
         if count > 0:
             del self._specs[-count:]
             del self._inputs[-count:]
+            del self._lengths[-count:]
             self._tracks = {task: track for task, track in self._tracks.items() if task < len(self._specs)}
 
     def get_task(self, task: int = 0, timeout: float | None = None, block: bool = True) -> TaskIterator[Any]:
@@ -389,7 +400,7 @@ class IMap(Reader[T]):
         self._forget_tasks()
 
     def _forget_tasks(self) -> None:
-        self._specs, self._inputs = [], []
+        self._specs, self._inputs, self._lengths = [], [], []
         self._tracks = {}
         self._in_order = set()
 
@@ -485,9 +496,19 @@ class IMap(Reader[T]):
         return outlet
 
     def __length_hint__(self) -> int:
-        """How many results of task 0 are ready at least."""
-        outlet = self._outlet
-        return 0 if outlet is None else int(outlet.ready())
+        """How many results of task 0 are still to come, where that is known; see `TaskIterator.__length_hint__`."""
+        return self._remaining(0)
+
+    def _remaining(self, task: int) -> int:
+        """How many results of a task are still to come; NotImplemented, which means 0, where that is not known."""
+        length = self._lengths[task] if task < len(self._lengths) else None
+        consumed = 0
+        if self._manager is not None:
+            outlet = self._manager.outlets.get(task)
+            if outlet is None:  # another task reads it
+                return NotImplemented  # type: ignore[no-any-return]
+            length, consumed = length if outlet.expected is None else outlet.expected, outlet.consumed
+        return NotImplemented if length is None else max(0, length - consumed)
 
     # ------------------------------------------------------------------ looks
 

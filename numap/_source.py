@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ._bell import Bell
 from ._context import ContextThread
+from ._demand import Demand
 from ._outcome import ATOMS, RAW, SKIPPED, Segment, source_error
 from ._serialize import is_atom, segments_of, size_of
 from ._sizes import sizeof
@@ -35,6 +36,11 @@ class Source(Protocol):
     @property
     def quiet(self) -> bool:
         """Nothing comes but at a grant."""
+        ...
+
+    @property
+    def demand(self) -> Demand | None:
+        """The demand for its items, where a thread reads them that may ask."""
         ...
 
     def start(self) -> None:
@@ -78,6 +84,10 @@ class SequenceSource:
     def quiet(self) -> bool:
         """See `Source.quiet`."""
         return self._feeder is None
+
+    @property
+    def demand(self) -> None:
+        """See `Source.demand`: no item of a sequence is waited for."""
 
     def start(self) -> None:
         """Nothing to do."""
@@ -149,8 +159,9 @@ class Port:
 
     quiet = False
 
-    def __init__(self, feeder: Feeder) -> None:
+    def __init__(self, feeder: Feeder, demand: Demand) -> None:
         self._feeder = feeder
+        self.demand = demand
         self.entries: deque[Any] = deque()
         self._granted = 0
         self._spared: deque[int] = deque()
@@ -197,6 +208,7 @@ class Port:
         """See `Source.stop`."""
         self.ended = self._over = True
         self._feeder.credits.put(None)
+        self.demand.end()
         unused, self._granted = self._granted - len(self.entries), 0
         self.entries.clear()
         return unused
@@ -214,12 +226,13 @@ class Feeder:
     def __init__(self, items: Iterator[Any], encode: Encode | None, bell: Bell) -> None:
         self.credits: SimpleQueue[tuple[Port, int, int] | None] = SimpleQueue()
         self._ports: list[Port] = []
+        self._ring = bell.ring
         args = (items, encode, bell, self.credits, self._ports)
         self._thread = ContextThread("numap-input", _feed, args)
 
     def port(self) -> Port:
         """A port for one more task; several tasks that were given the same iterator share what it yields."""
-        port = Port(self)
+        port = Port(self, Demand(self._ring))
         self._ports.append(port)
         return port
 
@@ -245,6 +258,7 @@ def _feed(
             port, count, nbytes = credit
             if port.ended:
                 continue
+            port.demand.enter()
             if not _serve(items, pull, encode, bell, port, count, nbytes):
                 break
     except BaseException as caught:

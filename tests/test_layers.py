@@ -25,7 +25,7 @@ LAYERS = {
         _forks
         engines _bell _listener engines._signals engines._books engines._slot engines._memory
         engines.threads engines.serial engines.processes engines.futures
-        _track _source _asked _outlet _reader _streams _lane _flow _figures _intake _manager
+        _demand _track _source _asked _outlet _reader _streams _lane _flow _figures _intake _manager
         _build
         _imap _imports
         __init__
