@@ -23,7 +23,19 @@ from typing import Any, Protocol
 from ._demand import Demand, current
 from ._errors import StateError, next_timeout
 from ._options import limited
-from ._outcome import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Failure, Segment, exception_of, overrun_error, unpickle_failure
+from ._outcome import (
+    END,
+    ENDING,
+    FAILED,
+    PACKED,
+    RAW,
+    SKIPPED,
+    Failure,
+    Segment,
+    exception_of,
+    overrun_error,
+    unpickle_failure,
+)
 from ._serialize import item_of
 from ._turn import Taken, Turn
 

@@ -30,11 +30,12 @@ LINGER = 1.0
 GRACE = 5.0
 
 
-#: The iterators of Python's own containers.
-_ENDING = frozenset(type(iter(it)) for it in (
+_CONTAINERS: tuple[Any, ...] = (
     [], (), range(0), range(2**99), "", "\xe9", b"", bytearray(), set(), {}, {}.values(), {}.items(), deque(), OrderedDict(), reversed([]),
     reversed({}),
-))  # fmt: skip
+)  # fmt: skip
+#: The iterators of Python's own containers.
+_ENDING = frozenset(type(iter(it)) for it in _CONTAINERS)
 
 
 class Many:

@@ -163,9 +163,8 @@ def test_65_who_reads_one_branch_alone_gets_an_error_and_waits_for_nothing(kind:
     imap = pool(kind)
     one, other = tee(imap.add_task(abs, count()), limit=5)
     left, _right = imap.add_task(more, one), imap.add_task(same, other)
-    with imap:
-        with pytest.raises(StateError, match=r"^tee: this branch is 5 items ahead of the slowest one, and limit=5; read the"):
-            list(left)
+    with imap, pytest.raises(StateError, match=r"^tee: this branch is 5 items ahead of the slowest one, and limit=5; read the"):
+        list(left)
     one, _other = tee(count(), limit=5)
     # Behind another map, too, which reads on its own account.
     with IMap(more, (n for n in IMap(more, one, worker_type=kind)), worker_type=kind) as imap:
