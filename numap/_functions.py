@@ -156,7 +156,7 @@ class Appearance:
 
     def __reduce__(self) -> tuple[Any, ...]:
         own = vars(self._module)
-        told = {key: own[key] for key in ("__file__", "__doc__", "__package__") if isinstance(own.get(key), (str, type(None)))}
+        told = {key: own[key] for key in ("__file__", "__doc__", "__package__") if isinstance(own.get(key, 0), (str, type(None)))}
         name = self._module.__name__
         return appear, (name, "__path__" in own, name.rpartition(".")[0] in sys.modules, told)
 

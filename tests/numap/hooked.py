@@ -107,8 +107,8 @@ import zipped
 from generated import Kind, answer, fail
 
 by_hand = sys.modules["by_hand"] = types.ModuleType("by_hand")
-vars(by_hand)["__file__"] = "none"
-exec(ANSWER.replace("of the file", "by hand"), vars(by_hand))
+
+exec(ANSWER.replace("of the file", "by hand").replace("__file__", "3"), vars(by_hand))
 
 
 def check(name, func, items=(1,), same=lambda a, b: a == b):
