@@ -128,6 +128,6 @@ class AskedSource:
 
 def _cut_short(by: str) -> SourceError:
     return SourceError(
-        f"the input iterable ended right after a {by} had interrupted it, perhaps before its end: a generator can't go on after that; "
+        f"the input iterable ended right after a {by} had interrupted it, perhaps before its end, as a generator can't go on then; "
         f"with worker_type='thread' inputs are read where no interrupt comes"
     )
