@@ -38,11 +38,14 @@ class PiperCall:
             that died and items that took too long: until then what failed is raised.
         here: It is evaluated in the thread of whoever takes the results. What is no Exception would end more than the item
             there; an IMap deals with that itself.
-        run: The token of the run, for functions that are told their `Item`: then it is called with pairs of index and item.
+        run: The token of the run, for functions that are told their `Item`.
+
+    Attributes:
+        numbered: It is called with pairs of index and item. (Only with ``run``; without numbers all items have -1.)
     """
 
     __slots__ = (
-        "__name__", "grouped", "here", "joined", "number", "pid", "plain", "policy", "produce", "retries", "run",
+        "__name__", "grouped", "here", "joined", "number", "numbered", "pid", "plain", "policy", "produce", "retries", "run",
         "unpack", "worker", "wraps",
     )  # fmt: skip
 
@@ -70,6 +73,7 @@ class PiperCall:
         self.retries = retries
         self.here = here
         self.run = run
+        self.numbered = run is not None
         self.wraps = produce == 1 and wraps_generator(worker.steps[-1].function)
         self.pid = getpid()  # of the process that it was made in
         step = worker.steps[0]
@@ -106,7 +110,9 @@ class PiperCall:
         """Whatever the item is, and however the worker is to be evaluated."""
         if self.run is None:
             return self._evaluated(item)
-        index, item = item
+        index = -1
+        if self.numbered:
+            index, item = item
         before = CURRENT.set(Item(self.run, self.number, index))
         try:
             return self._evaluated(item)

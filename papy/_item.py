@@ -14,7 +14,7 @@ class Item(NamedTuple):
     Attributes:
         run: The token of the run; the number of the process that made it comes first.
         piper: The number of the piper.
-        place: The place of the item in what the piper reads, counted from 0.
+        place: The place of the item in what the piper reads, counted from 0; -1 where no two items can be the same.
     """
 
     run: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -197,7 +198,8 @@ class GraphRun:
     def _tell(self) -> None:
         """Say once that items failed, unless that was raised."""
         told, self._told = self._told, True
-        if told or self.report.failed <= self.report.raised:
+        # When the interpreter is being taken down, results that were left in a global are closed; then nothing can be logged.
+        if told or self.report.failed <= self.report.raised or sys.is_finalizing():
             return
         import logging
 

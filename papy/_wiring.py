@@ -200,12 +200,13 @@ def _task(maker: Evaluator, settings: Settings, sources: tuple[Source, ...], str
         stream: Iterable[Any] = _grouped(_paired(settings, sources), settings, sources, stride)
     elif len(sources) > 1 and any(it.imap is not settings.imap or isinstance(it.stream, Steady) for it in sources):
         stream = _paired(settings, sources)  # numap knows no names for these
-    elif maker.call.run is not None:
+    elif maker.call.run is not None and not _is_told_apart(settings.imap, sources):
         stream = _paired(settings, sources)
     else:
+        maker.call.numbered = False
         streams = [_for_numap(source, maker, settings.imap) for source in sources]
         stream = join(*streams) if len(streams) > 1 else streams[0]
-    if maker.call.run is not None:
+    if maker.call.numbered:
         stream = Numbered(iter(stream))
     try:
         task = settings.imap.add_task(maker.call, stream, timeout=settings.timeout, track=settings.track)
@@ -216,6 +217,13 @@ def _task(maker: Evaluator, settings: Settings, sources: tuple[Source, ...], str
         raise PiperError(f"the IMap of {settings.name} is {state} from another use; stop() it first") from error
     maker.calls[task.task] = maker.call
     return task
+
+
+def _is_told_apart(imap: IMap[Any], sources: tuple[Source, ...]) -> bool:
+    """Whether no two items are the same files: they come from functions that see to that, by tasks of the same IMap."""
+    makers = [source.maker for source in sources if source.imap is imap and not isinstance(source.stream, Steady)]
+    alone = [maker for maker in makers if maker is not None and maker.call.run is not None and len(maker.call.worker.steps) == 1]
+    return len(alone) == len(sources)
 
 
 def _for_numap(source: Source, reader: Evaluator, imap: IMap[Any]) -> Iterable[Any]:

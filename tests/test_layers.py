@@ -48,7 +48,7 @@ LAYERS = {
         util util._guard
         util._passers util._coders util._streams util._offers util._items util._database
         util.func
-        util._process util._ports util._templates util._workdir util._records util.script
+        util._process util._ports util._templates util._workdir util._records util._recipe util.script
         util.config
     """.split(),
 }

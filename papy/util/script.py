@@ -33,7 +33,8 @@ from papy._checks import check_flag, check_name, check_path, check_seconds, wron
 from papy._running import Running
 from papy.util import _process
 from papy.util._ports import environment, filled, input_paths, named, output_names, sources
-from papy.util._records import claimed, state_of
+from papy.util._recipe import recipe
+from papy.util._records import claimed
 from papy.util._templates import CONFIGS, TEMPLATES
 from papy.util._workdir import RunFolder, work_directory
 
@@ -208,8 +209,10 @@ class Program:
             ):
                 raise ValueError(f"{self.id}: its outputs {results} are not distinct from each other and its inputs")
             source = sources(inputs, inbox)
+            cwd = None if self.cwd is None else os.fspath(self.cwd)
+            made_by = recipe(self.command, self.params, source, self.env, cwd, [self.stdin, self.stdout, self.outputs])
             claim = stack.enter_context(
-                claimed(directory, names.values(), self.id, source, self._recipe(source), self.resume and bool(results))
+                claimed(directory, names.values(), self.id, source, made_by, self.resume and bool(results))
             )
             if claim.is_up_to_date:
                 return results
@@ -225,29 +228,6 @@ class Program:
 
     def __papy_folder__(self) -> RunFolder:
         return RunFolder(os.fspath(self.dir))
-
-    def _recipe(self, source: Mapping[str, str]) -> Any:
-        """All that its outputs depend on, as far as that can be known, in the form that JSON has."""
-        values: dict[str, Mapping[str, Any]] = {"params": self.params}
-        return {
-            "command": [filled(word, values) for word in self.command],
-            "params": [self.params, {name: str(value) for name, value in self.params.items()}],
-            "streams": [self.stdin, self.stdout], "outputs": self.outputs, "env": self.env,
-            "cwd": os.path.abspath(self.cwd or "."), "programs": self._programs(),
-            "inputs": {port: state_of(path) for port, path in source.items() if port and os.path.exists(path)},
-        }  # fmt: skip
-
-    def _programs(self) -> dict[str, Any]:
-        """The files that words of the command stand for: the program, the script that it runs, and the like."""
-        found = {}
-        for word in self.command:
-            for part in {word, word.partition("=")[2]} - {""}:
-                path: str | None = os.path.join(self.cwd or "", part)
-                if not os.path.isfile(str(path)) or (part == self.command[0] and not os.path.dirname(part)):
-                    path = shutil.which(part, path=self.env.get("PATH")) if not os.path.dirname(part) else None
-                if path is not None:
-                    found[part] = [os.path.abspath(path), *state_of(path)]
-        return found
 
     def _execute(self, work: str, inputs: dict[str, str], made: dict[str, str], running: Running) -> None:
         """Run the program, and raise a ScriptError unless it made what it should."""

@@ -105,6 +105,20 @@ def test_59_two_pipers_of_one_id(tmp_path: Path) -> None:
     assert Path(first["h"]).read_text() == "A" and "another piper of this run makes it of the same" in str(second)
 
 
+@pytest.mark.parametrize("options", [{}, {"buffer": 1, "stride": 1}])
+def test_59_programs_in_a_row_on_one_map(tmp_path: Path, options: dict[str, int]) -> None:
+    inputs = [made(tmp_path, name) for name in ("a.txt", "b.txt", "b.csv")]
+    shared: IMap[Any] = IMap(worker_num=2, **options)
+    copies = [Piper(Program(name, ["cp", "{in.t}", "{out.t}"], {"t": ""}, dir=tmp_path), shared) for name in "xy"]
+    first, second, third = sorted(Dagger(pipes=[copies]).results([inputs]), key=lambda it: isinstance(it, PiperError))
+    assert {Path(it["t"]).name for it in (first, second)} == {"a_x_y", "b_x_y"} and "unique=True" in str(third)
+    fork: IMap[Any] = IMap(worker_num=2)
+    copies = [Piper(copies[place].worker, fork) for place in (0, 1, 1)]
+    ((same, other),) = Dagger(pipes=[copies[:2], copies[::2]]).results([inputs[:1]])
+    assert sorted([isinstance(same, dict), isinstance(other, dict)]) == [False, True]
+    assert "another piper of this run" in f"{same}{other}"
+
+
 def head(tmp_path: Path, n: int) -> Program:
     return Program("head", ["head", "-c", "{params.n}", "{in.t}"], {"h": ""}, dir=tmp_path, stdout="h", params={"n": n})
 
