@@ -24,7 +24,7 @@ __all__ = ["End", "GRACE", "Intake", "Many", "ShutDown", "is_entry", "log_left"]
 ShutDown: Any = getattr(queue, "ShutDown", Full)
 
 
-#: Seconds in which a producer that was waiting for room puts its next entry, or will not.
+#: Seconds in which a producer puts its next entry, or has none.
 LINGER = 1.0
 #: Seconds after `stop` in which an iterable that may be endless can come to its end.
 GRACE = 5.0
@@ -244,8 +244,7 @@ class Intake:
         """Takes whatever producers put into the user's queue after a run that ended before its input.
 
         They wait for room, perhaps, and know nothing of the end. What they put is taken, and thus skipped: until the queue is
-        empty, if it has room for any number of entries; else until it is released or, when the user has been told of the end, until
-        nothing comes for a second.
+        released or, once the user has heard of the end, until nothing comes for a second.
 
         Args:
             drained: Where that is counted.
@@ -258,25 +257,18 @@ class Intake:
             drained.waits = True
             # In this order: who releases says so first, and then looks whether we wait.
             try:
-                entry = _Wake if drained.released else self._take_left(drained)
-            except Exception:  # it is empty, or broken: nobody waits for room in it
+                entry = _Wake if drained.released else self._take(True, *([LINGER] if drained.told else []))
+            except Exception:  # nothing has come, or nothing can: the queue is broken
+                drained.waits = False
                 return
             drained.waits = False
             drained.taken += is_entry(entry)
-
-    def _take_left(self, drained: Drained) -> Any:
-        """The next thing that was left in the queue; raises Empty where nobody will wait for room in it."""
-        if _is_roomy(self._queue):
-            return self.get(block=False)
-        return self._take(True, *([LINGER] if drained.told else []))
 
     def tell(self, drained: Drained) -> None:
         """The user has heard of the end of the run: `drain` ends by itself."""
         drained.told = True
         if drained.waits:
             self.wake()
-        if drained.thread is not None and _is_roomy(self._queue):
-            drained.thread.join()
 
     def release(self, drained: Drained) -> None:
         """Ends `drain`."""
@@ -311,11 +303,6 @@ def _check_queue(it: Any) -> None:
             raise TypeError(f"in_queue: must be a queue, but a {type(it).__name__} has no method {method}()")
     if inspect.iscoroutinefunction(it.get):
         raise TypeError("in_queue: must be a queue for threads, not one for coroutines")
-
-
-def _is_roomy(it: Any) -> bool:
-    """Whether a queue is known to have room for any number of entries, so that no producer waits."""
-    return isinstance(it, SimpleQueue) or (isinstance(it, queue.Queue) and it.maxsize <= 0)
 
 
 def is_entry(it: Any) -> bool:
