@@ -18,7 +18,7 @@ LAYERS = {
         _serialize
         _schedule _delivery _pacing _fusion _retries
         _region _arena _parcel _scope _classes _functions _code _names _mirror
-        _asides _channel _outbox _page _stages _environment _recorder _portable
+        _asides _channel _nudge _outbox _page _stages _results _environment _recorder _portable
         _worker
         _starter
         _crew
