@@ -6,10 +6,11 @@ import contextlib
 import pickle
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from ._farewell import say
 from .engines import Aside
 
 #: What was said, a mark to be given back, or the end.
@@ -79,7 +80,7 @@ class Listener:
 def _take(entry: _Entry) -> None:
     if isinstance(entry, Aside):
         try:
-            (_log if entry.kind == "log" else _warn)(entry, pickle.loads(entry.content))
+            _TAKERS[entry.kind](entry, pickle.loads(entry.content))
         except Exception as error:
             # As if it had been raised by a thread of the user's: what is heard later is handled all the same.
             args = (type(error), error, error.__traceback__, threading.current_thread())
@@ -109,3 +110,11 @@ def _warn(aside: Aside, warning: tuple[Any, type[Warning], str, int]) -> None:
     except Warning:
         # A filter that makes it an error, but the item did not see it so: its worker does not know the category.
         warnings.showwarning(message, category, filename, lineno)
+
+
+def _say(_: Aside, text: str) -> None:
+    say(text)
+
+
+#: Who takes an aside of a kind.
+_TAKERS: dict[str, Callable[[Aside, Any], None]] = {"log": _log, "warning": _warn, "notice": _say}

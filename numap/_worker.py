@@ -20,11 +20,12 @@ from ._call import bound
 from ._channel import Channel
 from ._code import CodePickler
 from ._environment import adopt
+from ._farewell import BEGUN, DONE, OWED, RUNS
 from ._mirror import Image
 from ._nudge import Nudge
 from ._outbox import Outbox
 from ._outcome import FAILED, LONG, PACKED, SHARED, Failure, Segment, trace_of, unpickle_failure
-from ._page import CLOCK, EPOCH, INITIALIZING, STAGE, STARTED, Page
+from ._page import CLOCK, EPOCH, FINALIZER, INITIALIZING, STAGE, STARTED, Page
 from ._parcel import Loan, Packer, incoming
 from ._portable import portable
 from ._results import Results, flush_streams
@@ -81,9 +82,7 @@ class Worker:
                 if not self._setup(message[1]):
                     return
             else:
-                if self._finalizer is not None:
-                    self._finalizer()
-                flush_streams()
+                self._end()
                 return
 
     def _messages(self) -> Iterator[Any]:
@@ -113,9 +112,16 @@ class Worker:
             loading = False
             recorder = self._recorder(setup["logging"])
             stage = "run the initializer in"
+            if self._finalizer is not None:
+                self._words[FINALIZER] = BEGUN
+                # After the word: whoever ends the map raises the epoch first, waits, and looks at the word then.
+                if self._words[EPOCH]:
+                    return False
             if initializer is not None:
                 self._words[INITIALIZING] = 1
                 initializer(*initargs)
+            if self._finalizer is not None:
+                self._words[FINALIZER] = OWED
             if recorder is not None:
                 recorder.attach()
         except BaseException as error:
@@ -133,6 +139,16 @@ class Worker:
         from ._recorder import listen
 
         return listen(levels, self._say)
+
+    def _end(self) -> None:
+        if self._finalizer is not None:
+            self._words[FINALIZER] = RUNS
+            try:
+                self._finalizer()
+            except BaseException as error:
+                self._outbox.send(("ended badly", os.getpid(), trace_of(error)))
+            self._words[FINALIZER] = DONE
+        flush_streams()
 
     # ------------------------------------------------------------------ jobs
 

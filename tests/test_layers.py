@@ -18,12 +18,12 @@ LAYERS = {
         _serialize
         _schedule _delivery _pacing _fusion _retries
         _region _arena _parcel _scope _classes _functions _code _names _mirror
-        _asides _channel _nudge _outbox _page _stages _results _environment _recorder _portable
+        _asides _farewell _channel _nudge _outbox _page _stages _results _environment _recorder _portable
         _worker
         _starter
         _crew
         _forks
-        engines _bell _listener engines._signals engines._books engines._slot engines._memory
+        engines _bell _listener engines._signals engines._books engines._slot engines._leavers engines._memory
         engines.threads engines.serial engines.processes engines.futures
         _track _source _outlet _reader _streams _lane _flow _figures _intake _manager
         _build

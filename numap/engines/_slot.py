@@ -98,6 +98,14 @@ class ProcessSlot(Slot):
         self.open = False
         self.recalled_at = monotonic() + SETTLE
 
+    def close(self) -> WorkerHandle | None:
+        """The worker begins nothing more, neither an item nor its initializer; returns it, if there is one."""
+        handle, self.handle = self.handle, None
+        self.open = False
+        if handle is not None:
+            handle.page.words[EPOCH] = self.epoch + 1
+        return handle
+
     # ------------------------------------------------------------------ looks at the page
 
     def next_look(self) -> float:
