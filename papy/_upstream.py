@@ -119,11 +119,11 @@ class FromMap:
             entries = 0 if isinstance(error, SourceError | StateError | WorkerStartError) else 1
             where = f"raised by step {self._name!r}"
             if isinstance(error, WorkerStartError) and self._letterbox is not None:
-                letter = self._letterbox.open()
-                if letter is not None and isinstance(letter[1], Exception):
-                    # The other one tells the traceback in the worker.
-                    letter[1].__cause__ = error
-                    error, where = letter[1], f"raised by {letter[0]} of step {self._name!r} in a worker process"
+                for hook, found in self._letterbox.open()[:1]:
+                    if isinstance(found, Exception):
+                        # The other one tells the traceback in the worker.
+                        found.__cause__ = error
+                        error, where = found, f"raised by {hook} of step {self._name!r} in a worker process"
             self._books.fail(error, where, entries)
 
 
