@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from time import monotonic
 from typing import Final
 
@@ -89,6 +89,7 @@ class Line:
         self._prepare(readable)
         self._start_maps()
         # Not before: to start a map and to stop it are not for two threads at once.
+        _watch_exit()
         _live.add(self)
         launch(self._new_supervisor())
 
@@ -346,7 +347,10 @@ def _end_all() -> None:
         line.over.wait(max(0.0, until - monotonic()))
 
 
-atexit.register(_end_all)
+@cache
+def _watch_exit() -> None:
+    # Once a map has started, so that this has its turn before numap ends all maps.
+    atexit.register(_end_all)
 
 
 def _room(books: Books, first: Stage) -> Callable[[], int]:

@@ -181,12 +181,14 @@ class ProcessEngine:
             self._selector.modify(handle.channel, wanted, leaver)
 
     def _hear_leaver(self, leaver: Leaver) -> None:
+        if self._leavers.get(leaver.handle) is not leaver:
+            return  # its exit was reported at the same time
         channel = leaver.handle.channel
         if channel.flush():
             self._selector.modify(channel, selectors.EVENT_READ, leaver)
         self._hear_last(leaver.handle, leaver.slot)
         if channel.ended:
-            self._selector.unregister(channel)
+            self._ignore(leaver.handle)
 
     def wake(self) -> None:
         """Ends a `listen`."""
@@ -281,9 +283,13 @@ class ProcessEngine:
                 return
         if handle.channel.ended:
             # Its exit is reported by the starter; a descriptor says nothing for certain.
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(handle.channel)
+            self._ignore(handle)
             slot.open = False
+
+    def _ignore(self, handle: WorkerHandle) -> None:
+        """Nothing more is expected from a worker's socket, or it is going to be closed."""
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(handle.channel)
 
     def _hear_last(self, handle: WorkerHandle, slot: ProcessSlot | None) -> None:
         """What a worker that is to go, or has gone, said beside its results."""
@@ -370,8 +376,7 @@ class ProcessEngine:
             elif (leaver := self._leavers.get(handle)) is not None:
                 self._hear_last(handle, leaver.slot)
                 self._events += self._leavers.left(leaver, exitcode)
-                if not handle.channel.ended:
-                    self._selector.unregister(handle.channel)
+                self._ignore(handle)
                 handle.close()
                 self._memory.release(handle, None)
                 self._fill_vacant()
@@ -381,8 +386,7 @@ class ProcessEngine:
         self._hear(slot, all_of_it=True)
         if self._stopped or slot.handle is not handle:
             return
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(handle.channel)
+        self._ignore(handle)
         words, stack = handle.page.words, handle.page.crash()
         started, stage, initializing = words[STARTED], words[STAGE], bool(words[INITIALIZING])
         slot.handle = None
