@@ -198,11 +198,13 @@ class Manager:
         _close(self.outlets, "next: not allowed after stop(); its results are gone", at_exit)
 
     def abandon(self) -> None:
-        """The map was dropped. Runs as a finalizer, anywhere: it takes no lock and waits for nothing."""
+        """The map was dropped. Runs as a finalizer, anywhere: it takes no lock, and waits for nothing but a serial map's own."""
         if os.getpid() != self._pid:
             return
         self._abandoned = self._stopping = True
         self.wake()
+        if self._inline is not None:
+            self._inline.finalize()
 
     def drain(self) -> None:
         """Pulls nothing any more; what was pulled still gets its outcome."""

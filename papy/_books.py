@@ -145,13 +145,16 @@ class Books:
         made.__cause__ = next(iter(self.mishaps.values()))[1]
         return made
 
-    def fail(self, error: BaseException, where: str, entries: int = 1) -> None:
+    def fail(self, error: BaseException, where: str, entries: int = 1) -> bool:
         """Something went wrong that ends the run; the first to come is what the user will see.
 
         Args:
             error: What was raised.
             where: The place, for the user.
             entries: How many entries are lost by it.
+
+        Returns:
+            Whether it was the first, and somebody will see it.
         """
         with self.lock:
             self.failed += entries
@@ -161,6 +164,14 @@ class Books:
                 self.failure = presentable(error, where)
         if first:
             self.end(FAILED)
+        return first
+
+    def fail_at_end(self, error: BaseException, where: str) -> None:
+        """A hook that workers call at their end has failed: that is what ends the run, or it is logged."""
+        if not self.fail(error, where, entries=0):
+            import logging
+
+            logging.getLogger("papy").warning("%s: %s", where, error, exc_info=error)
 
     def came_late(self) -> None:
         """An entry was taken when nobody wanted it any more."""

@@ -138,6 +138,13 @@ class Crew:
         self.ended = threading.Event()
 
     @property
+    def finalizer(self) -> Callable[[], None] | None:
+        """What each worker calls at its end; None: the step has no hook for that, so it has not to be waited for."""
+        kind = self.spec.step
+        closes = any(getattr(kind, hook) is not getattr(Step, hook) for hook in ("thread_shutdown", "step_shutdown"))
+        return self.leave if closes else None
+
+    @property
     def step(self) -> Any:
         """The object of this thread."""
         return self._here.step
@@ -235,13 +242,19 @@ class Crew:
 
     def leave(self) -> None:
         """A worker ends."""
-        self.call("thread_shutdown")
+        self._call_at_end("thread_shutdown")
         with self._lock:
             self._left += 1
             last = self._left == len(self.steps)
         if last:
-            self.call("step_shutdown")
+            self._call_at_end("step_shutdown")
             self.ended.set()
+
+    def _call_at_end(self, hook: str) -> None:
+        try:
+            getattr(self._here.step, hook)()
+        except BaseException as error:
+            self._books.fail_at_end(error, f"raised by {hook} of step {self.spec.name!r}")
 
     def call(self, hook: str) -> None:
         """Calls a hook of the object of this thread; an error ends the run."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from time import monotonic
 from typing import Final
 
@@ -30,6 +31,11 @@ __all__ = ["Line"]
 REPORTED: Final = "raised by a reporter of the debugger"
 #: Seconds that a reader gets to leave an iterable when its time is up.
 _SLACK: Final = 0.5
+#: Seconds that the end of the interpreter waits for runs that nobody has ended: longer than numap lets finalizers take.
+_EXIT: Final = 3.0
+
+#: Runs that have workers, or may have them.
+_live: weakref.WeakSet[Line] = weakref.WeakSet()
 
 
 class Line:
@@ -85,6 +91,8 @@ class Line:
         self._prepare(readable)
         self._start_maps()
         # Not before: to start a map and to stop it are not for two threads at once.
+        _watch_exit()
+        _live.add(self)
         launch(self._new_supervisor())
 
     def give_up(self) -> None:
@@ -346,6 +354,22 @@ class Line:
             or self._reading.is_asked_here()
             or any(stage.is_worker() for stage in self.stages)
         )
+
+
+def _end_all() -> None:
+    """At the end of the interpreter: hooks that workers call at their end, and their errors, have their turn."""
+    lines = [line for line in list(_live) if not line.is_elsewhere() and not line.over.is_set()]
+    for line in lines:
+        line.books.end(STOPPED)
+    until = monotonic() + _EXIT
+    for line in lines:
+        line.over.wait(max(0.0, until - monotonic()))
+
+
+@cache
+def _watch_exit() -> None:
+    # Once a map has started, so that this has its turn before numap ends all maps.
+    atexit.register(_end_all)
 
 
 def _room(books: Books, first: Stage) -> Callable[[int], int]:

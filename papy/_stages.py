@@ -80,7 +80,7 @@ class FunctionStage(Stage):
         self.crew = Crew(spec, books, upstream, books.weighed, queue)
         self.imap = room.map(
             worker_type="thread", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
-            initializer=self.crew.enter, finalizer=self.crew.leave,
+            initializer=self.crew.enter, finalizer=self.crew.finalizer,
         )  # fmt: skip
         self.output = FromMap(self.imap, self.imap.add_task(self.crew.function(), iter(upstream)), books, spec.name)
 
@@ -102,7 +102,7 @@ class FunctionStage(Stage):
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
-        if patiently:
+        if patiently and self.crew.finalizer is not None:
             self.crew.ended.wait()
 
 
@@ -144,15 +144,17 @@ class ProcessStage(Stage):
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
-        letter = None if self._letterbox is None else self._letterbox.open()
-        if letter is not None:
-            hook, found = letter
+        for hook, found in self._letterbox.open() if self._letterbox is not None else ():
             error = found if isinstance(found, BaseException) else RuntimeError(found)
-            self.books.fail(error, f"raised by {hook} of step {self.spec.name!r}", entries=0)
+            where = f"raised by {hook} of step {self.spec.name!r}"
+            if hook == "thread_shutdown":
+                self.books.fail_at_end(error, where)
+            else:
+                self.books.fail(error, where, entries=0)
         try:
             self._first.step_shutdown()
         except BaseException as error:
-            self.books.fail(error, f"raised by step_shutdown of step {self.spec.name!r}", entries=0)
+            self.books.fail_at_end(error, f"raised by step_shutdown of step {self.spec.name!r}")
 
 
 def _has_hooks(step: type[Step]) -> bool:
@@ -176,7 +178,7 @@ class IteratorStage(Stage):
         # It reads nothing, so nothing of it has to be read: an item for each thread is within any bound.
         self.imap = IMap(
             worker_type="thread", worker_num=spec.workers, buffer=spec.workers, ordered=False, name=spec.name,
-            initializer=self.crew.enter, finalizer=self.crew.leave,
+            initializer=self.crew.enter, finalizer=self.crew.finalizer,
         )  # fmt: skip
         self.imap.add_task(self._serve, range(spec.workers))
         self.output = FromHandover(self.handover, books)
@@ -203,7 +205,7 @@ class IteratorStage(Stage):
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
-        if patiently:
+        if patiently and self.crew.finalizer is not None:
             self.crew.ended.wait()
 
     def emit(self, result: Any) -> bool:

@@ -171,11 +171,12 @@ class FromMap:
     def _fail(self, error: Exception) -> None:
         """The map has ended."""
         where = f"raised by step {self._name!r}"
-        letter = self._letterbox.open() if isinstance(error, WorkerStartError) and self._letterbox is not None else None
-        if letter is not None and isinstance(letter[1], Exception):
-            # The other one tells the traceback in the worker.
-            letter[1].__cause__ = error
-            error, where = letter[1], f"raised by {letter[0]} of step {self._name!r} in a worker process"
+        letters = self._letterbox.open() if isinstance(error, WorkerStartError) and self._letterbox is not None else []
+        for hook, found in letters[:1]:
+            if isinstance(found, Exception):
+                # The other one tells the traceback in the worker.
+                found.__cause__ = error
+                error, where = found, f"raised by {hook} of step {self._name!r} in a worker process"
         self._books.fail(error, where, entries=0)
 
 
