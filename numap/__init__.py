@@ -17,12 +17,14 @@ if TYPE_CHECKING:
         SourceError,
         StateError,
         TaskTimeout,
+        TooManyFailures,
         WorkerDied,
         WorkerStartError,
     )
     from ._imap import IMap, NuMap, TaskIterator
     from ._imports import imports
     from ._python import set_executable
+    from ._sizes import sizeof
     from ._statistics import Statistics, TaskStatistics
     from ._streams import join, tee
 
@@ -39,12 +41,14 @@ __all__ = [
     "TaskIterator",
     "TaskStatistics",
     "TaskTimeout",
+    "TooManyFailures",
     "WorkerDied",
     "WorkerStartError",
     "imports",
     "join",
     "set_executable",
     "shutdown",
+    "sizeof",
     "tee",
 ]
 
@@ -63,11 +67,13 @@ _HOMES = {
     "TaskIterator": "numap._imap",
     "TaskStatistics": "numap._statistics",
     "TaskTimeout": "numap._errors",
+    "TooManyFailures": "numap._errors",
     "WorkerDied": "numap._errors",
     "WorkerStartError": "numap._errors",
     "imports": "numap._imports",
     "join": "numap._streams",
     "set_executable": "numap._python",
+    "sizeof": "numap._sizes",
     "tee": "numap._streams",
 }
 

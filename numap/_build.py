@@ -10,8 +10,9 @@ from ._errors import WorkerStartError
 from ._manager import Manager
 from ._options import Options, TaskSpec
 from ._source import Encode, Feeder, SequenceSource, Source
+from ._streams import made_of
 from ._track import Track
-from .engines import Engine, Program
+from .engines import Engine, InlineEngine, Program
 
 
 def build(
@@ -33,7 +34,7 @@ def build(
     manager = Manager(options, programs, inputs, ordered, engine, tracks)
     feeders: dict[int, Feeder] = {}
     sources = {
-        task: _source(spec.iterable, encode, manager.bell, feeders)
+        task: _source(spec.iterable, encode, manager.bell, feeders, engine)
         for task, spec in enumerate(specs)
         if not inputs[task]
     }
@@ -59,13 +60,17 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Enco
     return processes, processes.encode
 
 
-def _source(iterable: Any, encode: Encode | None, bell: Bell, feeders: dict[int, Feeder]) -> Source:
+def _source(iterable: Any, encode: Encode | None, bell: Bell, feeders: dict[int, Feeder], engine: Engine) -> Source:
     def feed(items: Iterator[Any]) -> Source:
         return Feeder(items, encode, bell).port()
 
     if type(iterable) in (list, tuple, range):
         return SequenceSource(iterable, feed if encode is not None else None)
     iterator = iter(iterable)
+    if isinstance(engine, InlineEngine) and not any(hasattr(part, "_next_outcome") for part in made_of(iterator)):
+        from ._asked import AskedSource
+
+        return AskedSource(iterator, engine.wake)
     # Tasks that were given the same iterator share it: one thread, and what it yields goes to whoever asks first.
     feeder = feeders.get(id(iterator))
     if feeder is None:

@@ -112,6 +112,7 @@ class StarterClient:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs:
+                theirs.setblocking(True)  # with socket.setdefaulttimeout it would not, over there either
                 socket.send_fds(self._control, [b"+"], [theirs.fileno()])
         except BaseException:
             ours.close()

@@ -23,6 +23,7 @@ from typing import Any
 from ._classes import HEAP_TYPE, reduce_class
 from ._functions import reduce_cell, reduce_function, reduce_identity, reduce_method, reduce_module
 from ._scope import Scope, global_names
+from ._tensors import narrowed, reduce_storage
 
 
 class CodePickler(pickle.Pickler):
@@ -92,18 +93,46 @@ def _blank(kind: type) -> object:
 
 def _reduce_as_told(scope: Scope, obj: Any) -> Any:
     """What the object's class says. Where that is its own name, or a function that looks it up, the other side needs the name."""
+    storage = reduce_storage(obj) if "torch" in sys.modules else None
+    if storage is not None:
+        return storage
     # With __numap_reduce__ a class chooses by what survives here, where pickle alone would lose code.
     own = getattr(type(obj), "__numap_reduce__", None)
     told = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if own is None else own(obj, _copied)
+    managers = sys.modules.get("multiprocessing.managers")
+    if managers is not None and isinstance(obj, managers.BaseProxy):
+        return _with_key(scope, obj, told)
+    if "torch" in sys.modules:
+        told = narrowed(obj, told)
     if isinstance(told, str):
         if scope.defining is obj:
             return _by_value(obj)
-        scope.by_name(obj, pickle.whichmodule(obj, told), told)  # type: ignore[attr-defined]
+        module = pickle.whichmodule(obj, told)  # type: ignore[attr-defined]
+        if scope.by_name(obj, module, told):
+            return _called(scope, module, told)
     elif scope.defining is obj and isinstance(told[0], types.FunctionType):
         names = (told[0].__globals__.get(name) for name in global_names(told[0].__code__))
         if any(it is obj for it in names):
             return _by_value(obj)
     return told
+
+
+def _with_key(scope: Scope, proxy: Any, told: Any) -> Any:
+    """How a manager's proxy is made again, with the key that it talks to its manager with, as in a child of multiprocessing.
+
+    Its pickle alone is no user of what it stands for: the manager would drop that with the last proxy here.
+    """
+    scope.keep(proxy)
+    if isinstance(told, tuple) and told[0] is sys.modules["multiprocessing.managers"].RebuildProxy:
+        func, token, serializer, options = told[1]
+        return told[0], (func, token, serializer, {**options, "authkey": bytes(proxy._authkey)})
+    return told
+
+
+def _called(scope: Scope, module: str, name: str) -> Any:
+    """What a reducer returns for what has this name."""
+    told = scope.reference(module, name)
+    return name if told is NotImplemented else told
 
 
 def _copied(obj: object) -> object:
@@ -113,7 +142,7 @@ def _copied(obj: object) -> object:
 
 def _reduce_cached(scope: Scope, obj: Any) -> Any:
     if scope.by_name(obj, getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)):
-        return NotImplemented
+        return scope.reference(obj.__module__, obj.__qualname__)
     parameters = obj.cache_parameters()
     return _make_cached, (parameters["maxsize"], parameters["typed"], obj.__wrapped__)
 
@@ -124,7 +153,7 @@ def _make_cached(maxsize: int | None, typed: bool, func: Callable[..., Any]) -> 
 
 def _reduce_type_variable(scope: Scope, obj: Any) -> Any:
     if scope.by_name(obj, obj.__module__, obj.__name__):
-        return NotImplemented
+        return scope.reference(obj.__module__, obj.__name__)
     if type(obj) is not typing.TypeVar:
         return _make_named, (type(obj), obj.__name__, obj.__module__)
     options = {"bound": obj.__bound__, "covariant": obj.__covariant__, "contravariant": obj.__contravariant__}
@@ -145,7 +174,7 @@ def _make_named(kind: Any, name: str, module: str) -> Any:
 
 def _reduce_alias(scope: Scope, obj: Any) -> Any:
     if scope.by_name(obj, obj.__module__, obj.__name__):
-        return obj.__name__
+        return _called(scope, obj.__module__, obj.__name__)
     return _make_alias, (obj.__name__, obj.__value__, obj.__type_params__)
 
 

@@ -6,8 +6,10 @@ import contextlib
 import os
 import sys
 import warnings
+from io import TextIOWrapper
 from typing import Any
 
+from . import _settings
 from ._dispositions import adopt_dispositions, dispositions
 from ._platform import adopt_limits, cpu_count, limits, umask
 
@@ -32,13 +34,18 @@ def environment(workers: int) -> dict[str, Any]:
         "signals": dispositions(),
         "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
         "warnings": _filters(),
+        "streams": [_manner(stream) for stream in (sys.stdout, sys.stderr)],
+        "zone": _settings.zone(),
+        "settings": _settings.settings(),
     }
 
 
 def adopt(found: dict[str, Any]) -> None:
     """In a worker: becomes as what `environment` found."""
+    zone_before = os.environ.get("TZ")
     os.environ.clear()
     os.environ.update(found["environ"])
+    _settings.adopt_zone(found["zone"], zone_before)
     sys.path[:] = found["path"]
     sys.argv[:] = found["argv"]
     if found["umask"] is not None:
@@ -59,6 +66,10 @@ def adopt(found: dict[str, Any]) -> None:
     warnings.filters[:] = found["warnings"]  # type: ignore[index]
     if hasattr(warnings, "_filters_mutated"):
         warnings._filters_mutated()
+    for stream, manner in zip((sys.stdout, sys.stderr), found["streams"], strict=True):
+        if manner is not None and _manner(stream) not in (None, manner):
+            stream.reconfigure(encoding=manner[0], errors=manner[1])  # type: ignore[union-attr]
+    _settings.adopt(found["settings"])
     adopt_limits(found["limits"])
 
 
@@ -83,6 +94,11 @@ def _cwd() -> str:
         return os.getcwd()
     except OSError:
         return os.sep
+
+
+def _manner(stream: object) -> tuple[str, str | None] | None:
+    """How a standard stream turns texts into bytes; None: it is an object of the program's own."""
+    return (stream.encoding, stream.errors) if isinstance(stream, TextIOWrapper) else None
 
 
 def _filters() -> list[Any]:

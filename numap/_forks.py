@@ -19,7 +19,6 @@ from queue import SimpleQueue
 from typing import NoReturn
 
 from . import _worker
-from ._channel import Channel
 from ._crew import Exit, WorkerHandle, new_worker, strangers, successor
 from ._platform import die_with_pipe, kill_group, kill_trees, start_thread
 from ._rights import rights
@@ -112,7 +111,7 @@ class ForkCrew:
             raise
         finally:
             theirs.close()
-            handle.page.close_fd()
+            handle.handed_on()
         handle.pid = pid
         self.workers[handle.number] = handle
         return handle
@@ -127,14 +126,15 @@ class ForkCrew:
         return watcher
 
     def _fork(self, handle: WorkerHandle, theirs: socket.socket, memory: int | None) -> int:
-        mine = [other.channel for other in self.workers.values()] + [handle.channel]
+        others = list(self.workers.values())
         with warnings.catch_warnings():
             # 3.12 and later warn of forks of a process with threads; who asked for "fork" has been told.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid == 0:
-            fds = [theirs.detach(), handle.page.fd]
-            _become_worker(mine, self._life, fds if memory is None else [*fds, os.dup(memory)])
+            handle.channel.close()
+            fds = [theirs.detach(), handle.page.fd, handle.nudge.fd]
+            _become_worker(others, self._life, fds if memory is None else [*fds, os.dup(memory)])
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         return pid
@@ -191,8 +191,8 @@ def _watch(
             ring.send(b"\0")
 
 
-def _become_worker(channels: list[Channel], life: int, fds: list[int]) -> NoReturn:
-    """In the child: lets go of the other workers' sockets and serves."""
+def _become_worker(others: list[WorkerHandle], life: int, fds: list[int]) -> NoReturn:
+    """In the child: lets go of what belongs to the other workers and serves."""
     code = 1
     try:
         os.setpgid(0, 0)
@@ -200,8 +200,8 @@ def _become_worker(channels: list[Channel], life: int, fds: list[int]) -> NoRetu
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        for channel in channels:
-            channel.close()
+        for other in others:
+            other.close()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)

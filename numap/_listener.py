@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Any
 
+from ._asides import standard_logging
+from ._context import ContextThread
+from ._farewell import say
 from .engines import Aside
 
 #: What was said, a mark to be given back, or the end.
 _Entry = Aside | SimpleQueue[None] | None
 
-#: Seconds that is waited for handlers at the end of a map.
+#: Seconds that is waited for handlers at the end of a map; what is left then, they do in the background.
 PATIENCE = 2.0
+#: Seconds that is waited for them at the end of the interpreter, as long as they get something done in `PATIENCE`.
+LAST_PATIENCE = 10.0
+#: Bytes that may wait for handlers, of all maps together. What comes then is counted and dropped: a worker that had to wait
+#: instead would hold up results.
+ROOM = 64 << 20
+#: Bytes of what waits, besides its content.
+_OVERHEAD = 500
+#: The logger of warnings that are captured.
+_LOGGERS = {"warning": "py.warnings", "notice": "numap"}
 
 #: Listeners whose handlers may still have something to do, for the end of the interpreter.
 busy: set[Listener] = set()
@@ -31,34 +45,59 @@ class Listener:
         self._queue: SimpleQueue[_Entry] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._ended = False
+        #: What was heard, how many bytes that is, and what found no room; written by those who say `hear`, one at a time.
+        self._heard = self._came = self._refused = 0
+        #: What was handled, and how many bytes have left; written by the thread.
+        self.handled = self._left = 0
+        #: The logger whose handlers are at it.
+        self.logger: str | None = None
+        #: The interpreter ends: nothing more is to be handled.
+        self._given_up = False
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for handlers."""
+        return self._came - self._left
 
     def hear(self, aside: Aside) -> None:
-        """Takes what was said; the thread begins with the first."""
-        self._queue.put(aside)
+        """Takes what was said, if there is room; the thread begins with the first."""
+        size = _size(aside)
+        if size + sum(listener.waiting for listener in list(busy)) > ROOM:
+            self._refused += 1
+        else:
+            self._heard += 1
+            self._came += size
+            self._queue.put(aside)
         if self._thread is None:
             busy.add(self)
-            thread = threading.Thread(target=self._run, daemon=True, name="numap-log")
+            thread = ContextThread("numap-log", self._run)
             # At the end of the interpreter no thread can be started: who waits for us then does it all.
             with contextlib.suppress(RuntimeError):
                 thread.start()
                 self._thread = thread
 
-    def settle(self) -> None:
-        """Waits, not for ever, until all that was heard before has been handled."""
+    def settle(self, patience: float | None = None) -> bool:
+        """Waits, not for ever, until all that was heard before has been handled; returns whether it has."""
         if self not in busy or self._thread is threading.current_thread():
-            return
+            return True
         if self._thread is None:
             self._queue.put(None)
             self._run()
-            return
+            return True
+        patience = PATIENCE if patience is None else patience
         mark: SimpleQueue[None] = SimpleQueue()
         self._queue.put(mark)
         # In this order: a thread that ends says so, then looks into the queue for the last time.
         if self._ended:
-            self._thread.join(PATIENCE)
-            return
-        with contextlib.suppress(Empty):
-            mark.get(True, PATIENCE)
+            self._thread.join(patience)
+            return self not in busy
+        try:
+            mark.get(True, patience)
+        except Empty:
+            return False
+        if self._ended:
+            self._thread.join(patience)
+        return True
 
     def close(self, last: Sequence[Aside]) -> None:
         """Hears these, and then nothing more; the thread ends when it has handled all."""
@@ -66,26 +105,102 @@ class Listener:
             self.hear(aside)
         self._queue.put(None)
 
+    def give_up(self) -> tuple[int, int]:
+        """Has nothing more handled; returns how much that is, and how much found no room."""
+        self._given_up = True
+        # What is being handled counts, if it comes to its end.
+        self.settle()
+        return (self._heard - self.handled, self._refused) if self._is_last() else (0, 0)
+
+    def _is_last(self) -> bool:
+        """Whether it is the caller who has to tell what was not handled: the first to ask."""
+        try:
+            busy.remove(self)
+        except KeyError:
+            return False
+        return True
+
     def _run(self) -> None:
         while (entry := self._queue.get()) is not None:
-            _take(entry)
+            self._take(entry)
         self._ended = True
         with contextlib.suppress(Empty):
             while True:
-                _take(self._queue.get(False))
-        busy.discard(self)
+                self._take(self._queue.get(False))
+        if not self._given_up and self._is_last():
+            _complain(0, self._refused)
 
+    def _take(self, entry: _Entry) -> None:
+        if isinstance(entry, Aside):
+            if not self._given_up:
+                self._handle(entry)
+                self.handled += 1
+            self._left += _size(entry)
+        elif entry is not None:
+            entry.put(None)
 
-def _take(entry: _Entry) -> None:
-    if isinstance(entry, Aside):
+    def _handle(self, aside: Aside) -> None:
         try:
-            (_log if entry.kind == "log" else _warn)(entry, pickle.loads(entry.content))
+            content = pickle.loads(aside.content)
+            self.logger = content["name"] if aside.kind == "log" else _LOGGERS[aside.kind]
+            _TAKERS[aside.kind](aside, content)
         except Exception as error:
             # As if it had been raised by a thread of the user's: what is heard later is handled all the same.
             args = (type(error), error, error.__traceback__, threading.current_thread())
             threading.excepthook(threading.ExceptHookArgs(args))
-    elif entry is not None:
-        entry.put(None)
+        self.logger = None
+
+
+def settle_all() -> None:
+    """At the end of the interpreter: waits for handlers as long as they get on, and tells what they did not get done."""
+    slow, deadline = list(busy), monotonic() + LAST_PATIENCE
+    try:
+        for listener in slow:
+            before = -1
+            while (left := deadline - monotonic()) > 0 and listener.handled > before:
+                before = listener.handled
+                if listener.settle(min(left, PATIENCE)):
+                    break
+    except KeyboardInterrupt:
+        pass  # the user waits no longer, and is told what that costs
+    slow = [listener for listener in slow if listener in busy]
+    if slow:
+        undone, refused = map(sum, zip(*[listener.give_up() for listener in slow], strict=True))
+        _complain(undone, refused, {listener.logger for listener in slow} - {None})
+
+
+def _complain(undone: int, refused: int, stuck: Collection[str | None] = ()) -> None:
+    """One warning of what was not handled. ``stuck``: loggers whose handlers are at something else and can't take it."""
+    if not undone + refused:
+        return
+    reasons = []
+    if refused:
+        reasons.append(f"{refused} found {ROOM >> 20} MB waiting for the handlers already")
+    if undone:
+        reasons.append(f"{undone} were left when the program ended")
+    text = (
+        f"{undone + refused} log records and warnings of workers were not handled, as the handlers of this program are too slow: "
+        f"{', '.join(reasons)}"
+    )
+    logging: Any = standard_logging()
+    ours = set() if logging is None else _handlers(logging, "numap")
+    if logging is None or any(ours & _handlers(logging, name) for name in stuck):
+        sys.stderr.write(f"numap: {text}\n")
+    else:
+        logging.getLogger("numap").warning(text)
+
+
+def _handlers(logging: Any, name: str | None) -> set[Any]:
+    """What handles the records of a logger."""
+    logger, found = logging.getLogger(name), set()
+    while logger is not None:
+        found.update(logger.handlers)
+        logger = logger.parent if logger.propagate else None
+    return found or {logging.lastResort}
+
+
+def _size(aside: Aside) -> int:
+    return len(aside.content) + _OVERHEAD
 
 
 def _log(aside: Aside, fields: dict[str, Any]) -> None:
@@ -109,3 +224,11 @@ def _warn(aside: Aside, warning: tuple[Any, type[Warning], str, int]) -> None:
     except Warning:
         # A filter that makes it an error, but the item did not see it so: its worker does not know the category.
         warnings.showwarning(message, category, filename, lineno)
+
+
+def _say(_: Aside, text: str) -> None:
+    say(text)
+
+
+#: Who takes an aside of a kind.
+_TAKERS: dict[str, Callable[[Aside, Any], None]] = {"log": _log, "warning": _warn, "notice": _say}

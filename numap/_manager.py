@@ -11,23 +11,25 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._bell import Bell
+from ._context import ContextThread
 from ._errors import TaskTimeout, WorkerDied, WorkerStartError
+from ._failures import Tolerance
 from ._figures import figures
 from ._flow import Flow
 from ._fusion import Fusion
 from ._intake import Intake
-from ._listener import Listener, busy
+from ._listener import Listener, busy, settle_all
 from ._options import Options
 from ._outcome import FAILED, PACKED, RAW, Failure
 from ._outlet import Outlet
-from ._pacing import Pacing
+from ._pacing import Pacing, Share
 from ._platform import exit_text
 from ._retries import Retries
 from ._schedule import Schedule
-from ._serialize import is_lent, parts, size_of
+from ._serialize import is_lent, parts, size_of_all
 from ._source import Source
 from ._track import Track
 from .engines import (
@@ -44,6 +46,9 @@ from .engines import (
     Slot,
     StartFailed,
 )
+
+if TYPE_CHECKING:
+    from ._asked import AskedSource
 
 #: Managers whose workers may be alive, for the end of the interpreter.
 live: weakref.WeakSet[Manager] = weakref.WeakSet()
@@ -84,19 +89,23 @@ class Manager:
         self.touched: deque[int] = deque()
         #: Ends where something came that somebody waits for.
         self.awaited: list[Outlet] = []
-        self._pacing = Pacing(len(labels), options.workers, engine.capabilities.alone, engine.capabilities.pickles)
+        share = Share(options.buffer_bytes, options.sharing, sum(not members for members in inputs))
+        self._pacing = Pacing(len(labels), options.workers, engine.capabilities.alone, engine.capabilities.pickles, share)
         self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
+        self._schedule.needed = self._pacing.needed
         self._fusion = Fusion(inputs, self._pacing, _apart(options, engine, programs, tracks))
-        #: The size of items and results matters: to how many go together, or to how many there may be.
-        self._weighs = engine.capabilities.pickles or options.buffer is None
         self._retries = Retries([program.retries for program in programs])
         self._task_timeout = options.task_timeout
         self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
         skip, pickled = options.on_error == "skip", engine.capabilities.pickles
-        self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks)
+        self._tolerance = Tolerance(options.max_failures, {end: ordered[end] for end in self._schedule.ends})
+        self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks, self._tolerance)
+        self.know_streams = self._flow.know_streams
         self._intake = Intake(
             self._schedule, self._pacing, self._flow, self.outlets, self.touched, engine.capabilities.ahead
         )
+        for end in self._schedule.ends:
+            self._intake.weigh(end)
         self._replaced = 0
         self._listener = Listener()
         self.bell = Bell(engine, self._decide)
@@ -104,6 +113,8 @@ class Manager:
         self._inline = engine if isinstance(engine, InlineEngine) else None
         if self._inline is not None:
             self._inline.offer = self._offer
+        #: Inputs that are read by those who ask, too.
+        self._asked: dict[int, AskedSource] = {}
         self.paused = False
         #: What whoever asks for the next result is to be warned of.
         self.complaint: str | None = None
@@ -119,14 +130,16 @@ class Manager:
         self._failure: BaseException | None = None
         #: Something is in it when the start has come to its end.
         self.go: SimpleQueue[None] = SimpleQueue()
-        self._thread = threading.Thread(target=_run, args=(self,), daemon=True, name="numap-manager")
+        self._thread = ContextThread("numap-manager", _run, (self,))
 
     @property
     def state(self) -> str:
         """"running", "finished" or "failed"."""
         if self._failure is not None:
             return "failed"
-        return "running" if self._flow.open_ends else "finished"
+        if self._flow.open_ends:
+            return "running"
+        return "finished" if self._tolerance.overrun is None else "failed"
 
     # ------------------------------------------------------------------ life; any thread
 
@@ -142,6 +155,10 @@ class Manager:
             # First: where there is room for few, one of them has to be our thread.
             self._thread.start()
             self._engine.start()
+            if self._inline is not None:
+                from ._asked import AskedSource
+
+                self._asked = {root: source for root, source in sources.items() if isinstance(source, AskedSource)}
             self._intake.start(sources)
         except BaseException as error:
             # Interrupted while the thread came up, perhaps: if it did, it ends the run; if not, it finds nothing to do.
@@ -181,15 +198,18 @@ class Manager:
                     self._thread.join(_PATIENCE)
         if self._inline is not None:
             self._inline.finalize()
-        self._listener.settle()
+        if not at_exit:
+            self._listener.settle()
         _close(self.outlets, "next: not allowed after stop(); its results are gone", at_exit)
 
     def abandon(self) -> None:
-        """The map was dropped. Runs as a finalizer, anywhere: it takes no lock and waits for nothing."""
+        """The map was dropped. Runs as a finalizer, anywhere: it takes no lock, and waits for nothing but a serial map's own."""
         if os.getpid() != self._pid:
             return
         self._abandoned = self._stopping = True
         self.wake()
+        if self._inline is not None:
+            self._inline.finalize()
 
     def drain(self) -> None:
         """Pulls nothing any more; what was pulled still gets its outcome."""
@@ -240,9 +260,18 @@ class Manager:
             self._inline.finalize()
         self._listener.settle()
 
-    def help(self) -> bool:
+    def help(self, task: int, patient: bool) -> bool:
         """See `Hooks.help`."""
-        return self._inline is not None and not self.paused and self._inline.run_one()
+        if self._inline is None or self.paused:
+            return False
+        if self._inline.run_one():
+            return True
+        # Only if all that was read has come out: then we sleep, and no job is where its outcome is waiting to be seen.
+        if self._asked and self.bell.hungry and not self._inline.slots[0].jobs:
+            for root in self._schedule.roots_of[task]:
+                if root in self._asked:
+                    self._asked[root].pull(patient)
+        return False
 
     # ------------------------------------------------------------------ the manager's own thread from here on
 
@@ -292,6 +321,8 @@ class Manager:
         """Whether something came between the last look and the moment from which on it would wake us."""
         more = self._intake.settle()
         self._announce()
+        if self._asked:
+            self._offer()
         return more or self._stopping
 
     def end(self) -> None:
@@ -331,15 +362,14 @@ class Manager:
             behind = self._fusion.behind(task) if all(segment[0] in (RAW, PACKED) for segment in segments) else ()
             job = Job(task, first, count, segments, behind)
             self._engine.submit(slot, job)
-            if self._weighs:
-                self._pacing.observe_bytes(task, count, sum(map(size_of, job.segments)))
+            self._pacing.observe_bytes(task, count, size_of_all(job.segments))
 
     def _on(self, event: Event) -> None:
         if isinstance(event, Output):
             task = event.job.program
-            nbytes = sum(map(size_of, event.segments)) if self._weighs else 0
-            self._pacing.observe(task, event.count, event.seconds, nbytes, event.job.behind)
-            self._intake.mark(self._schedule.end_of[task])
+            self._pacing.observe(task, event.count, event.seconds, size_of_all(event.segments), event.job.behind)
+            if self._intake.weigh(self._schedule.end_of[task]):
+                self._engine.recall()
             if self._retries.some:
                 self._route_or_retry(event)
             else:
@@ -349,7 +379,7 @@ class Manager:
                 else:
                     self._flow.route(task, event.first, event.segments)
         elif isinstance(event, Returned):
-            self._flow.again(event.program, event.first, event.count, event.segments)
+            self._flow.again(event.program, event.first, event.count, event.segments, ran=False)
         elif isinstance(event, Died):
             self._replaced += 1
             if event.program is not None and event.index is not None:
@@ -392,7 +422,7 @@ class Manager:
 
     def figures(self) -> Callable[[str], Any]:
         """See `_figures.figures`."""
-        return figures(self._schedule, self._flow, self.outlets, self._replaced)
+        return figures(self._schedule, self._flow, self.outlets, self._replaced, self._pacing.bound_bytes)
 
 
 def _apart(options: Options, engine: Engine, programs: Sequence[Program], tracks: Mapping[int, Track]) -> Collection[int]:
@@ -454,8 +484,11 @@ def shutdown(at_exit: bool = False) -> None:
     """Stops every map of this process, then the starter, in this order: a map that loses its starter gets a new one."""
     for manager in list(live):
         manager.stop(at_exit)
-    for listener in list(busy):  # those of maps that were dropped
-        listener.settle()
+    if at_exit:
+        settle_all()
+    else:
+        for listener in list(busy):  # those of maps that were dropped
+            listener.settle()
     client = sys.modules.get("numap._client")
     if client is not None:
         client.shutdown_starter()

@@ -221,8 +221,13 @@ class Packer:
         return Parcel(arena, _PICKLE, control, buffers) if buffers else control
 
     def _plain(self, arena: Arena, form: int, obj: Any) -> bytes | Parcel:
-        if len(obj) >= SHARE:
-            found = arena.put(obj.encode("utf-8", "surrogatepass") if form == _TEXT else obj)
+        # A character takes up to four bytes.
+        if form == _TEXT and 4 * len(obj) >= SHARE:
+            raw = obj.encode("utf-8", "surrogatepass")
+        else:
+            raw = b"" if form == _TEXT else obj
+        if len(raw) >= SHARE:
+            found = arena.put(raw)
             if found is not None:
                 return Parcel(arena, form, b"", [found])
         return self._encode(obj)

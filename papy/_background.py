@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from papy._flag import Flag
 from papy._line import Line
-from papy._threads import launch
+from papy._threads import ContextThread, launch
 
 __all__ = ["Background"]
 
@@ -26,7 +26,7 @@ class Background:
         self._errors: list[BaseException] = []
         self._over = Flag()
         args = line, self._errors, self._dropped, self._over
-        self._thread = threading.Thread(target=_drain, args=args, daemon=True, name="papy-background")
+        self._thread = ContextThread(_drain, "papy-background", args)
 
     def start(self) -> None:
         """Starts the thread."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from queue import SimpleQueue
-from threading import Thread
 
-from papy._threads import launch
+from papy._threads import ContextThread, launch
 
 __all__ = ["Caretaker"]
 
@@ -27,7 +26,7 @@ class Caretaker:
         self._words: SimpleQueue[bool] = SimpleQueue()
         self._finalizer = weakref.finalize(owner, self._words.put, True)
         self._finalizer.atexit = False  # at the end of the interpreter the IMaps stop by themselves
-        self._thread = Thread(target=_wait, args=(self._words, close), name="papy-caretaker", daemon=True)
+        self._thread = ContextThread(_wait, "papy-caretaker", (self._words, close))
 
     def start(self) -> None:
         """Start the thread: when the caretaker has its place, so that whoever is interrupted meanwhile can release it."""

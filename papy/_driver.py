@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
-from threading import RLock, Thread, current_thread
+from threading import RLock, current_thread
 from time import monotonic, perf_counter
 from typing import Any, Final
 
-from papy._threads import launch
+from papy._threads import ContextThread, launch
 
 __all__ = ["PATIENCE", "Driver"]
 
@@ -23,7 +23,7 @@ class Driver:
 
     Args:
         items: What to pull; it may run the user's code.
-        close: Called when the items are at their end or raised something, before anybody hears of it.
+        close: Called when the items are at their end or raised something (then with True), before anybody hears of it.
 
     Attributes:
         state: ``"started"``, ``"running"``, ``"paused"``, ``"finished"``, ``"failed"`` or ``"stopped"``.
@@ -32,7 +32,7 @@ class Driver:
         ended: When they were at their end, by `time.perf_counter`; None: not yet.
     """
 
-    def __init__(self, items: Iterator[Any], close: Callable[[], None]) -> None:
+    def __init__(self, items: Iterator[Any], close: Callable[[bool], None]) -> None:
         self.state = "started"
         self.error: BaseException | None = None
         self.told = False
@@ -48,7 +48,7 @@ class Driver:
         self._patience = PATIENCE
         self._finishes = False  # it has been stopped, but pulls what is left
         self._started = False
-        self._thread = Thread(target=self._drive, name="papy-plumber", daemon=True)
+        self._thread = ContextThread(self._drive, "papy-plumber")
 
     def start(self) -> None:
         """Start the thread, once, which waits to be told to `run`; when whoever made us is able to `stop` it."""
@@ -147,7 +147,10 @@ class Driver:
         except BaseException as raised:  # whoever waits gets it
             # Without the frame of this call, which holds us, who will hold the error.
             state, error = "failed", raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next)
-        self._close()
+        try:
+            self._close(error is not None)
+        except BaseException as raised:  # by a handler of logs, for example
+            state, error = "failed", error or raised
         with self._lock:
             self.ended = perf_counter()
             if self.state != "stopped":

@@ -1,11 +1,32 @@
-"""How a thread is started by one that may be interrupted at any moment."""
+"""Threads of ours: whose context they run in, and how one is started by a thread that may be interrupted at any moment."""
 
 from __future__ import annotations
 
+import sys
 from _thread import start_new_thread
+from collections.abc import Callable
+from contextvars import copy_context
 from threading import Thread
+from typing import Any
 
-__all__ = ["launch"]
+__all__ = ["ContextThread", "launch"]
+
+
+class ContextThread(Thread):
+    """A daemon thread that runs in a copy of the context of who makes it, as it acts for them."""
+
+    def __init__(self, target: Callable[..., object], name: str, args: tuple[Any, ...] = ()) -> None:
+        super().__init__(target=target, name=name, args=args, daemon=True)
+        self._made_in = copy_context()
+
+    def run(self) -> None:
+        self._made_in.run(self._run_apart)
+
+    def _run_apart(self) -> None:
+        decimal: Any = sys.modules.get("decimal")
+        if decimal is not None:  # the copy of the context refers to the same decimal context
+            decimal.setcontext(decimal.getcontext().copy())
+        super().run()
 
 
 def launch(thread: Thread) -> None:

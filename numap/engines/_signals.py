@@ -18,6 +18,7 @@ class Signals(SimpleQueue[T | None]):
     """
 
     def __init__(self) -> None:
+        super().__init__()  # gevent puts a class in the place of the one in C that needs it
         #: What the last `listen` ended with.
         self._heard: list[T | None] = []
 

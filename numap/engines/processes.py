@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import selectors
 import signal
 import socket
 import warnings
 from collections.abc import Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._asides import logging_levels
 from .._capabilities import CAPABILITIES
-from .._channel import beside
-from .._crew import Crew, Exit, WorkerHandle
+from .._crew import WorkerHandle
 from .._environment import environment
 from .._errors import SerializationError, WorkerStartError
 from .._mirror import Mirror, OwnImage, main_identity
@@ -24,15 +22,14 @@ from .._outcome import Segment, render
 from .._page import INITIALIZING, STAGE, STARTED
 from .._parcel import Code, Constants, Packer, size_of_code
 from .._platform import exit_text
+from .._results import CUT_OFF
 from .._serialize import encode_item, serialization_error
-from .._worker import CUT_OFF
 from . import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item
+from ._leavers import Leaver
 from ._memory import Memory
 from ._slot import ProcessSlot
-
-if TYPE_CHECKING:
-    from .._forks import ForkCrew
+from ._staff import Staff, drain
 
 #: Workers that may die in a row while they start: what is wrong with them all kills every one.
 STILLBORN = 4
@@ -42,13 +39,11 @@ STILLBORN_KILLED = 200
 _CLOSED = "it could not tell the outcome, as its descriptors were closed; a function should close only what it has opened"
 #: Bytes that every worker gets at its start above which a warning is given.
 LARGE = 100 << 20
-#: Seconds that finalizers get at the end of a map before their workers are killed.
-GRACE = 2.0
 #: Seconds that one wait lasts at most: epoll counts milliseconds in 32 bits. It is waited again, as nothing was due.
 LONGEST_WAIT = 1e6
 
 
-class ProcessEngine:
+class ProcessEngine(Staff):
     """Worker processes that are started by the clean starter.
 
     Args:
@@ -62,44 +57,25 @@ class ProcessEngine:
     capabilities = CAPABILITIES["process"]
 
     def __init__(self, programs: Sequence[Program], options: Options) -> None:
-        self._method = options.start_method or "forkserver"
-        self._memory = Memory(options.workers)
-        constants = Constants(self._memory.arena)
-        mirror = self._mirror = OwnImage(constants) if self._method == "fork" else Mirror(constants)
-        self._room = options.max_items_per_worker or UNLIMITED
+        method = options.start_method or "forkserver"
+        memory = Memory(options.workers)
+        constants = Constants(memory.arena)
+        mirror = OwnImage(constants) if method == "fork" else Mirror(constants)
         self._finalizes = options.finalizer is not None
-        self._pack = Packer(mirror.encode, self._memory.arena)
+        self._pack = Packer(mirror.encode, memory.arena)
         mirror.exempt(options.initializer)
-        hooks = (options.initializer, options.initargs, options.finalizer)
-        self._setup: dict[str, Any] = {
-            "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs)) for p in programs],
-            "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
-            "clocked": options.task_timeout is not None,
-            "copies": any(p.retries for p in programs),
-            "careful": False,
-            "main": None if self._method == "fork" else main_identity(),
-            "environment": environment(options.workers),
-            "logging": logging_levels(),
-        }
         label = ", ".join(p.label for p in programs)
-        _warn_of_size(label, sum(map(size_of_code, [*self._setup["programs"], *(code for _, _, code in mirror.log)])))
-        self.slots: list[ProcessSlot] = [ProcessSlot(limited(options.task_timeout)) for _ in range(options.workers)]
-        self._events: list[Event] = []
+        setup = _setup(mirror, programs, options, method)
+        _warn_of_size(label, sum(map(size_of_code, [*setup["programs"], *(it.code for it in mirror.log)])))
+        slots = [ProcessSlot(limited(options.task_timeout)) for _ in range(options.workers)]
+        super().__init__(method, label, slots, memory, mirror, setup, options.max_items_per_worker or UNLIMITED)
         self._wake_r, self._wake_w = socket.socketpair()
         self._wake_r.setblocking(False)
         self._wake_w.setblocking(False)
-        self._selector = selectors.DefaultSelector()
         #: What the last `listen` ended with.
         self._heard: list[tuple[selectors.SelectorKey, int]] = []
-        #: Connections of the crew that are listened to.
-        self._connections: list[socket.socket] = []
-        self._stopped = False
-        #: Slots whose worker could not be had, as the system had no room for it.
-        self._vacant: list[ProcessSlot] = []
         #: Workers that died while they started, since the last that did start.
         self._stillborn = 0
-        #: Workers that were told to end.
-        self._leaving: list[WorkerHandle] = []
 
     # ------------------------------------------------------------------ life
 
@@ -109,45 +85,11 @@ class ProcessEngine:
         Raises:
             WorkerStartError: no process can be started.
         """
-        try:
-            self._crew = _crew(self._method)
-            self._selector.register(self._wake_r, selectors.EVENT_READ, None)
-            self._listen_to_crew()
-            self._fill(self.slots[0])
-        except (OSError, MemoryError) as error:
-            raise WorkerStartError(f"no worker process can be started: {_why(error)}") from error
-        for slot in self.slots[1:]:
-            try:
-                self._fill(slot)
-            except (OSError, MemoryError) as error:
-                self._go_without(slot, _why(error))
-
-    def _listen_to_crew(self) -> None:
-        wanted = self._crew.connections
-        if wanted == self._connections:
-            return
-        for connection in self._connections:
-            if connection not in wanted:
-                self._selector.unregister(connection)
-        for connection in wanted:
-            if connection not in self._connections:
-                self._selector.register(connection, selectors.EVENT_READ, self._crew)
-        self._connections = wanted
-
-    def _fill(self, slot: ProcessSlot) -> None:
-        slot.fresh(self._room)
-        handle = slot.handle = self._crew.spawn(self._memory.fd)
-        definitions = list(self._mirror.log)
-        slot.known = len(definitions)
-        programs = [(beside(blob), buffers) for blob, buffers in self._setup["programs"]]
-        setup = dict(self._setup, mirror=definitions, programs=programs)
-        setup["memory"] = self._memory.assign(handle, self.slots.index(slot))
-        self._selector.register(handle.channel, selectors.EVENT_READ, slot)
-        handle.channel.send(("setup", setup))
-        self._watch_writes(slot)
+        self._selector.register(self._wake_r, selectors.EVENT_READ, None)
+        self._hire()
 
     def stop(self) -> Sequence[Aside]:
-        """Ends every worker: those that are idle may run their finalizer, the others are killed with all they started."""
+        """Ends every worker, with all that it started; where there is a finalizer, those that were initialised may end in order."""
         if not self._stopped:
             self._stopped = True
             self._end()
@@ -155,46 +97,24 @@ class ProcessEngine:
 
     def _end(self) -> None:
         if self._finalizes and hasattr(self, "_crew"):
-            self._finalize()
+            self._take_leave(self._wake_r)
         for slot in self.slots:
             if slot.handle is not None:
                 self._hear_last(slot.handle, slot)
-        for handle in self._leaving:
-            self._hear_last(handle)
+        for leaver in self._leavers:
+            self._hear_last(leaver.handle, leaver.slot)
+        handles = [slot.close() for slot in self.slots] + [leaver.handle for leaver in self._leavers]
         self._selector.close()
         if hasattr(self, "_crew"):
             self._crew.close()
+        for handle in handles:
+            if handle is not None:
+                handle.close()
         for slot in self.slots:
-            if slot.handle is not None:
-                slot.handle.close()
-            slot.handle = None
-            slot.open = False
             slot.jobs.clear()
-        for handle in self._leaving:
-            handle.close()
         self._memory.retire()
         self._wake_r.close()
         self._wake_w.close()
-
-    def _finalize(self) -> None:
-        """Tells idle workers to end, and waits for them for a while."""
-        for slot in self.slots:
-            if slot.handle is not None and slot.ready and not slot.jobs:
-                slot.handle.channel.send(("stop",))
-                self._leaving.append(slot.handle)
-                slot.handle = None
-        until = monotonic() + GRACE
-        waiting = {handle for handle in self._leaving if handle in self._crew.workers.values()}
-        reports = select.poll()  # not select: the number of a descriptor may be beyond its limit
-        for connection in self._crew.connections:
-            reports.register(connection, select.POLLIN)
-        while waiting and (left := until - monotonic()) > 0:
-            if not reports.poll(1000 * left):
-                return
-            with contextlib.suppress(OSError):
-                waiting -= {found.handle for found in self._crew.reports()}
-            if not self._crew.workers:
-                return
 
     def wake(self) -> None:
         """Ends a `listen`."""
@@ -219,23 +139,14 @@ class ProcessEngine:
         for slot in self.slots:
             slot.recall()
 
-    def _watch_writes(self, slot: ProcessSlot) -> None:
-        """Hears of room in the socket as long as something waits for it."""
-        if slot.handle is None or slot.handle.channel.ended:
-            return
-        clogged = not slot.handle.channel.flush()
-        if clogged != slot.clogged:
-            slot.clogged = clogged
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if clogged else 0)
-            self._selector.modify(slot.handle.channel, wanted, slot)
-
     # ------------------------------------------------------------------ events
 
     def due(self) -> float:
         """See `Engine.due`."""
         if self._events or self._crew.heard:
             return 0.0
-        return min(self._crew.due(), *(slot.next_look() for slot in self.slots))
+        due = min(self._crew.due(), *(slot.next_look() for slot in self.slots))
+        return min(due, self._leavers.due()) if self._is_short() else due
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
@@ -248,9 +159,11 @@ class ProcessEngine:
             if self._stopped:  # by what one of the others told: all are closed now
                 break
             if key.data is None:
-                _drain(self._wake_r)
+                drain(self._wake_r)
             elif key.data is self._crew:
                 self._hear_exits()
+            elif isinstance(key.data, Leaver):
+                self._hear_leaver(key.data)
             elif key.fileobj is getattr(key.data.handle, "channel", None):
                 if mask & selectors.EVENT_WRITE:
                     self._watch_writes(key.data)
@@ -260,6 +173,8 @@ class ProcessEngine:
             self._hear_exits()
         if not self._stopped:
             self._look_at_pages()
+            if self._is_short():
+                self._make_room()
         events, self._events = self._events, []
         return events
 
@@ -278,7 +193,7 @@ class ProcessEngine:
                 handle.pid = message[1]
                 slot.ready = slot.open = True
                 self._stillborn = 0
-                self._fill_vacant()
+                self._try_again()
                 if self._stopped:
                     return
             else:
@@ -287,15 +202,17 @@ class ProcessEngine:
                 return
         if handle.channel.ended:
             # Its exit is reported by the starter; a descriptor says nothing for certain.
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(handle.channel)
+            self._ignore(handle)
             slot.open = False
 
-    def _hear_last(self, handle: WorkerHandle, slot: ProcessSlot | None = None) -> None:
+    def _hear_last(self, handle: WorkerHandle, slot: ProcessSlot | None) -> None:
         """What a worker that is to go, or has gone, said beside its results."""
+        leaver = self._leavers.get(handle)
         for message in handle.channel.receive(all_of_it=True):
             if message[0] == "aside":
                 self._events.append(_aside(handle, slot, *message[1:]))
+            elif message[0] == "ended badly" and leaver is not None:
+                self._events.append(self._leavers.raised(leaver, message[2]))
 
     def _output(self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float, stages: list[int]) -> None:
         count = sum(segment[1] for segment in segments)
@@ -315,51 +232,6 @@ class ProcessEngine:
         if slot.room <= 0 and not slot.jobs:
             self._retire(slot)
 
-    def _retire(self, slot: ProcessSlot) -> None:
-        """Replaces a worker that has had its number of items."""
-        handle = slot.handle
-        if handle is not None and not handle.channel.ended:
-            self._selector.unregister(handle.channel)
-            # What is said now is short, so it is out at once or the worker is gone.
-            handle.channel.send(("stop",))
-            self._leaving.append(handle)
-            slot.handle = None
-            for late in self._leaving[: -2 * len(self.slots)]:
-                # Its finalizer takes so long that two successors have had their number of items.
-                self._crew.kill(late)
-            self._refill(slot)
-
-    def _refill(self, slot: ProcessSlot) -> None:
-        try:
-            self._crew.renew()
-            self._listen_to_crew()
-            self._fill(slot)
-        except WorkerStartError as error:
-            self._give_up(str(error))
-        except (OSError, MemoryError) as error:
-            self._go_without(slot, _why(error))
-
-    def _go_without(self, slot: ProcessSlot, why: str) -> None:
-        """There is no room for this worker now: the map goes on with those that it has."""
-        self._drop(slot)
-        self._vacant.append(slot)
-        if not self._leaving and all(other.handle is None for other in self.slots):
-            self._give_up(f"no worker process can be started: {why}")
-
-    def _fill_vacant(self) -> None:
-        """Tries again where there was no room: each time that a worker has come or gone, so never without end."""
-        if self._vacant:
-            self._refill(self._vacant.pop())
-
-    def _drop(self, slot: ProcessSlot) -> None:
-        handle, slot.handle = slot.handle, None
-        slot.open = False
-        if handle is not None:
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(handle.channel)
-            handle.close()
-            self._memory.release(handle, self.slots.index(slot))
-
     # ------------------------------------------------------------------ slow items
 
     def _look_at_pages(self) -> None:
@@ -372,36 +244,6 @@ class ProcessEngine:
                     self._crew.kill(slot.handle)
 
     # ------------------------------------------------------------------ deaths
-
-    def _hear_exits(self) -> None:
-        try:
-            exits = self._crew.reports()
-            if self._crew.due() <= monotonic():
-                self._crew.check()
-        except WorkerStartError as error:
-            self._give_up(str(error))
-            return
-        except OSError as error:
-            self._give_up(f"the process that starts workers is gone, and no other can be started: {error}")
-            return
-        self._listen_to_crew()
-        for found in exits:
-            self._on_exit(found)
-            if self._stopped:
-                return
-
-    def _on_exit(self, found: Exit) -> None:
-        slot = next((slot for slot in self.slots if slot.handle is found.handle), None)
-        if slot is not None and found.refused is not None:
-            self._go_without(slot, found.refused)
-        elif slot is not None:
-            self._bury(slot, found.handle, found.exitcode)
-        elif found.handle in self._leaving:
-            self._leaving.remove(found.handle)
-            self._hear_last(found.handle)
-            found.handle.close()
-            self._memory.release(found.handle, None)
-            self._fill_vacant()
 
     def _bury(self, slot: ProcessSlot, handle: WorkerHandle, exitcode: int | None) -> None:
         """The one procedure for every death: last words, blame, the rest given back, a successor."""
@@ -436,16 +278,6 @@ class ProcessEngine:
         self._events.append(StartFailed(WorkerStartError(why)))
 
 
-def _why(error: Exception) -> str:
-    return str(error) or "no memory"  # a MemoryError may have no text
-
-
-def _drain(sock: socket.socket) -> None:
-    with contextlib.suppress(BlockingIOError):
-        while len(sock.recv(4096)) == 4096:
-            pass
-
-
 def _aside(
     handle: WorkerHandle, slot: ProcessSlot | None, kind: str, started: int, stage: int, content: bytes
 ) -> Aside:
@@ -469,12 +301,21 @@ def _verdict(slot: ProcessSlot, died: Died, job: Job, running: int, started: int
     return Died(job.program, index, segments, died.pid, died.exitcode, slot.expired == started, died.stack, stage)
 
 
-def _crew(method: str) -> Crew | ForkCrew:
-    if method == "fork":
-        from .._forks import ForkCrew
-
-        return ForkCrew()
-    return Crew(method)
+def _setup(mirror: Mirror, programs: Sequence[Program], options: Options, method: str) -> dict[str, Any]:
+    """What each worker is told first."""
+    hooks = (options.initializer, options.initargs, options.finalizer)
+    setup: dict[str, Any] = {
+        "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs or None)) for p in programs],
+        "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
+        "clocked": options.task_timeout is not None,
+        "copies": any(p.retries for p in programs),
+        "careful": False,
+        "main": None if method == "fork" else main_identity(),
+        "environment": environment(options.workers),
+        "logging": logging_levels(),
+    }
+    setup["needed"] = len(mirror.log)
+    return setup
 
 
 def _warn_of_size(label: str, size: int) -> None:

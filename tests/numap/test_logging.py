@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import warnings
 from collections import Counter
@@ -344,6 +345,99 @@ for _ in range(100):
     found = Counter(run(tmp_path, code, engine).stdout.splitlines())
     assert found.pop("end") in (1, 2)  # one of them may not have been up yet
     assert found == Counter(f"item {x}" for x in range(100))
+
+
+# ---------------------------------------------------------------------- slow handlers
+
+
+#: A program whose handler writes a line for each record, and in it does what it is told to.
+SLOW = """
+import logging
+from numap import _listener
+class Slow(logging.Handler):
+    def filter(self, record):  # not within its lock, which the end of logging waits for
+        self.act(record)
+        return True
+    def emit(self, record):
+        say(record.getMessage())
+slow = Slow()
+work = logging.getLogger("work")
+work.addHandler(slow)
+work.propagate = False
+def tell(x):
+    for n in range(100):
+        work.warning("record %d of %d", n, x)
+"""
+
+
+def count(program: Program) -> tuple[int, list[int]]:
+    """How many records a program has handled, and the numbers in what it said about the others."""
+    handled = sum(line.startswith("record ") for line in program.stdout.splitlines())
+    said = re.findall(r"(\d+) log records and warnings", program.stderr + program.stdout)
+    return handled, [int(number) for number in said]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["", "imap.stop()", "os.kill(next(imap), 9)"])
+def test_64_slow_handlers_get_the_time_that_they_need(end: str, start: dict[str, Any], tmp_path: Path) -> None:
+    code = SLOW + f"""
+_listener.PATIENCE = 0.01
+slow.act = lambda record: time.sleep(0.002)
+imap = IMap(lambda x: tell(x) or os.getpid(), range(3), on_error="skip", **OPTIONS)
+{end or "list(imap)"}
+_listener.PATIENCE = 2.0
+"""
+    engine = next(name for name in STARTS if ENGINES[name] is start)
+    code = code.replace("_listener.PATIENCE = 0.01", "") if end else code
+    with Program(tmp_path, code, engine) as program:
+        program.ends(0)
+        handled, said = count(program)
+        assert said == []
+        # Before the result of an item come all of its records.
+        assert handled == 300 if not end else handled >= 100 * end.count("next")
+
+
+@pytest.mark.parametrize("handler", ["the slow one", "another one"])
+def test_64_what_was_left_at_the_end_is_counted_in_one_warning(handler: str, tmp_path: Path) -> None:
+    code = SLOW + f"""
+_listener.PATIENCE = 0.05
+gate = threading.Event()
+slow.act = lambda record: record.getMessage().startswith("record 42") and gate.wait()
+if {handler == "the slow one"}:
+    logging.getLogger("numap").addHandler(slow)
+else:
+    logging.basicConfig(stream=sys.stdout)
+list(IMap(tell, range(2), **OPTIONS))
+"""
+    with Program(tmp_path, code) as program:
+        program.ends(0)
+        handled, said = count(program)
+        assert 42 <= handled < 200
+        assert said == [200 - handled]
+        assert ("handlers of this program" in program.stderr) == (handler == "the slow one")
+
+
+def test_64_what_finds_no_room_is_counted_in_one_warning(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_listener, "ROOM", 100_000)
+    monkeypatch.setattr(_listener, "PATIENCE", 0.05)
+    gate = threading.Event()
+    kept.addFilter(lambda record: gate.wait(30))
+    told, ours = Kept(), logging.getLogger("numap")
+    ours.addHandler(told)
+    try:
+        imap = IMap(tell, range(1000), worker_num=1)
+        assert [x for x, _ in imap] == list(range(1000))
+        (listener,) = _listener.busy
+        assert listener.waiting <= 100_000
+        gate.set()
+        assert listener._thread is not None
+        listener._thread.join()
+    finally:
+        ours.removeHandler(told)
+    (message,) = [record.getMessage() for record in told.records if record.name == "numap"]
+    assert 10 < len(kept.records) < 1000
+    assert message.startswith(f"{1000 - len(kept.records)} log records and warnings of workers were not handled")
+    assert not _listener.busy
 
 
 # ---------------------------------------------------------------------- warnings

@@ -77,3 +77,13 @@ def test_40_a_warning_above_100_megabytes() -> None:
     ballast = bytes(101 << 20)
     with pytest.warns(RuntimeWarning, match=r"101 MB of code, constant arguments and globals"):
         assert list(IMap(lambda x: x + len(ballast), [1], worker_num=1)) == [1 + (101 << 20)]
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("character", ["a", "\xe9", "\u4e2d", "\U0001f40d", "\ud800"])
+def test_82_texts_are_measured_in_bytes(start: str, character: str) -> None:
+    """Around each size at which a text goes another way, in characters and in bytes; a warning would be an error here."""
+    width = len(character.encode("utf-8", "surrogatepass"))
+    sizes = {(size + more) // part for size in (4096, 1 << 16, 1 << 17) for more in (-1, 0, 1) for part in {1, width}}
+    texts = [character * size for size in sorted(sizes)]
+    assert list(IMap(str, texts, worker_num=2, start_method=start)) == texts

@@ -1,0 +1,421 @@
+"""Settings that functions look at: read in the caller when a map starts, set in its workers.
+
+Only what the program has loaded is read, and nothing is imported for it. A worker sets what belongs to a module that it has not
+loaded yet when it loads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import copy_context
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from ._code import CodePickler
+from ._scope import Scope
+
+#: How a setting is passed to what sets it: as one argument, as several, or by name.
+_ONE, _SEVERAL, _NAMED = range(3)
+
+#: By module, what tells a setting, what sets it, and how.
+_TOLD: dict[str, tuple[tuple[str, str, int], ...]] = {
+    "sys": (
+        ("getrecursionlimit", "setrecursionlimit", _ONE), ("get_int_max_str_digits", "set_int_max_str_digits", _ONE),
+        ("getswitchinterval", "setswitchinterval", _ONE), ("getdlopenflags", "setdlopenflags", _ONE),
+        ("get_coroutine_origin_tracking_depth", "set_coroutine_origin_tracking_depth", _ONE),
+    ),
+    "gc": (("get_threshold", "set_threshold", _SEVERAL), ("get_debug", "set_debug", _ONE)),
+    "socket": (("getdefaulttimeout", "setdefaulttimeout", _ONE),),
+    "csv": (("field_size_limit", "field_size_limit", _ONE),),
+    "numpy": (
+        ("geterr", "seterr", _NAMED), ("getbufsize", "setbufsize", _ONE), ("get_printoptions", "set_printoptions", _NAMED),
+    ),
+    "sklearn": (("get_config", "set_config", _NAMED),),
+    "torch": (
+        ("get_default_dtype", "set_default_dtype", _ONE), ("is_grad_enabled", "set_grad_enabled", _ONE),
+        ("are_deterministic_algorithms_enabled", "use_deterministic_algorithms", _ONE),
+    ),
+}  # fmt: skip
+
+#: By module, its variables that are settings.
+_VARIABLES: dict[str, tuple[str, ...]] = {
+    "sys": ("dont_write_bytecode", "pycache_prefix", "warnoptions", "_xoptions"),
+    "tempfile": ("tempdir",),
+    "mpmath": ("mp.prec", "mp.pretty", "iv.prec"),
+}
+
+#: What holds for the whole process, so that a worker has to set it at its start.
+_AT_ONCE = frozenset(("sys", "gc", "_thread", "socket", "_locale", "_tracemalloc"))
+
+#: What was read of a module, by the names of what tells it.
+State = dict[str, Any]
+#: A state, or its pickle, where it may hold what only that module can make.
+Found = State | bytes
+
+
+def settings() -> dict[str, Found]:
+    """By module, its settings in this thread, for `adopt`."""
+    found: dict[str, Found] = dict(_late.waiting)
+    for name in _WAYS:
+        module = sys.modules.get(name)
+        if module is not None:
+            # Whatever it raises: it is some other module of that name, or another version of it.
+            with contextlib.suppress(Exception):
+                state = _read(name, module)
+                found[name] = state if name in _AT_ONCE else _pickled(state)
+    return found
+
+
+def adopt(found: Mapping[str, Found]) -> None:
+    """In a worker: sets what `settings` has found, now or as soon as the module is loaded."""
+    for name, state in found.items():
+        if name in _AT_ONCE:
+            __import__(name)
+        module = sys.modules.get(name)
+        if module is None:
+            _late.waiting[name] = state
+        else:
+            _write(name, module, state)
+    if _late.waiting and _late not in sys.meta_path:
+        sys.meta_path.insert(0, _late)
+    _part_from_parent()
+
+
+def _pickled(state: State) -> bytes:
+    try:
+        return pickle.dumps(state, 5)
+    except Exception:
+        encode = CodePickler(Scope()).encode
+        return encode(dict(_portable(state, encode)))
+
+
+def _portable(state: State, encode: Callable[[object], bytes]) -> Iterator[tuple[str, Any]]:
+    """The entries that can travel, as far as their own entries can: numpy may have been told to use a method of any object."""
+    for key, value in state.items():
+        with contextlib.suppress(Exception):
+            if isinstance(value, dict):
+                value = dict(_portable(value, encode))
+            encode(value)
+            yield key, value
+
+
+# ---------------------------------------------------------------------- one module
+
+
+def _read(name: str, module: Any) -> State:
+    state = {get: getattr(module, get)() for get, _, _ in _TOLD.get(name, ()) if hasattr(module, get)}
+    state.update((path, _variable(module, path)) for path in _VARIABLES.get(name, ()))
+    read = _WAYS[name][0]
+    if read is not None:
+        state.update(read(module))
+    return state
+
+
+def _variable(module: Any, path: str) -> Any:
+    for part in path.split("."):
+        module = getattr(module, part)
+    return module
+
+
+def _write(name: str, module: Any, found: Found) -> None:
+    # An error here is nothing that an item has to do with: that module of this name has no such setting.
+    with contextlib.suppress(Exception):
+        state = pickle.loads(found) if isinstance(found, bytes) else found
+        for get, put, how in _TOLD.get(name, ()):
+            if get in state and getattr(module, get)() != state[get]:
+                with contextlib.suppress(Exception):
+                    _set(getattr(module, put), how, state[get])
+        for path in _VARIABLES.get(name, ()):
+            if path in state and _variable(module, path) != state[path]:
+                where, _, last = path.rpartition(".")
+                setattr(_variable(module, where) if where else module, last, state[path])
+        write = _WAYS[name][1]
+        if write is not None:
+            write(module, state)
+
+
+def _set(put: Callable[..., object], how: int, value: Any) -> None:
+    if how == _NAMED:
+        put(**value)
+    elif how == _SEVERAL:
+        put(*value)
+    else:
+        put(value)
+
+
+# ---------------------------------------------------------------------- modules that come later
+
+
+class _Latecomers:
+    """Sees the modules come whose settings wait, and finds none itself."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, Found] = {}
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """What the other finders find, with a loader that sets the settings behind the module's own code."""
+        state = self.waiting.pop(name, None)
+        if state is None:
+            return None
+        found = None
+        for finder in sys.meta_path:
+            found = finder.find_spec(name, path, target) if finder is not self and hasattr(finder, "find_spec") else None
+            if found is not None:
+                break
+        if found is None or not hasattr(found.loader, "exec_module"):
+            self.waiting[name] = state
+        else:
+            found.loader = _Setting(found.loader, state)  # type: ignore[assignment]  # it is one by what it can do
+        return found
+
+
+class _Setting:
+    """A loader that is in the place of a module's own while the module is made."""
+
+    def __init__(self, loader: Any, state: Found) -> None:
+        self._loader = loader
+        self._state = state
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """The module, by its own loader."""
+        spec.loader = self._loader
+        try:
+            return self._loader.create_module(spec)  # type: ignore[no-any-return]
+        finally:
+            spec.loader = self  # type: ignore[assignment]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Runs the module's code, then sets its settings."""
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        name = module.__name__
+        try:
+            self._loader.exec_module(module)
+        except BaseException:
+            _late.waiting[name] = self._state
+            raise
+        _write(name, module, self._state)
+
+
+_late = _Latecomers()
+
+
+# ---------------------------------------------------------------------- what the tables can't say
+
+
+def _read_thread(module: Any) -> State:
+    # To ask is to set it to 0.
+    size = module.stack_size()
+    if size:
+        module.stack_size(size)
+    return {"stack": size}
+
+
+def _write_thread(module: Any, state: State) -> None:
+    module.stack_size(state["stack"])
+
+
+def _read_gc(module: Any) -> State:
+    return {"enabled": module.isenabled()}
+
+
+def _write_gc(module: Any, state: State) -> None:
+    if module.isenabled() != state["enabled"]:
+        (module.enable if state["enabled"] else module.disable)()
+
+
+def _read_locale(module: Any) -> State:
+    return {"all": module.setlocale(module.LC_ALL, None)}
+
+
+def _write_locale(module: Any, state: State) -> None:
+    if module.setlocale(module.LC_ALL, None) != state["all"]:
+        module.setlocale(module.LC_ALL, state["all"])
+
+
+def _read_tracing(module: Any) -> State:
+    return {"limit": module.get_traceback_limit() if module.is_tracing() else 0}
+
+
+def _write_tracing(module: Any, state: State) -> None:
+    if state["limit"]:
+        module.start(state["limit"])
+    elif module.is_tracing():
+        module.stop()
+
+
+_DECIMAL = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+
+
+def _read_decimal(module: Any) -> State:
+    # In a copy: where this thread has no context yet, to look would give it one.
+    current = copy_context().run(module.getcontext)
+    return {"current": _told_decimal(current), "DefaultContext": _told_decimal(module.DefaultContext)}
+
+
+def _told_decimal(context: Any) -> tuple[State, list[str]]:
+    traps = [signal.__name__ for signal, trapped in context.traps.items() if trapped]
+    return {name: getattr(context, name) for name in _DECIMAL}, traps
+
+
+def _write_decimal(module: Any, state: State) -> None:
+    for name, told in state.items():
+        if name == "current":
+            module.setcontext(module.Context())
+        context = module.getcontext() if name == "current" else getattr(module, name)
+        if _told_decimal(context) != told:
+            values, traps = told
+            for key, value in values.items():
+                setattr(context, key, value)
+            for signal in context.traps:
+                context.traps[signal] = signal.__name__ in traps
+
+
+_DIALECT = (
+    "delimiter", "doublequote", "escapechar", "lineterminator", "quotechar", "quoting", "skipinitialspace", "strict",
+)  # fmt: skip
+
+
+def _read_csv(module: Any) -> State:
+    dialects = {name: module.get_dialect(name) for name in module.list_dialects()}
+    return {"dialects": {name: {key: getattr(it, key) for key in _DIALECT} for name, it in dialects.items()}}
+
+
+def _write_csv(module: Any, state: State) -> None:
+    for name, told in state["dialects"].items():
+        module.register_dialect(name, **told)
+
+
+def _read_pandas(module: Any) -> State:
+    known = sys.modules["pandas._config.config"]._registered_options
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        values = {name: module.get_option(name) for name in known}
+    return {"options": {name: value for name, value in values.items() if value != known[name].defval}}
+
+
+def _write_pandas(module: Any, state: State) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that an option will go some day was said where the program set it
+        for name, value in state["options"].items():
+            module.set_option(name, value)
+
+
+def _read_matplotlib(module: Any) -> State:
+    # Not by its own methods: these choose a backend, and perhaps start it.
+    ours, default = dict(dict.items(module.rcParams)), dict(dict.items(module.rcParamsDefault))
+    return {"rc": {name: value for name, value in ours.items() if name not in default or default[name] != value}}
+
+
+def _write_matplotlib(module: Any, state: State) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module.rcParams.update(state["rc"])
+
+
+def _read_process(module: Any) -> State:
+    return {"key": bytes(module.current_process().authkey)}
+
+
+def _write_process(module: Any, state: State) -> None:
+    module.current_process().authkey = state["key"]
+
+
+def _read_multiprocessing(module: Any) -> State:
+    return {"method": module.get_start_method(allow_none=True)}
+
+
+def _write_multiprocessing(module: Any, state: State) -> None:
+    if state["method"] != module.get_start_method(allow_none=True):
+        module.set_start_method(state["method"], force=True)
+
+
+#: By module, what reads and what sets that for which the tables have no words.
+_WAYS: dict[str, tuple[Callable[[Any], State] | None, Callable[[Any, State], None] | None]] = {
+    **dict.fromkeys((*_TOLD, *_VARIABLES), (None, None)),
+    "gc": (_read_gc, _write_gc),
+    "_thread": (_read_thread, _write_thread),
+    "_locale": (_read_locale, _write_locale),
+    "_tracemalloc": (_read_tracing, _write_tracing),
+    "decimal": (_read_decimal, _write_decimal),
+    "csv": (_read_csv, _write_csv),
+    "pandas": (_read_pandas, _write_pandas),
+    "matplotlib": (_read_matplotlib, _write_matplotlib),
+    "multiprocessing": (_read_multiprocessing, _write_multiprocessing),
+    # The key is what lets a process talk to the managers of the program.
+    "multiprocessing.process": (_read_process, _write_process),
+}
+
+
+def _part_from_parent() -> None:
+    """What libraries do where they know of a fork; the standard library's random numbers see to themselves.
+
+    Else all workers have the same random state, and proxies of managers share one connection with those of the parent.
+    """
+    for name in ("numpy.random", "torch.random"):
+        seed = getattr(sys.modules.get(name), "seed", None)
+        if seed is not None:
+            with contextlib.suppress(Exception):
+                seed()
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        with contextlib.suppress(Exception):
+            util._finalizer_registry.clear()
+            util._run_after_forkers()
+
+
+# ---------------------------------------------------------------------- the time zone
+
+#: What `time` tells of the zone, and the variable with which this process was started.
+Zone = tuple[tuple[Any, ...], str | None]
+
+_first_variable: list[str | None] = []
+
+
+def zone() -> Zone:
+    """The zone of this process, which need not be the one that its environment names: that counts from `time.tzset` on."""
+    if not _first_variable:
+        _first_variable.append(_variable_at_the_start())
+    return _told_zone(), _first_variable[0]
+
+
+def _told_zone() -> tuple[Any, ...]:
+    return time.tzname, time.timezone, time.altzone, time.daylight
+
+
+def _variable_at_the_start() -> str | None:
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            entries = file.read().split(b"\0")
+    except OSError:
+        return os.environ.get("TZ")
+    return next((os.fsdecode(entry[3:]) for entry in entries if entry.startswith(b"TZ=")), None)
+
+
+def adopt_zone(found: Zone, before: str | None) -> None:
+    """In a worker whose environment is that of the caller already; ``before``: the variable that it had until then."""
+    told, first = found
+    variable = os.environ.get("TZ")
+    if not hasattr(time, "tzset") or (variable == before and _told_zone() == told):
+        return
+    time.tzset()
+    if _told_zone() != told:
+        # The caller has changed its environment, and did not tell the C library.
+        _put_zone(first)
+        time.tzset()
+        _put_zone(variable)
+
+
+def _put_zone(variable: str | None) -> None:
+    if variable is None:
+        os.environ.pop("TZ", None)
+    else:
+        os.environ["TZ"] = variable
