@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from ._imap import IMap, NuMap, TaskIterator
     from ._imports import imports
+    from ._python import set_executable
     from ._sizes import sizeof
     from ._statistics import Statistics, TaskStatistics
     from ._streams import join, tee
@@ -45,6 +46,7 @@ __all__ = [
     "WorkerStartError",
     "imports",
     "join",
+    "set_executable",
     "shutdown",
     "sizeof",
     "tee",
@@ -70,6 +72,7 @@ _HOMES = {
     "WorkerStartError": "numap._errors",
     "imports": "numap._imports",
     "join": "numap._streams",
+    "set_executable": "numap._python",
     "sizeof": "numap._sizes",
     "tee": "numap._streams",
 }

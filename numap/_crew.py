@@ -3,147 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import pickle
 import select
 import socket
-import subprocess
-import sys
-import threading
 from collections import deque
-from typing import Any
+from time import monotonic
+from typing import Any, NamedTuple
 
 from ._asides import standard_logging
 from ._channel import Channel
+from ._client import Link, connect
+from ._errors import WorkerStartError
 from ._nudge import Nudge
 from ._page import Page
-
-_BOOT = "import sys; sys.path[:] = {path!r}; from numap._starter import main; main({control}, {life})"
-#: What the system says where it lacks something; that is not the starter's fault.
-_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-#: Seconds that the end of the starter is waited for: it kills at once, so this is for a machine that swaps.
-_GOODBYE = 2.0
-
-
-class StarterClient:
-    """The starter process of this process, and the pipe that lives as long as we do."""
-
-    def __init__(self) -> None:
-        self.pid = os.getpid()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            life, self._life = os.pipe()
-        except OSError:
-            ours.close()
-            theirs.close()
-            raise
-        path = [entry or os.getcwd() for entry in sys.path]
-        code = _BOOT.format(path=path, control=theirs.fileno(), life=life)
-        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, *flags, "-c", code], pass_fds=(theirs.fileno(), life), start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=os.sep,
-            )  # fmt: skip
-        except OSError:
-            ours.close()
-            os.close(self._life)
-            raise
-        finally:
-            theirs.close()
-            os.close(life)
-        self._control = ours
-
-    def alive(self) -> bool:
-        """Whether the starter runs."""
-        return self._process.poll() is None
-
-    def connect(self) -> socket.socket:
-        """A new connection for one map."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            theirs.setblocking(True)  # with socket.setdefaulttimeout it would not, over there either
-            socket.send_fds(self._control, [b"+"], [theirs.fileno()])
-        return ours
-
-    def close(self) -> None:
-        """Ends the starter and with it every worker."""
-        self._control.close()
-        try:
-            self._process.wait(_GOODBYE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        os.close(self._life)
-
-    def forget(self) -> None:
-        """In a forked child: closes what belongs to the parent, and touches nothing else of it."""
-        self._control.close()
-        os.close(self._life)
-        self._process.returncode = 0
-
-
-_client: StarterClient | None = None
-#: Reentrant, as a signal handler of the user's may end the starter in the middle of `connect`.
-_client_lock = threading.RLock()
-
-
-def prepare() -> None:
-    """Has the starter come up, if there is none, while the caller does something else.
-
-    Raises:
-        OSError: no process can be started.
-    """
-    with _client_lock:
-        _running()
-
-
-def connect() -> socket.socket:
-    """A connection to the starter, which is started if there is none.
-
-    Raises:
-        OSError: no process can be started.
-    """
-    with _client_lock:
-        try:
-            return _running().connect()
-        except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise
-            # It died, or was ended, between the look and the call.
-            shutdown_starter()
-            return _running().connect()
-
-
-def _running() -> StarterClient:
-    global _client
-    if _client is not None and not _client.alive():
-        shutdown_starter()
-    if _client is None:
-        _client = StarterClient()
-    return _client
-
-
-def shutdown_starter() -> None:
-    """Ends the starter, if there is one."""
-    global _client
-    with _client_lock:
-        client, _client = _client, None
-        if client is not None:
-            client.close()
-
-
-def _after_fork() -> None:
-    global _client, _client_lock
-    _client_lock = threading.RLock()
-    client, _client = _client, None
-    if client is not None:
-        client.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+from ._rights import Rights, rights
 
 
 class WorkerHandle:
@@ -155,6 +29,8 @@ class WorkerHandle:
         self.page = page
         self.nudge = nudge
         self.pid: int | None = None
+        #: The connection to the starter by which it came.
+        self.link: Link | None = None
         #: Its column in the shared memory; None: it has no part in that.
         self.column: int | None = None
 
@@ -185,13 +61,28 @@ def new_worker(number: int) -> tuple[WorkerHandle, socket.socket]:
     return WorkerHandle(number, Channel(ours), page, nudge), theirs
 
 
+class Exit(NamedTuple):
+    """A worker is gone, or never was.
+
+    Attributes:
+        handle: the worker.
+        exitcode: as `os.waitstatus_to_exitcode` tells it; None: not to be had, as the starter is gone, too.
+        refused: why the system let no process be started for it; None: it did.
+    """
+
+    handle: WorkerHandle
+    exitcode: int | None
+    refused: str | None = None
+
+
 class Crew:
     """The workers of one map, by way of the starter.
 
     Args:
         method: "forkserver" (forks of the starter) or "spawn" (fresh interpreters).
 
-    After the loss of the starter the connection is a new one, and all workers before it are dead.
+    After the loss of a starter there is a connection to a new one, and all workers before it are dead. When the program has
+    become another one, the successors of workers come by another connection, too.
     """
 
     def __init__(self, method: str) -> None:
@@ -199,26 +90,66 @@ class Crew:
         self._numbers = 0
         self.workers: dict[int, WorkerHandle] = {}
         #: Reports that were read while a request was to be sent, so that their arrival is no news any more.
-        self.heard: deque[bytes] = deque()
-        self._connect()
+        self.heard: deque[tuple[Link, bytes]] = deque()
+        #: The last one is for new workers.
+        self._links = [connect()]
+        self._rights = self._links[0].client.standing.rights
 
-    def _connect(self) -> None:
-        self.connection = connect()
-        self.connection.setblocking(False)
+    @property
+    def connections(self) -> list[socket.socket]:
+        """To be listened to. Others after `renew` or `reports`, perhaps."""
+        return [link.socket for link in self._links]
+
+    def due(self) -> float:
+        """When to `check`, if nothing is heard before."""
+        return min(link.due() for link in self._links)
+
+    def check(self) -> None:
+        """To be called when that is due.
+
+        Raises:
+            WorkerStartError: the starter does not answer, and will not.
+        """
+        for link in self._links:
+            link.check()
+
+    def renew(self) -> None:
+        """Before a successor is asked for: makes sure that it will have no rights but what the map had at its start, and has now.
+
+        Raises:
+            WorkerStartError: that can't be.
+            OSError: no process can be started.
+        """
+        wanted = successor(rights(), self._rights)
+        found = [link for link in self._links if link.client.standing.rights == wanted]
+        if not found:
+            found = [connect()]
+            self._links += found
+            if found[0].client.standing.rights != wanted:
+                raise strangers()
+        self._links.remove(found[-1])
+        self._links.append(found[-1])
 
     def spawn(self, memory: int | None) -> WorkerHandle:
         """A new worker; it is not yet known whether it starts. ``memory``: descriptor of the shared memory, if any."""
         self._numbers += 1
         handle, theirs = new_worker(self._numbers)
+        handle.link = self._links[-1]
         self.workers[handle.number] = handle
         fds = [theirs.fileno(), handle.page.fd, handle.nudge.fd]
         try:
             fds += [_standard(1)]
             fds += [_standard(2)]
+            if memory is not None:
+                fds += [os.dup(memory)]
             # A starter that is gone will be noticed as the end of the connection, and the worker be reported dead.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                message = ("spawn", handle.number, self._method, standard_logging() is not None)
-                self._send(message, fds if memory is None else [*fds, memory])
+                request = ("spawn", handle.number, self._method, standard_logging() is not None, len(fds))
+                self._send(handle.link, request, fds)
+        except BaseException:
+            del self.workers[handle.number]
+            handle.close()
+            raise
         finally:
             theirs.close()
             handle.handed_on()
@@ -228,58 +159,104 @@ class Crew:
 
     def kill(self, handle: WorkerHandle) -> None:
         """Kills a worker and all that it started; its exit is reported by `reports`."""
-        with contextlib.suppress(OSError):
-            self._send(("kill", handle.number), [])
+        if handle.link is not None:
+            with contextlib.suppress(OSError):
+                self._send(handle.link, ("kill", handle.number), [])
 
-    def _send(self, request: tuple[Any, ...], fds: list[int]) -> None:
+    def _send(self, link: Link, request: tuple[Any, ...], fds: list[int]) -> None:
         data = pickle.dumps(request)
         while True:
             try:
-                socket.send_fds(self.connection, [data], fds)
+                socket.send_fds(link.socket, [data], fds)
                 return
             except BlockingIOError:
-                self._wait_for_room()
+                self._wait_for_room(link)
 
-    def _wait_for_room(self) -> None:
+    def _wait_for_room(self, link: Link) -> None:
         """Until the starter takes requests again. It may be waiting for us to read what it reports."""
         poll = select.poll()
-        poll.register(self.connection, select.POLLIN | select.POLLOUT)
-        poll.poll()
+        poll.register(link.socket, select.POLLIN | select.POLLOUT)
+        until = link.due()
+        if not poll.poll(None if until == float("inf") else 1000 * max(0, until - monotonic())):
+            link.check()
         with contextlib.suppress(BlockingIOError, ConnectionResetError):
-            while data := self.connection.recv(1 << 12):
-                self.heard.append(data)
+            while data := link.socket.recv(1 << 12):
+                self.heard.append((link, data))
 
-    def reports(self) -> list[tuple[WorkerHandle, int | None]]:
-        """Workers that have exited since the last call, with their exit codes."""
-        exits: list[tuple[WorkerHandle, int | None]] = []
-        while True:
-            try:
-                data = self.heard.popleft() if self.heard else self.connection.recv(1 << 12)
-            except BlockingIOError:
-                return exits
-            except ConnectionResetError:
-                data = b""
-            if not data:
-                exits.extend((handle, None) for handle in self.workers.values())
-                self.workers.clear()
-                self.connection.close()
-                self._connect()
-                return exits
-            message: tuple[Any, ...] = pickle.loads(data)
-            if message[0] == "born":
-                if message[1] in self.workers:
-                    self.workers[message[1]].pid = message[2]
-            else:
-                handle = self.workers.pop(message[1], None)
-                if handle is not None:
-                    exits.append((handle, message[2]))
+    def reports(self) -> list[Exit]:
+        """Workers that have exited since the last call, or could not be started.
+
+        Raises:
+            OSError, WorkerStartError: the starter is gone, and there is no other.
+        """
+        exits: list[Exit] = []
+        while self.heard:
+            self._on(*self.heard.popleft(), exits)
+        for link in self._links[:]:
+            while True:
+                try:
+                    data = link.socket.recv(1 << 12)
+                except BlockingIOError:
+                    break
+                except ConnectionResetError:
+                    data = b""
+                if not data:
+                    self._lost(link, exits)
+                    break
+                self._on(link, data, exits)
+        return exits
+
+    def _on(self, link: Link, data: bytes, exits: list[Exit]) -> None:
+        link.client.answers = True
+        message: tuple[Any, ...] = pickle.loads(data)
+        if message[0] == "born":
+            if message[1] in self.workers:
+                self.workers[message[1]].pid = message[2]
+        elif message[0] != "here":
+            handle = self.workers.pop(message[1], None)
+            if handle is not None:
+                exits.append(Exit(handle, message[2]) if message[0] == "exit" else Exit(handle, None, message[2]))
+
+    def _lost(self, link: Link, exits: list[Exit]) -> None:
+        """A starter is gone, and all workers that came of it."""
+        for handle in [handle for handle in self.workers.values() if handle.link is link]:
+            exits.append(Exit(handle, None))
+            del self.workers[handle.number]
+        self._links.remove(link)
+        link.close()
+        if link.client.is_none():
+            raise link.client.failure()
+        if not self._links:
+            self._links.append(connect())
 
     def close(self) -> None:
         """Kills all workers and what they started; returns at once."""
-        self.connection.close()
+        for link in self._links:
+            link.close()
         for handle in self.workers.values():
             handle.close()
         self.workers.clear()
+
+
+def successor(now: Rights, start: Rights) -> Rights:
+    """Those of the rights now and at the start of a map that a worker may have which takes the place of another one.
+
+    Raises:
+        WorkerStartError: neither are the lesser.
+    """
+    if now.at_most(start):
+        return now
+    if start.at_most(now):
+        return start
+    raise strangers()
+
+
+def strangers() -> WorkerStartError:
+    """What to say where neither the rights at the start nor those of now are the lesser."""
+    return WorkerStartError(
+        "a worker process can't be replaced: the program has become another user, or has other rights, than when the map "
+        "was started, so a new one would have rights that the map or the program has not; start a map after the change"
+    )
 
 
 def _standard(fd: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import warnings
@@ -9,7 +10,8 @@ from io import TextIOWrapper
 from typing import Any
 
 from . import _settings
-from ._platform import cpu_count, umask
+from ._dispositions import adopt_dispositions, dispositions
+from ._platform import adopt_limits, cpu_count, limits, umask
 
 #: How the numeric libraries are told how many threads to use; OpenMP's word also counts for most others that have their own.
 _OPENMP = "OMP_NUM_THREADS"
@@ -27,6 +29,9 @@ def environment(workers: int) -> dict[str, Any]:
         "path": [_absolute(entry) for entry in sys.path],
         "argv": list(sys.argv),
         "umask": umask(),
+        "limits": limits(),
+        "nice": os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else None,
+        "signals": dispositions(),
         "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
         "warnings": _filters(),
         "streams": [_manner(stream) for stream in (sys.stdout, sys.stderr)],
@@ -45,6 +50,10 @@ def adopt(found: dict[str, Any]) -> None:
     sys.argv[:] = found["argv"]
     if found["umask"] is not None:
         os.umask(found["umask"])
+    adopt_dispositions(found["signals"])
+    if found["nice"] is not None and found["nice"] != os.getpriority(os.PRIO_PROCESS, 0):
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, found["nice"])
     if found["affinity"] is not None:
         try:
             os.sched_setaffinity(0, found["affinity"])
@@ -61,6 +70,7 @@ def adopt(found: dict[str, Any]) -> None:
         if manner is not None and _manner(stream) not in (None, manner):
             stream.reconfigure(encoding=manner[0], errors=manner[1])  # type: ignore[union-attr]
     _settings.adopt(found["settings"])
+    adopt_limits(found["limits"])
 
 
 def _with_fair_threads(environ: dict[str, str], workers: int) -> dict[str, str]:

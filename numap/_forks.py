@@ -15,11 +15,16 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Sequence
+from queue import SimpleQueue
 from typing import NoReturn
 
 from . import _worker
-from ._crew import WorkerHandle, new_worker
-from ._platform import die_with_pipe, kill_group, kill_tree
+from ._crew import Exit, WorkerHandle, new_worker, strangers, successor
+from ._platform import die_with_pipe, kill_group, kill_trees, start_thread
+from ._rights import rights
+
+#: The pid and the number of a worker; None: the crew is at its end.
+_Watched = tuple[int, int] | None
 
 _life: tuple[int, int] | None = None
 _life_users = 0
@@ -32,6 +37,7 @@ def _open_life() -> int:
     with _life_lock:
         if _life is None:
             _life = os.pipe()
+            os.fchmod(_life[0], 0o444)  # a worker opens it anew, perhaps as another user
         _life_users += 1
         return _life[0]
 
@@ -66,17 +72,60 @@ class ForkCrew:
     def __init__(self) -> None:
         self._numbers = 0
         self.workers: dict[int, WorkerHandle] = {}
-        self.connection, self._ring = socket.socketpair()
-        self.connection.setblocking(False)
+        self._bell, self._ring = socket.socketpair()
+        self._bell.setblocking(False)
+        self.connections = [self._bell]
         #: See `Crew`: each arrival is news here.
-        self.heard: Sequence[bytes] = ()
+        self.heard: Sequence[object] = ()
         self._exits: deque[tuple[int, int | None]] = deque()
+        #: What tells each thread that waits for workers whom to wait for next, and those of them that have none.
+        self._watchers: list[SimpleQueue[_Watched]] = []
+        self._idle: deque[SimpleQueue[_Watched]] = deque()
         self._life = _open_life()
+        self._rights = rights()
+
+    def due(self) -> float:
+        """See `Crew.due`: there is nothing to wait for."""
+        return float("inf")
+
+    def check(self) -> None:
+        """See `Crew.check`."""
+
+    def renew(self) -> None:
+        """See `Crew.renew`: a fork has the rights that the program has now."""
+        now = rights()
+        if successor(now, self._rights) != now:
+            raise strangers()
 
     def spawn(self, memory: int | None) -> WorkerHandle:
         """Forks a worker; see `Crew.spawn`."""
         self._numbers += 1
         handle, theirs = new_worker(self._numbers)
+        try:
+            # It comes first: a system that has no room for a thread must not keep the process.
+            watcher = self._idle.popleft() if self._idle else self._watcher()
+            pid = self._fork(handle, theirs, memory)
+            watcher.put((pid, handle.number))
+        except BaseException:
+            handle.close()
+            raise
+        finally:
+            theirs.close()
+            handle.handed_on()
+        handle.pid = pid
+        self.workers[handle.number] = handle
+        return handle
+
+    def _watcher(self) -> SimpleQueue[_Watched]:
+        """A thread for each worker: a process can be waited for without polling only by a thread that does nothing else, or by
+        a pidfd, which not every system has."""
+        watcher: SimpleQueue[_Watched] = SimpleQueue()
+        args = (watcher, self._exits, self._ring, self._idle)
+        start_thread(threading.Thread(target=_watch, args=args, daemon=True, name="numap-fork"))
+        self._watchers.append(watcher)
+        return watcher
+
+    def _fork(self, handle: WorkerHandle, theirs: socket.socket, memory: int | None) -> int:
         others = list(self.workers.values())
         with warnings.catch_warnings():
             # 3.12 and later warn of forks of a process with threads; who asked for "fork" has been told.
@@ -88,25 +137,17 @@ class ForkCrew:
             _become_worker(others, self._life, fds if memory is None else [*fds, os.dup(memory)])
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
-        theirs.close()
-        handle.handed_on()
-        handle.pid = pid
-        self.workers[handle.number] = handle
-        # A thread each: a process can be waited for without polling only by who does nothing else, or by a pidfd,
-        # which not every system has.
-        args = (pid, handle.number, self._exits, self._ring)
-        threading.Thread(target=_watch, args=args, daemon=True, name="numap-fork").start()
-        return handle
+        return pid
 
     def kill(self, handle: WorkerHandle) -> None:
         """Kills a worker, its process group and its descendants."""
         if handle.pid is not None:
-            kill_tree(handle.pid)
+            kill_trees([handle.pid])
 
-    def reports(self) -> list[tuple[WorkerHandle, int | None]]:
-        """Workers that have exited since the last call, with their exit codes."""
+    def reports(self) -> list[Exit]:
+        """Workers that have exited since the last call."""
         with contextlib.suppress(BlockingIOError):
-            while self.connection.recv(4096):
+            while self._bell.recv(4096):
                 pass
         found = []
         while self._exits:
@@ -115,30 +156,39 @@ class ForkCrew:
             if handle is not None:
                 if handle.pid is not None:
                     kill_group(handle.pid)
-                found.append((handle, code))
+                found.append(Exit(handle, code))
         return found
 
     def close(self) -> None:
         """Kills all workers."""
+        kill_trees([handle.pid for handle in self.workers.values() if handle.pid is not None])
         for handle in self.workers.values():
-            self.kill(handle)
             handle.close()
         self.workers.clear()
-        self.connection.close()
+        for watcher in self._watchers:
+            watcher.put(None)
+        self._bell.close()
         self._ring.close()
         _close_life()
 
 
-def _watch(pid: int, number: int, exits: deque[tuple[int, int | None]], ring: socket.socket) -> None:
-    """The life of a thread that waits for a worker's exit."""
-    try:
-        code: int | None = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    except ChildProcessError:
-        # Somebody in this process waits for any child and was first.
-        code = None
-    exits.append((number, code))
-    with contextlib.suppress(OSError):
-        ring.send(b"\0")
+def _watch(
+    orders: SimpleQueue[_Watched], exits: deque[tuple[int, int | None]], ring: socket.socket,
+    idle: deque[SimpleQueue[_Watched]],
+) -> None:
+    """The life of a thread that waits for the exits of workers, one after the other."""
+    while (order := orders.get()) is not None:
+        pid, number = order
+        try:
+            code: int | None = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        except ChildProcessError:
+            # Something in this process waits for any child and was first.
+            code = None
+        # In this order: at the news of an exit there is room for the next worker and its thread.
+        idle.append(orders)
+        exits.append((number, code))
+        with contextlib.suppress(OSError):
+            ring.send(b"\0")
 
 
 def _become_worker(others: list[WorkerHandle], life: int, fds: list[int]) -> NoReturn:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._errors import StateError, TooManyFailures
+from ._errors import StateError, TooManyFailures, WorkerStartError
 from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
 from ._options import Options, TaskSpec, flag, sequence, shown, task_spec, timeout_seconds
 from ._platform import fill_standard_streams
@@ -130,7 +130,7 @@ class IMap(Reader[T]):
         initargs: arguments of the initializer.
         finalizer: called once in each worker at its orderly end; a worker that takes long over it is killed.
         max_items_per_worker: a worker is replaced after so many items.
-        task_timeout: seconds that one item may run, from its own start; a process over it is killed and replaced.
+        task_timeout: seconds that one item may run, from when its function begins; a process over it is killed and replaced.
         retries: how often an item is run again after its function raised, its worker died or it ran too long.
         on_error: ``"raise"`` a failed item's error at its place (iteration can go on), ``"return"`` it as the result, or
             ``"skip"`` the item.
@@ -565,10 +565,10 @@ def _prepare(options: Options) -> None:
         return
     fill_standard_streams()
     if options.start_method != "fork":
-        from ._crew import prepare
+        from ._client import prepare
 
         # What can't be started now is reported when workers are asked for.
-        with suppress(OSError):
+        with suppress(OSError, WorkerStartError):
             prepare()
 
 

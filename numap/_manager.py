@@ -128,6 +128,8 @@ class Manager:
         self._ended = False
         self._pid = os.getpid()
         self._failure: BaseException | None = None
+        #: Something is in it when the start has come to its end.
+        self.go: SimpleQueue[None] = SimpleQueue()
         self._thread = ContextThread("numap-manager", _run, (self,))
 
     @property
@@ -150,13 +152,14 @@ class Manager:
         live.add(self)
         handled = sys.exc_info()[1]
         try:
+            # First: where there is room for few, one of them has to be our thread.
+            self._thread.start()
             self._engine.start()
             if self._inline is not None:
                 from ._asked import AskedSource
 
                 self._asked = {root: source for root, source in sources.items() if isinstance(source, AskedSource)}
             self._intake.start(sources)
-            self._thread.start()
         except BaseException as error:
             # Interrupted while the thread came up, perhaps: if it did, it ends the run; if not, it finds nothing to do.
             self._stopping = True
@@ -170,6 +173,8 @@ class Manager:
             if type(error) is RuntimeError:
                 raise WorkerStartError(f"no thread of the map can be started: {error}") from error
             raise
+        finally:
+            self.go.put(None)
 
     def claim(self) -> bool:
         """Whether the caller is the one who has to end the run: the first to ask."""
@@ -450,7 +455,7 @@ def _death(event: Died, task: int, index: int, what: str, limit: float | None) -
     goes_on = "a new worker has taken its place and the other items go on"
     if event.timed_out:
         text = f"item {index} of {what} ran longer than task_timeout={limit} s in worker process {event.pid}; {goes_on}"
-        return Failure(TaskTimeout(text), None, event.pid)
+        return Failure(TaskTimeout(f"{text}; {event.stack}" if event.stack else text), None, event.pid)
     text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran item {index} of {what}; {goes_on}"
     if event.stack:
         text += f"\n{event.stack}"
@@ -459,6 +464,7 @@ def _death(event: Died, task: int, index: int, what: str, limit: float | None) -
 
 def _run(manager: Manager) -> None:
     """The manager's thread."""
+    manager.go.get()
     if not manager.claim():
         return
     try:
@@ -483,9 +489,9 @@ def shutdown(at_exit: bool = False) -> None:
     else:
         for listener in list(busy):  # those of maps that were dropped
             listener.settle()
-    crew = sys.modules.get("numap._crew")
-    if crew is not None:
-        crew.shutdown_starter()
+    client = sys.modules.get("numap._client")
+    if client is not None:
+        client.shutdown_starter()
 
 
 atexit.register(shutdown, at_exit=True)

@@ -23,7 +23,7 @@ STARTED = 0
 #: The caller's count of recalls: a worker begins no item of a job with an older one.
 EPOCH = 1
 #: When the worker began the item, in nanoseconds of the monotonic clock, and 0 once it is done; only written where a
-#: time limit is set.
+#: time limit is set. The last bit is 1 as long as the item is unpickled, and 0 from when the function begins.
 CLOCK = 2
 #: 1 from the moment on in which the worker runs its initializer.
 INITIALIZING = 3
@@ -54,6 +54,11 @@ class Page:
         """In the worker: a fatal signal writes the Python stack into the rest of the page. Needs the descriptor."""
         os.lseek(self.fd, _TEXT, os.SEEK_SET)
         faulthandler.enable(self.fd, all_threads=False)
+
+    def part(self) -> None:
+        """In a process that the worker has forked: it can't say anything here, and whatever of ours tries to does not go on."""
+        self.words.release()
+        faulthandler.disable()
 
     def crash(self) -> str:
         """In the caller: what a crash has written, without the frames of the worker's own loop."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import signal
 import sys
+import threading
 
 from ._container import cpu_quota, free_memory
 
@@ -66,8 +68,6 @@ def die_with_pipe(fd: int) -> None:
             os._exit(1)
         os.close(fd)
         return
-    import threading
-
     def watch() -> None:
         os.read(fd, 1)
         os._exit(1)
@@ -210,22 +210,77 @@ def cpu_count() -> int:
     return max(1, cpus if quota is None else min(cpus, quota))
 
 
+def start_thread(thread: threading.Thread) -> None:
+    """Starts a thread.
+
+    Raises:
+        OSError: the system has no room for it.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise BlockingIOError(errno.EAGAIN, str(error)) from error
+
+
+def process_limit() -> tuple[int, int]:
+    """The soft and the hard limit of processes and threads of this user; 0, 0: there is none here."""
+    try:
+        import resource
+    except ImportError:
+        return 0, 0
+    return resource.getrlimit(resource.RLIMIT_NPROC)
+
+
+def hard_limits() -> tuple[float, ...]:
+    """The limits of resources that this process can't pass, in the order of `limits`."""
+    return tuple(float("inf") if hard < 0 else hard for _, hard in limits().values())
+
+
+def limits() -> dict[int, tuple[int, int]]:
+    """The limits of resources of this process, soft and hard, by what the system calls them."""
+    try:
+        import resource
+    except ImportError:
+        return {}
+    kinds = {value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}
+    return {kind: resource.getrlimit(kind) for kind in sorted(kinds)}
+
+
+def adopt_limits(wanted: dict[int, tuple[int, int]]) -> None:
+    """Sets the limits of this process, as far as that is allowed."""
+    own = limits()
+    for kind, (soft, hard) in wanted.items():
+        if own.get(kind, (soft, hard)) != (soft, hard):
+            import resource
+
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(kind, (soft, hard))
+
+
+def process_status() -> bytes:
+    """What /proc says of this process; empty where there is no /proc."""
+    try:
+        fd = os.open("/proc/self/status", os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, 1 << 14)
+    finally:
+        os.close(fd)
+
+
 def umask() -> int | None:
     """The umask, read without changing it for a moment under the feet of other threads; None: not to be had."""
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            for line in file:
-                if line.startswith("Umask:"):
-                    return int(line.split()[1], 8)
-    except OSError:
-        return None
-    return None
+    found = process_status().partition(b"\nUmask:")[2].split(None, 1)
+    return int(found[0], 8) if found else None
 
 
-def process_tree(root: int) -> list[int]:
-    """The descendants of ``root`` that /proc shows now, parents first; empty where there is no /proc."""
+def process_tree(*roots: int) -> list[int]:
+    """The descendants of these processes that /proc shows now, parents first; empty where it shows none, or counts as others do."""
     children: dict[int, list[int]] = {}
     try:
+        if os.readlink("/proc/self") != str(os.getpid()):
+            return []  # we are in a namespace of processes of our own, and /proc is that of another
         pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
         return []
@@ -237,12 +292,23 @@ def process_tree(root: int) -> list[int]:
             continue
         children.setdefault(int(fields[1]), []).append(pid)
     tree: list[int] = []
-    queue = [root]
+    queue = [*roots]
     while queue:
         for child in children.get(queue.pop(), ()):
             tree.append(child)
             queue.append(child)
     return tree
+
+
+def is_at_work(pids: list[int]) -> bool:
+    """Whether one of these processes runs, or waits for a disk or a CPU; True where that can't be told."""
+    if not os.path.exists("/proc/self/stat"):
+        return True
+    for pid in pids:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+            if file.read().rpartition(b")")[2].split()[:1] in ([b"R"], [b"D"]):
+                return True
+    return False
 
 
 def exit_text(exitcode: int | None) -> str:
@@ -257,11 +323,17 @@ def exit_text(exitcode: int | None) -> str:
     return f"exit code {exitcode}"
 
 
-def kill_tree(pid: int) -> None:
-    """Kills a worker, then its group and all its descendants, so that none of them is seen to end before it."""
-    tree = process_tree(pid)
-    kill_all([pid])
-    kill_group(pid)
+def kill_trees(pids: list[int], root: int | None = None) -> None:
+    """Kills workers, then their groups and all their descendants, so that none of these is seen to end before them.
+
+    With ``root`` it goes on with all descendants of that process.
+    """
+    if not pids and root is None:
+        return
+    tree = process_tree(*pids) if root is None else process_tree(root)
+    kill_all(pids)
+    for pid in pids:
+        kill_group(pid)
     kill_all(tree)
 
 

@@ -13,6 +13,7 @@ from time import perf_counter as clock
 from typing import Any
 
 from ._channel import outgoing
+from ._forked import end_fork, flush_streams
 from ._nudge import Nudge
 from ._outbox import Outbox
 from ._outcome import RAW, SHARED, Segment
@@ -21,6 +22,8 @@ from ._serialize import pack, segments_of
 
 #: The signal of a nudge. Ignored by default, and used by hardly anything.
 _SIGNAL = getattr(signal, "SIGURG", None)
+#: Exit code of a worker that can't tell its outcomes any more: some item has closed its descriptors.
+CUT_OFF = 113
 #: Calls within each other that telling may need, and more.
 _DEPTH = 40
 
@@ -51,6 +54,7 @@ class Results:
         self.since = 0.0
         self._outbox = outbox
         self._nudge = nudge
+        self._pid = os.getpid()
         self._seq = self._last_stage = 0
         #: Who holds it takes from the entries, and tells.
         self._lock = allocate_lock()
@@ -75,9 +79,14 @@ class Results:
             self._attend()
 
     def tell(self, last: bool) -> None:
-        """Tells the caller what is done. ``last``: the job is at its end."""
-        with self._lock:
-            self._tell(last, flush_streams)
+        """Tells the caller what is done. ``last``: the job is at its end. A process that an item has forked ends here."""
+        if os.getpid() != self._pid:
+            end_fork()
+        try:
+            with self._lock:
+                self._tell(last, flush_streams)
+        except OSError:
+            os._exit(CUT_OFF)
 
     def _tell(self, last: bool, flush: Callable[[], None]) -> None:
         entries = self.entries
@@ -119,7 +128,7 @@ class Results:
 
     def on_signal(self, signum: int, frame: object) -> None:
         """Runs between two steps of the item, so it must leave no trace there, and wait for nothing."""
-        if _has_room(_DEPTH) and not self._outbox.is_busy and self._lock.acquire(False):
+        if os.getpid() == self._pid and _has_room(_DEPTH) and not self._outbox.is_busy and self._lock.acquire(False):
             try:
                 self._tell(False, _flush_own_streams)
             finally:
@@ -150,15 +159,6 @@ def _wire(done: list[Any], most: int) -> tuple[list[Segment], list[int]]:
         if segment[0] == SHARED:
             segment[2].hand_over()
     return [pack(s[2]) if s[0] == RAW else outgoing(s[:3]) for s in found], stages
-
-
-def flush_streams() -> None:
-    """What was printed leaves before what was computed."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            continue
 
 
 def _flush_own_streams() -> None:

@@ -4,9 +4,11 @@ It runs no user code and has one thread, so its forks are safe; it is a subreape
 becomes its child; and it ends, with all its descendants, when its caller ends for whatever reason.
 
 Protocol: on the control socket the caller hands over one connection per map. On such a connection (one pickled tuple
-a packet) the caller sends ``("spawn", number, method, logs)`` with descriptors, and ``("kill", number)``; the starter sends
-``("born", number, pid)`` and ``("exit", number, exitcode)``. ``logs``: the worker will use ``logging``. The end of a
-connection is the end of all its workers.
+a packet) the caller sends ``("spawn", number, method, logs, count)`` with ``count`` descriptors, and ``("kill", number)``; the
+starter sends ``("here",)`` first, then ``("born", number, pid)`` and ``("exit", number, exitcode)``, or ``("unborn", number,
+reason)``. ``logs``: the worker will use ``logging``. The end of a connection is the end of all its workers.
+
+Whatever the system refuses is told of the one worker that it was for: the workers of other maps depend on this process.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from importlib import import_module
 from typing import NoReturn
 
 from . import _worker
-from ._platform import become_subreaper, die_with_parent, die_with_pipe, kill_all, kill_group, kill_tree, process_tree
+from ._platform import become_subreaper, die_with_parent, die_with_pipe, kill_all, kill_group, kill_trees, process_tree
+from ._rights import give_up_others
 
 _PACKET = 1 << 12
 _FDS = 6
@@ -35,11 +38,13 @@ class Starter:
     Args:
         control: the socket on which connections arrive.
         life: read end of the pipe that ends with the caller.
+        keep: the capabilities that workers may have; see `give_up_others`.
     """
 
-    def __init__(self, control: socket.socket, life: int) -> None:
+    def __init__(self, control: socket.socket, life: int, keep: tuple[int, int, int]) -> None:
         self._control = control
         self._life = life
+        self._keep = keep
         #: The maps that are served: by descriptor, the map's own number and the connection.
         self._crews: dict[int, tuple[int, socket.socket]] = {}
         self._served = 0
@@ -58,7 +63,7 @@ class Starter:
         for fd in (self._control.fileno(), self._life, self._wake):
             poll.register(fd, select.POLLIN)
         while True:
-            for fd, _ in poll.poll():
+            for fd, event in poll.poll():
                 if fd == self._wake:
                     self._reap()
                 elif fd == self._life:
@@ -67,18 +72,25 @@ class Starter:
                     connection = self._accept()
                     if connection is None:
                         return
-                    poll.register(connection, select.POLLIN)
-                elif not self._serve(fd):
+                    if connection >= 0:
+                        poll.register(connection, select.POLLIN)
+                # What a map asked for before it ended is not worth a process any more.
+                elif event & select.POLLHUP or not self._serve(fd):
                     poll.unregister(fd)
                     self._end_crew(fd)
 
     def _accept(self) -> int | None:
+        """The descriptor of a new connection; None: there will be no other, -1: there is no room for it, and it ends."""
         data, fds, _, _ = socket.recv_fds(self._control, 1, 1)
         if not data:
             return None
+        if not fds:
+            return -1
         # A descriptor's number comes again; workers of an ended crew may still be about to be buried then.
         self._served += 1
-        self._crews[fds[0]] = (self._served, socket.socket(fileno=fds[0]))
+        connection = socket.socket(fileno=fds[0])
+        self._crews[fds[0]] = (self._served, connection)
+        _tell(connection, ("here",))
         return fds[0]
 
     # ------------------------------------------------------------------ one map's connection
@@ -94,27 +106,32 @@ class Starter:
             return False
         message = pickle.loads(data)
         if message[0] == "spawn":
-            _, worker, method, logs = message
+            _, worker, method, logs, count = message
             if logs and method != "spawn" and "logging" not in sys.modules:
                 _import_logging()
-            self._spawn(crew, worker, method, fds)
+            refused = self._spawn(crew, worker, method, fds) if len(fds) == count else "Too many open files"
+            for fd in fds:
+                os.close(fd)
+            if refused:
+                _tell(connection, ("unborn", worker, refused))
         else:
-            for pid, owner in list(self._workers.items()):
-                if owner == (number, message[1]):
-                    kill_tree(pid)
+            kill_trees([pid for pid, owner in self._workers.items() if owner == (number, message[1])])
         return True
 
-    def _spawn(self, crew: int, number: int, method: str, fds: list[int]) -> None:
+    def _spawn(self, crew: int, number: int, method: str, fds: list[int]) -> str:
+        """Forks a worker; returns what the system says against it, if anything."""
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            return str(error)
         if pid == 0:
             self._become_worker(parent, method, fds)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
-        for fd in fds:
-            os.close(fd)
         self._workers[pid] = (self._crews[crew][0], number)
         _tell(self._crews[crew][1], ("born", number, pid))
+        return ""
 
     def _become_worker(self, parent: int, method: str, fds: list[int]) -> NoReturn:
         """In the child: cuts every tie to the starter but the two that end it."""
@@ -136,7 +153,7 @@ class Starter:
                 os.dup2(source, target)
                 os.close(source)
             if method == "spawn":
-                _exec_worker(self._life, [sock, page, nudge, *arena])
+                _exec_worker(self._life, self._keep, [sock, page, nudge, *arena])
             die_with_pipe(self._life)
             gc.unfreeze()
             _worker.main(sock, page, nudge, *arena)
@@ -167,11 +184,8 @@ class Starter:
     def _end_crew(self, crew: int) -> None:
         number, connection = self._crews.pop(crew)
         connection.close()
-        for pid in [pid for pid, owner in self._workers.items() if owner[0] == number]:
-            kill_tree(pid)
-        if not self._crews:
-            # Nobody else is served: what is left of our descendants escaped from a worker's group.
-            kill_all([pid for pid in process_tree(os.getpid()) if pid not in self._workers])
+        # Where no other map is served, what is left of our descendants has escaped from a worker's group.
+        kill_trees([pid for pid, owner in self._workers.items() if owner[0] == number], None if self._crews else os.getpid())
 
     def end(self) -> None:
         """Kills every descendant; those that fork meanwhile, too."""
@@ -205,34 +219,42 @@ def _tell(connection: socket.socket, message: tuple[object, ...]) -> None:
         connection.send(pickle.dumps(message))
 
 
-def _exec_worker(life: int, fds: list[int]) -> NoReturn:
+def _exec_worker(life: int, keep: tuple[int, int, int], fds: list[int]) -> NoReturn:
     import subprocess
 
     for fd in (life, *fds):
         os.set_inheritable(fd, True)
-    code = f"import sys; sys.path[:] = {sys.path!r}; from numap._starter import spawned; spawned({life}, {fds})"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from numap._starter import spawned; spawned({life}, {keep}, {fds})"
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     os.execv(sys.executable, [sys.executable, *flags, "-c", code])
 
 
-def spawned(life: int, fds: list[int]) -> None:
+def spawned(life: int, keep: tuple[int, int, int], fds: list[int]) -> None:
     """Entry of a worker that is a fresh interpreter."""
-    for fd in fds:
-        os.set_inheritable(fd, False)
-    die_with_pipe(life)
-    _worker.main(*fds)
-    os._exit(0)
+    code = 1
+    try:
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        die_with_pipe(life)
+        give_up_others(keep)
+        _worker.main(*fds)
+        code = 0
+    finally:
+        os._exit(code)
 
 
-def main(control: int, life: int) -> None:
+def main(control: int, life: int, keep: tuple[int, int, int]) -> None:
     """Entry of the starter process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the thread of the program that was the first to need us may block some
+    give_up_others(keep)
     become_subreaper()
     for fd in (control, life):
         os.set_inheritable(fd, False)
     gc.collect()
     gc.freeze()
-    starter = Starter(socket.socket(fileno=control), life)
+    starter = Starter(socket.socket(fileno=control), life, keep)
     try:
         starter.run()
     finally:

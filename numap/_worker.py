@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from io import TextIOWrapper
 from time import monotonic_ns
@@ -21,6 +22,7 @@ from ._channel import Channel
 from ._code import CodePickler
 from ._environment import adopt
 from ._farewell import BEGUN, DONE, OWED, RUNS
+from ._forked import end_fork, flush_streams
 from ._image import Image
 from ._nudge import Nudge
 from ._outbox import Outbox
@@ -29,7 +31,7 @@ from ._owners import Everything
 from ._page import CLOCK, EPOCH, FINALIZER, INITIALIZING, STAGE, STARTED, Page
 from ._parcel import Loan, Packer, incoming
 from ._portable import portable
-from ._results import Results, flush_streams
+from ._results import Results
 from ._serialize import encode_item, is_lent, item_of
 from ._stages import Halted, fused
 
@@ -66,6 +68,7 @@ class Worker:
         self._last_stage = 0
         self._clocked = False
         self._copies = False
+        self._linger, self._step = LINGER, _STEP
         self._finalizer: Any = None
 
     # ------------------------------------------------------------------ life
@@ -110,6 +113,9 @@ class Worker:
             stage = "load the initializer in"
             initializer, initargs, self._finalizer = self._image.load(setup["initializer"])
             self._clocked, self._copies = setup["clocked"], setup["copies"]
+            if setup["careful"]:
+                # One outcome leaves before the next item begins.
+                self._linger, self._step = 0.0, 1
             loading = False
             recorder = self._recorder(setup["logging"])
             stage = "run the initializer in"
@@ -126,10 +132,12 @@ class Worker:
             if recorder is not None:
                 recorder.attach()
         except BaseException as error:
+            _end_if_forked(error)
             self._outbox.send(("failed", os.getpid(), stage, trace_of(error)))
             return False
         finally:
             loading = False
+        _end_if_forked()
         flush_streams()
         self._outbox.send(("ready", os.getpid()))
         return True
@@ -147,6 +155,7 @@ class Worker:
             try:
                 self._finalizer()
             except BaseException as error:
+                _end_if_forked(error)
                 self._outbox.send(("ended badly", os.getpid(), trace_of(error)))
             self._words[FINALIZER] = DONE
         flush_streams()
@@ -187,9 +196,9 @@ class Worker:
 
     def _atoms(self, seq: int, epoch: int, call: Callable[[Any], Any], values: Sequence[Any]) -> int:
         """Runs items until one must not begin any more; returns how many ran."""
-        words, results, small, clocked = self._words, self._results, _SMALL, self._clocked
+        words, results, small, clocked, linger = self._words, self._results, _SMALL, self._clocked, self._linger
         out = results.entries
-        first, until = seq, results.since + LINGER
+        first, until = seq, results.since + linger
         # A look at the clock takes as long as the smallest item: after short ones there is only one for several.
         step, began = 1, clock()
         look = seq + step
@@ -201,7 +210,7 @@ class Worker:
                 words[STARTED] = seq - 1
                 return seq - 1 - first
             if clocked:
-                words[CLOCK] = monotonic_ns()
+                words[CLOCK] = monotonic_ns() & ~1
             try:
                 result = call(value)
             except BaseException as error:
@@ -212,11 +221,11 @@ class Worker:
                 words[CLOCK] = 0
             if seq >= look:
                 now = clock()
-                step = min(2 * step, _STEP) if now - began < _SHORT else 1
+                step = min(2 * step, self._step) if now - began < _SHORT else 1
                 if now > until:
                     results.tell(False)
                     now = clock()
-                    until = now + LINGER
+                    until = now + linger
                 look, began = seq + step, now
         return seq - first
 
@@ -235,7 +244,7 @@ class Worker:
             words[STARTED] = seq
             return 0
         if self._clocked:
-            words[CLOCK] = monotonic_ns()
+            words[CLOCK] = monotonic_ns() | 1
         entry = self._run(call, segment, loan)
         if loan is not None and type(entry) is tuple and entry[0] == SHARED and loan.is_kept():
             entry[2].part_from(loan)
@@ -244,7 +253,7 @@ class Worker:
         del entry
         if self._clocked:
             words[CLOCK] = 0
-        if loan is None and clock() > results.since + LINGER:
+        if loan is None and clock() > results.since + self._linger:
             results.tell(False)
         return 1
 
@@ -252,7 +261,10 @@ class Worker:
         try:
             value = item_of(segment, loan)
         except BaseException as error:
+            _end_if_forked(error)
             return FAILED, 1, portable(unpickle_failure(error), error, self._encode)
+        if self._clocked:
+            self._words[CLOCK] = monotonic_ns() & ~1
         try:
             result = call(value)
         except BaseException as error:
@@ -273,6 +285,7 @@ class Worker:
         return segment
 
     def _failed(self, error: BaseException) -> tuple[Any, ...]:
+        _end_if_forked(error)
         if self._last_stage:
             # At once: what follows runs code of the exception's class.
             stage = self._words[STAGE]
@@ -288,7 +301,14 @@ def _write_whole_lines() -> None:
     """A line in one write: an unbuffered stream writes line and end apart, and another worker's text comes between."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(line_buffering=True, write_through=False)
+            with suppress(Exception):  # a fork of the caller has its streams, closed ones and objects of its own, too
+                stream.reconfigure(line_buffering=True, write_through=False)
+
+
+def _end_if_forked(error: BaseException | None = None) -> None:
+    """Ends a process that an item has forked and that has come back from its function: outcomes are the worker's to tell."""
+    if os.getpid() != serving:
+        end_fork(error)
 
 
 def main(sock_fd: int, page_fd: int, nudge_fd: int, memory_fd: int | None = None) -> None:
@@ -300,6 +320,11 @@ def main(sock_fd: int, page_fd: int, nudge_fd: int, memory_fd: int | None = None
     sock.setblocking(True)
     page = Page(page_fd)
     page.hear_crashes()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=page.part)
     _write_whole_lines()
-    Worker(Channel(sock), page, Nudge(nudge_fd), memory_fd).run()
-
+    try:
+        Worker(Channel(sock), page, Nudge(nudge_fd), memory_fd).run()
+    except BaseException as error:
+        _end_if_forked(error)
+        raise

@@ -72,6 +72,11 @@ class Books:
         self.jobs.extend(kept)
         return returned
 
+    def only_untold(self, started: int) -> int:
+        """The items that have begun, if the last is the only one of them without an outcome; else all up to the first such one."""
+        told = self.jobs[0].seq + self.jobs[0].done if self.jobs else started
+        return started if started - told == 1 else min(told, started)
+
     def close(self, started: int) -> tuple[Job | None, int, list[Returned]]:
         """The worker is dead, with ``started`` items begun.
 

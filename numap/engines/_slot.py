@@ -15,6 +15,9 @@ from ._books import Books
 
 #: Seconds without progress after which a worker counts as stuck in one item: what it holds is asked for.
 PATIENCE = 0.010
+#: Seconds beyond its time limit that an item may take to be unpickled: what that imports is not its time, but nothing may wait
+#: for ever. Modules that take longer can be imported by an initializer.
+UNPICKLING = 60.0
 #: Seconds for a write to shared memory to be seen by the other side, and more.
 SETTLE = 0.001
 
@@ -28,7 +31,7 @@ class ProcessSlot(Slot):
 
     __slots__ = (
         "books", "check_at", "clogged", "epoch", "expired", "handle", "known", "limit", "limit_at", "ready", "recalled_at",
-        "seen",
+        "seen", "unpickling",
     )  # fmt: skip
 
     def __init__(self, limit: float | None) -> None:
@@ -55,6 +58,8 @@ class ProcessSlot(Slot):
         #: When the time limit of the running item is to be looked at, and STARTED when it was found over it.
         self.limit_at: float | None = None
         self.expired = -1
+        #: Then it was still being unpickled.
+        self.unpickling = False
 
     # ------------------------------------------------------------------ jobs
 
@@ -159,9 +164,11 @@ class ProcessSlot(Slot):
         if not began or words[STARTED] != started:
             self.limit_at = now + self.limit
             return False
-        self.limit_at = began / 1e9 + self.limit
-        if now < self.limit_at:
+        deadline = began / 1e9 + self.limit + (UNPICKLING if began & 1 else 0)
+        if now < deadline:
+            # Its function may begin at any moment, and then has its own time.
+            self.limit_at = min(deadline, now + self.limit)
             return False
-        self.limit_at = None
         self.expired = started
+        self.unpickling = bool(began & 1)
         return True

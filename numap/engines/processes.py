@@ -7,15 +7,13 @@ import selectors
 import signal
 import socket
 import warnings
-from collections import deque
 from collections.abc import Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._asides import logging_levels
 from .._capabilities import CAPABILITIES
-from .._channel import beside
-from .._crew import Crew, WorkerHandle
+from .._crew import WorkerHandle
 from .._environment import environment
 from .._errors import SerializationError, WorkerStartError
 from .._mirror import Mirror, OwnImage, main_identity
@@ -24,27 +22,28 @@ from .._outcome import Segment, render
 from .._page import INITIALIZING, STAGE, STARTED
 from .._parcel import Code, Constants, Packer, size_of_code
 from .._platform import exit_text
+from .._results import CUT_OFF
 from .._serialize import encode_item, serialization_error
 from . import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item
-from ._leavers import Leaver, Leavers
+from ._leavers import Leaver
 from ._memory import Memory
 from ._slot import ProcessSlot
-
-if TYPE_CHECKING:
-    from .._forks import ForkCrew
+from ._staff import Staff, drain
 
 #: Workers that may die in a row while they start: what is wrong with them all kills every one.
 STILLBORN = 4
 #: The same for workers that somebody killed (an operator, the kernel for want of memory) while no code of the user's ran.
 STILLBORN_KILLED = 200
+#: What a worker can't tell any more.
+_CLOSED = "it could not tell the outcome, as its descriptors were closed; a function should close only what it has opened"
 #: Bytes that every worker gets at its start above which a warning is given.
 LARGE = 100 << 20
 #: Seconds that one wait lasts at most: epoll counts milliseconds in 32 bits. It is waited again, as nothing was due.
 LONGEST_WAIT = 1e6
 
 
-class ProcessEngine:
+class ProcessEngine(Staff):
     """Worker processes that are started by the clean starter.
 
     Args:
@@ -58,41 +57,25 @@ class ProcessEngine:
     capabilities = CAPABILITIES["process"]
 
     def __init__(self, programs: Sequence[Program], options: Options) -> None:
-        self._method = options.start_method or "forkserver"
-        self._memory = Memory(options.workers)
-        constants = Constants(self._memory.arena)
-        mirror = self._mirror = OwnImage(constants) if self._method == "fork" else Mirror(constants)
-        self._room = options.max_items_per_worker or UNLIMITED
+        method = options.start_method or "forkserver"
+        memory = Memory(options.workers)
+        constants = Constants(memory.arena)
+        mirror = OwnImage(constants) if method == "fork" else Mirror(constants)
         self._finalizes = options.finalizer is not None
-        self._pack = Packer(mirror.encode, self._memory.arena)
+        self._pack = Packer(mirror.encode, memory.arena)
         mirror.exempt(options.initializer)
-        hooks = (options.initializer, options.initargs, options.finalizer)
-        self._setup: dict[str, Any] = {
-            "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs or None)) for p in programs],
-            "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
-            "clocked": options.task_timeout is not None,
-            "copies": any(p.retries for p in programs),
-            "main": None if self._method == "fork" else main_identity(),
-            "environment": environment(options.workers),
-            "logging": logging_levels(),
-        }
-        self._setup["needed"] = len(mirror.log)
         label = ", ".join(p.label for p in programs)
-        _warn_of_size(label, sum(map(size_of_code, [*self._setup["programs"], *(it.code for it in mirror.log)])))
-        self.slots: list[ProcessSlot] = [ProcessSlot(limited(options.task_timeout)) for _ in range(options.workers)]
-        self._events: list[Event] = []
+        setup = _setup(mirror, programs, options, method)
+        _warn_of_size(label, sum(map(size_of_code, [*setup["programs"], *(it.code for it in mirror.log)])))
+        slots = [ProcessSlot(limited(options.task_timeout)) for _ in range(options.workers)]
+        super().__init__(method, label, slots, memory, mirror, setup, options.max_items_per_worker or UNLIMITED)
         self._wake_r, self._wake_w = socket.socketpair()
         self._wake_r.setblocking(False)
         self._wake_w.setblocking(False)
-        self._selector = selectors.DefaultSelector()
         #: What the last `listen` ended with.
         self._heard: list[tuple[selectors.SelectorKey, int]] = []
-        self._stopped = False
         #: Workers that died while they started, since the last that did start.
         self._stillborn = 0
-        self._leavers = Leavers(label)
-        #: Slots whose next worker has to wait until one of those has ended.
-        self._vacant: deque[ProcessSlot] = deque()
 
     # ------------------------------------------------------------------ life
 
@@ -102,26 +85,8 @@ class ProcessEngine:
         Raises:
             WorkerStartError: no process can be started.
         """
-        try:
-            self._crew = _crew(self._method)
-            self._selector.register(self._wake_r, selectors.EVENT_READ, None)
-            self._selector.register(self._crew.connection, selectors.EVENT_READ, self._crew)
-            for slot in self.slots:
-                self._fill(slot)
-        except OSError as error:
-            raise WorkerStartError(f"no worker process can be started: {error}") from error
-
-    def _fill(self, slot: ProcessSlot) -> None:
-        slot.fresh(self._room)
-        handle = slot.handle = self._crew.spawn(self._memory.fd)
-        definitions = list(self._mirror.log)
-        slot.known = len(definitions)
-        programs = [(beside(blob), buffers) for blob, buffers in self._setup["programs"]]
-        setup = dict(self._setup, mirror=definitions, programs=programs)
-        setup["memory"] = self._memory.assign(handle, self.slots.index(slot))
-        self._selector.register(handle.channel, selectors.EVENT_READ, slot)
-        handle.channel.send(("setup", setup))
-        self._watch_writes(slot)
+        self._selector.register(self._wake_r, selectors.EVENT_READ, None)
+        self._hire()
 
     def stop(self) -> Sequence[Aside]:
         """Ends every worker, with all that it started; where there is a finalizer, those that were initialised may end in order."""
@@ -132,7 +97,7 @@ class ProcessEngine:
 
     def _end(self) -> None:
         if self._finalizes and hasattr(self, "_crew"):
-            self._take_leave()
+            self._take_leave(self._wake_r)
         for slot in self.slots:
             if slot.handle is not None:
                 self._hear_last(slot.handle, slot)
@@ -150,46 +115,6 @@ class ProcessEngine:
         self._memory.retire()
         self._wake_r.close()
         self._wake_w.close()
-
-    def _take_leave(self) -> None:
-        """Tells all workers to end when they are through with their item, and waits for them, not for ever."""
-        began = monotonic()
-        for slot in self.slots:
-            handle = slot.close()
-            if handle is not None:
-                self._dismiss(handle, slot)
-        while True:
-            if self._crew.heard:
-                self._hear_exits()
-            left = self._leavers.seconds_left(began, self._crew.workers)
-            if left <= 0:
-                break
-            for key, _ in self._selector.select(left):
-                if key.data is None:
-                    _drain(self._wake_r)
-                elif key.data is self._crew:
-                    self._hear_exits()
-                elif isinstance(key.data, Leaver):
-                    self._hear_leaver(key.data)
-        self._events += self._leavers.overdue(self._crew.workers)
-
-    def _dismiss(self, handle: WorkerHandle, slot: ProcessSlot | None = None) -> None:
-        """Tells a worker to end in order."""
-        leaver = self._leavers.tell(handle, slot)
-        if not handle.channel.ended:
-            # What it says is read on, and what it was sent before goes on, lest it be stuck in the middle of either.
-            wanted = selectors.EVENT_READ | (0 if handle.channel.flush() else selectors.EVENT_WRITE)
-            self._selector.modify(handle.channel, wanted, leaver)
-
-    def _hear_leaver(self, leaver: Leaver) -> None:
-        if self._leavers.get(leaver.handle) is not leaver:
-            return  # its exit was reported at the same time
-        channel = leaver.handle.channel
-        if channel.flush():
-            self._selector.modify(channel, selectors.EVENT_READ, leaver)
-        self._hear_last(leaver.handle, leaver.slot)
-        if channel.ended:
-            self._ignore(leaver.handle)
 
     def wake(self) -> None:
         """Ends a `listen`."""
@@ -214,24 +139,14 @@ class ProcessEngine:
         for slot in self.slots:
             slot.recall()
 
-    def _watch_writes(self, slot: ProcessSlot) -> None:
-        """Hears of room in the socket as long as something waits for it."""
-        if slot.handle is None or slot.handle.channel.ended:
-            return
-        clogged = not slot.handle.channel.flush()
-        if clogged != slot.clogged:
-            slot.clogged = clogged
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if clogged else 0)
-            self._selector.modify(slot.handle.channel, wanted, slot)
-
     # ------------------------------------------------------------------ events
 
     def due(self) -> float:
         """See `Engine.due`."""
         if self._events or self._crew.heard:
             return 0.0
-        due = min(slot.next_look() for slot in self.slots)
-        return min(due, self._leavers.due()) if self._vacant else due
+        due = min(self._crew.due(), *(slot.next_look() for slot in self.slots))
+        return min(due, self._leavers.due()) if self._is_short() else due
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
@@ -244,7 +159,7 @@ class ProcessEngine:
             if self._stopped:  # by what one of the others told: all are closed now
                 break
             if key.data is None:
-                _drain(self._wake_r)
+                drain(self._wake_r)
             elif key.data is self._crew:
                 self._hear_exits()
             elif isinstance(key.data, Leaver):
@@ -254,11 +169,11 @@ class ProcessEngine:
                     self._watch_writes(key.data)
                 if mask & selectors.EVENT_READ:
                     self._hear(key.data)
-        if not self._stopped and self._crew.heard:
+        if not self._stopped and (self._crew.heard or self._crew.due() <= monotonic()):
             self._hear_exits()
         if not self._stopped:
             self._look_at_pages()
-            if self._vacant:
+            if self._is_short():
                 self._make_room()
         events, self._events = self._events, []
         return events
@@ -278,6 +193,9 @@ class ProcessEngine:
                 handle.pid = message[1]
                 slot.ready = slot.open = True
                 self._stillborn = 0
+                self._try_again()
+                if self._stopped:
+                    return
             else:
                 _, pid, stage, trace = message
                 self._give_up(f"can't {stage} worker process {pid}:\n{render(trace)}")
@@ -286,11 +204,6 @@ class ProcessEngine:
             # Its exit is reported by the starter; a descriptor says nothing for certain.
             self._ignore(handle)
             slot.open = False
-
-    def _ignore(self, handle: WorkerHandle) -> None:
-        """Nothing more is expected from a worker's socket, or it is going to be closed."""
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(handle.channel)
 
     def _hear_last(self, handle: WorkerHandle, slot: ProcessSlot | None) -> None:
         """What a worker that is to go, or has gone, said beside its results."""
@@ -319,32 +232,6 @@ class ProcessEngine:
         if slot.room <= 0 and not slot.jobs:
             self._retire(slot)
 
-    def _retire(self, slot: ProcessSlot) -> None:
-        """Replaces a worker that has had its number of items."""
-        handle = slot.handle
-        if handle is not None and not handle.channel.ended:
-            self._dismiss(handle)
-            slot.fresh(self._room)
-            slot.handle = None
-            self._vacant.append(slot)
-            self._fill_vacant()
-
-    def _fill_vacant(self) -> None:
-        """Starts successors, as long as finalizers don't take so long that there would be more and more processes."""
-        while self._vacant and len(self._leavers) <= 2 * len(self.slots) and not self._stopped:
-            self._refill(self._vacant.popleft())
-
-    def _make_room(self) -> None:
-        for leaver in self._leavers.late(monotonic()):
-            self._crew.kill(leaver.handle)
-            self._events += self._leavers.crowded_out(leaver)
-
-    def _refill(self, slot: ProcessSlot) -> None:
-        try:
-            self._fill(slot)
-        except OSError as error:
-            self._give_up(f"a worker process can't be replaced: {error}")
-
     # ------------------------------------------------------------------ slow items
 
     def _look_at_pages(self) -> None:
@@ -358,42 +245,20 @@ class ProcessEngine:
 
     # ------------------------------------------------------------------ deaths
 
-    def _hear_exits(self) -> None:
-        connection = self._crew.connection
-        try:
-            exits = self._crew.reports()
-        except OSError as error:
-            self._give_up(f"the process that starts workers is gone, and no other can be started: {error}")
-            return
-        if self._crew.connection is not connection:
-            self._selector.unregister(connection)
-            self._selector.register(self._crew.connection, selectors.EVENT_READ, self._crew)
-        for handle, exitcode in exits:
-            slot = next((slot for slot in self.slots if slot.handle is handle), None)
-            if slot is not None:
-                self._bury(slot, handle, exitcode)
-                if self._stopped:
-                    return
-            elif (leaver := self._leavers.get(handle)) is not None:
-                self._hear_last(handle, leaver.slot)
-                self._events += self._leavers.left(leaver, exitcode)
-                self._ignore(handle)
-                handle.close()
-                self._memory.release(handle, None)
-                self._fill_vacant()
-
     def _bury(self, slot: ProcessSlot, handle: WorkerHandle, exitcode: int | None) -> None:
         """The one procedure for every death: last words, blame, the rest given back, a successor."""
         self._hear(slot, all_of_it=True)
         if self._stopped or slot.handle is not handle:
             return
-        self._ignore(handle)
         words, stack = handle.page.words, handle.page.crash()
         started, stage, initializing = words[STARTED], words[STAGE], bool(words[INITIALIZING])
-        slot.handle = None
-        handle.close()
-        self._memory.release(handle, self.slots.index(slot))
+        self._drop(slot)
         if slot.ready:
+            if exitcode == CUT_OFF:
+                stack = _CLOSED
+                # Any of those that it has not told of may have done it: they run again in workers that tell of each at once.
+                self._setup["careful"] = True
+                started = slot.books.only_untold(started)
             job, running, returned = slot.books.close(started)
             self._events += returned
             died = Died(None, None, [], handle.pid, exitcode, False, stack, stage)
@@ -403,7 +268,7 @@ class ProcessEngine:
             # Without an exit code: the starter was killed, and its workers with it.
             by_others = exitcode in (None, -signal.SIGKILL) and not initializing
             if self._stillborn > (STILLBORN_KILLED if by_others else STILLBORN):
-                self._give_up(f"{self._stillborn} worker processes ended before they were ready ({exit_text(exitcode)})")
+                self._go_without(slot, f"{self._stillborn} ended before they were ready ({exit_text(exitcode)})")
                 return
         self._refill(slot)
 
@@ -411,12 +276,6 @@ class ProcessEngine:
         # What the workers still said comes first: after this event nobody listens.
         self.stop()
         self._events.append(StartFailed(WorkerStartError(why)))
-
-
-def _drain(sock: socket.socket) -> None:
-    with contextlib.suppress(BlockingIOError):
-        while len(sock.recv(4096)) == 4096:
-            pass
 
 
 def _aside(
@@ -437,15 +296,26 @@ def _verdict(slot: ProcessSlot, died: Died, job: Job, running: int, started: int
         # The worker was over the limit with an item, but ended it before the signal came; this one has done nothing.
         return Returned(job.program, index, 1, segments)
     stage = died.stage if job.behind else 0
+    if slot.unpickling:
+        died.stack = "it was still being unpickled; what that imports is better imported by an initializer, which has no limit"
     return Died(job.program, index, segments, died.pid, died.exitcode, slot.expired == started, died.stack, stage)
 
 
-def _crew(method: str) -> Crew | ForkCrew:
-    if method == "fork":
-        from .._forks import ForkCrew
-
-        return ForkCrew()
-    return Crew(method)
+def _setup(mirror: Mirror, programs: Sequence[Program], options: Options, method: str) -> dict[str, Any]:
+    """What each worker is told first."""
+    hooks = (options.initializer, options.initargs, options.finalizer)
+    setup: dict[str, Any] = {
+        "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs or None)) for p in programs],
+        "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
+        "clocked": options.task_timeout is not None,
+        "copies": any(p.retries for p in programs),
+        "careful": False,
+        "main": None if method == "fork" else main_identity(),
+        "environment": environment(options.workers),
+        "logging": logging_levels(),
+    }
+    setup["needed"] = len(mirror.log)
+    return setup
 
 
 def _warn_of_size(label: str, size: int) -> None:

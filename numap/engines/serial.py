@@ -7,6 +7,7 @@ nothing half done: an item whose outcome has not been posted runs again.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from _signal import NSIG, getsignal  # type: ignore[import-not-found]
 from collections import deque
@@ -21,6 +22,7 @@ from .._capabilities import CAPABILITIES
 from .._context import own_context
 from .._errors import WorkerStartError
 from .._farewell import finalize
+from .._forked import end_fork
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of
@@ -115,12 +117,18 @@ class SerialEngine:
         return True
 
     def _run(self, job: Job) -> Segment:
+        pid = os.getpid()
         try:
-            return RAW, 1, [self._context.run(self._calls[job.program], item_of(job.segments[0]))]
+            result = self._context.run(self._calls[job.program], item_of(job.segments[0]))
         except BaseException as error:
+            if os.getpid() != pid:
+                end_fork(error)
             if from_outside(error):
                 raise
             return FAILED, 1, Failure(error, trace_of(error))
+        if os.getpid() != pid:
+            end_fork()
+        return RAW, 1, [result]
 
     def due(self) -> float:
         """See `Engine.due`."""

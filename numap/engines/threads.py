@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
@@ -13,6 +14,7 @@ from .._capabilities import CAPABILITIES
 from .._context import ContextThread
 from .._errors import WorkerStartError
 from .._farewell import BEGUN, DONE, GRACE, ITEM_GRACE, NONE, OWED, RUNS, finalize, overdue, patience
+from .._forked import end_fork
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of, parts
@@ -69,7 +71,7 @@ class _Hooks(NamedTuple):
 class _Work:
     """A job as its thread sees it."""
 
-    __slots__ = ("began", "call", "collected", "job", "limit", "outcomes", "since", "started")
+    __slots__ = ("began", "call", "collected", "forked", "job", "limit", "outcomes", "since", "started")
 
     def __init__(self, job: Job, call: Callable[[Any], Any]) -> None:
         self.job = job
@@ -78,6 +80,8 @@ class _Work:
         self.started = 0
         #: No item from this place on may begin.
         self.limit = job.count
+        #: This is a process that an item has forked: the outcome is told where the item was given.
+        self.forked = False
         self.collected = 0
         self.began = 0.0
         self.since = 0.0
@@ -284,7 +288,10 @@ class ThreadEngine:
             if slot.room <= 0 and not slot.jobs and not self._stopped:
                 slot.inbox.put(None)
                 self._leaving = [it for it in self._leaving if it.thread.is_alive()] + [self._lives[slot]]
-                self._fill(slot, []).start()
+                try:
+                    self._fill(slot, []).start()
+                except RuntimeError as error:
+                    self._on_signal("exhausted", error)
 
     def _look(self) -> None:
         now = monotonic()
@@ -365,7 +372,11 @@ def _serve(
     life.state = OWED
     while (work := inbox.get()) is not None:
         work.since = perf_counter()
+        _serving.work = work
         _run(work)
+        _serving.work = None
+        if work.forked:
+            end_fork()
         signals.put(("done", (slot, work)))
         del work
     if hooks.finalizer is not None:
@@ -387,4 +398,27 @@ def _run(work: _Work) -> None:
             try:
                 outcomes.append(call(value))
             except BaseException as error:
+                if work.forked:
+                    end_fork(error)
                 outcomes.append(_Failed(Failure(error, trace_of(error))))
+
+
+class _Serving(threading.local):
+    """What each thread works on."""
+
+    work: _Work | None = None
+
+
+_serving = _Serving()
+
+
+def _after_fork() -> None:
+    """In the child, in the thread that has forked: it begins no other item."""
+    work = _serving.work
+    if work is not None:
+        work.forked = True
+        work.limit = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,49 @@
+"""The end of a process that an item has forked and that has come back from the item's function, where it has nothing to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import TracebackType
+from typing import NoReturn
+
+_FOLDER = os.path.dirname(__file__)
+
+
+def end_fork(error: BaseException | None = None) -> NoReturn:
+    """Ends this process as a program ends: with the exit code of a SystemExit, or with the traceback of another ``error``.
+
+    Only the process that was given an item tells its outcome.
+    """
+    code: object = 0
+    try:
+        if isinstance(error, SystemExit):
+            code = error.code or 0
+            if not isinstance(code, int):
+                sys.stderr.write(f"{code}\n")
+        elif error is not None and (trace := _of_the_function(error)) is not None:
+            code = 1
+            sys.excepthook(type(error), error.with_traceback(trace), trace)
+        flush_streams()
+    finally:
+        os._exit(code & 0xFF if isinstance(code, int) else 1)
+
+
+def _of_the_function(error: BaseException) -> TracebackType | None:
+    """The traceback from the function on; None: we have raised it, behind the function, as nothing can be told here."""
+    trace, found = error.__traceback__, None
+    while trace is not None:
+        own = os.path.dirname(trace.tb_frame.f_code.co_filename) in (_FOLDER, os.path.join(_FOLDER, "engines"))
+        found = None if own else found or trace
+        trace = trace.tb_next
+    return found
+
+
+def flush_streams() -> None:
+    """Writes what waits in the standard streams, as far as they are such."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            # None, closed, or an object of the user's.
+            continue

@@ -1,0 +1,290 @@
+"""The workers of a process engine: how they come, are heard of, end in order, and are replaced. It knows no job but their places."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+from collections import deque
+from collections.abc import Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from .._channel import beside
+from .._crew import Crew, Exit, WorkerHandle
+from .._errors import WorkerStartError
+from .._mirror import Mirror
+from . import Aside, Event
+from ._leavers import Leaver, Leavers
+from ._memory import Memory
+from ._slot import ProcessSlot
+
+if TYPE_CHECKING:
+    from .._forks import ForkCrew
+
+
+class Staff:
+    """What is common to worker processes, whatever they are given to do.
+
+    Args:
+        method: how they come to be.
+        label: names of the functions of the map.
+        slots: their places.
+        memory: what they share.
+        mirror: what they have to know of the program.
+        setup: what each is told first.
+        room: items that each may be given.
+    """
+
+    def __init__(
+        self, method: str, label: str, slots: list[ProcessSlot], memory: Memory, mirror: Mirror, setup: dict[str, Any], room: int
+    ) -> None:  # fmt: skip
+        self._method = method
+        self.slots = slots
+        self._memory = memory
+        self._mirror = mirror
+        self._setup = setup
+        self._room = room
+        self._events: list[Event] = []
+        self._selector = selectors.DefaultSelector()
+        #: Connections of the crew that are listened to.
+        self._connections: list[socket.socket] = []
+        self._stopped = False
+        self._leavers = Leavers(label)
+        #: Slots whose next worker has to wait until one of those has ended.
+        self._vacant: deque[ProcessSlot] = deque()
+        #: Slots whose worker could not be had, as the system had no room for it.
+        self._refused: list[ProcessSlot] = []
+
+    # ------------------------------------------------------------------ what an engine adds
+
+    def stop(self) -> Sequence[Aside]:
+        """See `Engine.stop`."""
+        raise NotImplementedError
+
+    def _bury(self, slot: ProcessSlot, handle: WorkerHandle, exitcode: int | None) -> None:
+        """A worker has died in its place."""
+        raise NotImplementedError
+
+    def _give_up(self, why: str) -> None:
+        """There can be no workers."""
+        raise NotImplementedError
+
+    def _hear_last(self, handle: WorkerHandle, slot: ProcessSlot | None) -> None:
+        """What a worker that is to go, or has gone, said beside its results."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ coming
+
+    def _hire(self) -> None:
+        """Asks for all workers; they come to life on their own.
+
+        Raises:
+            WorkerStartError: no process can be started.
+        """
+        try:
+            self._crew = _crew(self._method)
+            self._listen_to_crew()
+            self._fill(self.slots[0])
+        except (OSError, MemoryError) as error:
+            raise WorkerStartError(f"no worker process can be started: {_why(error)}") from error
+        for slot in self.slots[1:]:
+            try:
+                self._fill(slot)
+            except (OSError, MemoryError) as error:
+                self._go_without(slot, _why(error))
+
+    def _fill(self, slot: ProcessSlot) -> None:
+        slot.fresh(self._room)
+        handle = slot.handle = self._crew.spawn(self._memory.fd)
+        definitions = list(self._mirror.log)
+        slot.known = len(definitions)
+        programs = [(beside(blob), buffers) for blob, buffers in self._setup["programs"]]
+        setup = dict(self._setup, mirror=definitions, programs=programs)
+        setup["memory"] = self._memory.assign(handle, self.slots.index(slot))
+        self._selector.register(handle.channel, selectors.EVENT_READ, slot)
+        handle.channel.send(("setup", setup))
+        self._watch_writes(slot)
+
+    def _refill(self, slot: ProcessSlot) -> None:
+        try:
+            self._crew.renew()
+            self._listen_to_crew()
+            self._fill(slot)
+        except WorkerStartError as error:
+            self._give_up(str(error))
+        except (OSError, MemoryError) as error:
+            self._go_without(slot, _why(error))
+
+    def _go_without(self, slot: ProcessSlot, why: str) -> None:
+        """There is no room for this worker now: the map goes on with those that it has."""
+        self._drop(slot)
+        self._refused.append(slot)
+        if not self._leavers and self._is_empty():
+            self._give_up(f"no worker process can be started: {why}")
+
+    def _try_again(self) -> None:
+        """For a worker that was refused: each time that another has come or gone, so never without end."""
+        if self._refused and not self._stopped:
+            self._refill(self._refused.pop())
+
+    def _is_empty(self) -> bool:
+        return all(slot.handle is None for slot in self.slots)
+
+    def _drop(self, slot: ProcessSlot) -> None:
+        handle, slot.handle = slot.handle, None
+        slot.open = False
+        if handle is not None:
+            self._ignore(handle)
+            handle.close()
+            self._memory.release(handle, self.slots.index(slot))
+
+    # ------------------------------------------------------------------ sockets
+
+    def _listen_to_crew(self) -> None:
+        wanted = self._crew.connections
+        if wanted == self._connections:
+            return
+        for connection in self._connections:
+            if connection not in wanted:
+                self._selector.unregister(connection)
+        for connection in wanted:
+            if connection not in self._connections:
+                self._selector.register(connection, selectors.EVENT_READ, self._crew)
+        self._connections = wanted
+
+    def _watch_writes(self, slot: ProcessSlot) -> None:
+        """Hears of room in the socket as long as something waits for it."""
+        if slot.handle is None or slot.handle.channel.ended:
+            return
+        clogged = not slot.handle.channel.flush()
+        if clogged != slot.clogged:
+            slot.clogged = clogged
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if clogged else 0)
+            self._selector.modify(slot.handle.channel, wanted, slot)
+
+    def _ignore(self, handle: WorkerHandle) -> None:
+        """Nothing more is expected from a worker's socket, or it is going to be closed."""
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(handle.channel)
+
+    # ------------------------------------------------------------------ going
+
+    def _take_leave(self, wake: socket.socket) -> None:
+        """Tells all workers to end when they are through with their item, and waits for them, not for ever."""
+        began = monotonic()
+        for slot in self.slots:
+            handle = slot.close()
+            if handle is not None:
+                self._dismiss(handle, slot)
+        while True:
+            if self._crew.heard:
+                self._hear_exits()
+            left = self._leavers.seconds_left(began, self._crew.workers)
+            if left <= 0:
+                break
+            for key, _ in self._selector.select(left):
+                if key.data is None:
+                    drain(wake)
+                elif key.data is self._crew:
+                    self._hear_exits()
+                elif isinstance(key.data, Leaver):
+                    self._hear_leaver(key.data)
+        self._events += self._leavers.overdue(self._crew.workers)
+
+    def _dismiss(self, handle: WorkerHandle, slot: ProcessSlot | None = None) -> None:
+        """Tells a worker to end in order."""
+        leaver = self._leavers.tell(handle, slot)
+        if not handle.channel.ended:
+            # What it says is read on, and what it was sent before goes on, lest it be stuck in the middle of either.
+            wanted = selectors.EVENT_READ | (0 if handle.channel.flush() else selectors.EVENT_WRITE)
+            self._selector.modify(handle.channel, wanted, leaver)
+
+    def _hear_leaver(self, leaver: Leaver) -> None:
+        if self._leavers.get(leaver.handle) is not leaver:
+            return  # its exit was reported at the same time
+        channel = leaver.handle.channel
+        if channel.flush():
+            self._selector.modify(channel, selectors.EVENT_READ, leaver)
+        self._hear_last(leaver.handle, leaver.slot)
+        if channel.ended:
+            self._ignore(leaver.handle)
+
+    def _retire(self, slot: ProcessSlot) -> None:
+        """Replaces a worker that has had its number of items."""
+        handle = slot.handle
+        if handle is not None and not handle.channel.ended:
+            self._dismiss(handle)
+            slot.fresh(self._room)
+            slot.handle = None
+            self._vacant.append(slot)
+            self._fill_vacant()
+
+    def _fill_vacant(self) -> None:
+        """Starts successors, as long as finalizers don't take so long that there would be more and more processes."""
+        while self._vacant and len(self._leavers) <= 2 * len(self.slots) and not self._stopped:
+            self._refill(self._vacant.popleft())
+
+    def _is_short(self) -> bool:
+        """Whether successors wait for those that were told to end."""
+        return bool(self._vacant) or (bool(self._refused) and self._is_empty())
+
+    def _make_room(self) -> None:
+        for leaver in self._leavers.late(monotonic()):
+            self._crew.kill(leaver.handle)
+            self._events += self._leavers.crowded_out(leaver)
+
+    # ------------------------------------------------------------------ exits
+
+    def _hear_exits(self) -> None:
+        try:
+            exits = self._crew.reports()
+            if self._crew.due() <= monotonic():
+                self._crew.check()
+        except WorkerStartError as error:
+            self._give_up(str(error))
+            return
+        except OSError as error:
+            self._give_up(f"the process that starts workers is gone, and no other can be started: {error}")
+            return
+        self._listen_to_crew()
+        ending = self._stopped
+        for found in exits:
+            self._on_exit(found)
+            if self._stopped and not ending:
+                return
+
+    def _on_exit(self, found: Exit) -> None:
+        handle = found.handle
+        slot = next((slot for slot in self.slots if slot.handle is handle), None)
+        if slot is not None and found.refused is not None:
+            self._go_without(slot, found.refused)
+        elif slot is not None:
+            self._bury(slot, handle, found.exitcode)
+        elif (leaver := self._leavers.get(handle)) is not None:
+            self._hear_last(handle, leaver.slot)
+            self._events += self._leavers.left(leaver, found.exitcode)
+            self._ignore(handle)
+            handle.close()
+            self._memory.release(handle, None)
+            self._fill_vacant()
+            self._try_again()
+
+
+def _why(error: Exception) -> str:
+    return str(error) or "no memory"  # a MemoryError may have no text
+
+
+def drain(sock: socket.socket) -> None:
+    """Reads all that has come."""
+    with contextlib.suppress(BlockingIOError):
+        while len(sock.recv(4096)) == 4096:
+            pass
+
+
+def _crew(method: str) -> Crew | ForkCrew:
+    if method == "fork":
+        from .._forks import ForkCrew
+
+        return ForkCrew()
+    return Crew(method)
