@@ -8,7 +8,7 @@ import warnings
 from io import TextIOWrapper
 from typing import Any
 
-from . import _settings
+from . import _settings, _zone
 from ._platform import cpu_count, umask
 
 #: How the numeric libraries are told how many threads to use; OpenMP's word also counts for most others that have their own.
@@ -30,7 +30,7 @@ def environment(workers: int) -> dict[str, Any]:
         "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
         "warnings": _filters(),
         "streams": [_manner(stream) for stream in (sys.stdout, sys.stderr)],
-        "zone": _settings.zone(),
+        "zone": _zone.zone(),
         "settings": _settings.settings(),
     }
 
@@ -40,7 +40,7 @@ def adopt(found: dict[str, Any]) -> None:
     zone_before = os.environ.get("TZ")
     os.environ.clear()
     os.environ.update(found["environ"])
-    _settings.adopt_zone(found["zone"], zone_before)
+    _zone.adopt(found["zone"], zone_before)
     sys.path[:] = found["path"]
     sys.argv[:] = found["argv"]
     if found["umask"] is not None:

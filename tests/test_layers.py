@@ -18,14 +18,14 @@ LAYERS = {
         _serialize
         _schedule _delivery _pacing _fusion _retries
         _region _arena _parcel _scope _classes _functions _tensors _code _names _mirror
-        _context _asides _channel _outbox _page _stages _settings _environment _recorder _portable
+        _context _asides _channel _outbox _page _stages _settings _zone _environment _recorder _portable
         _worker
         _starter
         _crew
         _forks
         engines _bell _listener engines._signals engines._books engines._slot engines._memory
         engines.threads engines.serial engines.processes engines.futures
-        _track _source _asked _outlet _reader _streams _lane _flow _figures _intake _manager
+        _track _source _asked _outlet _reader _streams _lane _flow _figures _intake _inline _manager
         _build
         _imap _imports
         __init__
