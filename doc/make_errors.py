@@ -33,6 +33,7 @@ process, and what to do. The page is made by ``doc/make_errors.py``, and a test 
      |- TaskTimeout          the item ran longer than task_timeout
      |- SerializationError   an item, a result or a function can't be pickled
      |- WorkerStartError     workers can't be started: the map has ended
+     |- TooManyFailures      more items failed than max_failures allows: what ran has ended
      |- SourceError          an input raised, or joined inputs have unequal lengths
      |- StateError           a call that the state of the map forbids
      '- NextTimeout          no result in time

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
         SourceError,
         StateError,
         TaskTimeout,
+        TooManyFailures,
         WorkerDied,
         WorkerStartError,
     )
     from ._imap import IMap, NuMap, TaskIterator
     from ._imports import imports
+    from ._sizes import sizeof
     from ._statistics import Statistics, TaskStatistics
     from ._streams import join, tee
 
@@ -38,11 +40,13 @@ __all__ = [
     "TaskIterator",
     "TaskStatistics",
     "TaskTimeout",
+    "TooManyFailures",
     "WorkerDied",
     "WorkerStartError",
     "imports",
     "join",
     "shutdown",
+    "sizeof",
     "tee",
 ]
 
@@ -61,10 +65,12 @@ _HOMES = {
     "TaskIterator": "numap._imap",
     "TaskStatistics": "numap._statistics",
     "TaskTimeout": "numap._errors",
+    "TooManyFailures": "numap._errors",
     "WorkerDied": "numap._errors",
     "WorkerStartError": "numap._errors",
     "imports": "numap._imports",
     "join": "numap._streams",
+    "sizeof": "numap._sizes",
     "tee": "numap._streams",
 }
 

@@ -24,6 +24,8 @@ class AskedSource:
     """
 
     quiet = False
+    #: Its items are read by the consumer that waits for them.
+    demand = None
 
     def __init__(self, items: Iterator[Any], wake: Callable[[], None]) -> None:
         self._items: Iterator[Any] | None = items
@@ -44,9 +46,13 @@ class AskedSource:
     def start(self) -> None:
         """Nothing to do."""
 
-    def grant(self, count: int) -> None:
-        """See `Source.grant`."""
+    def grant(self, count: int, nbytes: int) -> None:
+        """See `Source.grant`; one item is read at a time, so their bytes need no bound."""
         self._granted += count
+
+    def spared(self) -> int:
+        """See `Source.spared`."""
+        return 0
 
     def collect(self) -> list[Segment]:
         """See `Source.collect`."""

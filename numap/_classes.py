@@ -5,6 +5,8 @@ from __future__ import annotations
 import abc
 import contextlib
 import enum
+import functools
+import os
 import pickle
 import sys
 import types
@@ -13,7 +15,10 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ._scope import Scope
+from ._errors import SerializationError
+from ._layouts import derived, layout_of
+from ._outcome import safe_text
+from ._scope import Scope, named
 
 #: Of classes that are made while a program runs.
 HEAP_TYPE = 1 << 9
@@ -21,6 +26,14 @@ HEAP_TYPE = 1 << 9
 _NAMED_IN_TYPES = {
     value: name for name, value in vars(types).items() if isinstance(value, type) and value.__module__ != "types"
 }  # fmt: skip
+
+#: What to do about a class that can't be sent.
+ELSEWHERE = "define it in a module that workers can import"
+if hasattr(os, "fork"):
+    ELSEWHERE += ', or start workers with start_method="fork"'
+
+#: What a class holds: attributes, those of the members of an enumeration, what was registered, what is assigned last.
+Content = tuple[dict[str, Any], dict[str, dict[str, Any]], tuple[type, ...], dict[str, Any]]
 
 _tokens: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
 _classes: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
@@ -50,6 +63,12 @@ def reduce_class(scope: Scope, obj: type) -> Any:
         return NotImplemented
     if scope.by_name(obj, obj.__module__, obj.__qualname__):
         return scope.reference(obj.__module__, obj.__qualname__)
+    home = scope.home_of(obj)
+    if home is not None:
+        return named, home
+    from_another = derived(obj)
+    if from_another is not None:
+        return from_another
     token = token_of(obj)
     if obj is scope.filling:
         return _known_class, (token,)
@@ -58,12 +77,14 @@ def reduce_class(scope: Scope, obj: type) -> Any:
         members: dict[str, Any] = {name: obj[name].value for name in obj.__members__}
         state = {k: v for k, v in vars(obj).items() if k not in _OWN and not _enum_made(k, v) and k not in members}
         enum_made = (type(obj), names, obj.__bases__, members, obj.__doc__, token)
-        return _make_enum, enum_made, (state, _member_states(obj), ()), None, None, fill_class
+        return _make_enum, enum_made, (state, _member_states(obj), (), {}), None, None, fill_class
     if typing.is_typeddict(obj):
         return _make_typed_dict, (names, typing.get_type_hints(obj), vars(obj)["__total__"])
-    body = {k: vars(obj)[k] for k in ("__slots__", "__doc__", "__orig_bases__") if k in vars(obj)}
+    layout = layout_of(obj)
+    body = {k: vars(obj)[k] for k in ("__slots__", "__doc__", "__orig_bases__") if k in vars(obj) and k not in layout.hidden}
     slots = body.get("__slots__", ())
-    hidden = _OWN | ({slots} if isinstance(slots, str) else set(slots))
+    hidden = _OWN | layout.hidden | ({slots} if isinstance(slots, str) else set(slots))
+    body.update(layout.body)
     state = {k: v for k, v in vars(obj).items() if k not in hidden}
     registered: tuple[type, ...] = ()
     if isinstance(obj, abc.ABCMeta):
@@ -71,8 +92,10 @@ def reduce_class(scope: Scope, obj: type) -> Any:
         # What register() was told is kept in C; this is the only way to it.
         references = abc._get_dump(obj)[0]  # type: ignore[attr-defined]
         registered = tuple(cls for cls in (ref() for ref in references) if cls is not None)
-    made = (type(obj), names, obj.__bases__, body, token)
-    content: tuple[Any, ...] = (state, {}, registered)
+    # A metaclass that comes with a base need not have a name.
+    meta = None if any(type(base) is type(obj) for base in obj.__bases__) else type(obj)
+    made = (meta, names, obj.__bases__, body, layout.options, token)
+    content: Content = (state, {}, registered, layout.late)
     if obj is scope.defining and not scope.plain:
         # That may need a class that derives from this one, and is being made for that in this moment.
         return _make_class, made, scope.apart(obj, content), None, None, fill_apart
@@ -93,17 +116,64 @@ def _known_class(token: str) -> type:
     return _classes[token]
 
 
-def _make_class(meta: type, names: tuple[str, str, str], bases: Any, body: dict[str, Any], token: str) -> type:
+def _make_class(
+    meta: type | None, names: tuple[str, str, str], bases: Any, body: dict[str, Any], options: dict[str, Any], token: str
+) -> type:
     known = _classes.get(token)
     if known is not None:
         return known
     name, qualname, module = names
-    def fill(namespace: dict[str, Any]) -> None:
-        namespace.update(body, __module__=module, __qualname__=qualname)
-
-    with _quiet_hooks(bases):
-        fresh = types.new_class(name, bases, {"metaclass": meta}, fill)
+    body = {**body, "__module__": module, "__qualname__": qualname}
+    with _quiet_hooks(bases), _named(names):
+        try:
+            keywords = options if meta is None else {"metaclass": meta, **options}
+            fresh = types.new_class(name, bases, keywords, lambda namespace: namespace.update(body))
+        except Exception:
+            if options:
+                raise
+            fresh = _bare(meta or _metaclass(bases))(name, bases, body)
     return _remember(fresh, token)
+
+
+def _bare(meta: Any) -> Callable[[str, Any, dict[str, Any]], type]:
+    """Makes a class without its metaclass's own code.
+
+    As with the hooks, that ran for the class statement. It may want keywords that are lost, or names that are set later.
+    """
+    return functools.partial(_beneath(meta, "__new__"), meta)
+
+
+def _assign(cls: type, name: str, value: object) -> None:
+    """Sets an attribute without its metaclass's own code, which may refuse."""
+    _beneath(type(cls), "__setattr__")(cls, name, value)
+
+
+def _beneath(meta: type, name: str) -> Any:
+    """The method of a metaclass that is C code, or the standard library's."""
+    found = (vars(base)[name] for base in meta.__mro__ if name in vars(base))
+    methods = (getattr(it, "__func__", it) for it in found)
+    return next(it for it in methods if not isinstance(it, types.FunctionType) or it.__module__ in ("abc", "enum"))
+
+
+def _metaclass(bases: Iterable[type]) -> type:
+    """Of the metaclasses of the bases the one that derives from all others."""
+    return next(kind for kind in map(type, bases) if all(issubclass(kind, type(base)) for base in bases))
+
+
+@contextlib.contextmanager
+def _named(names: tuple[str, str, str]) -> Iterator[None]:
+    """Whatever the making of a class raises is told with its name, and what to do."""
+    try:
+        yield
+    except Exception as error:
+        raise not_made(f"the class {names[1]!r} of {names[2]!r}", error) from error
+
+
+def not_made(what: str, error: BaseException) -> SerializationError:
+    """The error for what can't be made again in another process."""
+    return SerializationError(
+        f"{what} can't be made again in another process ({type(error).__name__}: {safe_text(error)}); {ELSEWHERE}"
+    )
 
 
 @contextlib.contextmanager
@@ -117,11 +187,11 @@ def _quiet_hooks(bases: Iterable[type]) -> Iterator[None]:
     hooks = {cls: vars(cls)["__init_subclass__"] for cls in owners}
     try:
         for cls in hooks:
-            type.__setattr__(cls, "__init_subclass__", classmethod(lambda cls, **kwargs: None))
+            _assign(cls, "__init_subclass__", classmethod(lambda cls, **kwargs: None))
         yield
     finally:
         for cls, hook in hooks.items():
-            type.__setattr__(cls, "__init_subclass__", hook)
+            _assign(cls, "__init_subclass__", hook)
 
 
 def _make_enum(
@@ -130,12 +200,18 @@ def _make_enum(
     known = _classes.get(token)
     if known is not None:
         return known
-    name, qualname, module = names
-    body = meta.__prepare__(name, bases)
-    body.update({"__module__": module, "__qualname__": qualname, "__doc__": doc})
-    for member, value in members.items():
-        body[member] = value
-    return _remember(meta.__new__(meta, name, bases, body), token)
+    def made(body: Any, make: Callable[[str, Any, Any], type]) -> type:
+        body.update({"__module__": names[2], "__qualname__": names[1], "__doc__": doc})
+        for member, value in members.items():
+            body[member] = value
+        return make(names[0], bases, body)
+
+    with _named(names):
+        try:
+            fresh = made(meta.__prepare__(names[0], bases), functools.partial(meta.__new__, meta))
+        except Exception:
+            fresh = made(enum.EnumMeta.__prepare__(names[0], bases), _bare(meta))
+    return _remember(fresh, token)
 
 
 def _make_typed_dict(names: tuple[str, str, str], hints: dict[str, Any], total: bool) -> Any:
@@ -184,14 +260,16 @@ def fill_apart(cls: type, content: bytes, load: Callable[[bytes], Any] = pickle.
         fill_class(cls, load(content))
 
 
-def fill_class(cls: type, state: tuple[dict[str, Any], dict[str, dict[str, Any]], tuple[type, ...]]) -> None:
+def fill_class(cls: type, content: Content) -> None:
     if cls not in _unfilled:
         return
     _unfilled.discard(cls)
-    attributes, members, registered = state
+    attributes, members, registered, late = content
     for name, value in attributes.items():
-        type.__setattr__(cls, name, value)
+        _assign(cls, name, value)
     for name, values in members.items():
         vars(cls.__members__[name]).update(values)  # type: ignore[attr-defined]
     for other in registered:
         cls.register(other)  # type: ignore[attr-defined]
+    for name, value in late.items():
+        setattr(cls, name, value)

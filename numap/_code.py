@@ -107,7 +107,9 @@ def _reduce_as_told(scope: Scope, obj: Any) -> Any:
     if isinstance(told, str):
         if scope.defining is obj:
             return _by_value(obj)
-        scope.by_name(obj, pickle.whichmodule(obj, told), told)  # type: ignore[attr-defined]
+        module = pickle.whichmodule(obj, told)  # type: ignore[attr-defined]
+        if scope.by_name(obj, module, told):
+            return _called(scope, module, told)
     elif scope.defining is obj and isinstance(told[0], types.FunctionType):
         names = (told[0].__globals__.get(name) for name in global_names(told[0].__code__))
         if any(it is obj for it in names):
@@ -127,6 +129,12 @@ def _with_key(scope: Scope, proxy: Any, told: Any) -> Any:
     return told
 
 
+def _called(scope: Scope, module: str, name: str) -> Any:
+    """What a reducer returns for what has this name."""
+    told = scope.reference(module, name)
+    return name if told is NotImplemented else told
+
+
 def _copied(obj: object) -> object:
     """The object as it arrives elsewhere."""
     return pickle.loads(CodePickler(Scope()).encode(obj))
@@ -134,7 +142,7 @@ def _copied(obj: object) -> object:
 
 def _reduce_cached(scope: Scope, obj: Any) -> Any:
     if scope.by_name(obj, getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)):
-        return NotImplemented
+        return scope.reference(obj.__module__, obj.__qualname__)
     parameters = obj.cache_parameters()
     return _make_cached, (parameters["maxsize"], parameters["typed"], obj.__wrapped__)
 
@@ -145,7 +153,7 @@ def _make_cached(maxsize: int | None, typed: bool, func: Callable[..., Any]) -> 
 
 def _reduce_type_variable(scope: Scope, obj: Any) -> Any:
     if scope.by_name(obj, obj.__module__, obj.__name__):
-        return NotImplemented
+        return scope.reference(obj.__module__, obj.__name__)
     if type(obj) is not typing.TypeVar:
         return _make_named, (type(obj), obj.__name__, obj.__module__)
     options = {"bound": obj.__bound__, "covariant": obj.__covariant__, "contravariant": obj.__contravariant__}
@@ -166,7 +174,7 @@ def _make_named(kind: Any, name: str, module: str) -> Any:
 
 def _reduce_alias(scope: Scope, obj: Any) -> Any:
     if scope.by_name(obj, obj.__module__, obj.__name__):
-        return obj.__name__
+        return _called(scope, obj.__module__, obj.__name__)
     return _make_alias, (obj.__name__, obj.__value__, obj.__type_params__)
 
 

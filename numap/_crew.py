@@ -16,6 +16,7 @@ from typing import Any
 
 from ._asides import standard_logging
 from ._channel import Channel
+from ._nudge import Nudge
 from ._page import Page
 
 _BOOT = "import sys; sys.path[:] = {path!r}; from numap._starter import main; main({control}, {life})"
@@ -148,32 +149,40 @@ if hasattr(os, "register_at_fork"):
 class WorkerHandle:
     """One worker process as its caller sees it."""
 
-    def __init__(self, number: int, channel: Channel, page: Page) -> None:
+    def __init__(self, number: int, channel: Channel, page: Page, nudge: Nudge) -> None:
         self.number = number
         self.channel = channel
         self.page = page
+        self.nudge = nudge
         self.pid: int | None = None
         #: Its column in the shared memory; None: it has no part in that.
         self.column: int | None = None
 
     def close(self) -> None:
-        """Gives back the socket and the page."""
+        """Gives back the socket, the page and the nudge."""
         self.channel.close()
         self.page.close()
+        self.nudge.close()
+
+    def handed_on(self) -> None:
+        """The worker has the descriptors now."""
+        self.page.close_fd()
+        self.nudge.handed_on()
 
 
 def new_worker(number: int) -> tuple[WorkerHandle, socket.socket]:
-    """The caller's end of a worker that is to be, and the socket to give to it, with the page's descriptor."""
-    page = Page()
-    try:
+    """The caller's end of a worker that is to be, and the socket to give to it, with the descriptors of page and nudge."""
+    with contextlib.ExitStack() as made:
+        page = Page()
+        made.callback(page.close)
+        nudge = Nudge()
+        made.callback(nudge.close)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    except OSError:
-        page.close()
-        raise
+        made.pop_all()
     ours.setblocking(False)
     for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
         ours.setsockopt(socket.SOL_SOCKET, option, 1 << 20)
-    return WorkerHandle(number, Channel(ours), page), theirs
+    return WorkerHandle(number, Channel(ours), page, nudge), theirs
 
 
 class Crew:
@@ -202,7 +211,7 @@ class Crew:
         self._numbers += 1
         handle, theirs = new_worker(self._numbers)
         self.workers[handle.number] = handle
-        fds = [theirs.fileno(), handle.page.fd]
+        fds = [theirs.fileno(), handle.page.fd, handle.nudge.fd]
         try:
             fds += [_standard(1)]
             fds += [_standard(2)]
@@ -212,8 +221,8 @@ class Crew:
                 self._send(message, fds if memory is None else [*fds, memory])
         finally:
             theirs.close()
-            handle.page.close_fd()
-            for fd in fds[2:]:
+            handle.handed_on()
+            for fd in fds[3:]:
                 os.close(fd)
         return handle
 

@@ -6,6 +6,7 @@
      |- TaskTimeout          the item ran longer than task_timeout
      |- SerializationError   an item, a result or a function can't cross to or from a worker
      |- WorkerStartError     workers can't be started: the map ends
+     |- TooManyFailures      more items failed than max_failures allows: the map ends
      |- SourceError          an input iterable raised
      |- StateError           a call that the state of the map forbids     (also a RuntimeError)
      '- NextTimeout          nothing was ready in time                    (also a TimeoutError)
@@ -29,6 +30,7 @@ __all__ = [
     "SourceError",
     "StateError",
     "TaskTimeout",
+    "TooManyFailures",
     "WorkerDied",
     "WorkerStartError",
 ]
@@ -101,6 +103,24 @@ class SerializationError(NumapError):
 @public
 class WorkerStartError(NumapError):
     """Workers can't be started, for instance as the initializer raises; the map has ended."""
+
+
+@public
+class TooManyFailures(NumapError):
+    """More items failed than ``max_failures`` allows; what ran has ended. Its ``__cause__`` is the first failure.
+
+    Attributes:
+        failed: items that had failed, after their retries, when the end came.
+        max_failures: how many were allowed.
+    """
+
+    def __init__(self, message: str, failed: int = 0, max_failures: int = 0) -> None:
+        super().__init__(message)
+        self.failed = failed
+        self.max_failures = max_failures
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.failed, self.max_failures)
 
 
 @public

@@ -10,7 +10,9 @@ from ._outlet import Outlet
 from ._schedule import Schedule
 
 
-def figures(schedule: Schedule, flow: Flow, outlets: Mapping[int, Outlet], replaced: int) -> Callable[[str], Any]:
+def figures(
+    schedule: Schedule, flow: Flow, outlets: Mapping[int, Outlet], replaced: int, bound_bytes: int
+) -> Callable[[str], Any]:
     """Numbers for `Statistics`, by name; read while the run goes on, each exact in itself."""
     values = {
         "bound": schedule.total_bound(),
@@ -22,5 +24,6 @@ def figures(schedule: Schedule, flow: Flow, outlets: Mapping[int, Outlet], repla
         "waiting": list(schedule.waiting),
         "inside": list(schedule.inside),
         "replaced": replaced,
+        "bound_bytes": bound_bytes,
     }
     return values.__getitem__

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from . import _worker
-from ._channel import Channel
 from ._crew import WorkerHandle, new_worker
 from ._platform import die_with_pipe, kill_group, kill_tree
 
@@ -78,18 +77,19 @@ class ForkCrew:
         """Forks a worker; see `Crew.spawn`."""
         self._numbers += 1
         handle, theirs = new_worker(self._numbers)
-        mine = [other.channel for other in self.workers.values()] + [handle.channel]
+        others = list(self.workers.values())
         with warnings.catch_warnings():
             # 3.12 and later warn of forks of a process with threads; who asked for "fork" has been told.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid == 0:
-            fds = [theirs.detach(), handle.page.fd]
-            _become_worker(mine, self._life, fds if memory is None else [*fds, os.dup(memory)])
+            handle.channel.close()
+            fds = [theirs.detach(), handle.page.fd, handle.nudge.fd]
+            _become_worker(others, self._life, fds if memory is None else [*fds, os.dup(memory)])
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         theirs.close()
-        handle.page.close_fd()
+        handle.handed_on()
         handle.pid = pid
         self.workers[handle.number] = handle
         # A thread each: a process can be waited for without polling only by who does nothing else, or by a pidfd,
@@ -141,8 +141,8 @@ def _watch(pid: int, number: int, exits: deque[tuple[int, int | None]], ring: so
         ring.send(b"\0")
 
 
-def _become_worker(channels: list[Channel], life: int, fds: list[int]) -> NoReturn:
-    """In the child: lets go of the other workers' sockets and serves."""
+def _become_worker(others: list[WorkerHandle], life: int, fds: list[int]) -> NoReturn:
+    """In the child: lets go of what belongs to the other workers and serves."""
     code = 1
     try:
         os.setpgid(0, 0)
@@ -150,8 +150,8 @@ def _become_worker(channels: list[Channel], life: int, fds: list[int]) -> NoRetu
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        for channel in channels:
-            channel.close()
+        for other in others:
+            other.close()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)

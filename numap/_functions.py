@@ -8,15 +8,19 @@ import importlib.machinery
 import marshal
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 from ._classes import announce
-from ._scope import Scope, find, global_names, used_names
+from ._scope import Scope, global_names, imported_names, named, used_names
 
 
 def reduce_function(scope: Scope, obj: types.FunctionType) -> Any:
     if scope.by_name(obj, obj.__module__, obj.__qualname__):
         return scope.reference(obj.__module__, obj.__qualname__)
+    found = scope.home_of(obj)
+    if found is not None:
+        return named, found
     # functools.wraps changes __module__; the globals tell where the code really lives.
     home = sys.modules.get(obj.__globals__.get("__name__", ""))
     private = None
@@ -30,18 +34,17 @@ def reduce_function(scope: Scope, obj: types.FunctionType) -> Any:
     args = (
         marshal.dumps(obj.__code__), home.__name__ if home is not None else None, obj.__name__, cells,
     )  # fmt: skip
-    state = {
-        "attributes": {
-            "__qualname__": obj.__qualname__, "__module__": obj.__module__, "__doc__": obj.__doc__,
-            "__defaults__": obj.__defaults__, "__kwdefaults__": obj.__kwdefaults__,
-            "__annotations__": obj.__annotations__,
-        },
-        "dict": obj.__dict__,
-        "globals": private,
-        "modules": _modules(scope, obj, names),
-        "cells": [(cell, cell.cell_contents) for cell in cells or () if not _is_empty(cell)],
-    }  # fmt: skip
+    # Tuples, where dictionaries would be taken for objects of the program, which may have a name.
+    state = (
+        (obj.__qualname__, obj.__module__, obj.__doc__, obj.__defaults__, _items(obj.__kwdefaults__)),
+        _items(obj.__annotations__), _items(obj.__dict__), _items(private), tuple(_modules(scope, obj, names)),
+        tuple((cell, cell.cell_contents) for cell in cells or () if not _is_empty(cell)),
+    )  # fmt: skip
     return _make_function, args, state, None, None, _fill_function
+
+
+def _items(own: Any) -> tuple[tuple[str, Any], ...] | None:
+    return tuple(own.items()) if own else None
 
 
 def _modules(scope: Scope, func: types.FunctionType, names: set[str]) -> list[types.ModuleType]:
@@ -53,7 +56,28 @@ def _modules(scope: Scope, func: types.FunctionType, names: set[str]) -> list[ty
         if hasattr(module, "__path__"):
             below = [(name[len(prefix) :], it) for name, it in list(sys.modules.items()) if name.startswith(prefix)]
             found += [it for name, it in below if it is not None and used.issuperset(name.split("."))]
+    _require_imported(scope, func)
     return found
+
+
+def _require_imported(scope: Scope, func: types.FunctionType) -> None:
+    """What a function imports when it runs must be there, too."""
+    names = imported_names(func.__code__)
+    if names:
+        used = used_names(func.__code__)
+        for module in _loaded(names, used, func.__globals__.get("__package__") or ""):
+            scope.require(module, used, func.__qualname__)
+
+
+def _loaded(names: set[str], used: set[str], package: str) -> Iterator[types.ModuleType]:
+    """The modules of these names, also seen from a package, and those below them that are used."""
+    parts = package.split(".") if package else []
+    above = ["", *(".".join(parts[: depth + 1]) + "." for depth in range(len(parts)))]
+    for base in [(prefix + name).rstrip(".") for prefix in above for name in names]:
+        for name in (base, *(f"{base}.{it}" for it in used)):
+            module = sys.modules.get(name)
+            if isinstance(module, types.ModuleType):
+                yield module
 
 
 def reduce_method(scope: Scope, obj: types.MethodType) -> Any:
@@ -90,22 +114,15 @@ def _namespace(module: str) -> dict[str, Any]:
     return vars(found if found is not None else importlib.import_module(module))
 
 
-def _fill_function(func: types.FunctionType, state: dict[str, Any]) -> None:
-    for name, value in state["attributes"].items():
-        setattr(func, name, value)
-    func.__dict__.update(state["dict"])
-    if state["globals"] is not None:
-        func.__globals__.update(state["globals"])
-    for cell, contents in state["cells"]:
+def _fill_function(func: types.FunctionType, state: tuple[Any, ...]) -> None:
+    own, annotations, attributes, private, _, cells = state
+    func.__qualname__, func.__module__, func.__doc__, func.__defaults__, keywords = own
+    func.__kwdefaults__ = keywords and dict(keywords)
+    func.__annotations__ = dict(annotations or ())
+    func.__dict__.update(attributes or ())
+    func.__globals__.update(private or ())
+    for cell, contents in cells:
         cell.cell_contents = contents
-
-
-def named(module: str, qualname: str) -> object:
-    """What a module holds under a name. In pickles for workers it stands for `Image.named`."""
-    found = find(sys.modules.get(module) or importlib.import_module(module), qualname)
-    if found is None:
-        raise AttributeError(f"{module}.{qualname} is not there")
-    return found
 
 
 def reduce_identity(scope: Scope, obj: object) -> Any:
@@ -129,3 +146,28 @@ def stand_in(name: str) -> types.ModuleType:
     fresh.__spec__ = importlib.machinery.ModuleSpec(name, None)
     vars(fresh)["__builtins__"] = builtins
     return fresh
+
+
+class Appearance:
+    """What a module that can't be imported elsewhere says of itself; its pickle becomes the specification of a stand-in."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        self._module = module
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        own = vars(self._module)
+        told = {key: own[key] for key in ("__file__", "__doc__", "__package__") if isinstance(own.get(key, 0), (str, type(None)))}
+        name = self._module.__name__
+        return appear, (name, "__path__" in own, name.rpartition(".")[0] in sys.modules, told)
+
+
+def appear(name: str, is_package: bool, has_parent: bool, told: dict[str, str | None]) -> importlib.machinery.ModuleSpec:
+    """Makes a stand-in look like the module, and be found below its package."""
+    module = stand_in(name)
+    vars(module).update(told)
+    if is_package:
+        module.__path__ = []
+    if has_parent:
+        parent, _, child = name.rpartition(".")
+        setattr(importlib.import_module(parent), child, module)
+    return importlib.machinery.ModuleSpec(name, None, is_package=is_package)

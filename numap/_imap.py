@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._errors import StateError
+from ._errors import StateError, TooManyFailures
 from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
 from ._options import Options, TaskSpec, flag, sequence, shown, task_spec, timeout_seconds
 from ._platform import fill_standard_streams
 from ._public import public
 from ._reader import Reader
 from ._statistics import Statistics, TaskStatistics
-from ._streams import Join, detach, made_of
+from ._streams import Join, detach, least, length_of, made_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -60,8 +60,16 @@ class TaskIterator(Reader[T]):
     def __numap_detach__(self, imap: IMap[Any]) -> None:
         """This iterator is part of an input of its own map, which has started: it must not keep the map alive."""
         if self._imap is imap:
+            imap._streamed.append(self.task)
             self._find_outlet()
             self._imap = None
+
+    def __length_hint__(self) -> int:
+        """How many results are still to come, as far as the input says how many items it has; else NotImplemented.
+
+        Where failures are skipped, and for an input that was wrong about itself, it is an estimate; behind the last result it is 0.
+        """
+        return self._imap._remaining(self.task) if self._imap is not None else NotImplemented
 
     def _claim_order(self) -> None:
         """Its results will be paired with others by their place."""
@@ -126,6 +134,10 @@ class IMap(Reader[T]):
         retries: how often an item is run again after its function raised, its worker died or it ran too long.
         on_error: ``"raise"`` a failed item's error at its place (iteration can go on), ``"return"`` it as the result, or
             ``"skip"`` the item.
+        max_failures: how many items may fail, after their retries; one more ends the map with a `TooManyFailures` behind the
+            results before it. None: no limit.
+        buffer_bytes: bytes of the items and results in flight at most, about, as `sizeof` tells them; the inputs share them. One
+            item of each always has room. None: 64 MB, or what keeps all workers busy.
 
     Raises:
         TypeError, ValueError: an argument is not allowed; the message names it.
@@ -168,6 +180,8 @@ class IMap(Reader[T]):
         task_timeout: float | None = None,
         retries: int = 0,
         on_error: str = "raise",
+        max_failures: int | None = None,
+        buffer_bytes: int | None = None,
     ) -> None:
         if (func is None) != (iterable is None):
             missing, given = ("func", "iterable") if func is None else ("iterable", "func")
@@ -177,16 +191,22 @@ class IMap(Reader[T]):
         self._options = Options(
             worker_type, worker_num, worker_remote, stride, buffer, ordered, skip, name, start_method, initializer,
             sequence("initargs", initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error,
+            max_failures,
+            buffer_bytes,
         )  # fmt: skip
         self.name = name if name is not None else f"imap_{id(self):x}"
         self._state = IDLE
         self._specs: list[TaskSpec] = []
         #: For each task the tasks of this map that it reads.
         self._inputs: list[list[int]] = []
+        #: For each task how many items it will have; None: nobody knows.
+        self._lengths: list[int | None] = []
         #: What keeps the outcomes of tasks that were added with ``track``.
         self._tracks: dict[int, Track] = {}
         #: Tasks whose results come in order though the map is unordered, as they are joined by place.
         self._in_order: set[int] = set()
+        #: While it starts: the tasks that the input of one is made of.
+        self._streamed: list[int] = []
         self._manager: Any = None
         self._finalizer: Any = None
         #: The figures of the last run, once it was stopped.
@@ -237,6 +257,7 @@ class IMap(Reader[T]):
             # Who is no iterable learns it here; an iterator gives itself, so nothing is pulled.
             spec = spec._replace(iterable=iter(iterable))
         self._state = state
+        self._lengths.append(least([self._lengths[member] for member in members]) if members else length_of(iterable))
         self._specs.append(spec)
         self._inputs.append(members)
         found = _iterator(self, len(self._specs) - 1, timeout, block)
@@ -281,6 +302,7 @@ class IMap(Reader[T]):
         if count > 0:
             del self._specs[-count:]
             del self._inputs[-count:]
+            del self._lengths[-count:]
             self._tracks = {task: track for task, track in self._tracks.items() if task < len(self._specs)}
 
     def get_task(self, task: int = 0, timeout: float | None = None, block: bool = True) -> TaskIterator[Any]:
@@ -329,8 +351,7 @@ class IMap(Reader[T]):
         # anybody else may stop it.
         self._finalizer = _when_dropped(self, manager.abandon)
         self._manager, self._state = manager, state
-        for spec in self._specs:
-            detach(spec.iterable, self)
+        manager.know_streams(self._detach_inputs())
         # The inputs are the sources' from here on, and go with them.
         self._specs = [spec._replace(iterable=()) for spec in self._specs]
         try:
@@ -342,6 +363,15 @@ class IMap(Reader[T]):
             self._forget_tasks()
             raise
         self._outlet = manager.outlets.get(0)
+
+    def _detach_inputs(self) -> dict[int, list[int]]:
+        """Has the inputs let go of this map; returns by task the tasks of this map that its input is made of by streams."""
+        found: dict[int, list[int]] = {}
+        for task, spec in enumerate(self._specs):
+            detach(spec.iterable, self)
+            if self._streamed:
+                found[task], self._streamed = self._streamed, []
+        return found
 
     def _current(self) -> str:
         """The state, with what the manager knows."""
@@ -370,7 +400,7 @@ class IMap(Reader[T]):
         self._forget_tasks()
 
     def _forget_tasks(self) -> None:
-        self._specs, self._inputs = [], []
+        self._specs, self._inputs, self._lengths = [], [], []
         self._tracks = {}
         self._in_order = set()
 
@@ -392,7 +422,7 @@ class IMap(Reader[T]):
             while True:
                 try:
                     reader._next_outcome()
-                except StopIteration:
+                except (StopIteration, TooManyFailures):
                     break
 
     def __enter__(self) -> IMap[T]:
@@ -466,16 +496,30 @@ class IMap(Reader[T]):
         return outlet
 
     def __length_hint__(self) -> int:
-        """How many results of task 0 are ready at least."""
-        outlet = self._outlet
-        return 0 if outlet is None else int(outlet.ready())
+        """How many results of task 0 are still to come, where that is known; see `TaskIterator.__length_hint__`."""
+        return self._remaining(0)
+
+    def _remaining(self, task: int) -> int:
+        """How many results of a task are still to come; NotImplemented, which means 0, where that is not known."""
+        length = self._lengths[task] if task < len(self._lengths) else None
+        consumed = 0
+        if self._manager is not None:
+            outlet = self._manager.outlets.get(task)
+            if outlet is None:  # another task reads it
+                return NotImplemented  # type: ignore[no-any-return]
+            length, consumed = length if outlet.expected is None else outlet.expected, outlet.consumed
+        return NotImplemented if length is None else max(0, length - consumed)
 
     # ------------------------------------------------------------------ looks
+
+    def __numap_share__(self, maps: int) -> None:
+        """This map is one of so many that share the room of one, if its ``buffer_bytes`` is automatic; before it starts."""
+        self._options = self._options._replace(sharing=maps)
 
     @property
     def options(self) -> dict[str, Any]:
         """What the map was made with, by the names of the arguments; ``worker_num`` is set."""
-        return self._options._asdict()
+        return {name: value for name, value in self._options._asdict().items() if name != "sharing"}
 
     def statistics(self) -> Statistics:
         """The map's figures at this moment."""
@@ -485,7 +529,8 @@ class IMap(Reader[T]):
             if self._last is not None and not self._specs:
                 return self._last
             tasks = tuple(TaskStatistics(spec.label, 0, 0, 0, 0, 0, 0) for spec in self._specs)
-            return Statistics(state, workers, self._options.buffer or 0, 0, 0, 0, 0, 0, tasks)
+            bound, bound_bytes = self._options.buffer or 0, self._options.buffer_bytes or 0
+            return Statistics(state, workers, bound, 0, 0, 0, 0, 0, tasks, bound_bytes)
         return _snapshot(manager.figures(), self._specs, workers, state)
 
     def __repr__(self) -> str:
@@ -553,7 +598,7 @@ def _snapshot(
     )  # fmt: skip
     return Statistics(
         state, workers, get("bound"), sum(get("pulled")), sum(get("yielded").values()),
-        sum(get("failed")), discarded, get("replaced"), tasks,
+        sum(get("failed")), discarded, get("replaced"), tasks, get("bound_bytes"),
     )  # fmt: skip
 
 

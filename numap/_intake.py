@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ._flow import Flow
+from ._outcome import Segment
 from ._outlet import Outlet
 from ._pacing import Pacing
 from ._schedule import Schedule
+from ._serialize import size_of_all
 from ._source import Source
 
 
@@ -128,18 +130,38 @@ class Intake:
                 granted = schedule.grant(root)
                 if granted > 0:
                     schedule.pull(root, granted)
-                    source.grant(granted)
+                    source.grant(granted, self._pacing.share)
                 self.mark(schedule.end_of[root])
             segments = source.collect()
             for segment in segments:
                 self._flow.enter(root, segment)
                 came = True
+            if segments:
+                self._measure(root, segments)
+            spared = source.spared()
+            if spared:
+                schedule.unpull(root, spared)
+                came = True
+            if source.demand is not None and source.demand.asked:
+                self.mark(schedule.end_of[root])
             if source.ended and schedule.is_open(root):
                 came = True
                 self._close(root, source)
             elif not source.quiet:
                 self._restless.add(root)
         return came
+
+    def weigh(self, end: int) -> bool:
+        """Items or results of this end were measured. True: what the workers hold would take far more room than there is."""
+        fits, schedule = self._pacing.fits(self._tasks[end]), self._schedule
+        for root in schedule.roots_of[end]:
+            schedule.set_fits(root, self._pacing.fits_waiting(root), fits)
+        self.mark(end)
+        return sum(schedule.inside[root] for root in schedule.roots_of[end]) > 4 * fits
+
+    def _measure(self, root: int, segments: Sequence[Segment]) -> None:
+        if self._pacing.observe_pulled(root, sum(segment[1] for segment in segments), size_of_all(segments)):
+            self.weigh(self._schedule.end_of[root])
 
     def mark(self, end: int) -> None:
         """Something has changed that the marks of this end depend on."""
@@ -154,14 +176,23 @@ class Intake:
         """
         schedule, outlet, tasks = self._schedule, self._outlets[end], self._tasks[end]
         everything = schedule.buffer is not None or end in self._late
-        missing, grows = 0, False
+        missing, grows, asked = 0, False, []
         for root in schedule.roots_of[end]:
+            source = self._sources.get(root)
+            if source is not None and source.demand is not None and source.demand.asked:
+                asked.append((root, source.demand))
             everything = everything or not schedule.is_open(root)
             lacks, bound = schedule.missing(root), schedule.bound(root)
             missing = min(missing or lacks, lacks)
+            # An idle worker waits for room, too.
+            missing = 1 if schedule.holds_back(root) else missing
             grows = grows or (self._grows and self._pacing.grown_bound(bound, tasks) > bound)
         outlet.tell_at = 0 if everything else self._released[end] + missing
-        outlet.tell_wait = everything or grows
+        outlet.tell_wait = everything or grows or bool(asked)
+        for root, demand in asked:
+            # Nothing of it is on the way: a consumer waits in vain, if one waits.
+            if self._flow.places[root] == schedule.released[root] and outlet.is_awaited():
+                demand.answer()
 
     def close(self) -> None:
         """Takes what has been given, and nothing after that."""

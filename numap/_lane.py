@@ -18,13 +18,18 @@ class Lane:
         """Items that are ready, the first of them of place ``first``."""
         self._entries.append((first, segment))
 
-    def put_back(self, first: int, segments: list[Segment]) -> None:
-        """Items that were taken and go first again."""
+    def put_back(self, first: int, segments: list[Segment], ran: bool = True) -> None:
+        """Items that were taken and go first again; those that did not run do so in the order of their places."""
+        # Several workers may give theirs back, in any order, and an ordered map waits for the first of them. What ran goes before
+        # all others, alone: it may kill its worker again.
+        before = []
+        while not ran and self._entries and self._entries[0][0] < first:
+            before.append(self._entries.popleft())
         places = []
         for segment in segments:
             places.append((first, segment))
             first += segment[1]
-        self._entries.extendleft(reversed(places))
+        self._entries.extendleft(reversed(before + places))
 
     def take(self, most: int) -> tuple[int, int, list[Segment]]:
         """Up to ``most`` items with neighbouring places: the first place, their number, the segments."""

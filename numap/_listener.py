@@ -7,13 +7,14 @@ import pickle
 import sys
 import threading
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
 from ._asides import standard_logging
 from ._context import ContextThread
+from ._farewell import say
 from .engines import Aside
 
 #: What was said, a mark to be given back, or the end.
@@ -29,7 +30,7 @@ ROOM = 64 << 20
 #: Bytes of what waits, besides its content.
 _OVERHEAD = 500
 #: The logger of warnings that are captured.
-_CAPTURED = "py.warnings"
+_LOGGERS = {"warning": "py.warnings", "notice": "numap"}
 
 #: Listeners whose handlers may still have something to do, for the end of the interpreter.
 busy: set[Listener] = set()
@@ -141,8 +142,8 @@ class Listener:
     def _handle(self, aside: Aside) -> None:
         try:
             content = pickle.loads(aside.content)
-            self.logger = content["name"] if aside.kind == "log" else _CAPTURED
-            (_log if aside.kind == "log" else _warn)(aside, content)
+            self.logger = content["name"] if aside.kind == "log" else _LOGGERS[aside.kind]
+            _TAKERS[aside.kind](aside, content)
         except Exception as error:
             # As if it had been raised by a thread of the user's: what is heard later is handled all the same.
             args = (type(error), error, error.__traceback__, threading.current_thread())
@@ -223,3 +224,11 @@ def _warn(aside: Aside, warning: tuple[Any, type[Warning], str, int]) -> None:
     except Warning:
         # A filter that makes it an error, but the item did not see it so: its worker does not know the category.
         warnings.showwarning(message, category, filename, lineno)
+
+
+def _say(_: Aside, text: str) -> None:
+    say(text)
+
+
+#: Who takes an aside of a kind.
+_TAKERS: dict[str, Callable[[Aside, Any], None]] = {"log": _log, "warning": _warn, "notice": _say}

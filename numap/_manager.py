@@ -16,6 +16,7 @@ from typing import Any
 from ._bell import Bell
 from ._context import ContextThread
 from ._errors import TaskTimeout, WorkerDied, WorkerStartError
+from ._failures import Tolerance
 from ._figures import figures
 from ._flow import Flow
 from ._fusion import Fusion
@@ -24,11 +25,11 @@ from ._listener import Listener, busy, settle_all
 from ._options import Options
 from ._outcome import FAILED, PACKED, RAW, Failure
 from ._outlet import Outlet
-from ._pacing import Pacing
+from ._pacing import Pacing, Share
 from ._platform import exit_text
 from ._retries import Retries
 from ._schedule import Schedule
-from ._serialize import is_lent, parts, size_of
+from ._serialize import is_lent, parts, size_of_all
 from ._source import Source
 from ._track import Track
 from .engines import (
@@ -85,19 +86,23 @@ class Manager:
         self.touched: deque[int] = deque()
         #: Ends where something came that somebody waits for.
         self.awaited: list[Outlet] = []
-        self._pacing = Pacing(len(labels), options.workers, engine.capabilities.alone, engine.capabilities.pickles)
+        share = Share(options.buffer_bytes, options.sharing, sum(not members for members in inputs))
+        self._pacing = Pacing(len(labels), options.workers, engine.capabilities.alone, engine.capabilities.pickles, share)
         self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
+        self._schedule.needed = self._pacing.needed
         self._fusion = Fusion(inputs, self._pacing, _apart(options, engine, programs, tracks))
-        #: The size of items and results matters: to how many go together, or to how many there may be.
-        self._weighs = engine.capabilities.pickles or options.buffer is None
         self._retries = Retries([program.retries for program in programs])
         self._task_timeout = options.task_timeout
         self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
         skip, pickled = options.on_error == "skip", engine.capabilities.pickles
-        self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks)
+        self._tolerance = Tolerance(options.max_failures, {end: ordered[end] for end in self._schedule.ends})
+        self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks, self._tolerance)
+        self.know_streams = self._flow.know_streams
         self._intake = Intake(
             self._schedule, self._pacing, self._flow, self.outlets, self.touched, engine.capabilities.ahead
         )
+        for end in self._schedule.ends:
+            self._intake.weigh(end)
         self._replaced = 0
         self._listener = Listener()
         self.bell = Bell(engine, self._decide)
@@ -127,7 +132,9 @@ class Manager:
         """"running", "finished" or "failed"."""
         if self._failure is not None:
             return "failed"
-        return "running" if self._flow.open_ends else "finished"
+        if self._flow.open_ends:
+            return "running"
+        return "finished" if self._tolerance.overrun is None else "failed"
 
     # ------------------------------------------------------------------ life; any thread
 
@@ -186,11 +193,13 @@ class Manager:
         _close(self.outlets, "next: not allowed after stop(); its results are gone", at_exit)
 
     def abandon(self) -> None:
-        """The map was dropped. Runs as a finalizer, anywhere: it takes no lock and waits for nothing."""
+        """The map was dropped. Runs as a finalizer, anywhere: it takes no lock, and waits for nothing but a serial map's own."""
         if os.getpid() != self._pid:
             return
         self._abandoned = self._stopping = True
         self.wake()
+        if self._inline is not None:
+            self._inline.finalize()
 
     def drain(self) -> None:
         """Pulls nothing any more; what was pulled still gets its outcome."""
@@ -330,15 +339,14 @@ class Manager:
             behind = self._fusion.behind(task) if all(segment[0] in (RAW, PACKED) for segment in segments) else ()
             job = Job(task, first, count, segments, behind)
             self._engine.submit(slot, job)
-            if self._weighs:
-                self._pacing.observe_bytes(task, count, sum(map(size_of, job.segments)))
+            self._pacing.observe_bytes(task, count, size_of_all(job.segments))
 
     def _on(self, event: Event) -> None:
         if isinstance(event, Output):
             task = event.job.program
-            nbytes = sum(map(size_of, event.segments)) if self._weighs else 0
-            self._pacing.observe(task, event.count, event.seconds, nbytes, event.job.behind)
-            self._intake.mark(self._schedule.end_of[task])
+            self._pacing.observe(task, event.count, event.seconds, size_of_all(event.segments), event.job.behind)
+            if self._intake.weigh(self._schedule.end_of[task]):
+                self._engine.recall()
             if self._retries.some:
                 self._route_or_retry(event)
             else:
@@ -348,7 +356,7 @@ class Manager:
                 else:
                     self._flow.route(task, event.first, event.segments)
         elif isinstance(event, Returned):
-            self._flow.again(event.program, event.first, event.count, event.segments)
+            self._flow.again(event.program, event.first, event.count, event.segments, ran=False)
         elif isinstance(event, Died):
             self._replaced += 1
             if event.program is not None and event.index is not None:
@@ -391,7 +399,7 @@ class Manager:
 
     def figures(self) -> Callable[[str], Any]:
         """See `_figures.figures`."""
-        return figures(self._schedule, self._flow, self.outlets, self._replaced)
+        return figures(self._schedule, self._flow, self.outlets, self._replaced, self._pacing.bound_bytes)
 
 
 def _apart(options: Options, engine: Engine, programs: Sequence[Program], tracks: Mapping[int, Track]) -> Collection[int]:

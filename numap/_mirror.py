@@ -7,31 +7,26 @@ that name in both directions, functions share their globals, and ``isinstance`` 
 
 from __future__ import annotations
 
-import builtins
 import pickle
 import sys
 import threading
 import types
 from collections.abc import Callable, Iterable
+from importlib.machinery import EXTENSION_SUFFIXES
 from io import BytesIO
 from typing import Any
 
-from ._arena import Arena
-from ._classes import fill_apart, in_the_making, is_unfilled, token_of
+from ._classes import ELSEWHERE, token_of
 from ._code import CodePickler, reduce
 from ._errors import SerializationError
-from ._functions import named, stand_in
+from ._functions import Appearance
+from ._image import Definition
 from ._names import Names, Order, Tangle
+from ._origins import Origins, is_of_library, is_unfinished
 from ._outcome import safe_text
-from ._parcel import Code, Constants, load
-from ._scope import Scope, global_names
-
-#: One definition: module, name, the object.
-Definition = tuple[str, str, Code]
-
-
-#: Functions that in pickles for workers stand for methods of the image.
-_STAND_FOR = {(func.__module__, func.__name__) for func in (fill_apart, named)}
+from ._owners import Owners, state_of
+from ._parcel import Constants
+from ._scope import Scope, find, global_names, named
 
 #: What a module says of itself; never a definition.
 _IDENTITY = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__"))
@@ -52,7 +47,10 @@ class Mirror(Scope):
         self.plain = False
         self._known: dict[tuple[str, str], str] = {}
         self._todo: list[tuple[types.ModuleType, str]] = []
-        self._importable: dict[str, bool] = {}
+        self._origins = Origins()
+        self._owners = Owners()
+        #: The object of an importable module that is being pickled as it is.
+        self._told: object = None
         self._exempt: set[str] = set()
         self._lock = threading.RLock()
         self._pickler = CodePickler(self)
@@ -122,7 +120,7 @@ class Mirror(Scope):
             code = self._by_dill(module, name, error), []
         finally:
             self.defining = self._current = None
-        self._staged.append((module.__name__, name, code))
+        self._staged.append(Definition(module.__name__, name, code))
 
     def apart(self, cls: type, content: object) -> bytes:
         self.filling = cls
@@ -142,11 +140,10 @@ class Mirror(Scope):
                 error = second
             finally:
                 self.plain = False
-        user = self._known[module.__name__, name]
+        advice = "make it inside the function, or in an initializer that assigns the global"
         raise SerializationError(
-            f"the global {name!r} of {module.__name__!r}, which {user} refers to, can't be sent to a worker "
-            f"({type(error).__name__}: {safe_text(error)}); make it inside the function, or in an initializer that "
-            f"assigns the global"
+            f"the global {name!r} of {module.__name__!r}, which {self._known[module.__name__, name]} refers to, can't be sent "
+            f"to a worker ({type(error).__name__}: {safe_text(error)}); {ELSEWHERE if isinstance(value, type) else advice}"
         ) from error
 
     # ------------------------------------------------------------------ the scope of the picklers
@@ -160,14 +157,16 @@ class Mirror(Scope):
         return True
 
     def reference(self, module_name: str, qualname: str) -> Any:
-        spec = getattr(sys.modules[module_name], "__spec__", None)
-        # To import what is just being imported would wait for that; whoever imports it may be waiting for us.
-        return (named, (module_name, qualname)) if getattr(spec, "_initializing", False) else NotImplemented
+        # To import what is just being imported, or is in a package that is, would wait for that; whoever imports it may be
+        # waiting for us.
+        return (named, (module_name, qualname)) if is_unfinished(module_name) else NotImplemented
 
     def name_of(self, obj: object) -> tuple[str, str] | None:
         self._names.add(sys.modules["__main__"], self._exempt)
         found = self._names.of(obj)
-        if found is None or found[1] in self._exempt:
+        if found is None:
+            return self._owner(obj)
+        if found[1] in self._exempt:
             return None
         module, name = found
         if (module.__name__, name) == self._current:
@@ -177,7 +176,13 @@ class Mirror(Scope):
         return module.__name__, name
 
     def global_of(self, obj: object) -> tuple[str, str] | None:
-        """Module and name by which a definition refers to an object that another definition makes."""
+        """Module and name by which a definition refers to an object that a module has, or that another definition makes."""
+        if obj is self._told:
+            return None
+        asked = self._owners.may_know(obj) if type(obj) is not types.FunctionType else self._is_nameless(obj)
+        owner = self._owner(obj) if asked else None
+        if owner is not None:
+            return owner
         found = self._names.of(obj)
         if found is None or found[1] in self._exempt or self.is_importable(found[0]):
             return None
@@ -187,10 +192,53 @@ class Mirror(Scope):
         self._need(*found, "the map" if self._current is None else f"the global {self._current[1]!r}")
         return key
 
+    def _is_nameless(self, func: types.FunctionType) -> bool:
+        """Whether a module may have this function under another name than the one that it says, and it is not the program's."""
+        if func.__closure__ is None or func.__globals__.get("__name__") == "__main__":
+            return False
+        module = sys.modules.get(func.__module__ or "")
+        return module is None or find(module, func.__qualname__) is not func
+
+    def _owner(self, obj: object) -> tuple[str, str] | None:
+        """Module and name of an object that a module has which workers import."""
+        for module, name in self._owners.of(obj):
+            if self.is_importable(module):
+                key = (module.__name__, name)
+                if key not in self._known:
+                    self._tell(key, obj)
+                return key
+        return None
+
+    def _tell(self, key: tuple[str, str], obj: object) -> None:
+        """Sends the state of a module's object: all of it, or none if any of it can't be sent, as with what holds a lock."""
+        self._known[key] = ""
+        self._added.append(key)
+        if is_of_library(key[0]):
+            return
+        counts = len(self._added), len(self._todo), len(self._staged)
+        before = self._told, self._current, self.defining
+        self._current = self.defining = None
+        try:
+            state = state_of(*key, obj)
+            self._told = state
+            if state is not None:
+                code = self.constants.encode(state, _DefinitionPickler(self).encode)
+                self._staged.append(Definition(*key, code, own=True))
+        except Tangle:
+            raise
+        except Exception:
+            for other in self._added[counts[0] :]:
+                self._known.pop(other, None)
+            for found, count in zip((self._added, self._todo, self._staged), counts, strict=True):
+                del found[count:]  # type: ignore[attr-defined]
+        finally:
+            self._told, self._current, self.defining = before
+
     def require(self, module: types.ModuleType, names: Iterable[str], by: str) -> None:
         self._names.add(module, self._exempt)
         if self.is_importable(module):
             return
+        self._announce(module)
         for name in names:
             if name in vars(module) and name not in self._exempt and name not in _IDENTITY:
                 self._need(module, name, by)
@@ -198,18 +246,33 @@ class Mirror(Scope):
     def _need(self, module: types.ModuleType, name: str, by: str) -> None:
         key = (module.__name__, name)
         self._names.add(module, self._exempt)
+        self._announce(module)
         if key not in self._known:
             self._known[key] = by
             self._added.append(key)
             self._todo.append((module, name))
 
+    def _announce(self, module: types.ModuleType) -> None:
+        """Has workers make a stand-in for a module, and for the packages above it that they can't import either."""
+        key = (module.__name__, "__spec__")
+        if key in self._known or module.__name__ == "__main__":
+            return
+        origin = getattr(getattr(module, "__spec__", None), "origin", None) or ""
+        if origin.endswith(tuple(EXTENSION_SUFFIXES)):
+            raise SerializationError(
+                f"workers can't import the module {module.__name__!r} ({origin}), and it can't be sent to them, as it is no "
+                f"Python code: have it found by its name through sys.path, without a hook of the program"
+            )
+        above = sys.modules.get(module.__name__.rpartition(".")[0])
+        if isinstance(above, types.ModuleType) and not self.is_importable(above):
+            self._announce(above)
+        self._known[key] = ""
+        self._added.append(key)
+        self._staged.append(Definition(*key, (pickle.dumps(Appearance(module)), [])))
+
     def is_importable(self, module: types.ModuleType) -> bool:
         """Whether a worker that imports this module's name gets the same module."""
-        name = module.__name__
-        known = self._importable.get(name)
-        if known is None:
-            known = self._importable[name] = name != "__main__" and _same_origin(name, module)
-        return known
+        return module.__name__ != "__main__" and self._origins.importable(module)
 
 
 class OwnImage(Mirror):
@@ -228,10 +291,13 @@ class OwnImage(Mirror):
         """A fork has what we have."""
         return True
 
+    def _tell(self, key: tuple[str, str], obj: object) -> None:
+        """A fork's objects have the state that they have here."""
+
     def global_of(self, obj: object) -> tuple[str, str] | None:
         """Whatever has a name goes by it, though it may have changed in a worker by then."""
         self._names.add(sys.modules["__main__"])
-        found = self._names.of(obj)
+        found = self._names.of(obj) or next(self._owners.of(obj), None)
         return None if found is None else (found[0].__name__, found[1])
 
 
@@ -245,25 +311,6 @@ class _DefinitionPickler(CodePickler):
     def persistent_id(self, obj: object) -> tuple[str, str] | None:
         """The name of an object."""
         return self._global_of(obj)
-
-
-def _same_origin(name: str, module: types.ModuleType) -> bool:
-    spec = getattr(module, "__spec__", None)
-    if spec is None or sys.modules.get(name) is not module:
-        return name in sys.builtin_module_names
-    if getattr(spec, "_initializing", False):
-        return False
-    if spec.origin in ("built-in", "frozen") or name.partition(".")[0] in sys.stdlib_module_names:
-        return True
-    parent = name.rpartition(".")[0]
-    if parent and parent not in sys.modules:
-        return False
-    path = getattr(sys.modules[parent], "__path__", None) if parent else None
-    for finder in sys.meta_path:
-        found = finder.find_spec(name, path) if hasattr(finder, "find_spec") else None
-        if found is not None:
-            return bool(found.origin == spec.origin)
-    return False
 
 
 _NEVER_BY_DILL = ("_thread", "_io", "socket", "_socket", "threading", "subprocess", "sqlite3")
@@ -286,97 +333,6 @@ def _dill_dumps(obj: Any, scope: Scope) -> bytes:
     buffer = BytesIO()
     DillPickler(buffer, protocol=pickle.HIGHEST_PROTOCOL, byref=False, recurse=True).dump(obj)
     return buffer.getvalue()
-
-
-class Image:
-    """The worker's side: modules that are filled with the caller's definitions, each when it is first needed."""
-
-    def __init__(self, main: dict[str, Any] | None, arena: Arena | None = None) -> None:
-        """``main``: what the caller's ``__main__`` says of itself; None: this process has that module itself."""
-        self._arena = arena
-        self._pending: dict[tuple[str, str], Code] = {}
-        #: Classes with what they will hold, the last one first.
-        self._unfilled: list[tuple[type, bytes]] = []
-        if main is None:
-            return
-        module = types.ModuleType("__main__")
-        vars(module).update(main, __builtins__=builtins)
-        sys.modules["__main__"] = module
-
-    def update(self, definitions: Iterable[Definition]) -> None:
-        """Sets names; those that refer to one another find each other."""
-        keys = []
-        for module, name, code in definitions:
-            self._pending[module, name] = code
-            keys.append((module, name))
-            stand_in(module)
-        for module, name in keys:
-            self.define(module, name)
-
-    def define(self, module: str, name: str) -> None:
-        """Makes sure that a mirrored name is set."""
-        code = self._pending.pop((module, name), None)
-        if code is not None:
-            in_the_making.add((module, name))
-            try:
-                value = self.load(code)
-            finally:
-                in_the_making.discard((module, name))
-            setattr(sys.modules[module], name, value)
-            self._fill_rest()
-
-    def named(self, module: str, qualname: str) -> object:
-        """See `_functions.named`."""
-        first = qualname.partition(".")[0]
-        self.define(module, first)
-        if (module, first) in in_the_making:
-            raise _NotYet(f"{module}.{first} is needed to make it")
-        return named(module, qualname)
-
-    def fill_apart(self, cls: type, content: bytes) -> None:
-        """Sets what a class holds: now, or as soon as the names that it needs are there."""
-        self._unfilled.append((cls, content))
-        self._fill_rest()
-
-    def _fill_rest(self) -> None:
-        todo, self._unfilled = self._unfilled, []
-        for cls, content in todo:
-            try:
-                fill_apart(cls, content, lambda raw: _Unpickler(BytesIO(raw), self, []).load())
-            except _NotYet:
-                self._unfilled.append((cls, content))
-
-    def load(self, code: Code) -> Any:
-        """Unpickles what may refer to names that are not set yet."""
-        return load(code, self._arena, lambda blob, buffers: _Unpickler(BytesIO(blob), self, buffers).load())
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: BytesIO, image: Image, buffers: list[Any]) -> None:
-        super().__init__(file, buffers=buffers)
-        self._image = image
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _STAND_FOR:
-            return getattr(self._image, name)
-        first = name.partition(".")[0]
-        self._image.define(module, first)
-        if (module, first) in in_the_making:
-            raise _NotYet(f"{module}.{first} is needed to make it")
-        try:
-            return super().find_class(module, name)
-        except AttributeError as error:
-            if is_unfilled(vars(sys.modules[module]).get(first)):
-                raise _NotYet(str(error)) from error
-            raise
-
-
-    def persistent_load(self, key: Any) -> object:
-        return self._image.named(*key)
-
-
-class _NotYet(AttributeError):
-    """What a name stands for is being made."""
 
 
 def main_identity() -> dict[str, Any]:

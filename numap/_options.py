@@ -43,7 +43,7 @@ class TaskSpec(NamedTuple):
 #: mistaken the argument, and would wait for the memory to be full.
 MOST_WORKERS = 10_000
 
-_NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker")
+_NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker", "buffer_bytes")
 
 
 class _Fields(NamedTuple):
@@ -63,6 +63,10 @@ class _Fields(NamedTuple):
     task_timeout: float | None = None
     retries: int = 0
     on_error: str = "raise"
+    max_failures: int | None = None
+    buffer_bytes: int | None = None
+    #: Maps that share an automatic ``buffer_bytes``; no argument of a map, see `IMap.__numap_share__`.
+    sharing: int = 1
 
 
 class Options(_Fields):
@@ -78,7 +82,7 @@ class Options(_Fields):
         """
         self = super().__new__(cls, *args, **kwargs)
         self._check()
-        given = {name: getattr(self, name) for name in _NUMBERS}
+        given = {name: getattr(self, name) for name in (*_NUMBERS, "max_failures")}
         plain: dict[str, Any] = {name: operator.index(value) for name, value in given.items() if value is not None}
         return self._replace(**{**plain, "worker_num": self._default_workers()})
 
@@ -140,6 +144,13 @@ class Options(_Fields):
             raise TypeError(f"retries: must be a whole number of at least 0, not {shown(self.retries)}")
         if self.retries < 0:
             raise ValueError(f"retries: {self.retries} given; must be at least 0")
+        whole = self.max_failures
+        if whole is None:
+            return
+        if isinstance(whole, bool) or not hasattr(type(whole), "__index__"):
+            raise TypeError(f"max_failures: must be a whole number of at least 0, or None for no limit, not {shown(whole)}")
+        if operator.index(whole) < 0:
+            raise ValueError(f"max_failures: {whole!r} given; must be at least 0, or None for no limit")
 
     @property
     def kind(self) -> str:

@@ -17,8 +17,18 @@ class Outbox:
         self._lock = allocate_lock()
         self._posted: deque[object] = deque()
 
+    @property
+    def ended(self) -> bool:
+        """Nobody listens any more."""
+        return self._channel.ended
+
+    @property
+    def is_busy(self) -> bool:
+        """Somebody is in the middle of a frame, perhaps this thread."""
+        return self._lock.locked()
+
     def send(self, message: object) -> None:
-        """Returns when it is out; not for who may have interrupted another `send` or `post` of the same thread."""
+        """Returns when it is out."""
         with self._lock:
             self._send_posted()
             self._channel.send(message)

@@ -7,7 +7,8 @@ task are segments again and may be the input of the next, so a chain never opens
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._errors import (
     ItemError,
@@ -17,8 +18,13 @@ from ._errors import (
     SourceError,
     StateError,
     TaskTimeout,
+    TooManyFailures,
     WorkerDied,
 )
+
+if TYPE_CHECKING:
+    from traceback import FrameSummary
+    from types import TracebackType
 
 Segment = tuple[int, int, Any]
 
@@ -38,7 +44,7 @@ SHARED = 8
 
 #: No data: the items were dropped by ``on_error="skip"``.
 SKIPPED = 5
-#: ``data`` is the exception that ends a task, to be raised once; no items.
+#: ``data`` is the exception that ends a task, or the Overrun that it is made of, to be raised once; no items.
 ENDING = 6
 #: The end of a task; no items.
 END = 7
@@ -50,12 +56,23 @@ ATOMS: frozenset[type] = frozenset((int, float, bool, type(None), str, bytes))
 LONG = 4096
 
 
+class Place(NamedTuple):
+    """Where a frame was: file, line and function, and from where to where in the source, where Python knows that."""
+
+    filename: str
+    lineno: int
+    name: str
+    end_lineno: int | None = None
+    colno: int | None = None
+    end_colno: int | None = None
+
+
 class Trace(NamedTuple):
     """One exception of a remote chain: enough to print its traceback where the sources are."""
 
     name: str
     text: str
-    frames: tuple[tuple[str, int, str], ...]
+    frames: tuple[Place, ...]
     cause: Trace | None
     context: Trace | None
 
@@ -85,6 +102,22 @@ class Failure:
         return Failure(self.error, self.trace, self.pid, task, index, label)
 
 
+class Overrun(NamedTuple):
+    """More items failed than may.
+
+    Attributes:
+        failed: items that failed.
+        known: items whose outcome was known, these included.
+        allowed: how many may fail.
+        first: the first failure.
+    """
+
+    failed: int
+    known: int
+    allowed: int
+    first: Failure
+
+
 _OWN = os.path.dirname(__file__) + os.sep
 
 
@@ -93,15 +126,14 @@ def trace_of(error: BaseException, depth: int = 20) -> Trace:
 
     Frames of this package are left out: they say nothing about the user's code.
     """
-    frames: list[tuple[str, int, str]] = []
+    frames: list[Place] = []
     tb = error.__traceback__
     while tb is not None:
-        code = tb.tb_frame.f_code
-        if not code.co_filename.startswith(_OWN):
-            frames.append((code.co_filename, tb.tb_lineno, code.co_name))
+        if not tb.tb_frame.f_code.co_filename.startswith(_OWN):
+            frames.append(_place_of(tb))
         tb = tb.tb_next
     if len(frames) > 60:
-        frames[30:-30] = [("...", 0, f"{len(frames) - 60} more frames")]
+        frames[30:-30] = [Place("...", 0, f"{len(frames) - 60} more frames")]
     cause, context = error.__cause__, error.__context__
     if depth == 0 or cause is error or context is error:
         cause = context = None
@@ -111,6 +143,23 @@ def trace_of(error: BaseException, depth: int = 20) -> Trace:
         trace_of(context, depth - 1)
         if context is not None and cause is None and not error.__suppress_context__ else None,
     )  # fmt: skip
+
+
+def _place_of(tb: TracebackType) -> Place:
+    code = tb.tb_frame.f_code
+    if sys.version_info < (3, 11):
+        return Place(code.co_filename, tb.tb_lineno, code.co_name)
+    from itertools import islice
+
+    _, end, start, stop = next(islice(code.co_positions(), tb.tb_lasti // 2, None), (None, None, None, None))
+    return Place(code.co_filename, tb.tb_lineno, code.co_name, end, start, stop)
+
+
+def _summary(place: tuple[Any, ...]) -> FrameSummary:
+    from traceback import FrameSummary
+
+    known = {} if sys.version_info < (3, 11) else dict(zip(Place._fields[3:], place[3:], strict=False))
+    return FrameSummary(*place[:3], lookup_line=False, **known)
 
 
 def safe_text(error: BaseException) -> str:
@@ -128,14 +177,10 @@ def render(trace: Trace) -> str:
         parts.append(render(trace.cause) + "\n\nThe above exception was the direct cause of the following exception:\n\n")
     elif trace.context is not None:
         parts.append(render(trace.context) + "\n\nDuring handling of the above exception, another exception occurred:\n\n")
-    import linecache
+    from traceback import StackSummary
 
     parts.append("Traceback (most recent call last):\n")
-    for filename, lineno, name in trace.frames:
-        parts.append(f'  File "{filename}", line {lineno}, in {name}\n')
-        line = linecache.getline(filename, lineno).strip()
-        if line:
-            parts.append(f"    {line}\n")
+    parts += StackSummary.from_list([_summary(place) for place in trace.frames]).format()
     parts.append(f"{trace.name}: {trace.text}" if trace.text else trace.name)
     return "".join(parts)
 
@@ -198,9 +243,25 @@ def unpickle_failure(error: BaseException) -> Failure:
     return Failure(wrapped)
 
 
+def overrun_error(overrun: Overrun) -> TooManyFailures:
+    """The exception to raise where a run ends as too many items failed."""
+    first = exception_of(overrun.first)
+    lines = safe_text(first).splitlines() or [""]
+    error = TooManyFailures(
+        f"{overrun.failed} of {overrun.known} item{'s' * (overrun.known != 1)} failed, and max_failures={overrun.allowed}; the first: "
+        f"{type(first).__qualname__}: {lines[0]} ({place(overrun.first)}). The map has ended: mend what makes them fail, or allow more",
+        overrun.failed, overrun.allowed,
+    )  # fmt: skip
+    error.__cause__ = first
+    return error
+
+
 def source_error(error: BaseException) -> BaseException:
-    """What the caller gets for an exception of an input: a SourceError; what is no Exception passes as it is."""
-    if isinstance(error, (SourceError, StateError)) or not isinstance(error, Exception):
+    """What the caller gets for an exception of an input: a SourceError, unless it is one that says it all itself.
+
+    What is no Exception passes as it is.
+    """
+    if isinstance(error, (SourceError, StateError, TooManyFailures)) or not isinstance(error, Exception):
         return error
     wrapped = SourceError(f"the input iterable raised {type(error).__name__}: {safe_text(error)}")
     wrapped.__cause__ = error

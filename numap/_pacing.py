@@ -7,6 +7,9 @@ TARGET seconds of work, once it is known what an item costs; until then one at a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
+
+from ._schedule import NO_END
 
 #: Seconds of work in a batch: large against the price of a message, small against what a person notices.
 TARGET = 0.010
@@ -21,6 +24,20 @@ BOUND_CAP = 1 << 16
 BOUND_BYTES = 64 << 20
 
 
+class Share(NamedTuple):
+    """Who shares the bytes of what is in flight.
+
+    Attributes:
+        given: so many were given for a map; None: automatic, `BOUND_BYTES`, or what keeps the workers busy.
+        maps: maps that share these.
+        inputs: inputs of a map.
+    """
+
+    given: int | None = None
+    maps: int = 1
+    inputs: int = 1
+
+
 class Pacing:
     """Costs of the tasks of one run, and what follows from them.
 
@@ -29,10 +46,20 @@ class Pacing:
         workers: number of workers.
         alone: seconds; items that take longer never wait in a worker behind another one.
         copies: items and results are copied on their way, so a batch must not have too many bytes.
+        share: bytes of what is in flight.
     """
 
-    def __init__(self, tasks: int, workers: int, alone: float, copies: bool = True) -> None:
+    def __init__(self, tasks: int, workers: int, alone: float, copies: bool = True, share: Share | None = None) -> None:
+        share = Share() if share is None else share
         self._workers = workers
+        #: Bytes of all that is in flight, and of what is from one input.
+        self.bound_bytes = BOUND_BYTES // share.maps if share.given is None else share.given
+        self.share = max(1, self.bound_bytes // share.inputs)
+        #: Items that have room however large they are: one, or what keeps the workers busy.
+        self._least = workers + 1 if share.given is None else 1
+        #: Items that may run though there is no room, where they have to.
+        self.needed = workers if share.given is None else 1
+        self._pulled: list[float | None] = [None] * tasks
         self._copies = copies
         self._alone = alone
         self._cost: list[float | None] = [None] * tasks
@@ -56,6 +83,25 @@ class Pacing:
     def observe_bytes(self, task: int, count: int, nbytes: int) -> None:
         """``count`` items of ``task`` with ``nbytes`` bytes in all were sent to it."""
         self._bytes[task] = max(nbytes / count, self._bytes[task])
+
+    def observe_pulled(self, root: int, count: int, nbytes: int) -> bool:
+        """``count`` items with ``nbytes`` bytes came from an input; returns whether that is news for `fits_waiting`."""
+        known = self._pulled[root]
+        self._pulled[root] = size = max(nbytes / count, 0.9 * (known or 0.0))
+        return known is None or size != known
+
+    def fits_waiting(self, root: int) -> int:
+        """How many items of an input have room in bytes, as they are when they come; few until one has come."""
+        size = self._pulled[root]
+        return self.initial_bound() if size is None else self._fits(size)
+
+    def fits(self, tasks: Sequence[int]) -> int:
+        """How many items have room in bytes on their way through ``tasks``, as the largest of late; few until that is known."""
+        fits = self._fits(max(self._bytes[task] for task in tasks))
+        return fits if all(self._cost[task] is not None for task in tasks) else min(fits, self.initial_bound())
+
+    def _fits(self, size: float) -> int:
+        return max(self._least, int(self.share / size)) if size else NO_END
 
     def _size(self, task: int) -> int:
         cost = self._cost[task]
@@ -98,6 +144,4 @@ class Pacing:
             if self._cost[task] is None:
                 return bound
             cap = min(cap, max(self.initial_bound(), 8 * self._workers * self._batch[task]))
-            if self._bytes[task]:
-                cap = min(cap, max(self._workers + 1, int(BOUND_BYTES / self._bytes[task])))
-        return max(bound, min(4 * bound, cap))
+        return max(bound, min(4 * bound, cap, self.fits(tasks)))

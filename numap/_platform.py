@@ -15,7 +15,11 @@ LINUX = sys.platform.startswith("linux")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _F_SETSIG = 10
+#: Who gets the signals of a descriptor, and that it is a thread.
+_F_SETOWN_EX, _F_OWNER_TID = 15, 0
 _MAP_FIXED = 0x10
+#: Some milliseconds at least.
+_LOOKS = 1000
 #: MREMAP_MAYMOVE and MREMAP_FIXED.
 _MREMAP_MOVE = 3
 
@@ -69,6 +73,35 @@ def die_with_pipe(fd: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="numap-life").start()
+
+
+def signal_this_thread(fd: int, number: int) -> None:
+    """Ask for a signal to this thread, and to no other, whenever something can be read from a pipe.
+
+    No call of another thread ends early by it; yet CPython runs its handler in the main thread, as soon as that looks for
+    signals. Elsewhere than on Linux this does nothing.
+    """
+    if LINUX:
+        import fcntl
+        import struct
+        from _thread import get_native_id
+
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(fd, _F_SETOWN_EX, struct.pack("ii", _F_OWNER_TID, get_native_id()))
+            fcntl.fcntl(fd, _F_SETSIG, number)
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def see_off(thread: int) -> None:
+    """Gives way to a thread of this process that has done its last step, until the system does not count it any more.
+
+    No event tells of that. It takes some microseconds; how often is looked is bounded, as all it is for is a warning of CPython's.
+    """
+    place = f"/proc/self/task/{thread}"
+    for _ in range(_LOOKS if sys.version_info >= (3, 12) and LINUX else 0):
+        if not os.path.exists(place):
+            return
+        os.sched_yield()
 
 
 def fill_standard_streams() -> None:

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+#: More items than there will ever be.
+NO_END = 1 << 62
+
 
 class Schedule:
     """The schedule of one run.
@@ -19,7 +22,8 @@ class Schedule:
     Args:
         inputs: for each task the tasks it reads, in order; none: it is a root.
         stride: items of one task inside the workers at once, and per turn; None: no limit.
-        buffer: items in flight, all roots together; None: each root has a bound of its own, see `set_bound`.
+        buffer: items in flight, all roots together; None: each root has a bound of its own, see `set_bound`. Below it is
+            what has room in bytes, see `set_fits`.
         initial: the bound of a root at the start where ``buffer`` is None.
 
     Raises:
@@ -59,6 +63,15 @@ class Schedule:
         self._open = dict.fromkeys(self.roots, True)
         self._bound = dict.fromkeys(self.roots, max(initial, stride or 1))
         self._cap: dict[int, int] = {}
+        #: Items of a root that have room in bytes, as they come, and with what becomes of them.
+        self._fits = dict.fromkeys(self.roots, NO_END)
+        self._fits_begun = dict.fromkeys(self.roots, NO_END)
+        #: Items of a root that were given to the workers and did not come back, or that never will be given to them.
+        self.begun = [0] * count
+        #: Places that were handed to who reads an end, without those that were given up and are still on their way.
+        self.delivered = dict.fromkeys(self.ends, 0)
+        #: Items of a root that may run where there is no room, but nothing to take for who reads, either.
+        self.needed = 1
         #: Roots where more may be pulled than before, or nothing any more; see `take_changed`.
         self._changed = set(self.roots)
         self._share()
@@ -88,7 +101,7 @@ class Schedule:
 
     def bound(self, root: int) -> int:
         """The bound in force for one root."""
-        return self._bound[root]
+        return min(self._bound[root], self._fits[root])
 
     def set_bound(self, root: int, bound: int) -> None:
         """Sets the bound of a root; without effect where the buffer was given."""
@@ -96,9 +109,16 @@ class Schedule:
             self._bound[root] = max(bound, self.stride or 1)
             self._changed.add(root)
 
+    def set_fits(self, root: int, items: int, begun: int) -> None:
+        """So many items of a root have room in bytes: as they come, and once they were given to the workers."""
+        if items != self._fits[root]:
+            self._fits[root] = items
+            self._changed.add(root)
+        self._fits_begun[root] = begun
+
     def total_bound(self) -> int:
         """Items that may be in flight now, all roots together."""
-        return self.buffer if self.buffer is not None else sum(self._bound.values())
+        return self.buffer if self.buffer is not None else sum(map(self.bound, self.roots))
 
     def in_flight(self, root: int) -> int:
         """Items pulled at ``root`` whose place has not been handed over."""
@@ -108,7 +128,7 @@ class Schedule:
         """How many items may be pulled now."""
         if not self._open[root]:
             return 0
-        room = self._bound[root] - self.in_flight(root)
+        room = self.bound(root) - self.in_flight(root)
         return min(room, self._cap[root] - self.pulled[root]) if root in self._cap else room
 
     def grant(self, root: int) -> int:
@@ -118,11 +138,26 @@ class Schedule:
         """
         allowed = self.allowance(root)
         owed = self._cap.get(root, 0) - self.pulled[root]
-        return allowed if allowed * 8 >= self._bound[root] or allowed == owed else 0
+        return allowed if allowed * 8 >= self.bound(root) or allowed == owed else 0
 
     def missing(self, root: int) -> int:
         """How many more places must be handed over before `grant` gives something, if they are of this root alone."""
-        return max(1, -(-self._bound[root] // 8) - self.allowance(root))
+        return max(1, -(-self.bound(root) // 8) - self.allowance(root))
+
+    def startable(self, root: int) -> int:
+        """How many items of a root may be given to the workers: while what others became takes all the room, none.
+
+        Unless there is nothing to take at the end: what is there may have to wait for the results of those that did not run.
+        """
+        released, end = self.released[root], self.end_of[root]
+        room = self._fits_begun[root] - self.begun[root] + released
+        if room > 0 or self.delivered[end] > released:
+            return max(0, room)
+        return max(0, self.needed - sum(self.inside[task] for task in self._members[end]))
+
+    def holds_back(self, root: int) -> bool:
+        """Whether items of a root wait for room, and not for a worker."""
+        return self.waiting[root] > self.startable(root)
 
     def cap(self, root: int, places: int) -> None:
         """A root needs ``places`` places in all and no more."""
@@ -139,8 +174,9 @@ class Schedule:
         self.pulled[root] += count
 
     def unpull(self, root: int, count: int) -> None:
-        """A promise was not used: the input ended first."""
+        """A promise was not used: the input ended first, or had given so many bytes already."""
         self.pulled[root] -= count
+        self._changed.add(root)
 
     def is_open(self, root: int) -> bool:
         """Whether more may be pulled at a root, sooner or later."""
@@ -175,10 +211,16 @@ class Schedule:
         self.waiting[task] += count
         self._ready_for[self._place_of[task]] += count
 
+    def again(self, task: int, count: int) -> None:
+        """``count`` items of ``task`` have come back from the workers, to run again."""
+        self.leave(task, count)
+        self.begun[task] -= count
+
     def submit(self, task: int, count: int) -> None:
         """``count`` items were given to the workers; without a stride that is a turn."""
         self.waiting[task] -= count
         self.inside[task] += count
+        self.begun[task] += count
         place = self._place_of[task]
         self._ready_for[place] -= count
         if self.stride is None:
@@ -209,7 +251,7 @@ class Schedule:
             task = self._ready(self.ends[place])
             if task is None:
                 continue
-            room = self.waiting[task]
+            room = self.waiting[task] if self.inputs[task] else min(self.waiting[task], self.startable(task))
             if self.stride is not None:
                 left = self._left if place == self._turn and self._left > 0 else self.stride
                 room = min(room, self.stride - self.inside[task], left)
@@ -222,6 +264,8 @@ class Schedule:
             if best is not None and self.depth[task] < self.depth[best]:
                 break
             if not self.waiting[task] or (self.stride is not None and self.inside[task] >= self.stride):
+                continue
+            if not self.inputs[task] and not self.startable(task):
                 continue
             if best is None or self.inside[task] < self.inside[best]:
                 best = task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from collections import deque
@@ -10,6 +11,7 @@ from opcode import opmap
 from typing import Any
 
 _EXTENDED = opmap["EXTENDED_ARG"]
+_IMPORT = opmap["IMPORT_NAME"]
 _LOADS = {opmap[name] for name in ("LOAD_GLOBAL", "LOAD_NAME") if name in opmap}
 _LOADS |= {opmap[name] for name in ("LOAD_FROM_DICT_OR_GLOBALS",) if name in opmap}
 _STORES = {opmap[name] for name in ("STORE_GLOBAL", "DELETE_GLOBAL") if name in opmap}
@@ -37,6 +39,19 @@ def global_names(code: types.CodeType, stores: bool = False) -> Iterator[str]:
             yield from global_names(constant, stores)
 
 
+def imported_names(code: types.CodeType) -> set[str]:
+    """The modules that a code object, or one nested in it, imports, as its statements say; "" for those of its package."""
+    found: set[str] = set()
+    if any(name in sys.modules or not name for name in code.co_names):
+        raw, extended = code.co_code, 0
+        for place in range(0, len(raw), 2):
+            op, arg = raw[place], raw[place + 1] | extended
+            extended = arg << 8 if op == _EXTENDED else 0
+            if op == _IMPORT:
+                found.add(code.co_names[arg])
+    return found.union(*(imported_names(it) for it in code.co_consts if isinstance(it, types.CodeType)))
+
+
 def used_names(code: types.CodeType) -> set[str]:
     """All names of globals and attributes in a code object and those nested in it."""
     nested = (used_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
@@ -50,6 +65,14 @@ def find(module: types.ModuleType, qualname: str) -> object:
         found = getattr(found, part, None)
         if found is None:
             return None
+    return found
+
+
+def named(module: str, qualname: str) -> object:
+    """What a module holds under a name. In pickles for workers it stands for `Image.named`."""
+    found = find(sys.modules.get(module) or importlib.import_module(module), qualname)
+    if found is None:
+        raise AttributeError(f"{module}.{qualname} is not there")
     return found
 
 
@@ -95,6 +118,18 @@ class Scope:
     def reference(self, module_name: str, qualname: str) -> Any:
         """How a pickler refers to what `by_name` has found."""
         return NotImplemented
+
+    def home_of(self, obj: Any) -> tuple[str, str] | None:
+        """Module and name of a function or class whose module has it, but under another name than the one that it says."""
+        if isinstance(obj, types.FunctionType):
+            # What a function that is made by another one holds may be its own.
+            name = None if obj.__closure__ else obj.__globals__.get("__name__")
+        else:
+            name = obj.__module__
+        module = sys.modules.get(name) if isinstance(name, str) and name != "__main__" and obj is not self.defining else None
+        if module is None or not self.is_importable(module):
+            return None
+        return next(((module.__name__, own) for own, it in list(vars(module).items()) if it is obj), None)
 
     def name_of(self, obj: object) -> tuple[str, str] | None:
         """Module and name by which the other side has an object that holds nothing, and is only known by its identity."""

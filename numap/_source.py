@@ -10,11 +10,15 @@ from typing import Any, Protocol
 
 from ._bell import Bell
 from ._context import ContextThread
+from ._demand import Demand
 from ._outcome import ATOMS, RAW, SKIPPED, Segment, source_error
-from ._serialize import is_atom, segments_of
+from ._serialize import is_atom, segments_of, size_of
+from ._sizes import sizeof
 
 #: Items of a sequence in one piece at most.
 _PIECE = 2048
+#: Of so many items that are pulled one is measured: it takes as long as to pull some of them.
+_EACH = 16
 _ALIKE = frozenset(ATOMS - {str, bytes})
 
 #: Makes the segment of an item for another process.
@@ -34,14 +38,23 @@ class Source(Protocol):
         """Nothing comes but at a grant."""
         ...
 
+    @property
+    def demand(self) -> Demand | None:
+        """The demand for its items, where a thread reads them that may ask."""
+        ...
+
     def start(self) -> None:
         """Gets ready; pulls nothing."""
 
-    def grant(self, count: int) -> None:
-        """``count`` more items may be pulled."""
+    def grant(self, count: int, nbytes: int) -> None:
+        """``count`` more items may be pulled, unless they have more than ``nbytes`` bytes."""
 
     def collect(self) -> list[Segment]:
         """What has been pulled since the last call."""
+        ...
+
+    def spared(self) -> int:
+        """How many of the granted items will not be pulled, since the last call: those before them were large."""
         ...
 
     def stop(self) -> int:
@@ -63,6 +76,7 @@ class SequenceSource:
         self._feeder: Source | None = None
         self._place = 0
         self._granted = 0
+        self._nbytes = 0
         self.ended = False
         self.error: BaseException | None = None
 
@@ -71,13 +85,18 @@ class SequenceSource:
         """See `Source.quiet`."""
         return self._feeder is None
 
+    @property
+    def demand(self) -> None:
+        """See `Source.demand`: no item of a sequence is waited for."""
+
     def start(self) -> None:
         """Nothing to do."""
 
-    def grant(self, count: int) -> None:
+    def grant(self, count: int, nbytes: int) -> None:
         """See `Source.grant`."""
         if self._feeder is not None:
-            self._feeder.grant(count)
+            self._feeder.grant(count, nbytes)
+        self._nbytes = nbytes
         self._granted += count
 
     def collect(self) -> list[Segment]:
@@ -95,7 +114,7 @@ class SequenceSource:
             elif self._feed is not None and type(items) is not range and not _all_atoms(piece):
                 self._feeder = self._feed(islice(items, self._place, None))
                 self._feeder.start()
-                self._feeder.grant(self._granted)
+                self._feeder.grant(self._granted, self._nbytes)
                 break
             else:
                 found.append((RAW, len(piece), piece))
@@ -104,6 +123,12 @@ class SequenceSource:
         if items is not None and self._place >= len(items):
             self.ended = True
         return found
+
+    def spared(self) -> int:
+        """See `Source.spared`; what is in a list takes its memory already."""
+        spared = 0 if self._feeder is None else self._feeder.spared()
+        self._granted -= spared
+        return spared
 
     def _from_feeder(self, feeder: Source) -> list[Segment]:
         found = feeder.collect()
@@ -134,10 +159,12 @@ class Port:
 
     quiet = False
 
-    def __init__(self, feeder: Feeder) -> None:
+    def __init__(self, feeder: Feeder, demand: Demand) -> None:
         self._feeder = feeder
+        self.demand = demand
         self.entries: deque[Any] = deque()
         self._granted = 0
+        self._spared: deque[int] = deque()
         self._over = False
         self.ended = False
         self.error: BaseException | None = None
@@ -146,10 +173,10 @@ class Port:
         """Starts the feeder's thread, if no other port has."""
         self._feeder.start()
 
-    def grant(self, count: int) -> None:
+    def grant(self, count: int, nbytes: int) -> None:
         """See `Source.grant`."""
         self._granted += count
-        self._feeder.credits.put((self, count))
+        self._feeder.credits.put((self, count, nbytes))
 
     def collect(self) -> list[Segment]:
         """See `Source.collect`."""
@@ -162,6 +189,16 @@ class Port:
             self.ended = True
         return segments_of(taken) if taken else []
 
+    def spare(self, count: int) -> None:
+        """So many of the granted items are not pulled; by the feeder's thread."""
+        self._spared.append(count)
+
+    def spared(self) -> int:
+        """See `Source.spared`."""
+        spared = sum(self._spared.popleft() for _ in range(len(self._spared)))
+        self._granted -= spared
+        return spared
+
     def finish(self, error: BaseException | None) -> None:
         """The input ended; by the feeder's thread, after its last entry."""
         self.error = error
@@ -171,6 +208,7 @@ class Port:
         """See `Source.stop`."""
         self.ended = self._over = True
         self._feeder.credits.put(None)
+        self.demand.end()
         unused, self._granted = self._granted - len(self.entries), 0
         self.entries.clear()
         return unused
@@ -186,14 +224,15 @@ class Feeder:
     """
 
     def __init__(self, items: Iterator[Any], encode: Encode | None, bell: Bell) -> None:
-        self.credits: SimpleQueue[tuple[Port, int] | None] = SimpleQueue()
+        self.credits: SimpleQueue[tuple[Port, int, int] | None] = SimpleQueue()
         self._ports: list[Port] = []
+        self._ring = bell.ring
         args = (items, encode, bell, self.credits, self._ports)
         self._thread = ContextThread("numap-input", _feed, args)
 
     def port(self) -> Port:
         """A port for one more task; several tasks that were given the same iterator share what it yields."""
-        port = Port(self)
+        port = Port(self, Demand(self._ring))
         self._ports.append(port)
         return port
 
@@ -204,7 +243,7 @@ class Feeder:
 
 
 def _feed(
-    items: Iterator[Any], encode: Encode | None, bell: Bell, grants: SimpleQueue[tuple[Port, int] | None], ports: list[Port]
+    items: Iterator[Any], encode: Encode | None, bell: Bell, grants: SimpleQueue[tuple[Port, int, int] | None], ports: list[Port]
 ) -> None:
     """The life of a feeder's thread."""
     error: BaseException | None = None
@@ -216,10 +255,11 @@ def _feed(
                 if all(port.ended for port in ports):
                     return
                 continue
-            port, count = credit
+            port, count, nbytes = credit
             if port.ended:
                 continue
-            if not _serve(items, pull, encode, bell, port, count):
+            port.demand.enter()
+            if not _serve(items, pull, encode, bell, port, count, nbytes):
                 break
     except BaseException as caught:
         error = source_error(caught)
@@ -234,25 +274,12 @@ def _feed(
 
 
 def _serve(
-    items: Iterator[Any], pull: Callable[[], Segment] | None, encode: Encode | None, bell: Bell, port: Port, count: int
+    items: Iterator[Any], pull: Callable[[], Segment] | None, encode: Encode | None, bell: Bell, port: Port, count: int, nbytes: int
 ) -> bool:
-    """Pulls ``count`` items for a port; False: the input has ended."""
-    append = port.entries.append
+    """Pulls ``count`` items for a port, or as many as have ``nbytes`` bytes; False: the input has ended."""
     if pull is not None:
-        while count and not port.ended:
-            try:
-                segment = pull()
-            except StopIteration:
-                return False
-            if segment[0] == RAW and encode is not None:
-                value = segment[2][0]
-                append(value if is_atom(value) else encode(value))
-            else:
-                append(segment)
-            count -= 1
-            if bell.hungry:
-                bell.ring()
-        return True
+        return _serve_outcomes(pull, encode, bell, port, count, nbytes)
+    append = port.entries.append
     for value in items:
         if encode is None:
             append((RAW, 1, [value]))
@@ -260,13 +287,44 @@ def _serve(
             append(value)
         else:
             append(encode(value))
+        count -= 1
+        if not count % _EACH:
+            nbytes -= _EACH * sizeof(value)
+            if nbytes < 0:
+                port.spare(count)
+                count = 0
         del value
         if bell.hungry:
             bell.ring()
-        count -= 1
         if not count or port.ended:
             return True
     return False
+
+
+def _serve_outcomes(
+    pull: Callable[[], Segment], encode: Encode | None, bell: Bell, port: Port, count: int, nbytes: int
+) -> bool:
+    """The same for an input of which the failures come, too."""
+    append = port.entries.append
+    while count and not port.ended:
+        try:
+            segment = pull()
+        except StopIteration:
+            return False
+        if segment[0] == RAW and encode is not None:
+            value = segment[2][0]
+            append(value if is_atom(value) else encode(value))
+        else:
+            append(segment)
+        count -= 1
+        if not count % _EACH:
+            nbytes -= _EACH * size_of(segment)
+            if nbytes < 0:
+                port.spare(count)
+                count = 0
+        if bell.hungry:
+            bell.ring()
+    return True
 
 
 def outcome_reader(items: Iterator[Any]) -> Callable[[], Segment]:

@@ -26,7 +26,7 @@ from . import _worker
 from ._platform import become_subreaper, die_with_parent, die_with_pipe, kill_all, kill_group, kill_tree, process_tree
 
 _PACKET = 1 << 12
-_FDS = 5
+_FDS = 6
 
 
 class Starter:
@@ -131,15 +131,15 @@ class Starter:
             self._control.close()
             for _, connection in self._crews.values():
                 connection.close()
-            sock, page, out, err, *arena = fds
+            sock, page, nudge, out, err, *arena = fds
             for source, target in ((out, 1), (err, 2)):
                 os.dup2(source, target)
                 os.close(source)
             if method == "spawn":
-                _exec_worker(self._life, [sock, page, *arena])
+                _exec_worker(self._life, [sock, page, nudge, *arena])
             die_with_pipe(self._life)
             gc.unfreeze()
-            _worker.main(sock, page, *arena)
+            _worker.main(sock, page, nudge, *arena)
             code = 0
         finally:
             os._exit(code)

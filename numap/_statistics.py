@@ -44,6 +44,7 @@ class Statistics(NamedTuple):
         discarded: items taken from the inputs whose outcome was given up by ``stop``.
         replaced: workers that died and were replaced.
         tasks: the figures of each task.
+        bound_bytes: bytes that items and results in flight may have, about (``buffer_bytes``); a few large ones may have more.
     """
 
     state: str
@@ -55,3 +56,4 @@ class Statistics(NamedTuple):
     discarded: int
     replaced: int
     tasks: tuple[TaskStatistics, ...]
+    bound_bytes: int = 0

@@ -7,7 +7,6 @@ import pickle
 import signal
 import socket
 import sys
-from _thread import get_ident
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from io import TextIOWrapper
@@ -18,17 +17,20 @@ from typing import TYPE_CHECKING, Any
 from ._arena import Arena
 from ._asides import forward_warnings
 from ._call import bound
-from ._channel import Channel, outgoing
+from ._channel import Channel
 from ._code import CodePickler
 from ._environment import adopt
-from ._mirror import Image
+from ._farewell import BEGUN, DONE, OWED, RUNS
+from ._image import Image
+from ._nudge import Nudge
 from ._outbox import Outbox
-from ._outcome import FAILED, LONG, PACKED, RAW, SHARED, Failure, Segment, trace_of, unpickle_failure
-from ._page import CLOCK, EPOCH, INITIALIZING, STAGE, STARTED, Page
+from ._outcome import FAILED, LONG, PACKED, SHARED, Failure, Segment, trace_of, unpickle_failure
+from ._owners import Everything
+from ._page import CLOCK, EPOCH, FINALIZER, INITIALIZING, STAGE, STARTED, Page
 from ._parcel import Loan, Packer, incoming
 from ._portable import portable
-from ._scope import Scope
-from ._serialize import encode_item, is_lent, item_of, pack, segments_of
+from ._results import Results, flush_streams
+from ._serialize import encode_item, is_lent, item_of
 from ._stages import Halted, fused
 
 if TYPE_CHECKING:
@@ -39,12 +41,6 @@ LINGER = 0.010
 #: Short items between two looks at the clock at most, and the seconds for all of them that count as short.
 _STEP = 32
 _SHORT = 50e-6
-#: The signal by which the caller asks for the results that a slow item keeps waiting. Ignored by default, and used by
-#: hardly anything.
-NUDGE = getattr(signal, "SIGURG", None)
-
-#: Calls within each other that handing results over may need, and more.
-_NUDGE_DEPTH = 40
 
 _SMALL = frozenset((int, float, bool, type(None)))
 
@@ -57,24 +53,17 @@ loading = False
 class Worker:
     """A worker process: takes jobs from its channel until it is told to end, or is killed."""
 
-    def __init__(self, channel: Channel, page: Page, memory: int | None) -> None:
+    def __init__(self, channel: Channel, page: Page, nudge: Nudge, memory: int | None) -> None:
         self._channel = channel
         self._outbox = Outbox(channel)
         self._words = page.words
         self._memory = memory
         self._arena: Arena | None = None
-        self._encode = CodePickler(Scope()).encode
+        self._encode = CodePickler(Everything()).encode
         self._calls: list[Callable[[Any], Any]] = []
         self._fusions: dict[tuple[int, ...], Callable[[Any], Any]] = {}
-        #: Outcomes on their way: atoms, and segments of one item, with the stage where they did not go through all.
-        self._out: list[Any] = []
+        self._results = Results(self._outbox, nudge)
         self._last_stage = 0
-        #: This thread is about to send, or must not.
-        self._sending = False
-        #: The caller asked for results meanwhile.
-        self._asked = False
-        self._thread = get_ident()
-        self._since = 0.0
         self._clocked = False
         self._copies = False
         self._finalizer: Any = None
@@ -93,9 +82,7 @@ class Worker:
                 if not self._setup(message[1]):
                     return
             else:
-                if self._finalizer is not None:
-                    self._finalizer()
-                _flush_streams()
+                self._end()
                 return
 
     def _messages(self) -> Iterator[Any]:
@@ -115,19 +102,27 @@ class Worker:
             self._image = Image(setup["main"], self._arena)
             loading = True
             stage = "load the code of the map in"
-            self._image.update(setup["mirror"])
+            self._image.update(setup["mirror"], setup["needed"])
             stage = "load a function of the map in"
             for blob in setup["programs"]:
-                self._calls.append(bound(*self._image.load(blob)))
+                func, args, kwargs = self._image.load(blob)
+                self._calls.append(bound(func, args, kwargs or {}))
             stage = "load the initializer in"
             initializer, initargs, self._finalizer = self._image.load(setup["initializer"])
             self._clocked, self._copies = setup["clocked"], setup["copies"]
             loading = False
             recorder = self._recorder(setup["logging"])
             stage = "run the initializer in"
+            if self._finalizer is not None:
+                self._words[FINALIZER] = BEGUN
+                # After the word: whoever ends the map raises the epoch first, waits, and looks at the word then.
+                if self._words[EPOCH]:
+                    return False
             if initializer is not None:
                 self._words[INITIALIZING] = 1
                 initializer(*initargs)
+            if self._finalizer is not None:
+                self._words[FINALIZER] = OWED
             if recorder is not None:
                 recorder.attach()
         except BaseException as error:
@@ -135,10 +130,7 @@ class Worker:
             return False
         finally:
             loading = False
-        if NUDGE is not None:
-            signal.signal(NUDGE, self._nudged)
-            signal.siginterrupt(NUDGE, False)
-        _flush_streams()
+        flush_streams()
         self._outbox.send(("ready", os.getpid()))
         return True
 
@@ -149,13 +141,23 @@ class Worker:
 
         return listen(levels, self._say)
 
+    def _end(self) -> None:
+        if self._finalizer is not None:
+            self._words[FINALIZER] = RUNS
+            try:
+                self._finalizer()
+            except BaseException as error:
+                self._outbox.send(("ended badly", os.getpid(), trace_of(error)))
+            self._words[FINALIZER] = DONE
+        flush_streams()
+
     # ------------------------------------------------------------------ jobs
 
     def _job(self, seq: int, epoch: int, programs: tuple[int, ...], segments: list[Segment]) -> None:
         if self._words[EPOCH] != epoch:
             return
-        self._job_seq = seq
-        self._since = clock()
+        results = self._results
+        results.begin(seq, len(programs) - 1, len(segments) > 1 or segments[0][1] > 1)
         call = self._calls[programs[0]] if len(programs) == 1 else self._fused(programs)
         self._last_stage = len(programs) - 1
         self._words[STAGE] = 0
@@ -164,7 +166,7 @@ class Worker:
             kind, count, data = segment
             if lent:
                 # It may have changed what it was lent, so it must not run again: its outcome leaves before the next begins.
-                self._flush(False)
+                results.tell(False)
             lent = is_lent(segment)
             if kind == PACKED:
                 done = self._atoms(seq, epoch, call, pickle.loads(data))
@@ -175,7 +177,7 @@ class Worker:
             seq += done
             if done < count:
                 break
-        self._flush(True)
+        results.tell(True)
 
     def _fused(self, programs: tuple[int, ...]) -> Callable[[Any], Any]:
         known = self._fusions.get(programs)
@@ -185,8 +187,9 @@ class Worker:
 
     def _atoms(self, seq: int, epoch: int, call: Callable[[Any], Any], values: Sequence[Any]) -> int:
         """Runs items until one must not begin any more; returns how many ran."""
-        words, out, small, clocked = self._words, self._out, _SMALL, self._clocked
-        first, until = seq, self._since + LINGER
+        words, results, small, clocked = self._words, self._results, _SMALL, self._clocked
+        out = results.entries
+        first, until = seq, results.since + LINGER
         # A look at the clock takes as long as the smallest item: after short ones there is only one for several.
         step, began = 1, clock()
         look = seq + step
@@ -211,7 +214,7 @@ class Worker:
                 now = clock()
                 step = min(2 * step, _STEP) if now - began < _SHORT else 1
                 if now > until:
-                    self._flush(False)
+                    results.tell(False)
                     now = clock()
                     until = now + LINGER
                 look, began = seq + step, now
@@ -221,42 +224,40 @@ class Worker:
         """Runs an item with lent memory."""
         # Without a column nobody would know that it is in use here.
         loan = Loan(self._copies or self._arena is None or self._arena.column is None)
-        # A nudge must not send the outcome before it is parted from what the item keeps.
-        self._sending = True
-        done = self._single(seq, epoch, call, segment, loan)
-        if done:
-            last = self._out[-1]
-            if type(last) is tuple and last[0] == SHARED and loan.is_kept():
-                last[2].part_from(loan)
-        self._sending = False
-        return done
+        return self._single(seq, epoch, call, segment, loan)
 
     def _single(
         self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment, loan: Loan | None = None
     ) -> int:
-        words = self._words
+        words, results = self._words, self._results
         words[STARTED] = seq + 1
         if words[EPOCH] != epoch:
             words[STARTED] = seq
             return 0
         if self._clocked:
             words[CLOCK] = monotonic_ns()
+        entry = self._run(call, segment, loan)
+        if loan is not None and type(entry) is tuple and entry[0] == SHARED and loan.is_kept():
+            entry[2].part_from(loan)
+        # At last: from now on the other thread may tell it.
+        results.entries.append(entry)
+        del entry
+        if self._clocked:
+            words[CLOCK] = 0
+        if loan is None and clock() > results.since + LINGER:
+            results.tell(False)
+        return 1
+
+    def _run(self, call: Callable[[Any], Any], segment: Segment, loan: Loan | None) -> Any:
         try:
             value = item_of(segment, loan)
         except BaseException as error:
-            self._out.append((FAILED, 1, portable(unpickle_failure(error), error, self._encode)))
-        else:
-            try:
-                result = call(value)
-            except BaseException as error:
-                self._out.append(self._failed(error))
-            else:
-                self._out.append(result if type(result) in _SMALL else self._entry(result, loan))
-        if self._clocked:
-            words[CLOCK] = 0
-        if loan is None and clock() > self._since + LINGER:
-            self._flush(False)
-        return 1
+            return FAILED, 1, portable(unpickle_failure(error), error, self._encode)
+        try:
+            result = call(value)
+        except BaseException as error:
+            return self._failed(error)
+        return result if type(result) in _SMALL else self._entry(result, loan)
 
     def _entry(self, result: Any, loan: Loan | None = None) -> Any:
         """A result as it waits for its message: an atom as it is, all else pickled at once, as it may change."""
@@ -278,71 +279,9 @@ class Worker:
             return FAILED, 1, portable(Failure(error, trace_of(error)), error, self._encode), stage
         return FAILED, 1, portable(Failure(error, trace_of(error)), error, self._encode)
 
-    # ------------------------------------------------------------------ results
-
-    def _flush(self, last: bool) -> None:
-        out = self._out
-        if not out and not last:
-            return
-        self._sending = True
-        self._asked = False
-        try:
-            _flush_streams()
-            now = clock()
-            found: list[Any] = segments_of(out)
-            stages = [s[3] if len(s) > 3 else self._last_stage for s in found] if self._last_stage else []
-            segments = [pack(s[2]) if s[0] == RAW else outgoing(s[:3]) for s in found]
-            elapsed = now - self._since
-            for entry in out:
-                if type(entry) is tuple and entry[0] == SHARED:
-                    entry[2].hand_over()
-            self._outbox.send(("out", self._job_seq, segments, last, elapsed, stages))
-            out.clear()
-            self._since = clock()
-        finally:
-            self._sending = False
-        if self._channel.ended:
-            os._exit(1)
-
-    def _nudged(self, signum: int, frame: object) -> None:
-        """The caller waits for what is done. Runs between two steps of user code, so it must leave no trace there."""
-        if self._sending or not _has_room(_NUDGE_DEPTH):
-            self._asked = True
-            return
-        try:
-            self._flush(False)
-        except OSError:
-            os._exit(1)
-
-
     def _say(self, kind: str, content: bytes) -> None:
         """Log records and warnings, from any thread."""
-        aside = ("aside", kind, self._words[STARTED], self._words[STAGE], content)
-        if get_ident() != self._thread:
-            self._outbox.post(aside)
-            return
-        # As for results: the caller may ask for these meanwhile, and must not get them in the middle of this frame.
-        before, self._sending = self._sending, True
-        self._outbox.post(aside)
-        self._sending = before
-        if self._asked and not before:
-            self._nudged(0, None)
-
-
-def _has_room(depth: int) -> bool:
-    """Whether so many more calls stay within the recursion limit."""
-    try:
-        return depth == 0 or _has_room(depth - 1)
-    except RecursionError:
-        return False
-
-
-def _flush_streams() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            continue
+        self._outbox.post(("aside", kind, self._words[STARTED], self._words[STAGE], content))
 
 
 def _write_whole_lines() -> None:
@@ -352,7 +291,7 @@ def _write_whole_lines() -> None:
             stream.reconfigure(line_buffering=True, write_through=False)
 
 
-def main(sock_fd: int, page_fd: int, memory_fd: int | None = None) -> None:
+def main(sock_fd: int, page_fd: int, nudge_fd: int, memory_fd: int | None = None) -> None:
     """The life of a worker whose process has been prepared; returns when it shall end."""
     global serving
     serving = os.getpid()
@@ -362,5 +301,5 @@ def main(sock_fd: int, page_fd: int, memory_fd: int | None = None) -> None:
     page = Page(page_fd)
     page.hear_crashes()
     _write_whole_lines()
-    Worker(Channel(sock), page, memory_fd).run()
+    Worker(Channel(sock), page, Nudge(nudge_fd), memory_fd).run()
 

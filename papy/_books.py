@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Final, Literal
 
-from numap import ItemError
+from numap import ItemError, TooManyFailures
+from papy._entries import Entry, Meta, place_of
 from papy._errors import add_note
 from papy._patience import Patience
 
-__all__ = ["DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "Weight", "add_note", "noted", "presentable"]
+__all__ = [
+    "DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "Weight", "add_note", "noted", "presentable", "tell_of",
+]  # fmt: skip
 
 # Why a run ends; None while it goes on.
 Reason = Literal["ended", "failed", "stopped", "dropped"]
@@ -62,6 +65,8 @@ class Drained:
         self.taken = 0
         #: Entries that readers of the run took after its end.
         self.late = 0
+        #: The user has heard that the run has ended.
+        self.told = False
         #: Nobody will ask any more what producers go on to put in.
         self.released = False
         self.waits = False
@@ -79,6 +84,7 @@ class Books:
         added: Entries that steps put in their own queues.
         count: Entries that left the last step; added to by whoever takes them there.
         failed: Entries that ended in an error.
+        mishaps: Those that did not end the run, by step: how many there were, and the first error.
         failure: What ended the run, if something did, until it is raised.
         ok: Nothing has gone wrong.
         drained: What was taken after the end.
@@ -88,8 +94,10 @@ class Books:
         mailbox: Where whoever wants the run to end says so; the supervisor of the run waits at the other end.
     """
 
-    def __init__(self, weighed: bool) -> None:
+    def __init__(self, weighed: bool, max_failures: int | None = None) -> None:
         self.weighed = weighed
+        self._max_failures = max_failures
+        self.mishaps: dict[str, tuple[int, BaseException]] = {}
         self.taken = 0
         self.added = 0
         self.count = 0
@@ -110,13 +118,43 @@ class Books:
         self.tallies.append(made)
         return made
 
-    def fail(self, error: BaseException, where: str, entries: int = 1) -> None:
+    def fail_entry(self, error: BaseException, entry: Entry | Meta | None, step: str) -> None:
+        """An entry has failed in a step; that ends the run unless so many may.
+
+        Args:
+            error: What was raised.
+            entry: The entry; None: it can't be told which one.
+            step: The name of the step.
+        """
+        most, where = self._max_failures, place_of(entry, step)
+        if most is None:
+            self.fail(error, where)
+            return
+        error = presentable(error, where)
+        with self.lock:
+            number, first = self.mishaps.get(step, (0, error))
+            self.mishaps[step] = number + 1, first
+            self.failed += 1
+            over = self.failed > most
+        if over:
+            self.fail(self._too_many(most), f"raised by step {step!r}", entries=0)
+
+    def _too_many(self, most: int) -> TooManyFailures:
+        text = f"{self.failed} entries of the pipeline have failed, and max_failures is {most}: {tell_of(self.mishaps)}"
+        made = TooManyFailures(text, self.failed, most)
+        made.__cause__ = next(iter(self.mishaps.values()))[1]
+        return made
+
+    def fail(self, error: BaseException, where: str, entries: int = 1) -> bool:
         """Something went wrong that ends the run; the first to come is what the user will see.
 
         Args:
             error: What was raised.
             where: The place, for the user.
             entries: How many entries are lost by it.
+
+        Returns:
+            Whether it was the first, and somebody will see it.
         """
         with self.lock:
             self.failed += entries
@@ -126,6 +164,14 @@ class Books:
                 self.failure = presentable(error, where)
         if first:
             self.end(FAILED)
+        return first
+
+    def fail_at_end(self, error: BaseException, where: str) -> None:
+        """A hook that workers call at their end has failed: that is what ends the run, or it is logged."""
+        if not self.fail(error, where, entries=0):
+            import logging
+
+            logging.getLogger("papy").warning("%s: %s", where, error, exc_info=error)
 
     def came_late(self) -> None:
         """An entry was taken when nobody wanted it any more."""
@@ -194,6 +240,17 @@ def presentable(error: BaseException, where: str) -> BaseException:
         return wrapped
     add_note(error, where)
     return error
+
+
+def tell_of(mishaps: Mapping[str, tuple[int, BaseException]], came: Mapping[str, int] | None = None) -> str:
+    """The failures of each step, for the user: how many, of how many entries where that is known, and the first error."""
+    parts = []
+    for step, (number, first) in mishaps.items():
+        of = "" if came is None else f" of {came.get(step, number)}"
+        note = next(iter(getattr(first, "__notes__", ())), "")
+        text = f"{type(first).__name__}: {first}" if str(first) else type(first).__name__
+        parts.append(f"step {step!r}: {number}{of}, first {text:.200}" + (f" ({note})" if note else ""))
+    return "; ".join(parts)
 
 
 @contextmanager

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from _signal import NSIG, getsignal  # type: ignore[import-not-found]
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from functools import partial
 from itertools import chain, islice
 from os import getpid
 from threading import get_ident, main_thread
+from types import GeneratorType
 from typing import Any, Final
 
 from numap import ItemError
 from papy._errors import PiperError, WorkerError, failure, failures_in, passed_on
+from papy._item import CURRENT, Item
+from papy._misfits import instead_of_generator, wraps_generator
 from papy._worker import Worker
 
 __all__ = ["PiperCall"]
@@ -35,10 +38,15 @@ class PiperCall:
             that died and items that took too long: until then what failed is raised.
         here: It is evaluated in the thread of whoever takes the results. What is no Exception would end more than the item
             there; an IMap deals with that itself.
+        run: The token of the run, for functions that are told their `Item`.
+
+    Attributes:
+        numbered: It is called with pairs of index and item. (Only with ``run``; without numbers all items have -1.)
     """
 
     __slots__ = (
-        "__name__", "grouped", "here", "joined", "number", "pid", "plain", "policy", "produce", "retries", "unpack", "worker",
+        "__name__", "grouped", "here", "joined", "number", "numbered", "pid", "plain", "policy", "produce", "retries", "run",
+        "unpack", "worker", "wraps",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +61,7 @@ class PiperCall:
         policy: str = "return",
         retries: int = 0,
         here: bool = False,
+        run: str | None = None,
     ) -> None:
         self.worker = worker
         self.__name__ = piper  # numap's messages and statistics show it
@@ -63,9 +72,13 @@ class PiperCall:
         self.policy = policy
         self.retries = retries
         self.here = here
+        self.run = run
+        self.numbered = run is not None
+        self.wraps = produce == 1 and wraps_generator(worker.steps[-1].function)
         self.pid = getpid()  # of the process that it was made in
         step = worker.steps[0]
-        simple = len(worker.steps) == 1 and not (step.args or step.kwargs or joined or grouped or retries) and produce == 1
+        special = step.args or step.kwargs or joined or grouped or retries or run or self.wraps
+        simple = len(worker.steps) == 1 and produce == 1 and not special
         # Most pipers call one function with one item: a short way for these, as it is taken for each item.
         self.plain = step.function if simple else None
         self.unpack = step.unpack
@@ -95,6 +108,18 @@ class PiperCall:
 
     def _full(self, item: Any) -> Any:
         """Whatever the item is, and however the worker is to be evaluated."""
+        if self.run is None:
+            return self._evaluated(item)
+        index = -1
+        if self.numbered:
+            index, item = item
+        before = CURRENT.set(Item(self.run, self.number, index))
+        try:
+            return self._evaluated(item)
+        finally:
+            CURRENT.reset(before)
+
+    def _evaluated(self, item: Any) -> Any:
         if self.grouped:
             inbox = [list(part) for part in item] if self.joined else [[part] for part in item]
             failures = failures_in(chain.from_iterable(inbox))
@@ -109,6 +134,8 @@ class PiperCall:
         while True:
             try:
                 value = self.worker.evaluate(inbox, self._is_not_ours)
+                if self.wraps and isinstance(value, GeneratorType):
+                    raise TypeError(instead_of_generator(self.worker.name))
                 return value if self.produce == 1 else self._several(value, inbox)
             except WorkerError as error:
                 failed = error.with_traceback(None)
@@ -128,7 +155,7 @@ class PiperCall:
             # One more tells "too many" of a generator that never ends.
             results = tuple(islice(value, self.produce + 1))
             if len(results) != self.produce:
-                got = len(results) if len(results) < self.produce else "more"
+                got = len(results) if len(results) < self.produce else len(value) if isinstance(value, Sized) else "more"
                 raise ValueError(f"{self.produce} results are needed (produce={self.produce}), got {got}")
         except Exception as error:  # the value may be a generator, which runs only now
             if self._is_not_ours(error):

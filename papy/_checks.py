@@ -31,6 +31,7 @@ __all__ = [
     "check_seconds",
     "check_whole",
     "check_xtra",
+    "did_you_mean",
     "limited",
     "wrong_type",
     "wrong_value",
@@ -62,6 +63,20 @@ def wrong_type(what: str, needed: str, given: object, error: type[Exception] = E
 def wrong_value(what: str, needed: str, given: object, error: type[Exception] = Exception) -> Exception:
     """The error for an argument with a value that is not allowed; see `wrong_type`."""
     return _KINDS[error][1](f"{what}: {needed}, got {given!r:.80}")
+
+
+def did_you_mean(given: str, allowed: Iterable[str]) -> str:
+    """What to say behind a name that is not allowed: the one that was meant, perhaps, or nothing.
+
+    >>> did_you_mean("thresold", ["threshold", "tracker"])
+    "; did you mean 'threshold'?"
+    >>> did_you_mean("colour", ["threshold", "tracker"])
+    ''
+    """
+    from difflib import get_close_matches  # only an error needs it
+
+    close = get_close_matches(given, list(allowed), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def check_whole(what: str, given: Any, least: int, error: type[Exception] = Exception) -> None:

@@ -57,6 +57,7 @@ def read(dagger: Dagger, path: str | os.PathLike[str]) -> None:
     dagger.add_pipes(pipes)
     dagger.on_error = getattr(module, "ON_ERROR", dagger.on_error)
     dagger.retries = getattr(module, "RETRIES", dagger.retries)
+    dagger.max_failures = getattr(module, "MAX_FAILURES", dagger.max_failures)
 
 
 def _checked_path(path: Any) -> Path:
@@ -95,7 +96,7 @@ def _text(dagger: Dagger) -> str:
         raise PlumberError(f"the pipeline can't be saved: {error}") from error
     except RecursionError as error:
         raise PlumberError("the pipeline can't be saved: a value in it is nested too deeply to be written") from error
-    options = {"ON_ERROR": dagger.on_error, "RETRIES": dagger.retries}
+    options = {"ON_ERROR": dagger.on_error, "RETRIES": dagger.retries, "MAX_FAILURES": dagger.max_failures}
     said = "".join(f"{name} = {value!r}\n" for name, value in options.items() if value is not None)
     return head + (f"\n\n{said}" if said else "") + "\n\n" + "\n".join(blocks) + "\n"
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from threading import Lock
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
+from papy._checks import check_flag, check_seconds, wrong_type
 from papy._public import public
+from papy._reporters import check_logger, found_logger
 
 __all__ = ["Counter", "entry_counter"]
+
+# What a session tells about, in this order.
+_IN_SESSION: Final = ("new", "dirty", "deleted", "identity_map")
 
 
 @public
@@ -17,7 +22,9 @@ class Counter:
     """Counts by name, from any thread, and exactly.
 
     Args:
-        logger: Where `show` writes, at the level INFO; None: the logger ``papy.counter``.
+        logger: Where `show` writes, at the level INFO: a `logging.Logger`, or the name of one; None: ``papy.counter``.
+        session: A session of SQLAlchemy, or another object with ``new``, ``dirty``, ``deleted`` and ``identity_map``; `show` tells
+            how many objects each of them has.
         show_every: Seconds between two lines for the same name at least; -1: a line for each call, None: none.
         quiet: No lines but those of `show`, whatever ``show_every`` says.
 
@@ -29,8 +36,18 @@ class Counter:
     {'read': 3, 'waiting': 7}
     """
 
-    def __init__(self, logger: Any = None, show_every: float | None = 10, quiet: bool = False) -> None:
+    def __init__(
+        self, logger: Any = None, session: Any = None, show_every: float | None = 10, quiet: bool = False
+    ) -> None:
+        check_logger(logger)
+        missing = [what for what in _IN_SESSION if session is not None and not hasattr(session, what)]
+        if missing:
+            raise wrong_type("session", f"an object with {', '.join(_IN_SESSION)}, or None is needed", session)
+        if show_every != -1:
+            check_seconds("show_every", show_every)
+        check_flag("quiet", quiet)
         self._logger = logger
+        self._session = session
         self._show_every = None if quiet else show_every
         self._lock = Lock()
         self._counts: dict[str, int] = {}
@@ -42,11 +59,11 @@ class Counter:
         with self._lock:
             self._begin(name)
 
-    def count(self, name: str, n: int = 1) -> None:
-        """Adds ``n``; the first call for a name, or `init`, is the beginning of its time."""
+    def count(self, name: str = "default", count: int = 1) -> None:
+        """Adds ``count``; the first call for a name, or `init`, is the beginning of its time."""
         with self._lock:
             self._begin(name)
-            self._counts[name] += n
+            self._counts[name] += count
         self._show_now_and_then(name)
 
     def gauge(self, name: str, value: int) -> None:
@@ -82,12 +99,19 @@ class Counter:
             self._shown[name] = now
         self.show(name)
 
-    def show(self, name: str) -> None:
-        """Writes a line about a name to the logger."""
-        import logging
+    def show(self, name: str | None = None) -> None:
+        """Writes a line about a name to the logger; None: about each name there is, and one about the ``session``.
 
-        logger = logging.getLogger("papy.counter") if self._logger is None else self._logger
-        logger.info("%s: %d, %.1f/s", name, self.counts[name], self.rate(name))
+        Raises:
+            KeyError: Nothing was counted under this name.
+        """
+        logger = found_logger(self._logger, "papy.counter")
+        counts = self.counts
+        for each in counts if name is None else (name,):
+            logger.info("%s: %d, %.1f/s", each, counts[each], self.rate(each))
+        if name is None and self._session is not None:
+            sizes = ((what.replace("_", " "), len(getattr(self._session, what))) for what in _IN_SESSION)
+            logger.info("session: %s", ", ".join(f"{what} {size}" for what, size in sizes))
 
 
 @public

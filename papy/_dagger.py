@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
+from functools import partial
 from threading import RLock
 from time import perf_counter
 from types import TracebackType
@@ -10,15 +11,17 @@ from typing import Any, ClassVar, Final
 
 from numap import StateError
 from papy._caretaker import Caretaker
-from papy._checks import check_flag, check_policy, check_seconds, limited
+from papy._checks import check_flag, check_seconds, limited
 from papy._driver import PATIENCE, Driver
-from papy._errors import POLICIES, DaggerError, PiperError
+from papy._errors import DaggerError, PiperError, TooManyFailed
 from papy._flow import NOTHING, Source
 from papy._forks import FORKED, live
+from papy._misuse import known_options
 from papy._piper import Piper
 from papy._pipes import PiperGraph
 from papy._public import public
 from papy._run import GraphRun, RunStatistics, check_datas, data_sources
+from papy._terms import Terms
 
 __all__ = ["MOVES", "Dagger"]
 
@@ -39,8 +42,16 @@ MOVES: Final = {
 }
 
 
-def _nothing() -> None:
+def _nothing(failed: bool) -> None:
     """Nobody has to be told that the items are at their end."""
+
+
+def _tell_dropped(run: GraphRun) -> None:
+    if not run.is_read():
+        import logging
+
+        text = "a Dagger was dropped before its results were read to their end: what was begun is lost; stop(), or a with block, "
+        logging.getLogger("papy").warning("%ssays that nothing more is wanted", text)
 
 
 @public
@@ -68,9 +79,14 @@ class Dagger(PiperGraph):
         xtras: One dictionary for each of the pipers.
         on_error: What is done with items that fail on pipers that don't say it themselves, see `Piper`.
         retries: How often an item is evaluated again on pipers that don't say it themselves, see `Piper`.
+        max_failures: How many items may fail in a run; one more ends it with a `numap.TooManyFailures`, which is a DaggerError
+            here. None: any number.
+
+    A run in which items failed says so once, at its end, in a warning of the logger ``papy`` that names the pipers; unless the
+    failures were raised.
 
     Raises:
-        DaggerError: If they can't be added, or one of the last two is not allowed.
+        DaggerError: If they can't be added, or one of the last three is not allowed.
 
     >>> read = Piper(str.split, unpack=True)
     >>> longest = Piper(lambda words: max(words, key=len), unpack=True)
@@ -86,6 +102,7 @@ class Dagger(PiperGraph):
     _moves: ClassVar[Mapping[tuple[str, str], str]] = MOVES
     _error: ClassVar[type[Exception]] = DaggerError
 
+    @known_options(DaggerError, "Piper(function, ")
     def __init__(
         self,
         pipers: Iterable[Any] = (),
@@ -94,10 +111,12 @@ class Dagger(PiperGraph):
         *,
         on_error: str | None = None,
         retries: int | None = None,
+        max_failures: int | None = None,
     ) -> None:
-        check_policy(on_error, retries, DaggerError)
+        Terms(on_error, retries, max_failures)
         self.on_error = on_error
         self.retries = retries
+        self.max_failures = max_failures
         self._state = "idle"
         self._moving = RLock()  # for as long as a call leads from one state to another
         self._run: GraphRun | None = None
@@ -149,7 +168,7 @@ class Dagger(PiperGraph):
             DaggerError: If there are more or fewer datas than inputs, or the Dagger is connected or runs.
         """
         self._allowed("connect", "connect_inputs")
-        self._datas = data_sources(self.get_inputs(), datas, doors=True)
+        self._datas = data_sources(self.get_inputs(), datas, "connect_inputs", True)
 
     def connect(
         self,
@@ -157,13 +176,14 @@ class Dagger(PiperGraph):
         *,
         on_error: str | None = None,
         retries: int | None = None,
+        max_failures: int | None = None,
     ) -> None:
         """Connect everything; nothing is read yet. Failed, it leaves no trace.
 
         Args:
             datas: One iterable for each input, in the order of `get_inputs`.
             on_error: For this run, instead of what the Dagger was made with.
-            retries: As ``on_error``.
+            retries, max_failures: As ``on_error``.
 
         Raises:
             DaggerError: If the Dagger is connected already or has no pipers, there are more or fewer datas than inputs,
@@ -171,7 +191,7 @@ class Dagger(PiperGraph):
         """
         with self._moving:
             state = self._allowed("connect")
-            run = self._made_run(datas, on_error, retries, doors=True)
+            run = self._made_run(datas, Terms(on_error, retries, max_failures), True, "connect")
             try:
                 self._take(run, state)
             except BaseException:
@@ -183,11 +203,8 @@ class Dagger(PiperGraph):
         run.connect()
         self._run, self._datas, self._state = run, None, state
 
-    def _made_run(
-        self, datas: Iterable[Iterable[Any]] | None, on_error: str | None, retries: int | None, doors: bool
-    ) -> GraphRun:
+    def _made_run(self, datas: Iterable[Iterable[Any]] | None, terms: Terms, doors: bool, call: str) -> GraphRun:
         """A run that is to be connected."""
-        check_policy(on_error, retries, DaggerError)
         if not self:
             raise DaggerError("there are no pipers to start")
         if datas is None and self._datas is not None:
@@ -195,10 +212,8 @@ class Dagger(PiperGraph):
             if list(sources) != self.get_inputs():
                 raise DaggerError("the inputs are others than those that were given their data; give the datas again")
         else:
-            sources = data_sources(self.get_inputs(), () if datas is None else datas, doors)
-        policy = on_error or self.on_error or POLICIES[0]
-        again = self.retries if retries is None else retries
-        return GraphRun(self, sources, policy, again)
+            sources = data_sources(self.get_inputs(), () if datas is None else datas, call, doors)
+        return GraphRun(self, sources, terms.over(Terms(self.on_error, self.retries, self.max_failures)))
 
     def start(
         self,
@@ -206,6 +221,7 @@ class Dagger(PiperGraph):
         *,
         on_error: str | None = None,
         retries: int | None = None,
+        max_failures: int | None = None,
     ) -> None:
         """Connect everything and start the IMaps, which work as far as their buffers allow. Failed, it leaves no trace.
 
@@ -214,7 +230,7 @@ class Dagger(PiperGraph):
         Args:
             datas: One iterable for each input, in the order of `get_inputs`; only if the Dagger is not connected.
             on_error: For this run, instead of what the Dagger was made with.
-            retries: As ``on_error``.
+            retries, max_failures: As ``on_error``.
 
         Raises:
             DaggerError: If the Dagger runs already (a `Plumber`: `PlumberError`), or can't be connected, see `connect`.
@@ -227,10 +243,11 @@ class Dagger(PiperGraph):
         ...     next(triple), next(triple)
         (3, 6)
         """
+        terms = Terms(on_error, retries, max_failures)
         begun: list[GraphRun] = []
         try:
             with self._moving:
-                self._begin("start", begun, datas, on_error, retries)
+                self._begin("start", begun, datas, terms)
                 self._look_after(begun[0])
         except BaseException:
             self._end(begun)
@@ -239,28 +256,21 @@ class Dagger(PiperGraph):
     def _look_after(self, run: GraphRun) -> None:
         """A run was started: have it end if it is forgotten."""
         if run.parallel:
-            self._caretaker = Caretaker(self, run.close)
+            self._caretaker = Caretaker(self, partial(_tell_dropped, run), run.close)
             self._caretaker.start()
 
-    def _begin(
-        self,
-        call: str,
-        begun: list[GraphRun],
-        datas: Iterable[Iterable[Any]] | None,
-        on_error: str | None,
-        retries: int | None,
-    ) -> None:
+    def _begin(self, call: str, begun: list[GraphRun], datas: Iterable[Iterable[Any]] | None, terms: Terms) -> None:
         """Connect and start a run. It is in the list before anything happens: whoever calls has to `_end` what is there."""
         with self._moving:
             state = self._allowed(call)
             if self._state == "connected":
-                if datas is not None or on_error is not None or retries is not None:
+                if datas is not None or terms:
                     raise self._error(f"{self._who} is connected: start it without arguments, or disconnect it first")
                 assert self._run is not None
                 begun.append(self._run)
             else:
                 # Doors cost time; a run in one go is never stopped but by who leaves it.
-                begun.append(self._made_run(datas, on_error, retries, doors=call == "start"))
+                begun.append(self._made_run(datas, terms, call == "start", call.partition("(")[0]))
                 self._take(begun[0], "connected")
             begun[0].start()
             self._state = state
@@ -327,14 +337,19 @@ class Dagger(PiperGraph):
     # the run in one go -----------------------------------------------------
 
     def results(
-        self, datas: Iterable[Iterable[Any]], *, on_error: str | None = None, retries: int | None = None
+        self,
+        datas: Iterable[Iterable[Any]],
+        *,
+        on_error: str | None = None,
+        retries: int | None = None,
+        max_failures: int | None = None,
     ) -> Generator[Any, None, None]:
         """Run lazily: start at the first ``next``, stop everything when the loop ends for whatever reason.
 
         Args:
             datas: One iterable for each input, in the order of `get_inputs`.
             on_error: For this run, instead of what the Dagger was made with.
-            retries: As ``on_error``.
+            retries, max_failures: As ``on_error``.
 
         Yields:
             The results of the output, or tuples with one result of each output in the order of `get_outputs`. A
@@ -344,19 +359,17 @@ class Dagger(PiperGraph):
             DaggerError: If the run can't be started (see `start`), an input raised (this is the ``__cause__``), or
                 inputs are of unequal length, or one output gives more results than another.
             PiperError: If an item failed, where ``on_error="raise"``.
+            numap.TooManyFailures: If more items failed than ``max_failures`` allows; also a DaggerError.
             numap.WorkerStartError, numap.SerializationError: If the workers of an IMap can't be started, or a function can't be
                 sent to them; a note names the pipers.
         """
-        check_datas(datas)
-        check_policy(on_error, retries, DaggerError)
-        return self._results("results", datas, on_error, retries)
+        check_datas(datas, "results", len(self.get_inputs()))
+        return self._results("results", datas, Terms(on_error, retries, max_failures))
 
-    def _results(
-        self, call: str, datas: Iterable[Iterable[Any]], on_error: str | None, retries: int | None
-    ) -> Generator[Any, None, None]:
+    def _results(self, call: str, datas: Iterable[Iterable[Any]], terms: Terms) -> Generator[Any, None, None]:
         begun: list[GraphRun] = []
         try:
-            self._begin(call, begun, datas, on_error, retries)
+            self._begin(call, begun, datas, terms)
             run = begun[0]
             single, report = len(run.outputs) == 1, run.report
             for row in run.rows():
@@ -368,18 +381,25 @@ class Dagger(PiperGraph):
                 raise self._stopped()
         except StateError as error:  # of an IMap that was stopped while we waited for it
             raise (self._stopped() if begun and begun[0].report.over else error) from None
+        except (PiperError, TooManyFailed) as error:  # without the frames of ours in which it was found
+            raise error.with_traceback(None) from error.__cause__
         finally:
             self._end(begun)
 
     def run(
-        self, datas: Iterable[Iterable[Any]], *, on_error: str | None = None, retries: int | None = None
+        self,
+        datas: Iterable[Iterable[Any]],
+        *,
+        on_error: str | None = None,
+        retries: int | None = None,
+        max_failures: int | None = None,
     ) -> RunStatistics:
         """Start, drop all results, stop.
 
         Args:
             datas: One iterable for each input, in the order of `get_inputs`.
             on_error: For this run, instead of what the Dagger was made with.
-            retries: As ``on_error``.
+            retries, max_failures: As ``on_error``.
 
         Raises:
             DaggerError, PiperError, numap.NumapError: As `results` does.
@@ -389,10 +409,11 @@ class Dagger(PiperGraph):
         >>> statistics.results, statistics.items[inverse], statistics.failures[inverse]
         (3, 3, 1)
         """
+        terms = Terms(on_error, retries, max_failures)
         began = perf_counter()
         begun: list[GraphRun] = []
         try:
-            self._begin("run(datas)", begun, datas, on_error, retries)
+            self._begin("run(datas)", begun, datas, terms)
             run = begun[0]
             report = run.report
             for _ in run.rows(dropped=True):
@@ -402,6 +423,8 @@ class Dagger(PiperGraph):
                 raise self._stopped()
         except StateError as error:
             raise (self._stopped() if begun and begun[0].report.over else error) from None
+        except (PiperError, TooManyFailed) as error:  # without the frames of ours in which it was found
+            raise error.with_traceback(None) from error.__cause__
         finally:
             self._end(begun)
         return run.statistics(perf_counter() - began)

@@ -199,4 +199,4 @@ def log_debugger() -> PipelineRuntimeDebugger | None:
     logging = sys.modules.get("logging")  # who has not imported it has not set a level
     if logging is None or not logging.getLogger("papy.pipeline").isEnabledFor(logging.DEBUG):
         return None
-    return PipelineRuntimeDebugger(every=1.0)
+    return PipelineRuntimeDebugger([LoggingReporter(level=logging.DEBUG)], every=1.0)

@@ -9,11 +9,12 @@ from math import ldexp
 from types import CodeType
 from typing import Any, Final
 
+from papy._checks import did_you_mean
 from papy._worker import Uncallable
 from papy.coroutines import chunk
 from papy.steps import AbstractIterStep, AbstractStep, Step, funcstep, is_step
 
-__all__ = ["Settings", "StepSpec", "define"]
+__all__ = ["Limits", "Settings", "StepSpec", "define", "steps_of", "unknown"]
 
 WORKER_TYPES: Final = ("thread", "process")
 # paipa's was 64. Three steps that do nothing pass 65,000 entries a second with 64, 115,000 with 128, 190,000 with 1024; but
@@ -77,6 +78,66 @@ class Settings:
     def pause(self, failures: int) -> float:
         """Seconds from the failure of an entry to its next attempt, when it has failed so often."""
         return min(ldexp(self.backoff, min(failures - 1, DOUBLINGS)), self.max_backoff)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run of a pipeline may have, and what may go wrong in it.
+
+    Attributes:
+        buffer_bytes: Bytes of all entries in it at most, about; None: automatic.
+        max_failures: Entries that may fail; None: the error of the first one ends the run.
+    """
+
+    buffer_bytes: int | None = None
+    max_failures: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises TypeError or ValueError where one is not allowed."""
+        if self.buffer_bytes is not None:
+            _whole("buffer_bytes", self.buffer_bytes, 1)
+        if self.max_failures is not None:
+            _whole("max_failures", self.max_failures, 0)
+
+
+# What others call it, and what to write for it here.
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("n_jobs", "workers", "max_workers", "worker_num", "num_workers", "processes", "threads", "parallel", "concurrency"),
+        "each step has workers of its own: Pipeline((step, 4), (other_step, 1))",
+    ),
+    **dict.fromkeys(
+        ("buffer", "maxsize", "queue_size", "max_queue_size", "prefetch"),
+        "threshold=n is for the entries that wait in a step, buffer_bytes=n for the bytes of all entries",
+    ),
+    **dict.fromkeys(
+        ("chunksize", "chunk_size", "batch_size"),
+        "entries travel together by themselves; (iterstep(chunk(n)), 1) is a step that makes lists of them",
+    ),
+    **dict.fromkeys(
+        ("timeout", "task_timeout"),
+        "an entry has no time limit here; Piper(f, parallel=IMap(task_timeout=seconds)) has one, and stop() ends a run",
+    ),
+    "retries": "max_retries=n has an entry tried n times more",
+    "on_error": "max_failures=n lets a run go on after errors; SkipEntry drops an entry",
+    "ordered": "results(entries, ordered=True) gives results in the order of the entries",
+    "queue": "in_queue=queue is one that others put entries into",
+    "callback": "fail_callback=f is called when a run has failed",
+}  # fmt: skip
+
+
+def unknown(names: Iterable[str], others: Iterable[str]) -> TypeError:
+    """The error for options that a pipeline does not have.
+
+    Args:
+        names: Those that were given.
+        others: Names of arguments that it has besides its options.
+    """
+    first = min(names)
+    known = sorted({*NAMES, *others})
+    advice = _ELSEWHERE.get(first)
+    meant = did_you_mean(first, known) if advice is None else f"; {advice}"
+    return TypeError(f"{first}: no option of a pipeline{meant}; its options are {', '.join(known)}")
 
 
 NAMES: Final = frozenset(Settings.__dataclass_fields__)
@@ -150,21 +211,24 @@ def define(steps: Sequence[Any], settings: Settings) -> tuple[StepSpec, ...]:
 
 def _spec(where: str, it: Any, settings: Settings) -> StepSpec:
     if not isinstance(it, tuple):
-        raise TypeError(f"{where}must be a tuple (step, workers) or (step, workers, options), not {it!r:.80}")
+        raise _no_tuple(where, it)
     if len(it) not in (2, 3):
         raise ValueError(f"{where}must be a tuple (step, workers) or (step, workers, options), not one of {len(it)}")
     step, workers = it[:2]
+    if callable(workers) and not callable(step):
+        raise TypeError(f"{where}the step comes first, then its workers: write ({_name(workers)}, {step!r:.40})")
     options = it[2] if len(it) == 3 else {}
     if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
         raise TypeError(f"{where}options: must be a dictionary with names as keys, not {options!r:.80}")
     plain = not is_step(step)
     cls = _step_class(where, step)
     where = f"{where[:-2]} ({cls.__name__}): "
-    _whole(f"{where}workers", workers, 1)
+    _workers(f"{where}workers", workers)
     settings = settings.changed({name: value for name, value in options.items() if name in NAMES}, where)
     own = {name: value for name, value in options.items() if name not in NAMES}
     if own and plain:
-        raise TypeError(f"{where}options: a function takes none, so {sorted(own)} would be lost; allowed: {sorted(NAMES)}")
+        meant = did_you_mean(min(own), NAMES)
+        raise TypeError(f"{where}options: a function takes none, so {sorted(own)} would be lost{meant}; allowed: {sorted(NAMES)}")
     if issubclass(cls, AbstractIterStep):
         if options.get("worker_type") == "process":
             raise ValueError(
@@ -176,6 +240,20 @@ def _spec(where: str, it: Any, settings: Settings) -> StepSpec:
                 raise ValueError(f"{where}{name}: what a generator has raised can't be tried again, so it has no retries")
         settings = replace(settings, worker_type="thread", max_retries=0)
     return StepSpec(cls.__name__, cls, workers, settings, own)
+
+
+def _no_tuple(where: str, it: Any) -> TypeError:
+    """The error for a step that is no tuple, with what to write."""
+    needed = f"{where}must be a tuple (step, workers) or (step, workers, options), not {it!r:.80}"
+    if callable(it):
+        return TypeError(f"{needed}; write ({_name(it)}, 1)")
+    if isinstance(it, list) and it and all(isinstance(member, tuple) for member in it):
+        return TypeError(f"{needed}; behind a list of steps all arguments are given by name: Pipeline(steps, in_queue=...)")
+    if isinstance(it, list) and 2 <= len(it) <= 3 and callable(it[0]):
+        return TypeError(f"{needed}; write it in round brackets")
+    if callable(getattr(it, "put", None)) and callable(getattr(it, "get", None)):
+        return TypeError(f"{needed}; a queue is given by name: in_queue=...")
+    return TypeError(needed)
 
 
 def _step_class(where: str, step: Any) -> type[Step]:
@@ -219,6 +297,18 @@ def _whole(what: str, value: Any, least: int) -> None:
         raise ValueError(f"{what}: {value} given; must be at least {least}")
 
 
+def _workers(what: str, value: Any) -> None:
+    """As `_whole`, with what to write for the number of workers that a text stands for."""
+    if isinstance(value, str) and value.isdecimal():
+        raise TypeError(f"{what}: must be a whole number of at least 1, not {value!r}; write {int(value)}")
+    if isinstance(value, str) and value in WORKER_TYPES:
+        options = {"worker_type": value}
+        raise TypeError(f"{what}: must be a whole number of at least 1, not {value!r}; write (step, 4, {options})")
+    if isinstance(value, Mapping):
+        raise TypeError(f"{what}: must be a whole number of at least 1, and comes before the options: (step, 4, {value!r:.60})")
+    _whole(what, value, 1)
+
+
 def _seconds(what: str, value: Any) -> None:
     """TypeError or ValueError unless the value is a number of seconds."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -239,6 +329,9 @@ def steps_of(args: Iterable[Any]) -> list[Any]:
     given = list(args)
     if len(given) == 1 and (isinstance(given[0], list) or _is_nested(given[0])):
         return list(given[0])
+    if len(given) in (2, 3) and callable(given[0]) and isinstance(given[1], int):
+        written = ", ".join([_name(given[0]), *(f"{it!r:.40}" for it in given[1:])])
+        raise TypeError(f"steps: must be tuples (step, workers) or (step, workers, options); write Pipeline(({written}))")
     return given
 
 

@@ -23,7 +23,7 @@ class Driver:
 
     Args:
         items: What to pull; it may run the user's code.
-        close: Called when the items are at their end or raised something, before anybody hears of it.
+        close: Called when the items are at their end or raised something (then with True), before anybody hears of it.
 
     Attributes:
         state: ``"started"``, ``"running"``, ``"paused"``, ``"finished"``, ``"failed"`` or ``"stopped"``.
@@ -32,7 +32,7 @@ class Driver:
         ended: When they were at their end, by `time.perf_counter`; None: not yet.
     """
 
-    def __init__(self, items: Iterator[Any], close: Callable[[], None]) -> None:
+    def __init__(self, items: Iterator[Any], close: Callable[[bool], None]) -> None:
         self.state = "started"
         self.error: BaseException | None = None
         self.told = False
@@ -147,7 +147,10 @@ class Driver:
         except BaseException as raised:  # whoever waits gets it
             # Without the frame of this call, which holds us, who will hold the error.
             state, error = "failed", raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next)
-        self._close()
+        try:
+            self._close(error is not None)
+        except BaseException as raised:  # by a handler of logs, for example
+            state, error = "failed", error or raised
         with self._lock:
             self.ended = perf_counter()
             if self.state != "stopped":

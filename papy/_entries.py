@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from numap import ItemError
 
-__all__ = ["Entry", "Failed", "First", "Meta", "RemoteTraceback", "Skipped"]
+__all__ = ["AGAIN", "Entry", "Failed", "First", "Lost", "Meta", "RemoteTraceback", "Skipped", "place_of"]
 
 Entry = tuple[int, Any]
+# The number of an entry that came from the step itself.
+AGAIN: Final = -1
 
 
 class First:
@@ -34,6 +36,10 @@ class Meta(First):
 
 class Skipped:
     """Stands, as the class itself, where an entry was dropped: a class is the same one in every process."""
+
+
+class Lost:
+    """Stands, as the class itself, where an entry has failed, and that was counted already."""
 
 
 class Failed:
@@ -74,3 +80,11 @@ def _failed(kind: type[BaseException], args: tuple[Any, ...], attributes: dict[s
     error.args = args
     error.__dict__.update(attributes)
     return Failed(error, trace)
+
+
+def place_of(entry: Entry | Meta | None, name: str) -> str:
+    """Where an entry failed, for the user; None: it can't be told which one."""
+    if type(entry) is tuple:
+        which = f"entry {entry[0]}" if entry[0] != AGAIN else "an entry that it had put in its own queue"
+        return f"raised by step {name!r} for {which}"
+    return f"raised by step {name!r}" + (" for a meta entry" if type(entry) is Meta else "")

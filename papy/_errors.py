@@ -5,17 +5,22 @@
     DaggerError    the graph or the run: a pipe that can't be, a call at the wrong time, inputs that don't fit
     PlumberError   a call that the state of a Plumber forbids, or a pipeline that can't be saved or loaded
 
-Arguments that can't be are errors of these kinds, and also TypeError or ValueError, as Python's own are.
+Arguments that can't be are errors of these kinds, and also TypeError or ValueError, as Python's own are; too many failures are a
+DaggerError, and also a `numap.TooManyFailures`. Their classes go by the names of these.
 
 A PiperError is a failure only if a piper made it. Any other exception object that a function returns is a value.
 """
 
 from __future__ import annotations
 
+import os
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from numap import TooManyFailures
 from papy._portable import Copied, by_pickle, portable, travels, whole
 from papy._public import public
 
@@ -29,11 +34,21 @@ __all__ = [
     "PlumberError",
     "PlumberTypeError",
     "PlumberValueError",
+    "TooManyFailed",
     "WorkerError",
 ]
 
+if TYPE_CHECKING:
+    from traceback import FrameSummary
+    from types import TracebackType
+
+E = TypeVar("E", bound=type[Exception])
+
 # So many frames are kept from each end of a traceback: enough to see where a recursion starts and what it does.
 SHOWN: Final = 20
+
+# What is in these says nothing about the user's code.
+_OWN: Final = tuple(os.path.dirname(str(path)) + os.sep for path in (__file__, sys.modules["numap"].__file__))
 
 # What is done with an item that failed, from the mildest to the strictest: the failure is the result in the item's
 # place, the item is dropped, the failure is raised. Where several failures meet the strictest decides.
@@ -46,6 +61,8 @@ class WorkerError(Exception):
 
     ``__cause__`` shows the traceback, which thus survives the way back from another process.
 
+    With other ``args``, those of a program, it is an exception like others, and the attributes are None, None and ``()``.
+
     Attributes:
         exception: The original exception. One whose constructor doesn't take its ``args`` is rebuilt without it; one that
             can't be pickled at all arrives as an `Exception` that says the same.
@@ -53,22 +70,27 @@ class WorkerError(Exception):
         inbox: What the function was given. What can't be pickled arrives as its ``repr``.
     """
 
-    def __init__(self, exception: BaseException, function: str, inbox: Sequence[Any]) -> None:
-        super().__init__(exception, function, inbox)
-        self.exception = exception
-        self.function = function
-        self.inbox = inbox
-        if exception.__traceback__ is not None:
-            self.__cause__ = _without_frames(exception)
+    exception: BaseException | None = None
+    function: str | None = None
+    inbox: Sequence[Any] = ()
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        if len(args) == 3 and isinstance(args[0], BaseException):
+            self.exception, self.function, self.inbox = args
+            if args[0].__traceback__ is not None:
+                self.__cause__ = _without_frames(args[0])
 
     def __str__(self) -> str:
-        return f"{self.function} raised {_line(self.exception)}"
+        return super().__str__() if self.exception is None else f"{self.function} raised {_line(self.exception)}"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> Any:
         return self.__numap_reduce__(by_pickle)
 
-    def __numap_reduce__(self, copied: Copied) -> tuple[Any, ...]:
+    def __numap_reduce__(self, copied: Copied) -> Any:
         """What a map pickles, which can do more than pickle."""
+        if self.exception is None:
+            return super().__reduce__()
         exception = portable(self.exception, copied)
         if exception is None:
             exception = Exception(_line(self.exception))
@@ -194,39 +216,89 @@ class PlumberError(Exception):
     """A call that the state of a `Plumber` forbids, or a pipeline that can't be saved or loaded."""
 
 
-class PiperTypeError(PiperError, TypeError):
+class _Both(Exception):
+    """Pickled as what it is made of, as its name is another class's."""
+
+    def __reduce__(self) -> Any:
+        return _of_both, (type(self).__bases__[1:], self.args, self.__dict__)
+
+
+def _of_both(bases: tuple[type[Exception], ...], args: tuple[Any, ...], state: dict[str, Any]) -> Exception:
+    kind = next(kind for kind in _Both.__subclasses__() if kind.__bases__[1:] == bases)
+    made = kind(*args)
+    made.__dict__.update(state)
+    return made
+
+
+def _shown_as(known: type[Exception]) -> Callable[[E], E]:
+    """Mark a class as one that users know by the name of another one that it derives from."""
+
+    def shown(kind: E) -> E:
+        kind.__name__ = kind.__qualname__ = known.__name__
+        kind.__module__ = known.__module__
+        return kind
+
+    return shown
+
+
+@_shown_as(PiperError)
+class PiperTypeError(_Both, PiperError, TypeError):
     """An argument of a piper is of a wrong type."""
 
 
-class PiperValueError(PiperError, ValueError):
+@_shown_as(PiperError)
+class PiperValueError(_Both, PiperError, ValueError):
     """An argument of a piper has a value that is not allowed."""
 
 
-class DaggerTypeError(DaggerError, TypeError):
+@_shown_as(DaggerError)
+class DaggerTypeError(_Both, DaggerError, TypeError):
     """An argument of a Dagger is of a wrong type."""
 
 
-class DaggerValueError(DaggerError, ValueError):
+@_shown_as(DaggerError)
+class DaggerValueError(_Both, DaggerError, ValueError):
     """An argument of a Dagger has a value that is not allowed."""
 
 
-class PlumberTypeError(PlumberError, TypeError):
+@_shown_as(PlumberError)
+class PlumberTypeError(_Both, PlumberError, TypeError):
     """An argument of a Plumber is of a wrong type."""
 
 
-class PlumberValueError(PlumberError, ValueError):
+@_shown_as(PlumberError)
+class PlumberValueError(_Both, PlumberError, ValueError):
     """An argument of a Plumber has a value that is not allowed."""
+
+
+@_shown_as(TooManyFailures)
+class TooManyFailed(_Both, DaggerError, TooManyFailures):
+    """More items failed than ``max_failures`` allows."""
+
+    def __reduce__(self) -> Any:
+        return _of_both, (type(self).__bases__[1:], (*self.args, self.failed, self.max_failures), self.__dict__)
+
+
+class _Place(NamedTuple):
+    """Where a frame was: file, line and function, and from where to where in the source, where Python knows that."""
+
+    filename: str
+    lineno: int
+    name: str
+    end_lineno: int | None = None
+    colno: int | None = None
+    end_colno: int | None = None
 
 
 class _Link(NamedTuple):
     """One exception of a chain: where it was raised, what it says, and how the exception before it led to it."""
 
-    frames: list[tuple[str, int, str]]
+    frames: list[_Place]
     text: str
     leads_on: str
 
 
-class _Traceback(Exception):
+class RemoteTraceback(Exception):
     """The traceback of an exception that was raised in another process, or whose frames are gone; ``args`` are links.
 
     The lines of source are looked up where it is shown: the code of an interactive session is nowhere else.
@@ -237,11 +309,30 @@ class _Traceback(Exception):
 
         return "\n" + "".join(
             ("Traceback (most recent call last):\n" if link.frames else "")
-            + "".join(traceback.format_list(traceback.StackSummary.from_list([(*it, None) for it in link.frames])))
+            + "".join(traceback.StackSummary.from_list([_summary(it) for it in link.frames]).format())
             + link.text
             + link.leads_on
             for link in self.args
         )
+
+    def __reduce__(self) -> Any:
+        return _of_links, self.args
+
+
+RemoteTraceback.__module__ = "numap"  # which has one like this: users need not tell them apart
+
+
+def _of_links(*links: _Link) -> RemoteTraceback:
+    return RemoteTraceback(*links)
+
+
+def _summary(place: _Place) -> FrameSummary:
+    from traceback import FrameSummary
+
+    known: dict[str, Any] = {}
+    if sys.version_info >= (3, 11):
+        known = dict(zip(_Place._fields[3:], place[3:], strict=True))
+    return FrameSummary(*place[:3], lookup_line=False, **known)
 
 
 def failure(piper: str, number: int, error: BaseException, policy: str = POLICIES[0]) -> PiperError:
@@ -316,7 +407,7 @@ def place(error: PiperError, index: int) -> None:
             origin._index = index
 
 
-def _without_frames(exception: BaseException) -> _Traceback:
+def _without_frames(exception: BaseException) -> RemoteTraceback:
     """Take the traceback off an exception: its frames would keep alive whatever the function had in hand."""
     import traceback
 
@@ -324,18 +415,36 @@ def _without_frames(exception: BaseException) -> _Traceback:
     error, leads_on, seen = exception, "", set[int]()
     while id(error) not in seen:
         seen.add(id(error))
-        # The first frame of the exception itself is the one of ours that called the function.
-        frames = list(traceback.walk_tb(error.__traceback__))[0 if links else 1 :]
-        places = [(frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in frames]
+        places = list(_places(error.__traceback__))
         if len(places) > 2 * SHOWN:
-            places[SHOWN:-SHOWN] = [(f"({len(places) - 2 * SHOWN} more)", 0, "...")]
+            places[SHOWN:-SHOWN] = [_Place(f"({len(places) - 2 * SHOWN} more)", 0, "...")]
         links.append(_Link(places, "".join(traceback.format_exception_only(type(error), error)), leads_on))
         error.__traceback__ = None
         if error.__cause__ is not None:
-            error, leads_on = error.__cause__, "\nwhich was the direct cause of\n\n"
+            error, leads_on = error.__cause__, "\nThe above exception was the direct cause of the following exception:\n\n"
         elif error.__context__ is not None and not error.__suppress_context__:
-            error, leads_on = error.__context__, "\nand while that was handled\n\n"
-    return _Traceback(*links[::-1])
+            error, leads_on = error.__context__, "\nDuring handling of the above exception, another exception occurred:\n\n"
+    return RemoteTraceback(*links[::-1])
+
+
+def _places(tb: TracebackType | None) -> Iterator[_Place]:
+    """Where the frames of a traceback were, without those of ours."""
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        if not code.co_filename.startswith(_OWN):
+            known: tuple[int | None, ...] = ()
+            if sys.version_info >= (3, 11):
+                known = next(islice(code.co_positions(), tb.tb_lasti // 2, None), known)[1:]
+            yield _Place(code.co_filename, tb.tb_lineno, code.co_name, *known)
+        tb = tb.tb_next
+
+
+def without_ours(error: BaseException) -> BaseException:
+    """An exception of the user's code without the frames of ours that its traceback begins with."""
+    tb = error.__traceback__
+    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_OWN):
+        tb = tb.tb_next
+    return error.with_traceback(tb)
 
 
 def _line(error: BaseException | None) -> str:

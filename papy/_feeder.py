@@ -9,6 +9,7 @@ from threading import Condition, Lock, get_ident
 from typing import Any
 
 from papy._books import Books
+from papy._scale import Scale
 from papy._threads import ContextThread
 
 __all__ = ["Feeder"]
@@ -20,17 +21,18 @@ class Feeder:
     Args:
         entries: The iterator.
         books: Of the run: entries that come when nobody wants them any more are counted there.
-        room: How many entries may be read, besides one that was asked for.
+        room: How many entries of so many bytes may be read, besides one that was asked for.
         notify: Called when there is something to `take` after there was nothing; not in the thread that takes.
     """
 
     def __init__(
-        self, entries: Iterator[Any], books: Books, room: Callable[[], int], notify: Callable[[], object]
+        self, entries: Iterator[Any], books: Books, room: Callable[[int], int], notify: Callable[[], object]
     ) -> None:
         self._entries: Iterator[Any] | None = entries
         self._books = books
         self._room = room
         self._notify = notify
+        self._scale = Scale()
         self._read: deque[Any] = deque()
         self._asked = False
         self._over = False
@@ -98,7 +100,7 @@ class Feeder:
         """The life of the thread."""
         self._ident = get_ident()
         while self._is_wanted() and self._next():
-            while self._room() > len(self._read) and not self._over:
+            while self._room(self._scale.size) > len(self._read) and not self._over:
                 if not self._next():
                     break
         self._ident = 0  # another thread may get it
@@ -123,6 +125,7 @@ class Feeder:
         return False
 
     def _hand_over(self, entry: Any) -> bool:
+        self._scale.weigh(entry)
         with self._news:
             wanted = not self._over
             if wanted:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, cycle, repeat
+from math import inf
+from operator import length_hint
 from typing import Any, Final, NamedTuple
 
 from numap import (
@@ -23,7 +26,7 @@ from numap import (
     tee,
 )
 from papy._counts import Count
-from papy._errors import DaggerError, PiperError, place
+from papy._errors import DaggerError, PiperError, place, without_ours
 from papy._evaluator import Evaluator
 from papy._flag import Flag
 
@@ -199,6 +202,21 @@ class Data(Steady):
     def _reads(self) -> Sequence[object]:
         return (self._items,)
 
+    def left(self) -> float | None:
+        """How many items are left, where that is certain: infinitely many, perhaps. None: only the user's code knows."""
+        items = self._items
+        kind = type(items)
+        if kind in (count, cycle):
+            return inf
+        # What is "iterator" asks the user's code.
+        if kind is not repeat and (kind.__module__ != "builtins" or kind.__name__ == "iterator"):
+            return None
+        try:
+            hint = length_hint(items, -1)
+        except TypeError:  # a `repeat` without limit
+            return inf
+        return None if hint < 0 else hint
+
     def _pull(self) -> None:
         if self.shut:
             raise StopIteration
@@ -212,7 +230,7 @@ class Data(Steady):
         except StateError as error:
             raise DaggerError(f"{self._name} can't be read: {_state_text(error, 'the same data')}") from error
         except Exception as error:
-            raise DaggerError(f"{self._name} raised {type(error).__name__}: {error}") from error
+            raise DaggerError(f"{self._name} raised {type(error).__name__}: {error}") from without_ours(error)
         raise StopIteration
 
 
@@ -374,5 +392,5 @@ def _end_of_run(error: SourceError) -> DaggerError | WorkerStartError:
     if isinstance(behind, (DaggerError, WorkerStartError)):  # the input was one of our streams, and has said it all
         return behind
     ended = DaggerError(_state_text(behind) if isinstance(behind, StateError) else str(error))
-    ended.__cause__ = behind or error
+    ended.__cause__ = without_ours(behind or error)
     return ended

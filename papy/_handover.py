@@ -7,6 +7,7 @@ from threading import Condition, Lock
 from typing import Any
 
 from numap import NextTimeout
+from papy._scale import Scale
 
 __all__ = ["Handover"]
 
@@ -19,16 +20,20 @@ class Handover:
 
     Args:
         limit: Entries that wait here at most.
+        room: Bytes that they have at most; one has room in any case.
         producers: How many threads put entries in.
         settling: Who takes entries says when each is `settled`, and until then may add more of them.
     """
 
-    def __init__(self, limit: int, producers: int, settling: bool = False) -> None:
+    def __init__(self, limit: int, room: int, producers: int, settling: bool = False) -> None:
         self._limit = limit
+        self._free = room
+        self._scale = Scale()
         self._producers = producers
         self._settling = settling
         self._unsettled = 0
-        self._entries: deque[Any] = deque()
+        #: Each with its bytes.
+        self._entries: deque[tuple[Any, int]] = deque()
         self._closed = False
         lock = Lock()
         self._room = Condition(lock)
@@ -36,21 +41,24 @@ class Handover:
 
     def put(self, entry: Any) -> bool:
         """Waits for room and hands an entry over; False: nobody wants it any more."""
+        size = self._scale.weigh(entry)
         with self._room:
-            while len(self._entries) >= self._limit and not self._closed:
+            while self._entries and (len(self._entries) >= self._limit or size > self._free) and not self._closed:
                 self._room.wait()
             if self._closed:
                 return False
-            self._append(entry)
+            self._append(entry, size)
             return True
 
     def add(self, entry: Any) -> None:
         """Hands an entry over without waiting for room: who takes entries must not wait for who takes entries."""
+        size = self._scale.weigh(entry)
         with self._room:
-            self._append(entry)
+            self._append(entry, size)
 
-    def _append(self, entry: Any) -> None:
-        self._entries.append(entry)
+    def _append(self, entry: Any, size: int) -> None:
+        self._entries.append((entry, size))
+        self._free -= size
         self._unsettled += self._settling
         self._news.notify()
 
@@ -91,7 +99,8 @@ class Handover:
                 raise NextTimeout("no entry came in time")
             if not self._entries:
                 raise StopIteration
-            entry = self._entries.popleft()
+            entry, size = self._entries.popleft()
+            self._free += size
             self._room.notify()
             return entry
 

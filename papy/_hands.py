@@ -9,11 +9,11 @@ from dataclasses import replace
 from itertools import count
 from time import perf_counter, thread_time
 from traceback import format_exc
-from typing import Any, Final
+from typing import Any
 
-from papy._books import FAILED, Books, add_note, noted
+from papy._books import FAILED, Books, noted, presentable
 from papy._definition import Settings, StepSpec
-from papy._entries import Entry, Failed, Meta, Skipped
+from papy._entries import AGAIN, Entry, Failed, Lost, Meta, Skipped, place_of
 from papy._handover import Handover
 from papy._letterbox import post
 from papy._patience import RemotePatience
@@ -21,10 +21,6 @@ from papy._upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
 
 __all__ = ["Crew", "RemoteHand", "make_steps", "tell"]
-
-
-# The number of an entry that came from the step itself.
-AGAIN: Final = -1
 
 
 class Hand:
@@ -142,6 +138,13 @@ class Crew:
         self.ended = threading.Event()
 
     @property
+    def finalizer(self) -> Callable[[], None] | None:
+        """What each worker calls at its end; None: the step has no hook for that, so it has not to be waited for."""
+        kind = self.spec.step
+        closes = any(getattr(kind, hook) is not getattr(Step, hook) for hook in ("thread_shutdown", "step_shutdown"))
+        return self.leave if closes else None
+
+    @property
     def step(self) -> Any:
         """The object of this thread."""
         return self._here.step
@@ -195,7 +198,7 @@ class Crew:
         special = settings.max_retries or settings.tracker is not None or self._measured or self._watches or self._queue
         return self if special else self._plainly
 
-    def _plainly(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped]:
+    def _plainly(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped | Lost]:
         """The same as a call, where nobody wants anything special; it takes half of the time."""
         if type(entry) is not tuple or self._books.reason == FAILED:
             return self(entry)
@@ -204,10 +207,10 @@ class Crew:
         except SkipEntry:
             return Skipped
         except BaseException as error:
-            self._books.fail(error, place_of(entry, self.spec.name))
-            return Skipped
+            self._books.fail_entry(error, entry, self.spec.name)
+            return Lost
 
-    def __call__(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped]:
+    def __call__(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped | Lost]:
         """One entry, of a function step."""
         if self._books.reason == FAILED:
             return Skipped  # it would be for nothing
@@ -215,8 +218,8 @@ class Crew:
         try:
             return hand.timed(entry) if self._measured else hand(entry)
         except BaseException as error:
-            self._books.fail(error, place_of(entry, self.spec.name))
-            return Skipped
+            self._books.fail_entry(error, entry, self.spec.name)
+            return Lost
         finally:
             hand.entries += 1
             if self._watches and self.entries == self._upstream.passed:
@@ -239,13 +242,19 @@ class Crew:
 
     def leave(self) -> None:
         """A worker ends."""
-        self.call("thread_shutdown")
+        self._call_at_end("thread_shutdown")
         with self._lock:
             self._left += 1
             last = self._left == len(self.steps)
         if last:
-            self.call("step_shutdown")
+            self._call_at_end("step_shutdown")
             self.ended.set()
+
+    def _call_at_end(self, hook: str) -> None:
+        try:
+            getattr(self._here.step, hook)()
+        except BaseException as error:
+            self._books.fail_at_end(error, f"raised by {hook} of step {self.spec.name!r}")
 
     def call(self, hook: str) -> None:
         """Calls a hook of the object of this thread; an error ends the run."""
@@ -253,14 +262,6 @@ class Crew:
             getattr(self._here.step, hook)()
         except BaseException as error:
             self._books.fail(error, f"raised by {hook} of step {self.spec.name!r}", entries=0)
-
-
-def place_of(entry: Entry | Meta | None, name: str) -> str:
-    """Where an entry failed, for the user."""
-    if type(entry) is tuple:
-        which = f"entry {entry[0]}" if entry[0] != AGAIN else "an entry that it had put in its own queue"
-        return f"raised by step {name!r} for {which}"
-    return f"raised by step {name!r}" + (" for a meta entry" if type(entry) is Meta else "")
 
 
 #: In a worker process: its hand for each step. In any other process it is empty.
@@ -311,11 +312,13 @@ class RemoteHand:
         try:
             hand = _hands[self._number]
             return self._timed(hand, entry) if self._measured else hand(entry)
-        except Exception as error:
-            add_note(error, place_of(entry, self._spec.name))
-            if self._spec.settings.simple_retries:
+        except BaseException as error:
+            shown = presentable(error, place_of(entry, self._spec.name))
+            if not self._spec.settings.simple_retries:
+                return Failed(shown, format_exc()).portable()
+            if shown is error:
                 raise
-            return Failed(error, format_exc()).portable()
+            raise shown from error
 
     @staticmethod
     def _timed(hand: Hand, entry: Entry | Meta) -> Any:

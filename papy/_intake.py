@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 import os
 import queue
-from collections import deque
-from collections.abc import Iterable, Sized
+from collections import OrderedDict, deque
+from collections.abc import Iterable
 from contextlib import suppress
-from operator import length_hint
 from queue import Empty, Full, SimpleQueue
 from threading import Lock, RLock, get_ident
 from time import monotonic
@@ -25,8 +24,18 @@ __all__ = ["End", "GRACE", "Intake", "Many", "ShutDown", "is_entry", "log_left"]
 ShutDown: Any = getattr(queue, "ShutDown", Full)
 
 
+#: Seconds in which a producer puts its next entry, or has none.
+LINGER = 1.0
 #: Seconds after `stop` in which an iterable that may be endless can come to its end.
 GRACE = 5.0
+
+
+_CONTAINERS: tuple[Any, ...] = (
+    [], (), range(0), range(2**99), "", "\xe9", b"", bytearray(), set(), {}, {}.values(), {}.items(), deque(), OrderedDict(), reversed([]),
+    reversed({}),
+)  # fmt: skip
+#: The iterators of Python's own containers.
+_ENDING = frozenset(type(iter(it)) for it in _CONTAINERS)
 
 
 class Many:
@@ -36,8 +45,8 @@ class Many:
 
     def __init__(self, iterable: Iterable[Any]) -> None:
         self.entries = iter(iterable)
-        #: Whether it is known to end.
-        self.finite = isinstance(iterable, Sized) or length_hint(self.entries, -1) >= 0
+        #: Whether it is known to end, and never blocks. A length says nothing: that of a class is what it says, and it may go on.
+        self.finite = type(self.entries) in _ENDING
 
 
 class _Mark(First, type):
@@ -232,9 +241,10 @@ class Intake:
             del _readers[id(self._queue)]
 
     def drain(self, drained: Drained, gate: Lock) -> None:
-        """Takes whatever producers put into the user's queue after a run that ended before its input, until it is released.
+        """Takes whatever producers put into the user's queue after a run that ended before its input.
 
-        They wait for room, perhaps, and know nothing of the end. What they put is taken, and thus skipped.
+        They wait for room, perhaps, and know nothing of the end. What they put is taken, and thus skipped: until the queue is
+        released or, once the user has heard of the end, until nothing comes for a second.
 
         Args:
             drained: Where that is counted.
@@ -247,11 +257,18 @@ class Intake:
             drained.waits = True
             # In this order: who releases says so first, and then looks whether we wait.
             try:
-                entry = _Wake if drained.released else self._take(block=True)
-            except Exception:  # nobody can be waiting for room in a queue that is broken
+                entry = _Wake if drained.released else self._take(True, *([LINGER] if drained.told else []))
+            except Exception:  # nothing has come, or nothing can: the queue is broken
+                drained.waits = False
                 return
             drained.waits = False
             drained.taken += is_entry(entry)
+
+    def tell(self, drained: Drained) -> None:
+        """The user has heard of the end of the run: `drain` ends by itself."""
+        drained.told = True
+        if drained.waits:
+            self.wake()
 
     def release(self, drained: Drained) -> None:
         """Ends `drain`."""
@@ -273,8 +290,8 @@ class Intake:
             raise Empty
         return self._take(block)
 
-    def _take(self, block: bool) -> Any:
-        found = self._queue.get(block)
+    def _take(self, *how: Any) -> Any:
+        found = self._queue.get(*how)
         if self._task_done is not None:
             self._task_done()
         return found
@@ -297,6 +314,6 @@ def log_left() -> None:
     import logging
 
     logging.getLogger("papy").warning(
-        "stop: an iterable of unknown length has not come to its end within %g s and is not read any further; "
+        "stop: an iterable that may be endless has not come to its end within %g s and is not read any further; "
         "call finish() before to have it read to its end", GRACE,
     )  # fmt: skip

@@ -31,17 +31,19 @@ class Letterbox:
             os.close(descriptor)
             self._finalizer = weakref.finalize(self, os.unlink, self.path)
 
-    def open(self) -> tuple[str, BaseException | str] | None:
-        """The first letter in it, if any: the hook and its error, or the text of that. Afterwards the box is gone."""
+    def open(self) -> list[tuple[str, BaseException | str]]:
+        """The letters in it: the hook and its error, or the text of that. Afterwards the box is gone."""
+        letters: list[tuple[str, BaseException | str]] = []
         if not self._finalizer.alive:
-            return None
+            return letters
         try:
             with open(self.path, "rb") as file:
-                try:
-                    hook, found = pickle.load(file)
-                except EOFError:
-                    return None
-            return hook, found.error if isinstance(found, Failed) else found
+                while True:
+                    try:
+                        hook, found = pickle.load(file)
+                    except EOFError:
+                        return letters
+                    letters.append((hook, found.error if isinstance(found, Failed) else found))
         finally:
             self._finalizer()
 

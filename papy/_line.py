@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from time import monotonic
 from typing import Final
 
-from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted
+from numap import TooManyFailures
+from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted, tell_of
 from papy._debugger import PipelineRuntimeDebugger
-from papy._definition import StepSpec
+from papy._definition import Limits, StepSpec
 from papy._flag import Flag
 from papy._intake import Intake, log_left
 from papy._reading import Reading
 from papy._reporters import Resources
-from papy._stages import Passing, Stage, stages
+from papy._stages import Stage, stages
 from papy._threads import ContextThread, launch
 from papy._upstream import FromHandover, FromMap
 
@@ -29,6 +31,11 @@ __all__ = ["Line"]
 REPORTED: Final = "raised by a reporter of the debugger"
 #: Seconds that a reader gets to leave an iterable when its time is up.
 _SLACK: Final = 0.5
+#: Seconds that the end of the interpreter waits for runs that nobody has ended: longer than numap lets finalizers take.
+_EXIT: Final = 3.0
+
+#: Runs that have workers, or may have them.
+_live: weakref.WeakSet[Line] = weakref.WeakSet()
 
 
 class Line:
@@ -41,19 +48,20 @@ class Line:
         ordered: Results come in the order of the entries.
         on_failure: Called once if the run fails.
         debugger: Told what the steps do, or None.
+        limits: Of memory and failures.
     """
 
     def __init__(
         self, specs: Sequence[StepSpec], intake: Intake, forever: bool, ordered: bool, on_failure: Callable[[], object],
-        debugger: PipelineRuntimeDebugger | None,
+        debugger: PipelineRuntimeDebugger | None, limits: Limits,
     ) -> None:
         self._pid = os.getpid()
-        self.books = Books(weighed=debugger is not None)
+        self.books = Books(debugger is not None, limits.max_failures)
         self.intake = intake
         self._on_failure = on_failure
         self._debugger = debugger
         self._reading = Reading(intake, self.books, forever)
-        self._build = partial(stages, specs, self._reading, self.books, ordered, debugger is not None)
+        self._build = partial(stages, specs, self._reading, self.books, ordered, limits.buffer_bytes)
         self.stages: list[Stage] = []
         #: It is the run of its pipeline.
         self.begun = False
@@ -83,6 +91,8 @@ class Line:
         self._prepare(readable)
         self._start_maps()
         # Not before: to start a map and to stop it are not for two threads at once.
+        _watch_exit()
+        _live.add(self)
         launch(self._new_supervisor())
 
     def give_up(self) -> None:
@@ -105,11 +115,8 @@ class Line:
     def _prepare(self, readable: bool) -> None:
         """Makes the objects of the steps, and calls the hooks that come before the workers."""
         try:
-            self.stages = self._build()
+            self.stages = self._build(readable)
             self._reading.room = _room(self.books, self.stages[0])
-            last = self.stages[-1]
-            if readable and not isinstance(last.output, FromMap):
-                self.stages.append(Passing(last.spec, last.output, self.books))
             for stage in self.stages:
                 with noted(f"raised by the initialization of step {stage.spec.name!r}"):
                     stage.prepare()
@@ -176,7 +183,7 @@ class Line:
             self.over.wait()
 
     def outwait(self, leave_at: float | None) -> None:
-        """Waits for the end of a run that leaves iterables of unknown length at that moment.
+        """Waits for the end of a run that leaves iterables that may be endless at that moment.
 
         At its end the interpreter starts no thread for one, so the reader is in it itself and may never come back; then the run
         ends without it.
@@ -185,6 +192,11 @@ class Line:
             log_left()
             self.books.end(STOPPED)
         self.over.wait()
+
+    def tell(self) -> None:
+        """The user has heard of the end: the queue of the user's is left to its producers."""
+        if self.books.drained.thread is not None and not self.is_elsewhere():
+            self.intake.tell(self.books.drained)
 
     def release(self) -> None:
         """Leaves the user's queue to others; when the run is over."""
@@ -207,8 +219,7 @@ class Line:
                 for stage in self.stages:
                     stage.conclude(self.books.reason == ENDED)
                 self._report_last()
-            if not self.books.ok:
-                self._tell()
+            self._tell()
         finally:
             self._settle()  # whatever happens, nobody may wait for ever
         if self.in_background and self.books.reason == DROPPED:
@@ -243,12 +254,30 @@ class Line:
             self.books.fail(error, REPORTED, entries=0)
 
     def _tell(self) -> None:
+        """Says that the run has failed, or that entries have, if it has not failed by that."""
+        books = self.books
+        mishaps, books.mishaps = books.mishaps, {}  # errors refer to frames, and these to entries
+        if books.ok and not mishaps:
+            return
+        import logging
+
+        logger = logging.getLogger("papy")
         try:
             self._on_failure()
         except BaseException:  # also SystemExit: this thread is not the user's, and has an end to make
-            import logging
+            logger.exception("the fail_callback of a pipeline failed")
+        if mishaps and not isinstance(books.failure, TooManyFailures):
+            try:
+                logger.warning("entries of a pipeline have failed: %s", tell_of(mishaps, self._came()))
+            except BaseException:  # of a handler, or of an error that can't be shown
+                logger.warning("%d entries of a pipeline have failed", books.failed)
 
-            logging.getLogger("papy").exception("the fail_callback of a pipeline failed")
+    def _came(self) -> dict[str, int]:
+        """Entries that came to each step and left it in whatever way."""
+        return {
+            stage.spec.name: passed + (stage.output.fallen if isinstance(stage.output, FromMap) else 0)
+            for stage, passed, _ in self._passed()
+        }
 
     def _settle(self) -> None:
         try:
@@ -285,7 +314,7 @@ class Line:
         for stage, passed, _ in self._passed():
             yield stage.spec.name, passed
             if isinstance(stage.output, FromMap):
-                yield f"{stage.spec.name} in", max(0, came - passed - stage.output.skipped)
+                yield f"{stage.spec.name} in", max(0, came - passed - stage.output.fallen)
             came = passed
 
     def _passed(self) -> Iterator[tuple[Stage, int, FromMap | FromHandover]]:
@@ -327,12 +356,31 @@ class Line:
         )
 
 
-def _room(books: Books, first: Stage) -> Callable[[], int]:
-    """How many entries more the map of the first stage may hold; it doesn't hold the map."""
-    buffer, reference = first.imap.options["buffer"], weakref.ref(first.output)
+def _end_all() -> None:
+    """At the end of the interpreter: hooks that workers call at their end, and their errors, have their turn."""
+    lines = [line for line in list(_live) if not line.is_elsewhere() and not line.over.is_set()]
+    for line in lines:
+        line.books.end(STOPPED)
+    until = monotonic() + _EXIT
+    for line in lines:
+        line.over.wait(max(0.0, until - monotonic()))
 
-    def room() -> int:
+
+@cache
+def _watch_exit() -> None:
+    # Once a map has started, so that this has its turn before numap ends all maps.
+    atexit.register(_end_all)
+
+
+def _room(books: Books, first: Stage) -> Callable[[int], int]:
+    """How many entries more, of so many bytes each, the map of the first stage may hold; it doesn't hold the map."""
+    buffer, nbytes, reference = first.imap.options["buffer"], first.room.share, weakref.ref(first.output)
+
+    def room(size: int) -> int:
         output = reference()
-        return 0 if not isinstance(output, FromMap) else buffer - books.taken + output.passed + output.skipped
+        if not isinstance(output, FromMap):
+            return 0
+        most = min(buffer, nbytes // size) if size else buffer
+        return int(most) - books.taken + output.passed + output.fallen
 
     return room

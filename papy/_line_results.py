@@ -54,7 +54,8 @@ class Results(Iterator[Any]):
                 except Exception as error:
                     if line.is_elsewhere():
                         raise StateError("next: not allowed in a fork of the process in which the pipeline runs") from error
-                    self._output.lost(error)
+                    if self._output.lost(error):
+                        continue
                 if not box:
                     line.close()
                     self._check_stopped(books)

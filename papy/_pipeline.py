@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from numap import StateError
 from papy._background import Background
 from papy._books import DROPPED, STOPPED, Counts, Drained, add_note
 from papy._counter import Counter
 from papy._debugger import PipelineRuntimeDebugger, log_debugger
-from papy._definition import NAMES, Settings, define, steps_of
+from papy._definition import NAMES, Limits, Settings, define, steps_of, unknown
 from papy._entries import Meta
 from papy._intake import Intake
 from papy._line import Line
@@ -25,6 +25,9 @@ from papy._line_results import Results
 from papy._public import public
 
 __all__ = ["Pipeline"]
+
+# The arguments of a pipeline that are no options of its steps.
+_ARGUMENTS: Final = ("in_queue", "daemon", "quiet", "fail_callback", "debugger", "buffer_bytes", "max_failures")
 
 
 @public
@@ -75,19 +78,24 @@ class Pipeline:
     (6, 6)
     """
 
+    #: What to write where one is given to a piper.
+    __papy_instead__ = "a {0} is no function: read {0}.results(items), or give each of its functions to a Piper, with unpack=True"
+
     def __init__(
         self, *steps: Any, in_queue: Any = None, daemon: bool = False, quiet: bool = False,
-        fail_callback: Callable[[], object] | None = None, debugger: PipelineRuntimeDebugger | None = None, **options: Any,
+        fail_callback: Callable[[], object] | None = None, debugger: PipelineRuntimeDebugger | None = None,
+        buffer_bytes: int | None = None, max_failures: int | None = None, **options: Any,
     ) -> None:
-        unknown = sorted(options.keys() - NAMES)
-        if unknown:
-            raise TypeError(f"{unknown[0]}: no option of a pipeline; those are {', '.join(sorted(NAMES))}")
+        strange = options.keys() - NAMES
+        if strange:
+            raise unknown(strange, _ARGUMENTS)
         if fail_callback is not None and not callable(fail_callback):
             raise TypeError(f"fail_callback: must be callable or None, not {type(fail_callback).__name__}")
         self._specs = define(steps_of(steps), Settings().changed(options, ""))
         self._intake = Intake(in_queue)
         if debugger is not None and not isinstance(debugger, PipelineRuntimeDebugger):
             raise TypeError(f"debugger: must be a PipelineRuntimeDebugger or None, not {type(debugger).__name__}")
+        self._limits = Limits(buffer_bytes, max_failures)
         self._daemon = daemon
         self._quiet = quiet
         self._debugger = debugger
@@ -118,8 +126,8 @@ class Pipeline:
     def put_iterable(self, iterable: Iterable[Any]) -> None:
         """Has the pipeline take the entries of an iterable as it needs them; then `run` needs no `finish`.
 
-        Entries that are `put` go before those that were not yet taken, and don't wait for an iterable of unknown length (a
-        generator, ``iter(queue.get, None)``) that blocks: such a one is read in a thread of its own.
+        Entries that are `put` go before those that were not yet taken, and don't wait for an iterable that may be endless (a
+        generator, ``iter(queue.get, None)``) and blocks: all but Python's own containers are read in a thread of their own.
 
         Raises:
             TypeError: It is not iterable.
@@ -182,6 +190,7 @@ class Pipeline:
             line.drain()
         except BaseException:
             line.give_up()
+            line.tell()
             raise
 
     def run_forever(self, background: bool = False) -> Pipeline:
@@ -210,6 +219,7 @@ class Pipeline:
                 line.drain()
         except BaseException:
             line.give_up()
+            line.tell()
             if behind is not None:
                 self._forget(behind)
             raise
@@ -226,8 +236,8 @@ class Pipeline:
     def stop(self) -> None:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
-        From now on an entry that failed is tried again without a ``backoff``, and an iterable of unknown length, which may be
-        endless, or block, is read on for 5 seconds at most. After `finish`, and at the end of a ``with`` block, iterables are read
+        From now on an entry that failed is tried again without a ``backoff``, and an iterable that may be endless, or
+        block, is read on for 5 seconds at most: all but Python's own containers. After `finish`, and at the end of a ``with`` block, iterables are read
         to their end.
 
         A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
@@ -245,6 +255,7 @@ class Pipeline:
         if line is None or line.is_elsewhere():
             return
         if background is None and line.over.is_set():
+            line.tell()
             return
         if line.intake is not self._intake:
             line.books.end(STOPPED)
@@ -264,11 +275,15 @@ class Pipeline:
         except KeyboardInterrupt:
             self._abort(line, background)
             raise
+        finally:
+            if line.over.is_set():
+                line.tell()
 
     def _abort(self, line: Line, background: Background | None) -> BaseException | None:
         """Ends a run without finishing what was put; returns what went wrong in the background, if nobody was told."""
         line.books.end(STOPPED)
         line.over.wait()
+        line.tell()
         if background is None:
             return None
         self._forget(background)
@@ -338,7 +353,7 @@ class Pipeline:
 
     def _made(self, intake: Intake, forever: bool, ordered: bool) -> Line:
         debugger = self._debugger if self._debugger is not None or self._quiet else log_debugger()
-        return Line(self._specs, intake, forever, ordered, self._on_failure, debugger)
+        return Line(self._specs, intake, forever, ordered, self._on_failure, debugger, self._limits)
 
     def _begin(self, call: str, line: Line) -> None:
         """From here on it is our run, if none goes on: before it is started, so whoever calls has to see to its end."""

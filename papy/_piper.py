@@ -45,7 +45,7 @@ _ADVICE: Final = {
     ("stopped", "next"): "its results are gone",
 }
 
-_LIFE: Final = frozenset(("_state", "_owned", "_wiring", "_run", "_ups", "_taps", "_items"))
+_LIFE: Final = frozenset(("_state", "_owned", "_finished", "_wiring", "_run", "_ups", "_taps", "_items"))
 
 
 @public
@@ -118,6 +118,7 @@ class Piper(Settings):
 
     _state = "idle"
     _owned = False  # by a Dagger, which then leads its life
+    _finished = False  # in the life before, if it has none now
     _wiring = Wiring()
     _run: Run | None = None
     _ups: tuple[Piper, ...] = ()
@@ -138,8 +139,8 @@ class Piper(Settings):
 
     @property
     def finished(self) -> bool:
-        """Whether it has given its last result."""
-        return self._current() == "finished"
+        """Whether it has given its last result; also when it was stopped and disconnected then, until it is connected again."""
+        return self._current() == "finished" or (self._state in ("stopped", "idle") and self._finished)
 
     @property
     def inbox(self) -> tuple[Iterable[Any], ...]:
@@ -200,7 +201,7 @@ class Piper(Settings):
                 up._taps = (*up._taps, tap.stream)
                 if len(ups) > 1:
                     up._keep_order()
-        self._wiring, self._run, self._state = wiring, run, state
+        self._wiring, self._run, self._state, self._finished = wiring, run, state, False
         self._ups = tuple(up for up in ups if isinstance(up, Piper))
         return self
 
@@ -225,6 +226,7 @@ class Piper(Settings):
             if not up.started:
                 raise PiperError(f"{self.name}: start is not possible before {up.name}, which it reads, is started")
         assert self._wiring.output is not None and self._run is not None
+        self._run.enter()
         items = items_of(self._wiring.output)
         if self._taps:
             for tap, branch in zip(self._taps, branches(self._wiring.output, len(self._taps)), strict=True):
@@ -264,11 +266,13 @@ class Piper(Settings):
         state = self._allowed("stop(forced=True)" if forced else "stop")
         if state == FORKED:
             return
+        self._finished = self.finished
         if self.imap is not None:
             self.imap.stop(ends)
         end_of(self.worker.owners())
         if self._run is not None:
             self._run.report.over = True
+            self._run.leave()
         self._items = None
         self._state = state
 
@@ -355,6 +359,7 @@ class Piper(Settings):
             seen.update(piper._ups)
 
     def _let_go(self, state: str) -> None:
+        self._finished = self.finished
         if self._run is not None:
             self._run.started.set()  # who waits for it finds nothing
         wiring = self._wiring._replace(sources=(), output=None, task=None)
@@ -375,7 +380,7 @@ class Piper(Settings):
             PiperError: If the piper is connected already, its IMap is running, or its inputs don't fit.
         """
         # Before the streams are made: who is interrupted meanwhile has to `detach` us, and nobody whose piper this is not.
-        self._state, self._run, self._owned = self._allowed("connect"), run, True
+        self._state, self._run, self._owned, self._finished = self._allowed("connect"), run, True, False
         self._wiring = wire(self, sources, run)
         assert self._wiring.output is not None
         return self._wiring.output

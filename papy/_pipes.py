@@ -209,7 +209,9 @@ class PiperGraph(DictGraph[Piper]):
         try:
             return Piper(piper)
         except PiperError as error:
-            raise DaggerTypeError(f"no Piper can be made of {piper!r:.80}: {error}") from error
+            several = isinstance(piper, (list, tuple)) and any(isinstance(it, Piper) for it in piper)
+            hint = "; pipers in a row are a pipe: pipes=[...], or add_pipe(...)" if several else ""
+            raise DaggerTypeError(f"no Piper can be made of {piper!r:.80}: {error}{hint}") from error
 
     def inbox_order(self, piper: Piper) -> list[Piper]:
         """The pipers that one reads in the order of its inbox: by branch, then by pipe, each before those it depends on."""
@@ -240,14 +242,22 @@ class PiperGraph(DictGraph[Piper]):
 
 
 def _pipers_in(what: str, pipers: Any) -> Iterable[Any]:
+    if isinstance(pipers, PiperGraph):
+        advice = f"its pipers are list(it): write {what}=list(it), and say its pipes again"
+        raise DaggerTypeError(f"{what}: a list of pipers is needed, got another {type(pipers).__name__}; {advice}")
+    if isinstance(pipers, Piper) or (callable(pipers) and not hasattr(pipers, "__iter__")):
+        raise DaggerTypeError(f"{what}: a list of pipers is needed, got {pipers!r:.80}; write [{pipers!r:.60}]")
     return check_list(what, "a list of pipers", pipers, DaggerError, Piper)
 
 
 def _pipes_in(pipes: Any) -> list[Any]:
     """The pipes, all of which can be ones."""
     found = list(check_list("pipes", "a list of pipes", pipes, DaggerError, Piper))
+    needed = "a list of pipes, each of them a list of pipers,"
     for pipe in found:
-        check_list("pipes", "a list of pipes, each of them a list of pipers,", pipe, DaggerError, Piper)
+        if isinstance(pipe, Piper) or (callable(pipe) and not hasattr(pipe, "__iter__")):
+            raise DaggerTypeError(f"pipes: {needed} is needed, got {pipe!r:.80}; if they are one pipe, write pipes=[(...)]")
+        check_list("pipes", needed, pipe, DaggerError, Piper)
     return found
 
 

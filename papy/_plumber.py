@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
+import weakref
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import suppress
+from functools import partial
+from math import inf
 from os import PathLike
 from time import perf_counter, time
 from types import TracebackType
 from typing import Any, ClassVar, Final, overload
 
 from papy._caretaker import Caretaker
-from papy._checks import check_seconds, limited, wrong_value
+from papy._checks import check_seconds, limited
 from papy._codefile import read, write
 from papy._dagger import Dagger
-from papy._driver import Driver
-from papy._errors import PiperError, PlumberError
+from papy._driver import PATIENCE, Driver
+from papy._errors import DaggerError, PiperError, PlumberError, PlumberValueError
 from papy._forks import FORKED
+from papy._misuse import unknown_option
+from papy._piper import Piper
 from papy._public import public
 from papy._run import GraphRun, RunStatistics
+from papy._terms import Terms
 
 __all__ = ["Plumber"]
 
+# Seconds in which inputs that may be endless can come to their end when the program does; as those of a `papy.Pipeline`.
+GRACE: Final = 5.0
+
+_OPTIONS: Final = list(inspect.signature(Dagger.__init__).parameters)[1:]
 _ALIVE: Final = ("started", "running", "paused", "finished", "failed")
 
 # The state, and a call that it allows, lead to the next state.
@@ -72,7 +84,7 @@ class Plumber(Dagger):
 
     Args:
         logger_options: Accepted, as long as there are none; logging is configured by ``papy.util.config``.
-        pipers, pipes, xtras, on_error, retries: As for a `Dagger`.
+        pipers, pipes, xtras, on_error, retries, max_failures: As for a `Dagger`.
 
     >>> from papy import Piper
     >>> seen = []
@@ -91,9 +103,17 @@ class Plumber(Dagger):
 
     def __init__(self, logger_options: Mapping[str, Any] | None = None, **options: Any) -> None:
         if logger_options:
-            needed = "none are needed, and pipers and pipes by their names"
-            raise wrong_value("logger_options", needed, logger_options, PlumberError)
+            given: list[Any] = list(logger_options) if isinstance(logger_options, (list, tuple)) else []
+            name = "pipes" if given and all(isinstance(it, (list, tuple)) for it in given) else "pipers"
+            hint = f"; write Plumber({name}={logger_options!r:.60})" if given or isinstance(logger_options, Piper) else ""
+            text = f"logger_options: none are needed, and pipers and pipes by their names, got {logger_options!r:.80}{hint}"
+            raise PlumberValueError(text)
+        unknown = [name for name in options if name not in _OPTIONS]
+        if unknown:
+            name = unknown[0]
+            raise unknown_option(DaggerError, "Plumber.__init__", name, options[name], _OPTIONS, "Piper(function, ")
         self._driver: Driver | None = None
+        self._raises = False  # what would be logged is about to be raised
         self._began = 0.0  # by the clock of the machine
         self._timer = 0.0
         self._seconds: float | None = None
@@ -101,24 +121,37 @@ class Plumber(Dagger):
 
     # its life --------------------------------------------------------------
 
+    def _begin(self, call: str, begun: list[GraphRun], datas: Iterable[Iterable[Any]] | None, terms: Terms) -> None:
+        began, timer = time(), perf_counter()
+        super()._begin(call, begun, datas, terms)
+        self._began, self._timer, self._seconds = began, timer, None
+
     def _look_after(self, run: GraphRun) -> None:
-        self._began, self._timer, self._seconds = time(), perf_counter(), None
-        # At its end nobody has to take care any more: an error that ended it leads to whoever was told of it,
-        # and a thread that held the error would hold them, too.
-        ends = ExitStack()
-        driver = self._driver = Driver(run.rows(dropped=True), ends.close)
-        self._caretaker = Caretaker(self, driver.stop, run.close)
-        ends.callback(self._caretaker.release)
-        ends.callback(run.close)
+        ends: list[Caretaker] = []
+
+        def end(failed: bool) -> None:
+            run.close()
+            if not failed:  # else somebody has to be told, sooner or later
+                ends[0].release()
+
+        driver = self._driver = Driver(run.rows(dropped=True), end)
+        self._caretaker = Caretaker(self, partial(_tell_forgotten, driver, run, "was dropped"), driver.stop, run.close)
+        ends.append(self._caretaker)
         self._caretaker.start()
         driver.start()
+        _look_at_exit(self)
 
     @overload
     def run(self) -> None: ...
 
     @overload
     def run(
-        self, datas: Iterable[Iterable[Any]], *, on_error: str | None = None, retries: int | None = None
+        self,
+        datas: Iterable[Iterable[Any]],
+        *,
+        on_error: str | None = None,
+        retries: int | None = None,
+        max_failures: int | None = None,
     ) -> RunStatistics: ...
 
     def run(
@@ -127,13 +160,14 @@ class Plumber(Dagger):
         *,
         on_error: str | None = None,
         retries: int | None = None,
+        max_failures: int | None = None,
     ) -> RunStatistics | None:
         """Go on in the background; or, with datas, start, wait and stop in one call.
 
         Args:
             datas: One iterable for each input, in the order of `get_inputs`.
             on_error: Only with datas: for this run, instead of what the Plumber was made with.
-            retries: As ``on_error``.
+            retries, max_failures: As ``on_error``.
 
         Returns:
             With datas what was done, else None.
@@ -143,9 +177,9 @@ class Plumber(Dagger):
             DaggerError, PiperError, numap.NumapError: With datas: as `Dagger.run`.
         """
         if datas is not None:
-            return super().run(datas, on_error=on_error, retries=retries)
-        if on_error is not None or retries is not None:
-            raise PlumberError("run: on_error and retries are said at the start")
+            return super().run(datas, on_error=on_error, retries=retries, max_failures=max_failures)
+        if Terms(on_error, retries, max_failures):
+            raise PlumberError("run: on_error and retries are said at the start, and so is max_failures")
         with self._moving:
             state = self._allowed("run")
             assert self._driver is not None
@@ -190,20 +224,62 @@ class Plumber(Dagger):
         if outcome == "stopped":
             raise PlumberError("the Plumber was stopped while somebody waited for its end")
         if outcome == "failed" and driver.error is not None:
-            driver.told = True
-            raise driver.error
+            raise self._told(driver, driver.error)
         return outcome is not None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """Stop; raise what ended the run, or made it fail while it was stopped, unless `wait` has or the block itself raises."""
         driver = self._driver
-        super().__exit__(kind, error, tb)
-        if error is not None or driver is None or driver.error is None or driver.told:
+        self._raises = error is None
+        try:
+            self.stop(PATIENCE if error is None else 0)
+        finally:
+            self._raises = False
+        ended_by = None if driver is None or error is not None else _untold(driver)
+        if driver is not None and ended_by is not None:
+            raise self._told(driver, ended_by)
+
+    def stop(self, timeout: float | None = PATIENCE) -> None:
+        """Stop everything, soon, in any state and any number of times; see `Dagger.stop`.
+
+        What ended the run, and was not raised by `wait`, is an error of the logger ``papy`` then.
+
+        Args:
+            timeout: Seconds that this may take, see `Dagger.stop`.
+
+        Raises:
+            PlumberError: If the timeout is none; also a TypeError.
+        """
+        driver = self._driver
+        super().stop(timeout)
+        ended_by = None if driver is None or self._raises else _untold(driver)
+        if driver is not None and ended_by is not None:
+            _log_error(driver, ended_by)
+
+    def _told(self, driver: Driver, error: BaseException) -> BaseException:
+        """Whoever called is told what ended the run; and need not be told again."""
+        driver.told = True
+        # Its thread would hold the error, and this whoever was told.
+        if self._caretaker is not None and self._driver is driver:
+            self._caretaker.release()
+        return error
+
+    def at_exit(self) -> None:
+        """The program ends, and the Plumber was forgotten: finish what it does, or tell how far it came."""
+        driver, run, ended_by = self._driver, self._run, getattr(sys, "last_value", None)
+        # After Ctrl-C there is nothing to tell. (The first import of `logging` would also change the exit code of CPython.)
+        if driver is None or run is None or self._state == FORKED or isinstance(ended_by, KeyboardInterrupt):
             return
-        # While a run is stopped inputs end where they are, so that one may seem to be shorter than another.
-        if driver.state == "failed" or isinstance(driver.error, PiperError):
-            driver.told = True
-            raise driver.error
+        left = run.left()
+        # A program that an error has ended has no patience.
+        patience = 0 if left == inf or ended_by is not None else None if left is not None else GRACE
+        with suppress(KeyboardInterrupt):
+            if driver.state == "running":
+                driver.wait(patience)
+        state = driver.state
+        super().stop()
+        if run.left() != 0 or driver.ended is None or _untold(driver) is not None:
+            _tell_forgotten(driver, run, "was left at the end of the program", state)
 
     def _driver_of(self, run: GraphRun) -> Driver:
         return super()._driver_of(run) if self._driver is None else self._driver
@@ -215,7 +291,8 @@ class Plumber(Dagger):
         super()._close()
         if driver is not None:
             driver.rest()
-            self._seconds = (driver.ended or perf_counter()) - self._timer
+        if self._seconds is None and self._began:
+            self._seconds = ((driver and driver.ended) or perf_counter()) - self._timer
 
     # its figures -----------------------------------------------------------
 
@@ -226,7 +303,7 @@ class Plumber(Dagger):
         - ``"start_time"``: when it was started, in seconds since the epoch; None before the first start
         - ``"run_time"``: seconds from the start to the end of the run; None as long as it has not ended
         - ``"pipers_tracked"``: for each piper with ``track=True`` what `Piper.tracked` gives
-        - ``"results"``, ``"skipped"``, ``"items"``, ``"failures"``, ``"dead_letters"``: as in `RunStatistics`
+        - ``"results"``, ``"skipped"``, ``"items"``, ``"failures"``, ``"failed"``, ``"dead_letters"``: as in `RunStatistics`
         """
         run, driver, seconds = self._run, self._driver, self._seconds
         if driver is not None and driver.ended is not None:
@@ -237,7 +314,7 @@ class Plumber(Dagger):
             "pipers_tracked": {piper: piper.tracked for piper in self if piper.track},
         }
         figures = RunStatistics(0, 0.0, {}, {}) if run is None else run.statistics(seconds or 0.0)
-        names = ("results", "skipped", "items", "failures", "dead_letters")
+        names = ("results", "skipped", "items", "failures", "failed", "dead_letters")
         return found | {name: getattr(figures, name) for name in names}
 
     # its file --------------------------------------------------------------
@@ -277,3 +354,48 @@ class Plumber(Dagger):
         if driver is not None and self._state == "running":
             return driver.state
         return self._state
+
+
+def _look_at_exit(plumber: Plumber) -> None:
+    """At the end of the program, before the maps stop, look after a Plumber that is still there."""
+    import atexit
+
+    reference = weakref.ref(plumber)
+
+    def look() -> None:
+        found = reference()
+        if found is not None:
+            found.at_exit()
+
+    atexit.register(look)
+    driver = plumber._driver
+    assert driver is not None
+    weakref.finalize(driver, atexit.unregister, look).atexit = False
+
+
+def _untold(driver: Driver) -> BaseException | None:
+    """What ended a run, or made it fail while it was stopped, and is known to nobody yet."""
+    # While a run is stopped inputs end where they are, so that one may seem to be shorter than another.
+    counts = driver.state == "failed" or isinstance(driver.error, PiperError)
+    return driver.error if counts and not driver.told else None
+
+
+def _tell_forgotten(driver: Driver, run: GraphRun, what: str, state: str | None = None) -> None:
+    """Log what has become of the run of a Plumber that was forgotten in a state, the present one by default."""
+    state = driver.state if state is None else state
+    error = _untold(driver)
+    if error is not None:
+        _log_error(driver, error)
+    elif state not in ("finished", "failed"):
+        import logging
+
+        when = "before it was told to run" if state == "started" else f"while it was {state}"
+        advice = "run() and wait() finish it, stop() says that nothing more is wanted"
+        logging.getLogger("papy").warning("a Plumber %s %s: %s; %s", what, when, run.state_text(), advice)
+
+
+def _log_error(driver: Driver, error: BaseException) -> None:
+    import logging
+
+    driver.told = True
+    logging.getLogger("papy").error("the run of a Plumber has failed, which wait() would have raised", exc_info=error)

@@ -29,7 +29,7 @@ class Reading:
         forever: Iterables that end don't end it.
 
     Attributes:
-        room: How many entries more than it has given out may be in the run.
+        room: How many entries, of so many bytes each, more than it has given out may be in the run.
     """
 
     def __init__(self, intake: Intake, books: Books, forever: bool) -> None:
@@ -50,7 +50,7 @@ class Reading:
         self._fed: deque[Any] = deque()
         #: Since the queue was empty last, what had been read before has been taken.
         self._queue_first = False
-        self.room: Callable[[], int] = lambda: 0
+        self.room: Callable[[int], int] = lambda _: 0
 
     def __iter__(self) -> Reading:
         return self
@@ -98,7 +98,7 @@ class Reading:
         return self._asked_in != 0
 
     def is_held_up(self) -> bool:
-        """Whether a thread is in an iterable of unknown length that nobody else asks."""
+        """Whether a thread is in an iterable that may be endless and that nobody else asks."""
         return self._asked_in != 0 and not all(many.finite for many in list(self._iterables)[:1])
 
     def is_asked_here(self) -> bool:
@@ -180,7 +180,7 @@ class Reading:
 
     def _feed(self, many: Many) -> bool:
         """Has an iterable read by a feeder; False: the interpreter ends, and starts no thread."""
-        feeder = Feeder(many.entries, self._books, lambda: self.room() - len(self._fed), self._intake.wake_before_end)
+        feeder = Feeder(many.entries, self._books, lambda size: self.room(size) - len(self._fed), self._intake.wake_before_end)
         with suppress(RuntimeError):
             feeder.start()
             self._feeder = feeder

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from papy._checks import wrong_type
 from papy._public import public
 
 __all__ = ["CallbackReporter", "DebugReporter", "LoggingReporter", "Resources", "TableReporter", "aligned"]
@@ -103,15 +104,16 @@ class LoggingReporter(DebugReporter):
     """Writes one line for each step to a logger, below a line of dashes.
 
     Args:
-        logger: A `logging.Logger`; None: that with the name ``papy.pipeline``.
-        level: Of the messages.
+        logger: A `logging.Logger`, or the name of one; None: ``papy.pipeline``.
+        level: Of the messages; None: INFO.
     """
 
     def __init__(self, logger: Any = None, level: int | None = None) -> None:
         import logging
 
-        self._logger = logging.getLogger("papy.pipeline") if logger is None else logger
-        self._level = logging.DEBUG if level is None else level
+        check_logger(logger)
+        self._logger = found_logger(logger, "papy.pipeline")
+        self._level = logging.INFO if level is None else level
 
     def show(self, info: Info) -> None:
         """See `DebugReporter`."""
@@ -141,6 +143,19 @@ class TableReporter(DebugReporter):
         stream.write(up + "\n".join(lines) + "\n")
         stream.flush()
         self._lines = len(lines)
+
+
+def check_logger(logger: Any) -> None:
+    """A logger, the name of one, or None."""
+    if logger is not None and not isinstance(logger, str) and not callable(getattr(logger, "info", None)):
+        raise wrong_type("logger", "a logging.Logger, the name of one or None is needed", logger)
+
+
+def found_logger(logger: Any, name: str) -> Any:
+    """The logger that is meant by what `check_logger` lets pass; None: that with the name."""
+    import logging
+
+    return logger if logger is not None and not isinstance(logger, str) else logging.getLogger(logger or name)
 
 
 def table(info: Info) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import RLock
 from typing import Any, Final
 
-from papy._errors import PiperError, duplicate, failures_in, origins, policy_of
-from papy._flow import NOTHING, Steady
+from papy._errors import PiperError, TooManyFailed, add_note, duplicate, failures_in, origins, policy_of
+from papy._flow import NOTHING, Data, Steady
 
 __all__ = ["Report", "Results", "admitted"]
 
@@ -27,6 +27,12 @@ class Report:
         results: How many results (or failures in their places) were `admitted`.
         skipped: How many were dropped as something in them had failed.
         failures: How many items failed, for the number of each piper.
+        failed: How many that is.
+        first: The first of them.
+        raised: How many of these were raised, and so are known to whoever reads.
+        limit: How many may fail; one more ends the run. None: any number.
+        advise: What to do about a failure, in words, where that is known.
+        doors: Through these the data come; none, if they can't be shut.
         dead_letters: The failures, each as it happened; the last 1,000.
         shut: The run is being stopped: its inputs give nothing more, and that is not their end.
         over: The run was closed: who reads it is to come to an end.
@@ -36,32 +42,74 @@ class Report:
         self.results = 0
         self.skipped = 0
         self.failures: Counter[int | None] = Counter()
+        self.failed = 0
+        self.first: PiperError | None = None
+        self.raised = 0
+        self.limit: int | None = None
+        # Not what refers to pipers or the run: that would be a reference cycle.
+        self.advise: Callable[[PiperError], str] = lambda error: ""
+        self.doors: Sequence[Data] = ()
         self.dead_letters: deque[PiperError] = deque(maxlen=DEAD_LETTERS)
         self.shut = False
         self.over = False
-        self._known: OrderedDict[tuple[int | None, int | None], None] = OrderedDict()
+        #: Whether it was raised.
+        self._known: OrderedDict[tuple[int | None, int | None], bool] = OrderedDict()
 
     def note(self, failures: Iterable[PiperError]) -> None:
         """Note what failed in one row of results."""
         found = {(origin.number, origin.index): origin for error in failures for origin in origins(error)}
         for key, origin in found.items():
             if key not in self._known:
-                self._known[key] = None
+                self._known[key] = False
                 self.failures[key[0]] += 1
+                self.failed += 1
+                self.first = self.first or origin
                 self.dead_letters.append(origin)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+    def check(self) -> None:
+        """Raise a `TooManyFailed` if more failed than may."""
+        if self.limit is None or self.failed <= self.limit:
+            return
+        self.raised = self.failed
+        self.close_doors()
+        assert self.first is not None
+        hint = self.advise(self.first)
+        raise TooManyFailed(
+            f"{self.failed} items failed, and max_failures={self.limit}; the first: {self.first}" + (hint and f". {hint}"),
+            self.failed, self.limit,
+        ) from self.first  # fmt: skip
+
+    def close_doors(self) -> bool:
+        """Have the data give nothing more, and say whether that is possible."""
+        self.shut = bool(self.doors)
+        for data in self.doors:
+            data.shut = True
+        return self.shut
 
     def admits(self, failures: list[PiperError], policies: tuple[str, ...]) -> bool:
         """Note the failures of a row, and say whether it is given out. One that is to be raised is raised."""
         self.note(failures)
         policy = policy_of(failures)
+        if policy in policies and policy == "raise":
+            raise self._to_raise(next(error for error in failures if policy_of((error,)) == policy))
+        self.check()
         if policy not in policies:
             return True
-        if policy == "raise":
-            raise duplicate(next(error for error in failures if policy_of((error,)) == policy))
         self.skipped += 1
         return False
+
+    def _to_raise(self, error: PiperError) -> PiperError:
+        for origin in origins(error):
+            key = origin.number, origin.index
+            self.raised += not self._known.get(key, True)
+            self._known[key] = True
+        made = duplicate(error)
+        hint = self.advise(made)
+        if hint:
+            add_note(made, hint)
+        return made
 
 
 ALL: Final = ("skip", "raise")
@@ -120,6 +168,7 @@ class Results(Steady):
 
     def _fill(self) -> None:
         while self._held is NOTHING:
+            self._report.check()
             if self._taken is NOTHING:
                 items = self._items
                 for self._taken in items:
@@ -133,7 +182,7 @@ class Results(Steady):
                     self._held = taken
                 elif self._report.over:
                     raise PiperError("it was stopped while its results were read")
-            except PiperError:
+            except (PiperError, TooManyFailed):
                 self._taken = NOTHING
                 raise
             self._taken = NOTHING

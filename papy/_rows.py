@@ -1,15 +1,16 @@
-"""Rows: several streams side by side, as one stream, and one of them out of that."""
+"""Rows: several streams side by side, as one stream, one of them out of that, and items beside their numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from papy._counts import Count
 from papy._errors import DaggerError
 from papy._flow import Steady
 
-__all__ = ["Column", "InStep", "Shares"]
+__all__ = ["Column", "InStep", "Numbered", "Numbering", "Shares"]
 
 
 class InStep(Steady):
@@ -98,3 +99,40 @@ class Column(Steady):
             self._held = row[self._place]
             return
         raise StopIteration
+
+
+class Numbered(Steady):
+    """Pairs of the index of an item and the item, counted from 0."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Iterator[Any]) -> None:
+        super().__init__()
+        self._items = items
+
+    def _reads(self) -> Sequence[object]:
+        return (self._items,)
+
+    def _pull(self) -> None:
+        for item in self._items:
+            self._held = self.count.given, item
+            return
+        raise StopIteration
+
+
+class Numbering:
+    """A call for such pairs, in a chain, where each item comes by itself.
+
+    Args:
+        call: What to call.
+        count: How many items the chain has given.
+    """
+
+    __slots__ = ("_call", "_count")
+
+    def __init__(self, call: Callable[[Any], Any], count: Count) -> None:
+        self._call = call
+        self._count = count
+
+    def __call__(self, item: Any) -> Any:
+        return self._call((self._count.given, item))

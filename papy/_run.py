@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from math import gcd, lcm
+from math import gcd, inf, lcm
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 from numap import IMap, NumapError
-from papy._checks import check_list
 from papy._counts import evaluations
-from papy._errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
+from papy._errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
 from papy._flow import NOTHING, Data, Source, branches, items_of
+from papy._misuse import datas_text
 from papy._piper import Piper
 from papy._pipes import PiperGraph
 from papy._public import public
 from papy._results import Results, admitted
 from papy._rows import Column, InStep, Shares
 from papy._running import end_of
+from papy._terms import Terms
+from papy._toll import advice, toll
 from papy._wiring import Run
 
 __all__ = ["GraphRun", "RunStatistics", "check_datas", "data_sources"]
+
+MANY: Final = 1000  # so many datas too many are counted, for the error
 
 
 @public
@@ -40,6 +45,17 @@ class RunStatistics:
         skipped: How many results were dropped, as an item in them failed on a piper with ``on_error="skip"``.
         dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``exception``, and ``inbox`` if a
             function raised an Exception (of a worker that died nobody knows the inbox); the last 1,000.
+        first_failure: The first of these; None: nothing failed.
+
+    >>> from papy import Dagger
+    >>> statistics = Dagger([Piper(int, name="number")]).run([["1", "2"]])
+    >>> statistics.failed
+    2
+    >>> statistics.raise_for_failures()
+    Traceback (most recent call last):
+    papy.DaggerError: 2 items failed: 2 of 2 on number (int); the first: number (int) failed on item 0: TypeError: int() \
+argument must be a string, a bytes-like object or a real number, not 'list'. int was given an inbox, a list of items; if it \
+takes items, write Piper(int, unpack=True)
     """
 
     results: int
@@ -48,6 +64,22 @@ class RunStatistics:
     failures: Mapping[Piper, int]
     skipped: int = 0
     dead_letters: tuple[PiperError, ...] = ()
+    first_failure: PiperError | None = None
+
+    @property
+    def failed(self) -> int:
+        """How many items failed."""
+        return sum(self.failures.values())
+
+    def raise_for_failures(self) -> RunStatistics:
+        """These figures, unless items failed.
+
+        Raises:
+            DaggerError: Items failed; it says how many of how many on which pipers, and its ``__cause__`` is the first failure.
+        """
+        if self.first_failure is not None:
+            raise DaggerError(toll(self.items, self.failures, self.first_failure)) from self.first_failure
+        return self
 
 
 class GraphRun:
@@ -56,21 +88,25 @@ class GraphRun:
     Args:
         graph: The pipers.
         datas: What the inputs read.
-        policy: What is to be done with items that fail on pipers that don't say it themselves.
-        retries: How often such pipers evaluate an item again; None: as their IMaps say.
+        terms: What is to be done with items that fail.
 
     Attributes:
         outputs: The pipers that no other reads.
         report: The figures.
     """
 
-    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, Source], policy: str, retries: int | None) -> None:
+    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, Source], terms: Terms) -> None:
         self._pipers = graph.postorder()
         self._imaps: list[IMap[Any]] = []
         self.outputs = graph.get_outputs()
         by_place = len(self.outputs) > 1 or any(len(ups) > 1 for ups in graph.values())
-        self._run = Run(by_place, policy, retries)
+        self._run = Run(by_place, terms.on_error or POLICIES[0], terms.retries)
         self.report = self._run.report
+        self.report.limit = terms.max_failures
+        self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
+        self._doors: list[Data] = []
+        #: Nobody has to be told of its failures, or has been.
+        self._told = False
         #: What `connect` needs. The graph may be the Dagger, which is not to be kept alive by what runs for it.
         self._plan: tuple[PiperGraph, Mapping[Piper, Source]] | None = (graph, datas)
         #: What is to be done at the end, the last first; each may be done again.
@@ -79,7 +115,6 @@ class GraphRun:
         self._shares = _shares(graph, self._pipers, self.outputs)
         self._inputs = [{piper, *graph.deep_nodes(piper)} & set(graph.get_inputs()) for piper in self.outputs]
         self._behind = {piper: frozenset(graph[piper]) for piper in self._pipers}
-        self._doors: list[Data] = []
         self._sources: list[Source] = []
         self._streams: list[Iterator[Any]] = []
         self._results: list[Results] = []
@@ -101,7 +136,7 @@ class GraphRun:
         graph, datas = self._plan
         given = self._connect(graph, datas)
         self._undo.append(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
-        self._doors = [source.stream for source in datas.values() if isinstance(source.stream, Data)]
+        self.report.doors = self._doors = [source.stream for source in datas.values() if isinstance(source.stream, Data)]
         self._sources = [given[piper] for piper in self.outputs]
         self._streams = [items_of(source) for source in self._sources]
         self._plan = None
@@ -131,6 +166,8 @@ class GraphRun:
 
     def start(self) -> None:
         """Start all IMaps; from then on each output can be iterated over, or all of them by `rows`."""
+        self._undo.insert(0, self._run.leave)  # the last of all, when no program makes a file any more
+        self._run.enter()
         for imap in self._imaps:
             names = ", ".join(piper.name for piper in self._pipers if piper.imap is imap)
             try:
@@ -155,21 +192,45 @@ class GraphRun:
                     all_of_it.callback(undo)
             # Not before all is done: who is interrupted meanwhile can close it again.
             self._undo, self._plan = [], None
-            self._streams, self._sources, self._results, self._doors = [], [], [], []
+            self._streams, self._sources, self._results, self.report.doors = [], [], [], []
+        self._tell()  # at last, as handlers of logs may do anything
+
+    def _tell(self) -> None:
+        """Say once that items failed, unless that was raised."""
+        told, self._told = self._told, True
+        # When the interpreter is being taken down, results that were left in a global are closed; then nothing can be logged.
+        if told or self.report.failed <= self.report.raised or sys.is_finalizing():
+            return
+        import logging
+
+        figures = self.statistics(0.0)
+        assert figures.first_failure is not None
+        logging.getLogger("papy").warning("%s", toll(figures.items, figures.failures, figures.first_failure))
 
     def after_fork(self) -> None:
         """In a child that the user forked, where nothing of this runs."""
-        self.report.over = True
+        self.report.over = self._told = True
         for piper in self._pipers:
             piper.after_fork()
 
+    def left(self) -> float | None:
+        """How many items of its inputs are left: the most of one, perhaps infinitely many; None: that is not known."""
+        left = [data.left() for data in self._doors]
+        return inf if inf in left else None if None in left else max(filter(None, left), default=0)
+
+    def state_text(self) -> str:
+        """How far it has come, in words; also when it was closed."""
+        left = self.left()
+        ahead = "its inputs were not at their end" if left in (None, inf) else f"{left} items of its inputs had not been taken"
+        return f"{self.report.results} results had come out, and {ahead}"
+
+    def is_read(self) -> bool:
+        """Whether whoever reads the outputs one by one has come to their end."""
+        return all(piper.finished for piper in self.outputs)
+
     def shut(self) -> bool:
         """Take nothing more from the inputs, and say whether that is possible: the data must have been given with doors."""
-        doors = self._doors
-        self.report.shut = bool(doors)
-        for data in doors:
-            data.shut = True
-        return bool(doors)
+        return self.report.close_doors()
 
     def rest(self) -> Iterator[Any]:
         """What comes out when the inputs are shut, one result of each output in turn; errors end nothing but themselves."""
@@ -227,7 +288,7 @@ class GraphRun:
         failures = {piper: report.failures[piper.number] for piper in self._pipers}
         return RunStatistics(
             report.results, seconds, items, failures, report.skipped,
-            tuple(report.dead_letters.copy()),
+            tuple(report.dead_letters.copy()), report.first,
         )  # fmt: skip
 
 
@@ -252,18 +313,21 @@ def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> lis
     return [share // gcd(*shares) for share in shares]
 
 
-def data_sources(inputs: list[Piper], datas: Iterable[Iterable[Any]], doors: bool = False) -> dict[Piper, Source]:
+def data_sources(
+    inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str, doors: bool = False
+) -> dict[Piper, Source]:
     """Give each input its data. Inputs that were given the same iterator read all of its items each.
 
     Args:
         inputs: The pipers.
         datas: One iterable for each of them.
+        call: What was given the datas.
         doors: The data will be taken through doors that can be shut; see `GraphRun.shut`.
 
     Raises:
         DaggerError: There are more or fewer datas than inputs, or they are no iterables.
     """
-    given = _checked_datas(inputs, datas)
+    given = _checked_datas(inputs, datas, call)
     readers: dict[int, list[Piper]] = {}
     for piper, data in given.items():
         readers.setdefault(id(data), []).append(piper)
@@ -279,20 +343,41 @@ def data_sources(inputs: list[Piper], datas: Iterable[Iterable[Any]], doors: boo
     return {piper: sources[piper] for piper in inputs}
 
 
-def check_datas(datas: Iterable[Iterable[Any]]) -> None:
-    """DaggerError unless this can be the data of several inputs."""
-    check_list("datas", "a list with one iterable for each input", datas, DaggerError)
+def check_datas(datas: Iterable[Iterable[Any]], call: str, inputs: int) -> None:
+    """DaggerError unless this can be the data of so many inputs."""
+    needed = "a list with one iterable for each input is needed"
+    if isinstance(datas, (str, bytes, Mapping, Set)) or not hasattr(datas, "__iter__"):
+        raise DaggerTypeError(f"datas: {needed}, got {datas!r:.80}{datas_text(call, datas, inputs)}")
+    if not isinstance(datas, (list, tuple, range)):
+        return
+    if datas and all(isinstance(data, (str, bytes)) for data in datas):
+        needed += ", and the items of a text would be its characters"
+    elif inputs != 1 or len(datas) == 1 or all(map(_is_iterable, datas)):
+        return  # with one, or several inputs, it can be said which of them has the wrong data
+    raise DaggerTypeError(f"datas: {needed}, got {datas!r:.80}{datas_text(call, datas, inputs)}")
 
 
-def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]]) -> dict[Piper, Iterable[Any]]:
-    check_datas(datas)
+def _is_iterable(data: object) -> bool:
+    return hasattr(data, "__iter__") or hasattr(data, "__getitem__")
+
+
+def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str) -> dict[Piper, Iterable[Any]]:
+    check_datas(datas, call, len(inputs))
     # One more tells "too many" of an iterable that never ends.
-    given = list(islice(datas, len(inputs) + 1))
+    ahead = iter(datas)
+    given = list(islice(ahead, len(inputs) + 1))
     if len(given) != len(inputs):
-        got = str(len(given)) if len(given) < len(inputs) else "more"
         names = ", ".join(piper.name for piper in inputs)
+        got = str(len(given)) if len(given) < len(inputs) else _counted(datas, ahead, len(given))
         raise DaggerValueError(f"datas: one iterable for each of {len(inputs)} inputs ({names}) is needed, got {got}")
     for piper, data in zip(inputs, given, strict=True):
-        if not hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
-            raise DaggerTypeError(f"datas: an iterable is needed for {piper.name}, got {data!r:.80}")
+        if not _is_iterable(data):
+            text = f"datas: an iterable is needed for {piper.name}, got {data!r:.80}"
+            raise DaggerTypeError(text + datas_text(call, given, len(inputs)))
     return dict(zip(inputs, given, strict=True))
+
+
+def _counted(datas: Iterable[Any], ahead: Iterator[Any], taken: int) -> str:
+    """How many there are in all, if they have an end that is near."""
+    rest = len(list(islice(ahead, MANY)))
+    return str(taken + rest) if rest < MANY else f"more than {taken + rest - 1}"

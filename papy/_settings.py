@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from itertools import count
 from typing import Any, Literal
 
 from numap import IMap
-from papy._checks import check_branch, check_flag, check_name, check_policy, check_seconds, check_whole, wrong_type
+from papy._checks import check_branch, check_flag, check_name, check_policy, check_seconds, check_whole
 from papy._errors import PiperError, PiperTypeError, PiperValueError
+from papy._misfits import generator_text
+from papy._misuse import known_options, parallel_text
 from papy._worker import Uncallable, Worker
 
 __all__ = ["Settings"]
@@ -18,6 +21,7 @@ _numbers = count()
 class Settings(Uncallable):
     """What is said about a piper; see `papy.Piper`."""
 
+    @known_options(PiperError)
     def __init__(
         self,
         worker: Any,
@@ -47,6 +51,10 @@ class Settings(Uncallable):
             check_flag(what, flag, PiperError)
         check_name("name", name, PiperError)
         check_branch(branch, PiperError)
+        last = self.worker.steps[-1].function
+        text = generator_text(last) if produce == 1 or repeat else None
+        if text is not None:
+            raise PiperTypeError(f"worker: {text}")
         _check_timeout(timeout, self.imap)
         check_policy(on_error, retries)
         if debug and on_error not in (None, "raise"):
@@ -84,14 +92,17 @@ class Settings(Uncallable):
 
 
 # Python puts this name into its errors about arguments, and users know no other.
-Settings.__init__.__qualname__ = "Piper.__init__"
+for _init in (Settings.__init__, inspect.unwrap(Settings.__init__)):
+    _init.__qualname__ = "Piper.__init__"
+del _init
 
 
 def _check_timeout(timeout: Any, imap: IMap[Any] | None) -> None:
     check_seconds("timeout", timeout, PiperError)
     if timeout is not None and imap is None:
         raise PiperValueError(
-            "timeout: a linear piper can't have one, as nothing else runs while it is evaluated; give an IMap"
+            f"timeout: a linear piper can't have one, as nothing else runs while it is evaluated; give an IMap: "
+            f"parallel=IMap(), or for the time that an item may run parallel=IMap(task_timeout={timeout!r})"
         )
 
 
@@ -99,7 +110,7 @@ def _checked_imap(parallel: Any) -> IMap[Any] | None:
     if parallel is None or parallel is False:
         return None
     if not isinstance(parallel, IMap):
-        raise wrong_type("parallel", "an IMap, None or False is needed", parallel, PiperError)
+        raise PiperTypeError(f"parallel: an IMap, None or False is needed, got {parallel!r:.80}{parallel_text(parallel)}")
     policy = parallel.options["on_error"]
     if policy != "raise":
         raise PiperValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count
 from time import perf_counter, thread_time
 from typing import Any
@@ -14,7 +14,8 @@ from papy._entries import Entry, Meta
 from papy._handover import Handover
 from papy._hands import Crew, RemoteHand, make_steps, tell
 from papy._letterbox import Letterbox
-from papy._upstream import FromHandover, FromMap, FromSource, Shared, Upstream
+from papy._scale import Room
+from papy._upstream import FromHandover, FromMap, FromSource, Numbered, Shared, Upstream
 from papy.steps import AbstractIterStep, AbstractStep, Entries, Step
 
 __all__ = ["FunctionStage", "IteratorStage", "Passing", "ProcessStage", "Stage", "stages"]
@@ -26,6 +27,7 @@ class Stage:
     Args:
         spec: The step.
         books: Of the run.
+        room: Bytes of its entries.
 
     Attributes:
         imap: What runs it.
@@ -37,9 +39,10 @@ class Stage:
     imap: IMap[Any]
     output: FromMap | FromHandover
 
-    def __init__(self, spec: StepSpec, books: Books) -> None:
+    def __init__(self, spec: StepSpec, books: Books, room: Room) -> None:
         self.spec = spec
         self.books = books
+        self.room = room
 
     def prepare(self) -> None:
         """Calls the hooks that come before the workers; raises what they raise."""
@@ -71,13 +74,13 @@ class FunctionStage(Stage):
     """A function step with threads."""
 
     def __init__(
-        self, spec: StepSpec, upstream: Upstream, books: Books, ordered: bool, measured: bool, queue: Handover | None
+        self, spec: StepSpec, upstream: Upstream, books: Books, room: Room, ordered: bool, queue: Handover | None
     ) -> None:
-        super().__init__(spec, books)
-        self.crew = Crew(spec, books, upstream, measured, queue)
-        self.imap = IMap(
+        super().__init__(spec, books, room)
+        self.crew = Crew(spec, books, upstream, books.weighed, queue)
+        self.imap = room.map(
             worker_type="thread", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
-            initializer=self.crew.enter, finalizer=self.crew.leave,
+            initializer=self.crew.enter, finalizer=self.crew.finalizer,
         )  # fmt: skip
         self.output = FromMap(self.imap, self.imap.add_task(self.crew.function(), iter(upstream)), books, spec.name)
 
@@ -99,15 +102,15 @@ class FunctionStage(Stage):
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
-        if patiently:
+        if patiently and self.crew.finalizer is not None:
             self.crew.ended.wait()
 
 
 class ProcessStage(Stage):
     """A function step with processes."""
 
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, ordered: bool) -> None:
-        super().__init__(spec, books)
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, room: Room, ordered: bool) -> None:
+        super().__init__(spec, books, room)
         self._first: Step = make_steps(spec, 1)[0]
         # Without a hook for it nobody has to wait for the end of the processes.
         closes = spec.step.thread_shutdown is not Step.thread_shutdown
@@ -119,11 +122,13 @@ class ProcessStage(Stage):
         letters = None if self._letterbox is None else self._letterbox.path
         hand = RemoteHand(spec, letters, books.patience.path, books.weighed)
         retries = settings.max_retries if issubclass(WorkerDied, settings.retry_on) else 0
-        self.imap = IMap(
+        self.imap = room.map(
             worker_type="process", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
             initializer=hand.enter, finalizer=hand.leave if closes else None, retries=retries,
         )  # fmt: skip
-        self.output = FromMap(self.imap, self.imap.add_task(hand, iter(upstream)), books, spec.name, self._letterbox)
+        numbered = Numbered(upstream, spec.buffer + 1)
+        task = self.imap.add_task(hand, iter(numbered))
+        self.output = FromMap(self.imap, task, books, spec.name, self._letterbox, numbered)
 
     def prepare(self) -> None:
         """See `Stage`."""
@@ -139,15 +144,17 @@ class ProcessStage(Stage):
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
-        letter = None if self._letterbox is None else self._letterbox.open()
-        if letter is not None:
-            hook, found = letter
+        for hook, found in self._letterbox.open() if self._letterbox is not None else ():
             error = found if isinstance(found, BaseException) else RuntimeError(found)
-            self.books.fail(error, f"raised by {hook} of step {self.spec.name!r}", entries=0)
+            where = f"raised by {hook} of step {self.spec.name!r}"
+            if hook == "thread_shutdown":
+                self.books.fail_at_end(error, where)
+            else:
+                self.books.fail(error, where, entries=0)
         try:
             self._first.step_shutdown()
         except BaseException as error:
-            self.books.fail(error, f"raised by step_shutdown of step {self.spec.name!r}", entries=0)
+            self.books.fail_at_end(error, f"raised by step_shutdown of step {self.spec.name!r}")
 
 
 def _has_hooks(step: type[Step]) -> bool:
@@ -161,17 +168,17 @@ def _has_hooks(step: type[Step]) -> bool:
 class IteratorStage(Stage):
     """An iterator step: each thread is one long item of its map, and puts what its generator yields into a `Handover`."""
 
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
-        super().__init__(spec, books)
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, room: Room) -> None:
+        super().__init__(spec, books, room)
         self.crew = Crew(spec, books, upstream, measured=False)  # it has its own way to measure
         self.shared = Shared(upstream)
-        self.handover = Handover(spec.settings.threshold, spec.workers)
+        self.handover = Handover(spec.settings.threshold, room.share, spec.workers)
         self._numbers = count()
         self._owns: list[_Own] = []
         # It reads nothing, so nothing of it has to be read: an item for each thread is within any bound.
         self.imap = IMap(
             worker_type="thread", worker_num=spec.workers, buffer=spec.workers, ordered=False, name=spec.name,
-            initializer=self.crew.enter, finalizer=self.crew.leave,
+            initializer=self.crew.enter, finalizer=self.crew.finalizer,
         )  # fmt: skip
         self.imap.add_task(self._serve, range(spec.workers))
         self.output = FromHandover(self.handover, books)
@@ -198,7 +205,7 @@ class IteratorStage(Stage):
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
-        if patiently:
+        if patiently and self.crew.finalizer is not None:
             self.crew.ended.wait()
 
     def emit(self, result: Any) -> bool:
@@ -314,7 +321,7 @@ class _Own(Entries):
 
 
 def stages(
-    specs: Iterable[StepSpec], source: Iterable[Entry | Meta], books: Books, ordered: bool, measured: bool
+    specs: Sequence[StepSpec], source: Iterable[Entry | Meta], books: Books, ordered: bool, buffer_bytes: int | None, readable: bool
 ) -> list[Stage]:
     """Make what runs the steps; nothing is started.
 
@@ -323,27 +330,32 @@ def stages(
         source: The entries for the first one.
         books: Of the run.
         ordered: The results of each step come in the order of its entries.
-        measured: The time that entries take is measured.
+        buffer_bytes: Bytes of all entries in them at most; None: automatic.
+        readable: From the last one results can be had one by one.
     """
+    queued = [spec.settings.worker_type == "thread" and spec.reenqueues and not spec.iterates for spec in specs]
+    passing = specs[0].iterates or queued[0], readable and specs[-1].iterates
+    room = Room(buffer_bytes, len(specs) + sum(queued) + sum(passing))
     made: list[Stage] = []
     upstream: Any = FromSource(source, books)
-    for spec in specs:
+    if passing[0]:
+        made.append(Passing(specs[0], upstream, books, room))
+        upstream = made[-1].output
+    for spec, own_queue in zip(specs, queued, strict=True):
         queue = None
-        own_queue = spec.settings.worker_type == "thread" and spec.reenqueues
-        if not made and (spec.iterates or own_queue):
-            made.append(Passing(spec, upstream, books))
-            upstream = made[-1].output
-        if own_queue and not spec.iterates:
-            before = QueueStage(spec, upstream, books)
+        if own_queue:
+            before = QueueStage(spec, upstream, books, room)
             made.append(before)
             queue, upstream = before.handover, before.output
         if spec.iterates:
-            made.append(IteratorStage(spec, upstream, books))
+            made.append(IteratorStage(spec, upstream, books, room))
         elif spec.settings.worker_type == "process":
-            made.append(ProcessStage(spec, upstream, books, ordered))
+            made.append(ProcessStage(spec, upstream, books, room, ordered))
         else:
-            made.append(FunctionStage(spec, upstream, books, ordered, measured, queue))
+            made.append(FunctionStage(spec, upstream, books, room, ordered, queue))
         upstream = made[-1].output
+    if passing[1]:
+        made.append(Passing(specs[-1], upstream, books, room))
     return made
 
 
@@ -352,9 +364,9 @@ class QueueStage(Stage):
 
     own = False
 
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
-        super().__init__(spec, books)
-        self.handover = Handover(spec.settings.threshold, 1, settling=True)
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, room: Room) -> None:
+        super().__init__(spec, books, room)
+        self.handover = Handover(spec.settings.threshold, room.share, 1, settling=True)
         self._upstream = upstream
         self.imap = IMap(worker_type="thread", worker_num=1, name=f"queue of {spec.name}")
         self.imap.add_task(self._serve, range(1))
@@ -383,9 +395,9 @@ class Passing(Stage):
 
     own = False
 
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books) -> None:
-        super().__init__(spec, books)
-        self.imap = IMap(worker_type="thread", worker_num=1, buffer=spec.settings.threshold, ordered=True)
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, room: Room) -> None:
+        super().__init__(spec, books, room)
+        self.imap = room.map(worker_type="thread", worker_num=1, buffer=spec.settings.threshold, ordered=True)
         self.output: FromMap = FromMap(self.imap, self.imap.add_task(_same, iter(upstream)), books, spec.name)
 
 

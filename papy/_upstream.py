@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Any, Protocol
 
-from numap import IMap, NextTimeout, SourceError, StateError, TaskIterator, WorkerStartError
+from numap import (
+    IMap,
+    NextTimeout,
+    NumapError,
+    SourceError,
+    StateError,
+    TaskIterator,
+    TooManyFailures,
+    WorkerStartError,
+)
 from papy._books import Books, Weight
-from papy._entries import Entry, Failed, Meta, RemoteTraceback, Skipped
+from papy._entries import Entry, Failed, Lost, Meta, RemoteTraceback, Skipped
 from papy._handover import Handover
 from papy._letterbox import Letterbox
 
@@ -46,8 +56,36 @@ class FromSource:
         return self._books.taken
 
 
+class Numbered:
+    """What a map reads, and the numbers of the entries that it holds: it knows them by their places only.
+
+    Args:
+        upstream: The entries.
+        most: How many it holds at most.
+    """
+
+    def __init__(self, upstream: Upstream, most: int) -> None:
+        self._upstream = upstream
+        self._entries: deque[Entry | Meta] = deque(maxlen=most)
+        self._came = 0
+
+    def __iter__(self) -> Iterator[Entry | Meta]:
+        for entry in self._upstream:
+            # Only its number: the value is the map's.
+            self._entries.append((entry[0], None) if type(entry) is tuple else entry)
+            self._came += 1
+            yield entry
+            del entry
+
+    def at(self, place: int | None) -> Entry | Meta | None:
+        """The entry of a place, without its value; None: it can't be told any more."""
+        if place is None or not 0 <= place - self._came + len(self._entries) < len(self._entries):
+            return None
+        return self._entries[place - self._came]
+
+
 class FromMap:
-    """The results of the map of a function step, without those that were dropped. A failed one ends the run.
+    """The results of the map of a function step, without those that were dropped. A failed one ends the run, or is counted.
 
     Args:
         imap: The map.
@@ -55,32 +93,40 @@ class FromMap:
         books: Of the run.
         name: The step's.
         letterbox: Where its worker processes put what went wrong at their start.
+        numbered: What the map reads; None: what its items raise is dealt with where they run.
     """
 
     def __init__(
-        self, imap: IMap[Any], task: TaskIterator[Any], books: Books, name: str, letterbox: Letterbox | None = None
+        self, imap: IMap[Any], task: TaskIterator[Any], books: Books, name: str, letterbox: Letterbox | None = None,
+        numbered: Numbered | None = None,
     ) -> None:
         self._letterbox = letterbox
+        self._numbered = numbered
         self._imap = imap
         self.task = task
         self._books = books
         self._name = name
         self.passed = 0
+        #: Entries that did not pass, for whatever reason.
+        self.fallen = 0
         self.weight = Weight(books)
         self._tally = books.tally()
 
     def __iter__(self) -> Iterator[Entry | Meta]:
-        try:
-            for entry in self.task:
-                if entry is Skipped or type(entry) is Failed:
-                    self.drop(entry)
-                else:
-                    self.passed += 1
-                    if self.weight.wanted:
-                        self.weight.add(entry)
-                    yield entry
-        except Exception as error:  # an interrupt of whoever reads is theirs
-            self.lost(error)
+        while True:
+            try:
+                for entry in self.task:
+                    if entry is Skipped or entry is Lost or type(entry) is Failed:
+                        self.drop(entry)
+                    else:
+                        self.passed += 1
+                        if self.weight.wanted:
+                            self.weight.add(entry)
+                        yield entry
+                return
+            except Exception as error:  # an interrupt of whoever reads is theirs
+                if not self.lost(error):
+                    return
 
     def take(self, timeout: float | None = None) -> Entry | Meta:
         """See `Upstream`."""
@@ -90,9 +136,10 @@ class FromMap:
             except (StopIteration, NextTimeout):
                 raise
             except Exception as error:
-                self.lost(error)
+                if self.lost(error):
+                    continue
                 raise StopIteration from None
-            if entry is Skipped or type(entry) is Failed:
+            if entry is Skipped or entry is Lost or type(entry) is Failed:
                 self.drop(entry)
             else:
                 self.passed += 1
@@ -100,31 +147,37 @@ class FromMap:
                     self.weight.add(entry)
                 return entry  # type: ignore[no-any-return]
 
-    @property
-    def skipped(self) -> int:
-        """Entries that were dropped."""
-        return self._tally.skipped
-
-    def drop(self, entry: type[Skipped] | Failed) -> None:
+    def drop(self, entry: type[Skipped | Lost] | Failed) -> None:
         """What came was no entry; also for who has read it past this object."""
         if isinstance(entry, Failed):
             entry.error.__cause__ = RemoteTraceback(f"\n{entry.trace}")
-            self.lost(entry.error)
-        else:
+            self._books.fail_entry(entry.error, None, self._name)
+        elif entry is Skipped:
             self._tally.skipped += 1
+        self.fallen += 1
 
-    def lost(self, error: BaseException) -> None:
-        """The map raised this in place of a result."""
-        if self._books.reason is None or not isinstance(error, StateError):
-            entries = 0 if isinstance(error, SourceError | StateError | WorkerStartError) else 1
-            where = f"raised by step {self._name!r}"
-            if isinstance(error, WorkerStartError) and self._letterbox is not None:
-                letter = self._letterbox.open()
-                if letter is not None and isinstance(letter[1], Exception):
-                    # The other one tells the traceback in the worker.
-                    letter[1].__cause__ = error
-                    error, where = letter[1], f"raised by {letter[0]} of step {self._name!r} in a worker process"
-            self._books.fail(error, where, entries)
+    def lost(self, error: BaseException) -> bool:
+        """The map raised this in place of a result; returns whether there may be others."""
+        books = self._books
+        if isinstance(error, SourceError | StateError | WorkerStartError | TooManyFailures):
+            if books.reason is None or not isinstance(error, StateError):
+                self._fail(error)
+            return False
+        entry = self._numbered.at(error.index) if self._numbered is not None and isinstance(error, NumapError) else None
+        books.fail_entry(error, entry, self._name)
+        self.fallen += 1
+        return books.reason is None
+
+    def _fail(self, error: Exception) -> None:
+        """The map has ended."""
+        where = f"raised by step {self._name!r}"
+        letters = self._letterbox.open() if isinstance(error, WorkerStartError) and self._letterbox is not None else []
+        for hook, found in letters[:1]:
+            if isinstance(found, Exception):
+                # The other one tells the traceback in the worker.
+                found.__cause__ = error
+                error, where = found, f"raised by {hook} of step {self._name!r} in a worker process"
+        self._books.fail(error, where, entries=0)
 
 
 class FromHandover:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,15 +16,20 @@ from papy._errors import POLICIES, PiperError
 from papy._evaluator import Evaluator
 from papy._flag import Flag
 from papy._flow import SEQUENCES, Chain, Data, Ending, Late, Link, Source, Steady, Values, items_of
+from papy._item import Folder
 from papy._results import Report
 from papy._rounds import Blocks, expand, regroup, split
-from papy._rows import InStep
+from papy._rows import InStep, Numbered, Numbering
 from papy._settings import Settings
 
 __all__ = ["Run", "Wiring", "keep_order", "wire"]
 
 
-@dataclass(frozen=True)
+def _token() -> str:
+    return f"{os.getpid()}-{os.urandom(8).hex()}"
+
+
+@dataclass(frozen=True, eq=False)
 class Run:
     """What the pipers of one run share.
 
@@ -33,6 +40,8 @@ class Run:
         report: Gets what comes out of the outputs.
         started: Set when all IMaps have been started, or never will be.
         counts: Show how often each piper was evaluated.
+        token: Its name, which no other run has.
+        folders: Where its functions put files.
     """
 
     by_place: bool
@@ -41,6 +50,19 @@ class Run:
     report: Report = field(default_factory=Report)
     started: Flag = field(default_factory=Flag)
     counts: Counts = field(default_factory=dict)
+    token: str = field(default_factory=_token)
+    folders: list[Folder] = field(default_factory=list)
+
+    def enter(self) -> None:
+        """It starts: its folders are told, and when it is over, or dropped, once more."""
+        for folder in self.folders:
+            weakref.finalize(self, folder.leave, self.token)
+            folder.enter(self.token)
+
+    def leave(self) -> None:
+        """It is over."""
+        for folder in self.folders:
+            folder.leave(self.token)
 
 
 class Wiring(NamedTuple):
@@ -74,11 +96,13 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
         PiperError: If what its inputs give is not what it takes, or its IMap is running.
     """
     stride = _checked_stride(settings, sources)
+    folders = list(settings.worker.folders())
+    run.folders.extend(folders)
     call = PiperCall(
         settings.worker, settings.name, settings.number,
         joined=len(sources) > 1, grouped=settings.consume > 1, produce=1 if settings.repeat else settings.produce,
         policy=settings.on_error or run.policy, retries=_retries(settings, run),
-        here=settings.imap is None,
+        here=settings.imap is None, run=run.token if folders else None,
     )  # fmt: skip
     maker = Evaluator(call, run.started, run.counts)
     maker.shown = frozenset([settings.number])
@@ -87,7 +111,7 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
     if settings.imap is None:
         tracked: dict[int, Any] | None = {} if settings.track else None
         results = dict if tracked is None else tracked.copy
-        chain = _chained(Link(call, tracked), settings, sources, stride)
+        chain = _chained(call, tracked, settings, sources, stride)
         maker.show(chain.count)
         stream: Iterable[Any] = chain
     else:
@@ -158,12 +182,15 @@ def _grouped(items: Iterator[Any], settings: Settings, sources: tuple[Source, ..
     return Blocks(items, size, partial(regroup, consume=settings.consume, stride=stride, width=width))
 
 
-def _chained(link: Link, settings: Settings, sources: tuple[Source, ...], stride: int) -> Chain:
+def _chained(
+    call: PiperCall, tracked: dict[int, Any] | None, settings: Settings, sources: tuple[Source, ...], stride: int
+) -> Chain:
     """Evaluate here."""
     items = _paired(settings, sources)
     if settings.consume > 1:
         items = _grouped(items, settings, sources, stride)
-    return items.then(link) if isinstance(items, Chain) else Chain(items, (link,))
+    chain = items if isinstance(items, Chain) else Chain(items, ())
+    return chain.then(Link(call if call.run is None else Numbering(call, chain.count), tracked))
 
 
 def _task(maker: Evaluator, settings: Settings, sources: tuple[Source, ...], stride: int) -> TaskIterator[Any]:
@@ -173,9 +200,14 @@ def _task(maker: Evaluator, settings: Settings, sources: tuple[Source, ...], str
         stream: Iterable[Any] = _grouped(_paired(settings, sources), settings, sources, stride)
     elif len(sources) > 1 and any(it.imap is not settings.imap or isinstance(it.stream, Steady) for it in sources):
         stream = _paired(settings, sources)  # numap knows no names for these
+    elif maker.call.run is not None and not _is_told_apart(settings.imap, sources):
+        stream = _paired(settings, sources)
     else:
+        maker.call.numbered = False
         streams = [_for_numap(source, maker, settings.imap) for source in sources]
         stream = join(*streams) if len(streams) > 1 else streams[0]
+    if maker.call.numbered:
+        stream = Numbered(iter(stream))
     try:
         task = settings.imap.add_task(maker.call, stream, timeout=settings.timeout, track=settings.track)
     except StateError as error:
@@ -185,6 +217,13 @@ def _task(maker: Evaluator, settings: Settings, sources: tuple[Source, ...], str
         raise PiperError(f"the IMap of {settings.name} is {state} from another use; stop() it first") from error
     maker.calls[task.task] = maker.call
     return task
+
+
+def _is_told_apart(imap: IMap[Any], sources: tuple[Source, ...]) -> bool:
+    """Whether no two items are the same files: they come from functions that see to that, by tasks of the same IMap."""
+    makers = [source.maker for source in sources if source.imap is imap and not isinstance(source.stream, Steady)]
+    alone = [maker for maker in makers if maker is not None and maker.call.run is not None and len(maker.call.worker.steps) == 1]
+    return len(alone) == len(sources)
 
 
 def _for_numap(source: Source, reader: Evaluator, imap: IMap[Any]) -> Iterable[Any]:

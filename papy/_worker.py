@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from papy._checks import check_flag, check_name
 from papy._errors import WorkerError, failures_in, passed_on
+from papy._item import Folder
+from papy._misfits import coroutine_text, declared, name_of, step_text
 from papy._public import public
 
 __all__ = ["Uncallable", "Worker"]
@@ -84,7 +85,7 @@ class Worker:
             kwargs = None if kwargs is None else [kwargs]
         self._steps = _steps(functions, arguments, kwargs, unpack)
         self.named = name
-        self.name = name or ">".join(_name(step.function) for step in self._steps)
+        self.name = name or ">".join(name_of(step.function) for step in self._steps)
         self.__name__ = self.name
 
     @property
@@ -113,6 +114,17 @@ class Worker:
             yield step.function
             yield from step.args
             yield from step.kwargs.values()
+
+    def folders(self) -> Iterator[Folder]:
+        """Where its functions put files, as far as they say it."""
+        for step in self._steps:
+            function: Any = step.function
+            kwargs = step.kwargs
+            while isinstance(function, partial):
+                function, kwargs = function.func, {**function.keywords, **kwargs}
+            folder = declared(function, "__papy_folder__")
+            if folder is not None:
+                yield folder(*step.args, **kwargs)
 
     def __call__(self, inbox: Sequence[Any]) -> Any:
         """Evaluate the functions on an inbox.
@@ -143,7 +155,7 @@ class Worker:
             except Exception as error:  # a failed item must not end the run
                 if passes(error):
                     raise
-                failed = WorkerError(error, _name(function), inbox)
+                failed = WorkerError(error, name_of(function), inbox)
                 raise failed from failed.__cause__
             inbox = (value,)
         return value
@@ -151,7 +163,7 @@ class Worker:
     @staticmethod
     def name_of(function: Any) -> str:
         """How a function is called in errors."""
-        return _name(function)
+        return name_of(function)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Worker):
@@ -180,10 +192,10 @@ def _steps(functions: Sequence[Any], arguments: Any, kwargs: Any, unpack: bool) 
     for function, args, keywords in zip(functions, each_args, each_kwargs, strict=True):
         if isinstance(function, Worker):
             steps += [step._replace(unpack=step.unpack or unpack) for step in function._steps]
+        elif text := step_text(function) or (callable(function) and coroutine_text(function)):
+            raise TypeError(f"functions: {text}")
         elif not callable(function) or isinstance(function, Uncallable):
             raise TypeError(f"functions: a callable or a Worker is needed, got {function!r}")
-        elif inspect.iscoroutinefunction(function):
-            raise TypeError(f"functions: {_name(function)} is a coroutine function, a plain function is needed")
         else:
             steps.append(Step(function, tuple(args), dict(keywords), unpack))
     return tuple(steps)
@@ -204,13 +216,6 @@ def _one_each(what: str, given: Any, count: int, kinds: tuple[type, ...], defaul
         if isinstance(one, Mapping) and not all(isinstance(key, str) for key in one):
             raise TypeError(f"{what}: names as keys are needed, got {one!r:.80}")
     return given
-
-
-def _name(function: Any) -> str:
-    """How a callable is called."""
-    if isinstance(function, partial):
-        return _name(function.func)
-    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -111,6 +111,12 @@ class PipelineStep:
     [11, 12]
     """
 
+    #: What to write where one is given to a piper.
+    __papy_instead__ = (
+        "{0} is a step for combine_pipeline(source, [...]): it takes an iterator over all items, and a Piper needs a function "
+        "of one inbox"
+    )
+
     def __call__(self, iterator: Iterable[Any]) -> Iterable[Any]:
         return self.process(iterator)
 

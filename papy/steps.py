@@ -63,6 +63,11 @@ class Step:
     name: str = ""
     options: dict[str, Any]
     sibling: SiblingInfo
+    #: What to write where one is given to a piper.
+    __papy_instead__ = (
+        "{0} is a step of a Pipeline: write Pipeline(({0}, 1)); a Piper needs a function, the method process of an object of it, "
+        "for example, with unpack=True"
+    )
     #: Calls ``reenqueue`` of the pipeline; None outside of one, and where it is not possible.
     _reenqueue: Callable[[Any], None] | None = None
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
-#: A program, not a module.
-collect_ignore = ["numap/kinds_of_code.py"]
+#: Programs, not modules.
+collect_ignore = ["numap/kinds_of_code.py", "numap/hooked.py", "numap/owned.py"]
 
 PATIENCE = 30.0  # seconds; what ends by itself (a worker told to stop, a thread that returns) gets so much time to do it
 

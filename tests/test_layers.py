@@ -13,19 +13,19 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
-        _public _call
+        _public _call _sizes
         _errors _capabilities _turn _outcome _container _platform _options _lifecycle _statistics
         _serialize
-        _schedule _delivery _pacing _fusion _retries
-        _region _arena _parcel _scope _classes _functions _tensors _code _names _mirror
-        _context _asides _channel _outbox _page _stages _settings _zone _environment _recorder _portable
+        _schedule _delivery _pacing _fusion _retries _failures _region _arena _parcel _scope _layouts _classes
+        _functions _tensors _code _image _origins _names _owners _mirror _context _asides _farewell _channel _nudge
+        _outbox _page _stages _results _settings _zone _environment _recorder _portable
         _worker
         _starter
         _crew
         _forks
-        engines _bell _listener engines._signals engines._books engines._slot engines._memory
+        engines _bell _listener engines._signals engines._books engines._slot engines._leavers engines._memory
         engines.threads engines.serial engines.processes engines.futures
-        _track _source _asked _outlet _reader _streams _lane _flow _figures _intake _inline _manager
+        _demand _track _source _asked _outlet _reader _streams _lane _flow _figures _intake _inline _manager
         _build
         _imap _imports
         __init__
@@ -33,22 +33,22 @@ LAYERS = {
     """.split(),
     "papy": """
         _public _portable
-        _errors _checks _running _forks _flag _threads graph
+        _errors _checks _running _item _misfits _misuse _forks _flag _threads graph
         _worker _call _counts _evaluator
-        _settings _flow _rounds _rows _results
+        _settings _toll _flow _rounds _rows _results
         _wiring _piper
-        _pipes _run
+        _terms _pipes _run
         _caretaker _driver _dagger
         _as_written _ordering _origins _expression _codefile
         _plumber
-        steps coroutines _counter _reporters _debugger
-        _definition _entries _patience _books _letterbox _handover _intake _feeder _reading _upstream _hands _stages _line
+        steps coroutines _reporters _counter _debugger
+        _definition _entries _patience _books _letterbox _scale _handover _intake _feeder _reading _upstream _hands _stages _line
         _line_results _background _pipeline
         core __init__
         util util._guard
         util._passers util._coders util._streams util._offers util._items util._database
         util.func
-        util._process util._ports util._templates util._workdir util.script
+        util._process util._ports util._templates util._workdir util._records util._recipe util.script
         util.config
     """.split(),
 }

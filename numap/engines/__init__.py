@@ -6,6 +6,7 @@ back events. It never sees tasks, order or bounds; the map never sees threads, p
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -151,6 +152,11 @@ class Aside(NamedTuple):
     content: bytes
 
 
+def notice(text: str, pid: int | None = None) -> Aside:
+    """What the engine itself has to say to the user, in the form of what workers say."""
+    return Aside(None, None, pid, "notice", pickle.dumps(text))
+
+
 class StartFailed(NamedTuple):
     """Workers can't be started; the engine has given up. ``error`` says why."""
 
@@ -206,7 +212,10 @@ class Engine(Protocol):
         """Asks for all items back that have not begun; they come as Returned."""
 
     def stop(self) -> Sequence[Aside]:
-        """Ends all workers, whatever they do, and returns what they still said. The engine is of no use afterwards."""
+        """Ends all workers and returns what they still said. The engine is of no use afterwards.
+
+        Where there is a finalizer, a worker that was initialised has some time to end in order; see `_farewell`.
+        """
         ...
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from time import monotonic
 
 from .._channel import outgoing
 from .._crew import WorkerHandle
-from .._mirror import Definition
+from .._image import Definition
 from .._outcome import RAW
 from .._page import CLOCK, EPOCH, STARTED
 from .._serialize import pack
-from .._worker import NUDGE
 from . import NEVER, UNLIMITED, Job, Returned, Slot
 from ._books import Books
 
@@ -101,6 +98,14 @@ class ProcessSlot(Slot):
         self.open = False
         self.recalled_at = monotonic() + SETTLE
 
+    def close(self) -> WorkerHandle | None:
+        """The worker begins nothing more, neither an item nor its initializer; returns it, if there is one."""
+        handle, self.handle = self.handle, None
+        self.open = False
+        if handle is not None:
+            handle.page.words[EPOCH] = self.epoch + 1
+        return handle
+
     # ------------------------------------------------------------------ looks at the page
 
     def next_look(self) -> float:
@@ -138,9 +143,8 @@ class ProcessSlot(Slot):
         self.check_at = None
         self.stuck = True
         job = self.jobs[0]
-        if started > job.seq + job.done + 1 and NUDGE is not None and handle.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(handle.pid, NUDGE)
+        if started > job.seq + job.done + 1:
+            handle.nudge.give()
         if started < self.books.sent:
             self.recall()
 

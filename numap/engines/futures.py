@@ -14,11 +14,10 @@ from .._call import bound
 from .._capabilities import CAPABILITIES
 from .._code import CodePickler
 from .._errors import SerializationError, WorkerStartError
-from .._functions import named
 from .._options import Options
 from .._outcome import ATOMS, FAILED, RAW, Failure, Segment, safe_text, trace_of, unpickle_failure
 from .._portable import portable
-from .._scope import Scope
+from .._scope import Scope, named
 from .._serialize import encode_item, item_of, parts
 from . import NEVER, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed
 from ._signals import Signals

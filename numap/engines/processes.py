@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import selectors
 import signal
 import socket
 import warnings
+from collections import deque
 from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from .._platform import exit_text
 from .._serialize import encode_item, serialization_error
 from . import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item
+from ._leavers import Leaver, Leavers
 from ._memory import Memory
 from ._slot import ProcessSlot
 
@@ -39,8 +40,6 @@ STILLBORN = 4
 STILLBORN_KILLED = 200
 #: Bytes that every worker gets at its start above which a warning is given.
 LARGE = 100 << 20
-#: Seconds that finalizers get at the end of a map before their workers are killed.
-GRACE = 2.0
 #: Seconds that one wait lasts at most: epoll counts milliseconds in 32 bits. It is waited again, as nothing was due.
 LONGEST_WAIT = 1e6
 
@@ -69,7 +68,7 @@ class ProcessEngine:
         mirror.exempt(options.initializer)
         hooks = (options.initializer, options.initargs, options.finalizer)
         self._setup: dict[str, Any] = {
-            "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs)) for p in programs],
+            "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs or None)) for p in programs],
             "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
             "clocked": options.task_timeout is not None,
             "copies": any(p.retries for p in programs),
@@ -77,8 +76,9 @@ class ProcessEngine:
             "environment": environment(options.workers),
             "logging": logging_levels(),
         }
+        self._setup["needed"] = len(mirror.log)
         label = ", ".join(p.label for p in programs)
-        _warn_of_size(label, sum(map(size_of_code, [*self._setup["programs"], *(code for _, _, code in mirror.log)])))
+        _warn_of_size(label, sum(map(size_of_code, [*self._setup["programs"], *(it.code for it in mirror.log)])))
         self.slots: list[ProcessSlot] = [ProcessSlot(limited(options.task_timeout)) for _ in range(options.workers)]
         self._events: list[Event] = []
         self._wake_r, self._wake_w = socket.socketpair()
@@ -90,8 +90,9 @@ class ProcessEngine:
         self._stopped = False
         #: Workers that died while they started, since the last that did start.
         self._stillborn = 0
-        #: Workers that were told to end.
-        self._leaving: list[WorkerHandle] = []
+        self._leavers = Leavers(label)
+        #: Slots whose next worker has to wait until one of those has ended.
+        self._vacant: deque[ProcessSlot] = deque()
 
     # ------------------------------------------------------------------ life
 
@@ -123,7 +124,7 @@ class ProcessEngine:
         self._watch_writes(slot)
 
     def stop(self) -> Sequence[Aside]:
-        """Ends every worker: those that are idle may run their finalizer, the others are killed with all they started."""
+        """Ends every worker, with all that it started; where there is a finalizer, those that were initialised may end in order."""
         if not self._stopped:
             self._stopped = True
             self._end()
@@ -131,45 +132,64 @@ class ProcessEngine:
 
     def _end(self) -> None:
         if self._finalizes and hasattr(self, "_crew"):
-            self._finalize()
+            self._take_leave()
         for slot in self.slots:
             if slot.handle is not None:
                 self._hear_last(slot.handle, slot)
-        for handle in self._leaving:
-            self._hear_last(handle)
+        for leaver in self._leavers:
+            self._hear_last(leaver.handle, leaver.slot)
+        handles = [slot.close() for slot in self.slots] + [leaver.handle for leaver in self._leavers]
         self._selector.close()
         if hasattr(self, "_crew"):
             self._crew.close()
+        for handle in handles:
+            if handle is not None:
+                handle.close()
         for slot in self.slots:
-            if slot.handle is not None:
-                slot.handle.close()
-            slot.handle = None
-            slot.open = False
             slot.jobs.clear()
-        for handle in self._leaving:
-            handle.close()
         self._memory.retire()
         self._wake_r.close()
         self._wake_w.close()
 
-    def _finalize(self) -> None:
-        """Tells idle workers to end, and waits for them for a while."""
+    def _take_leave(self) -> None:
+        """Tells all workers to end when they are through with their item, and waits for them, not for ever."""
+        began = monotonic()
         for slot in self.slots:
-            if slot.handle is not None and slot.ready and not slot.jobs:
-                slot.handle.channel.send(("stop",))
-                self._leaving.append(slot.handle)
-                slot.handle = None
-        until = monotonic() + GRACE
-        waiting = {handle for handle in self._leaving if handle in self._crew.workers.values()}
-        reports = select.poll()  # not select: the number of a descriptor may be beyond its limit
-        reports.register(self._crew.connection, select.POLLIN)
-        while waiting and (left := until - monotonic()) > 0:
-            if not reports.poll(1000 * left):
-                return
-            with contextlib.suppress(OSError):
-                waiting -= {handle for handle, _ in self._crew.reports()}
-            if not self._crew.workers:
-                return
+            handle = slot.close()
+            if handle is not None:
+                self._dismiss(handle, slot)
+        while True:
+            if self._crew.heard:
+                self._hear_exits()
+            left = self._leavers.seconds_left(began, self._crew.workers)
+            if left <= 0:
+                break
+            for key, _ in self._selector.select(left):
+                if key.data is None:
+                    _drain(self._wake_r)
+                elif key.data is self._crew:
+                    self._hear_exits()
+                elif isinstance(key.data, Leaver):
+                    self._hear_leaver(key.data)
+        self._events += self._leavers.overdue(self._crew.workers)
+
+    def _dismiss(self, handle: WorkerHandle, slot: ProcessSlot | None = None) -> None:
+        """Tells a worker to end in order."""
+        leaver = self._leavers.tell(handle, slot)
+        if not handle.channel.ended:
+            # What it says is read on, and what it was sent before goes on, lest it be stuck in the middle of either.
+            wanted = selectors.EVENT_READ | (0 if handle.channel.flush() else selectors.EVENT_WRITE)
+            self._selector.modify(handle.channel, wanted, leaver)
+
+    def _hear_leaver(self, leaver: Leaver) -> None:
+        if self._leavers.get(leaver.handle) is not leaver:
+            return  # its exit was reported at the same time
+        channel = leaver.handle.channel
+        if channel.flush():
+            self._selector.modify(channel, selectors.EVENT_READ, leaver)
+        self._hear_last(leaver.handle, leaver.slot)
+        if channel.ended:
+            self._ignore(leaver.handle)
 
     def wake(self) -> None:
         """Ends a `listen`."""
@@ -208,7 +228,10 @@ class ProcessEngine:
 
     def due(self) -> float:
         """See `Engine.due`."""
-        return 0.0 if self._events or self._crew.heard else min(slot.next_look() for slot in self.slots)
+        if self._events or self._crew.heard:
+            return 0.0
+        due = min(slot.next_look() for slot in self.slots)
+        return min(due, self._leavers.due()) if self._vacant else due
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
@@ -224,6 +247,8 @@ class ProcessEngine:
                 _drain(self._wake_r)
             elif key.data is self._crew:
                 self._hear_exits()
+            elif isinstance(key.data, Leaver):
+                self._hear_leaver(key.data)
             elif key.fileobj is getattr(key.data.handle, "channel", None):
                 if mask & selectors.EVENT_WRITE:
                     self._watch_writes(key.data)
@@ -233,6 +258,8 @@ class ProcessEngine:
             self._hear_exits()
         if not self._stopped:
             self._look_at_pages()
+            if self._vacant:
+                self._make_room()
         events, self._events = self._events, []
         return events
 
@@ -257,15 +284,22 @@ class ProcessEngine:
                 return
         if handle.channel.ended:
             # Its exit is reported by the starter; a descriptor says nothing for certain.
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(handle.channel)
+            self._ignore(handle)
             slot.open = False
 
-    def _hear_last(self, handle: WorkerHandle, slot: ProcessSlot | None = None) -> None:
+    def _ignore(self, handle: WorkerHandle) -> None:
+        """Nothing more is expected from a worker's socket, or it is going to be closed."""
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(handle.channel)
+
+    def _hear_last(self, handle: WorkerHandle, slot: ProcessSlot | None) -> None:
         """What a worker that is to go, or has gone, said beside its results."""
+        leaver = self._leavers.get(handle)
         for message in handle.channel.receive(all_of_it=True):
             if message[0] == "aside":
                 self._events.append(_aside(handle, slot, *message[1:]))
+            elif message[0] == "ended badly" and leaver is not None:
+                self._events.append(self._leavers.raised(leaver, message[2]))
 
     def _output(self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float, stages: list[int]) -> None:
         count = sum(segment[1] for segment in segments)
@@ -289,15 +323,21 @@ class ProcessEngine:
         """Replaces a worker that has had its number of items."""
         handle = slot.handle
         if handle is not None and not handle.channel.ended:
-            self._selector.unregister(handle.channel)
-            # What is said now is short, so it is out at once or the worker is gone.
-            handle.channel.send(("stop",))
-            self._leaving.append(handle)
+            self._dismiss(handle)
+            slot.fresh(self._room)
             slot.handle = None
-            for late in self._leaving[: -2 * len(self.slots)]:
-                # Its finalizer takes so long that two successors have had their number of items.
-                self._crew.kill(late)
-            self._refill(slot)
+            self._vacant.append(slot)
+            self._fill_vacant()
+
+    def _fill_vacant(self) -> None:
+        """Starts successors, as long as finalizers don't take so long that there would be more and more processes."""
+        while self._vacant and len(self._leavers) <= 2 * len(self.slots) and not self._stopped:
+            self._refill(self._vacant.popleft())
+
+    def _make_room(self) -> None:
+        for leaver in self._leavers.late(monotonic()):
+            self._crew.kill(leaver.handle)
+            self._events += self._leavers.crowded_out(leaver)
 
     def _refill(self, slot: ProcessSlot) -> None:
         try:
@@ -334,19 +374,20 @@ class ProcessEngine:
                 self._bury(slot, handle, exitcode)
                 if self._stopped:
                     return
-            elif handle in self._leaving:
-                self._leaving.remove(handle)
-                self._hear_last(handle)
+            elif (leaver := self._leavers.get(handle)) is not None:
+                self._hear_last(handle, leaver.slot)
+                self._events += self._leavers.left(leaver, exitcode)
+                self._ignore(handle)
                 handle.close()
                 self._memory.release(handle, None)
+                self._fill_vacant()
 
     def _bury(self, slot: ProcessSlot, handle: WorkerHandle, exitcode: int | None) -> None:
         """The one procedure for every death: last words, blame, the rest given back, a successor."""
         self._hear(slot, all_of_it=True)
         if self._stopped or slot.handle is not handle:
             return
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(handle.channel)
+        self._ignore(handle)
         words, stack = handle.page.words, handle.page.crash()
         started, stage, initializing = words[STARTED], words[STAGE], bool(words[INITIALIZING])
         slot.handle = None

@@ -6,6 +6,7 @@ nothing half done: an item whose outcome has not been posted runs again.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from _signal import NSIG, getsignal  # type: ignore[import-not-found]
 from collections import deque
@@ -19,6 +20,7 @@ from .._call import bound
 from .._capabilities import CAPABILITIES
 from .._context import own_context
 from .._errors import WorkerStartError
+from .._farewell import finalize
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of
@@ -53,6 +55,9 @@ class SerialEngine:
         self._finalizer = options.finalizer
         #: Of who starts the map: items may run in other threads.
         self._context = own_context()
+        self._label = ", ".join(it.label for it in programs)
+        #: One while the finalizer is owed; who takes it runs that.
+        self._owed: deque[None] = deque()
         self.slots = [Slot()]
         #: Called when there is a job to run.
         self.offer: Callable[[], None] = lambda: None
@@ -67,14 +72,14 @@ class SerialEngine:
         Raises:
             WorkerStartError: it raised.
         """
-        if self._initializer is None:
-            return
         try:
-            self._context.run(self._initializer, *self._initargs)
+            if self._initializer is not None:
+                self._context.run(self._initializer, *self._initargs)
         except BaseException as error:
             if from_outside(error):
                 raise
             raise WorkerStartError(f"the initializer raised: {type(error).__name__}: {safe_text(error)}") from error
+        self._owed.append(None)
 
     def submit(self, slot: Slot, job: Job) -> None:
         """Offers a job."""
@@ -151,10 +156,13 @@ class SerialEngine:
         return ()
 
     def finalize(self) -> None:
-        """Runs the finalizer, once, in the thread that ends the map or finds it ended."""
-        finalizer, self._finalizer = self._finalizer, None
-        if finalizer is not None:
-            self._context.copy().run(finalizer)  # it may be an item, in the context itself, that stops the map
+        """Runs the finalizer, once, in the thread that ends the map or finds it ended; see `_farewell.finalize`."""
+        with contextlib.suppress(IndexError):
+            self._owed.pop()
+            if self._finalizer is not None:
+                # A copy: it may be an item, in the context itself, that stops the map.
+                call = partial(self._context.copy().run, self._finalizer)
+                finalize(call, f"the serial map of {self._label}", from_outside)
 
 
 def from_outside(error: BaseException) -> bool:

@@ -6,22 +6,21 @@ import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from time import monotonic, perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._call import bound
 from .._capabilities import CAPABILITIES
 from .._context import ContextThread
 from .._errors import WorkerStartError
+from .._farewell import BEGUN, DONE, GRACE, ITEM_GRACE, NONE, OWED, RUNS, finalize, overdue, patience
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of, parts
-from . import NEVER, UNLIMITED, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed
+from . import NEVER, UNLIMITED, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed, notice
 from ._signals import Signals
 
 #: Seconds in one item after which what was given to the same thread is taken back, and what it has done is handed over.
 PATIENCE = 0.010
-#: Seconds that an idle thread gets for its finalizer at the end of a map.
-GRACE = 2.0
 
 
 class ThreadSlot(Slot):
@@ -39,6 +38,32 @@ class ThreadSlot(Slot):
         self.inbox: SimpleQueue[_Work | None] = SimpleQueue()
         self.check_at: float | None = None
         self.seen = -1
+
+
+class _Life:
+    """One worker thread from its start to its end.
+
+    Attributes:
+        thread: the thread.
+        state: of its finalizer, see `_farewell`.
+        over: the map has ended; said before the state is looked at.
+    """
+
+    __slots__ = ("over", "state", "thread")
+
+    def __init__(self) -> None:
+        self.thread = threading.current_thread()
+        self.state = NONE
+        self.over = False
+
+
+class _Hooks(NamedTuple):
+    """What is called in each thread at its start and its end, and the name of the map."""
+
+    initializer: Callable[..., Any] | None
+    initargs: tuple[Any, ...]
+    finalizer: Callable[..., Any] | None
+    label: str
 
 
 class _Work:
@@ -79,7 +104,8 @@ class ThreadEngine:
 
     def __init__(self, programs: Sequence[Program], options: Options) -> None:
         self._calls = [bound(it.func, it.args, it.kwargs) for it in programs]
-        self._hooks = (options.initializer, options.initargs, options.finalizer)
+        label = ", ".join(it.label for it in programs)
+        self._hooks = _Hooks(options.initializer, options.initargs, options.finalizer, label)
         self._room = options.max_items_per_worker or UNLIMITED
         self.slots: list[ThreadSlot] = [ThreadSlot() for _ in range(options.workers)]
         self._signals: Signals[tuple[str, Any]] = Signals()
@@ -87,7 +113,9 @@ class ThreadEngine:
         self._look_at = NEVER
         self._work: dict[Job, _Work] = {}
         self._events: list[Event] = []
-        self._threads: dict[ThreadSlot, threading.Thread] = {}
+        self._lives: dict[ThreadSlot, _Life] = {}
+        #: Those that have had their number of items.
+        self._leaving: list[_Life] = []
         self._stopped = False
 
     # ------------------------------------------------------------------ life
@@ -111,15 +139,16 @@ class ThreadEngine:
 
     def _fill(self, slot: ThreadSlot, followers: list[threading.Thread]) -> threading.Thread:
         """A thread for a slot, to be started."""
-        slot.open = self._hooks[0] is None
+        slot.open = self._hooks.initializer is None
         slot.room = self._room
         slot.inbox = SimpleQueue()
-        args = (slot, slot.inbox, self._signals, self._hooks, followers)
-        thread = self._threads[slot] = ContextThread("numap-worker", _serve, args)
-        return thread
+        life = self._lives[slot] = _Life()
+        args = (life, slot, slot.inbox, self._signals, self._hooks, followers)
+        life.thread = ContextThread("numap-worker", _serve, args)
+        return life.thread
 
     def stop(self) -> Sequence[Aside]:
-        """Tells the threads to end after the item they are in; a thread can't be killed."""
+        """Tells the threads to end after the item they are in, as a thread can't be killed; waits for finalizers, not for ever."""
         self._stopped = True
         for work in list(self._work.values()):
             work.limit = 0
@@ -127,15 +156,29 @@ class ThreadEngine:
             slot.open = False
         # One after the other, lest they all want the interpreter at once, before whoever has waited for the last result; but
         # finalizers run side by side.
-        one_by_one = self._hooks[2] is None
-        for slots in [[slot] for slot in self.slots] if one_by_one else [self.slots]:
-            for slot in slots:
+        if self._hooks.finalizer is not None:
+            for slot in self.slots:
                 slot.inbox.put(None)
-            for slot in slots:
-                thread = self._threads.get(slot)  # None: the start was interrupted before
-                if not slot.jobs and thread is not None and thread.is_alive() and thread is not threading.current_thread():
-                    thread.join(GRACE)
+            return self._take_leave()
+        for slot in self.slots:
+            slot.inbox.put(None)
+            life = self._lives.get(slot)  # None: the start was interrupted before
+            if not slot.jobs and life is not None:
+                _join(life, monotonic() + GRACE)
         return ()
+
+    def _take_leave(self) -> list[Aside]:
+        """Waits for finalizers, not for ever; returns what is to be said of those that take longer."""
+        began = monotonic()
+        lives = [*self._leaving, *self._lives.values()]
+        for life in lives:
+            life.over = True
+        for until in (began + ITEM_GRACE, began + GRACE):
+            for life in lives:
+                if began + patience(life.state) >= until:
+                    _join(life, until)
+        texts = [overdue(life.state, f"a worker thread of {self._hooks.label}", "the thread is left to itself") for life in lives]
+        return [notice(text) for text in texts if text is not None]
 
     def wake(self) -> None:
         """Ends a `listen`."""
@@ -240,6 +283,7 @@ class ThreadEngine:
                 self._watch(slot)
             if slot.room <= 0 and not slot.jobs and not self._stopped:
                 slot.inbox.put(None)
+                self._leaving = [it for it in self._leaving if it.thread.is_alive()] + [self._lives[slot]]
                 self._fill(slot, []).start()
 
     def _look(self) -> None:
@@ -260,6 +304,9 @@ class ThreadEngine:
             work = self._work[slot.jobs[0]]
             if work.started != slot.seen:
                 slot.seen = work.started
+                # It takes longer than was thought: what it has done so far may be larger than was thought, too.
+                if work.collected < len(work.outcomes):
+                    self._collect(slot, work)
                 continue
             slot.check_at = None
             slot.stuck = True
@@ -290,8 +337,13 @@ def _segments(outcomes: list[Any]) -> list[Segment]:
     return segments
 
 
+def _join(life: _Life, until: float) -> None:
+    if life.thread.is_alive() and life.thread is not threading.current_thread():
+        life.thread.join(max(0.0, until - monotonic()))
+
+
 def _serve(
-    slot: ThreadSlot, inbox: SimpleQueue[_Work | None], signals: Signals[tuple[str, Any]], hooks: tuple[Any, tuple[Any, ...], Any],
+    life: _Life, slot: ThreadSlot, inbox: SimpleQueue[_Work | None], signals: Signals[tuple[str, Any]], hooks: _Hooks,
     followers: list[threading.Thread],
 ) -> None:
     """The life of a worker thread. It holds no reference to the engine, so a dropped map can go."""
@@ -300,24 +352,26 @@ def _serve(
             followers.pop(0).start()
         except RuntimeError as error:
             signals.put(("exhausted", error))
-    initializer, initargs, finalizer = hooks
-    if initializer is not None:
+    life.state = BEGUN
+    if life.over:
+        return
+    if hooks.initializer is not None:
         try:
-            initializer(*initargs)
+            hooks.initializer(*hooks.initargs)
         except BaseException as error:
             signals.put(("failed", error))
             return
         signals.put(("ready", slot))
-    while True:
-        work = inbox.get()
-        if work is None:
-            if finalizer is not None:
-                finalizer()
-            return
+    life.state = OWED
+    while (work := inbox.get()) is not None:
         work.since = perf_counter()
         _run(work)
         signals.put(("done", (slot, work)))
         del work
+    if hooks.finalizer is not None:
+        life.state = RUNS
+        finalize(hooks.finalizer, f"a worker thread of {hooks.label}")
+    life.state = DONE
 
 
 def _run(work: _Work) -> None:

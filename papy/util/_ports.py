@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-__all__ = ["environment", "filled", "input_paths", "named", "output_names"]
+__all__ = ["environment", "filled", "input_paths", "named", "output_names", "sources"]
 
 # Nothing else in braces is touched: awk and shells need theirs.
 _PLACE = re.compile(r"\{(?:(in|out|params)\.([\w-]+)|args)\}")
@@ -24,13 +24,21 @@ def named(words: Sequence[str], kind: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def filled(word: str, values: Mapping[str, Mapping[str, Any]], args: str) -> str:
+def filled(word: str, values: Mapping[str, Mapping[str, Any]], args: str = "{args}") -> str:
     """One word of a command with values in its places, and the path of the file of arguments for ``{args}``.
+
+    Places of a kind for which there are no values stay as they are.
 
     >>> filled("{in.a}:{params.n}", {"in": {"a": "a.txt"}, "params": {"n": 3}}, "")
     'a.txt:3'
     """
-    return _PLACE.sub(lambda match: args if match[1] is None else str(values[match[1]][match[2]]), word)
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return args
+        return str(values[match[1]][match[2]]) if match[1] in values else match[0]
+
+    return _PLACE.sub(value, word)
 
 
 def input_paths(inbox: Sequence[Any], ports: Sequence[str]) -> dict[str, str]:
@@ -64,25 +72,44 @@ def input_paths(inbox: Sequence[Any], ports: Sequence[str]) -> dict[str, str]:
     return {port: found[port] for port in ports}
 
 
+def sources(inputs: Mapping[str, str], inbox: Sequence[Any]) -> dict[str, str]:
+    """What outputs are made of and named after: the inputs, or under ``""`` the first item of the inbox itself.
+
+    >>> sources({"text": "/in/a.txt"}, []), sources({}, ["first run"])
+    ({'text': '/in/a.txt'}, {'': 'first run'})
+    """
+    if not inputs:
+        return {"": str(inbox[0] if inbox else "")}
+    return {port: os.path.abspath(path) for port, path in inputs.items()}
+
+
 def output_names(
-    identity: str, inputs: Mapping[str, str], outputs: Mapping[str, str], inbox: Sequence[Any]
+    identity: str, inputs: Mapping[str, str], outputs: Mapping[str, str], inbox: Sequence[Any], unique: bool = False
 ) -> dict[str, str]:
     """Name the file for each output port: ``<stem>_<id>-<port>.<extension>``.
 
     The stem is that of the input with the port's own name; then the port is not repeated in the name. Otherwise it is
-    that of the first input, and without inputs the first item of the inbox itself.
+    that of the first input, and without inputs the first item of the inbox itself. If names are to be unique, eight
+    digits follow the stem, which are made of the paths of all inputs.
 
     >>> output_names("sh", {"text": "in/greeting.txt"}, {"count": "num", "text": ""}, [])
     {'count': 'greeting_sh-count.num', 'text': 'greeting_sh'}
     """
     first = next(iter(inputs.values()), None)
+    mark = f"-{_digest(sources(inputs, inbox))}" if unique else ""
     names = {}
     for port, extension in outputs.items():
         path = inputs.get(port, first)
         stem = re.sub(r"\W+", "_", str(inbox[0] if inbox else "")) if path is None else PurePath(path).stem
-        name = f"{stem}_{identity}" if port in inputs else f"{stem}_{identity}-{port}"
+        name = f"{stem}{mark}_{identity}" if port in inputs else f"{stem}{mark}_{identity}-{port}"
         names[port] = f"{name}.{extension}" if extension else name
     return names
+
+
+def _digest(source: Mapping[str, str]) -> str:
+    import hashlib
+
+    return hashlib.sha256(repr(sorted(source.items())).encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def environment(values: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -22,38 +22,41 @@ _Path = str | os.PathLike[str]
 def dump_stream(inbox: Sequence[Any], handle: IO[str] | _Path, delimiter: str | None = None) -> Any:
     """Write the first item of the inbox, a string, and a line with the delimiter to a stream of items.
 
+    `load_stream` gives back each text as it was. A line of the item that is the delimiter is written with a backslash before
+    it; so is a line that looks like such a one already.
+
     Use it in a linear piper: several workers would write into each other's items, and an open file doesn't travel to a
     worker process.
 
     Args:
         inbox: The item.
         handle: A file that is open for writing text, or a path to append to.
-        delimiter: A line that stands in no item; None: an empty line.
+        delimiter: A line; None: an empty line. An item that ends in a newline has an empty line at its end: where nearly all
+            items do, a delimiter like ``"//"`` makes the better file to read.
 
     Returns:
         The name of the file; None if it has none.
 
     Raises:
-        ValueError: If the delimiter is a line of the item (an empty line at its end is one, too), or has several lines.
-            Nothing is written.
+        TypeError: The item is no string; for bytes, and any other object, there is `dump_pickle_stream`.
+        ValueError: The delimiter has several lines. Nothing is written.
 
     >>> from io import StringIO
     >>> stream = StringIO()
-    >>> for item in ("one", "two\\nlines"):
+    >>> for item in ("one", "two\\nlines\\n"):
     ...     dump_stream([item], stream, "//")
     >>> stream.getvalue()
-    'one\\n//\\ntwo\\nlines\\n//\\n'
+    'one\\n//\\ntwo\\nlines\\n\\n//\\n'
     >>> stream = StringIO(stream.getvalue())
     >>> list(load_stream(stream, "//"))
-    ['one', 'two\\nlines']
+    ['one', 'two\\nlines\\n']
     """
     item, line = inbox[0], _line(delimiter)
     if not isinstance(item, str):
-        raise TypeError(f"an item that is a string is needed, got {item!r:.60}")
-    if line in item.split("\n"):
-        raise ValueError(f"delimiter: the item {item[:60]!r} holds the line {line!r}; choose one that is in no item")
+        raise TypeError(f"an item that is a string is needed, got {item!r:.60}; dump_pickle_stream() writes any object")
+    text = "\n".join(_escaped(part, line) for part in item.split("\n"))
     with _opened(_checked(handle, "write"), "a", newline="\n") as file:
-        file.write(f"{item}\n{line}\n")
+        file.write(f"{text}\n{line}\n")
         return getattr(file, "name", None)
 
 
@@ -63,21 +66,28 @@ def load_stream(handle: IO[str] | _Path, delimiter: str | None = None) -> Iterat
     Args:
         handle: A file that is open for reading text, or a path. The file is opened at the first ``next``, and closed at
             the end or when the iterator is closed or dropped.
-        delimiter: The line between the items; None: an empty line.
+        delimiter: The line between the items; None: an empty line. Where backslashes stand before it in a line, and nothing else,
+            this is a line of the item with one backslash less.
     """
-    return _items(_checked(handle, "read"), _line(delimiter) + "\n")
+    return _items(_checked(handle, "read"), _line(delimiter))
+
+
+def _escaped(part: str, line: str) -> str:
+    """A line of an item as it is written: with one backslash more if it has nothing but backslashes before the delimiter."""
+    return f"\\{part}" if part.endswith(line) and not part.removesuffix(line).strip("\\") else part
 
 
 def _items(handle: IO[str] | _Path, line: str) -> Iterator[str]:
     with _opened(handle, "r", newline="\n") as file:
         item: list[str] = []
         for text in file:
-            if text != line:
-                item.append(text)
-                continue
-            # Its last line end belongs to the delimiter.
-            yield "".join(item)[:-1]
-            item = []
+            part = text.removesuffix("\n")
+            if part == line and text != part:
+                # Its last line end belongs to the delimiter.
+                yield "".join(item)[:-1]
+                item = []
+            else:
+                item.append(text[1:] if part.startswith("\\") and _escaped(part, line) != part else text)
         if item:
             yield "".join(item).removesuffix("\n")
 

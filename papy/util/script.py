@@ -32,9 +32,11 @@ from typing import Any
 from papy._checks import check_flag, check_name, check_path, check_seconds, wrong_type, wrong_value
 from papy._running import Running
 from papy.util import _process
-from papy.util._ports import environment, filled, input_paths, named, output_names
+from papy.util._ports import environment, filled, input_paths, named, output_names, sources
+from papy.util._recipe import recipe
+from papy.util._records import claimed
 from papy.util._templates import CONFIGS, TEMPLATES
-from papy.util._workdir import work_directory
+from papy.util._workdir import RunFolder, work_directory
 
 __all__ = ["Program", "ScriptError", "get_config", "script", "write_template"]
 
@@ -44,7 +46,7 @@ _TAIL = 1 << 16  # bytes of standard output and error that an error holds: the e
 _SHOWN = 2000  # characters of these in its text
 
 _KEYS = frozenset(
-    "id evaluator preamble dir executable script args in out params stdin stdout timeout env cwd resume".split()
+    "id evaluator preamble dir executable script args in out params stdin stdout timeout env cwd resume unique".split()
 )
 
 
@@ -80,7 +82,8 @@ class Program:
 
     Outputs are made in a hidden directory and moved to their places when the program was successful: what is there is
     complete. They are named ``<dir>/<stem of the input>_<id>-<port>.<extension>``, without the port if an
-    input has the same; so the stems of all items have to differ.
+    input has the same. What each was made of is kept in ``<dir>/.papy``, so no two items share one: where the
+    names of two inputs give one name, that is a ValueError for the second item. With ``unique=True`` they give two.
 
     The program is given its files by the words of its command, by an optional file in JSON, and by environment
     variables. It runs in a session of its own. It and all that it leaves there are killed when its time is over, when the
@@ -101,7 +104,10 @@ class Program:
         timeout: Seconds it may run.
         env: Environment variables for it, besides those that are there.
         cwd: The directory it runs in; None: that of the worker.
-        resume: Do nothing where all outputs are there, and none is older than an input.
+        resume: Do nothing where all outputs are there as they were made, of inputs with the same paths that have not been
+            written to since, by the same command and parameters. Other variables of the environment than those in ``env``, and
+            files that no input and no word of the command names, don't count.
+        unique: Put eight digits, made of the paths of the inputs, behind the stem.
 
     Raises:
         TypeError: If an argument is of a wrong type.
@@ -110,7 +116,8 @@ class Program:
     The logger ``papy.util.script`` is told the command when it starts, at the level INFO.
 
     A call raises `ScriptError` if the program fails: it can't be started, its exit code isn't 0, its time is over, or an
-    output is missing; and ValueError or TypeError if a port is not in the inbox, or the inbox is of another kind.
+    output is missing; and ValueError or TypeError if a port is not in the inbox, the inbox is of another kind, or an output
+    is another item's.
     """
 
     id: str
@@ -125,6 +132,7 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     cwd: str | os.PathLike[str] | None = field(default=None, kw_only=True)
     resume: bool = field(default=False, kw_only=True)
+    unique: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -176,7 +184,7 @@ class Program:
         options = {key: cfg[key] for key in ("params", "stdin", "stdout", "timeout", "env", "cwd") if key in cfg}
         return cls(
             cfg["id"], command, _ports_of(cfg.get("out", ())), cfg.get("in"),
-            dir=cfg.get("dir") or ".", resume=cfg.get("resume", False), **options,
+            dir=cfg.get("dir") or ".", resume=cfg.get("resume", False), unique=cfg.get("unique", False), **options,
         )  # fmt: skip
 
     def __call__(self, inbox: Sequence[Any]) -> dict[str, str]:
@@ -194,13 +202,19 @@ class Program:
         directory = os.fspath(self.dir)
         with Running(owner) as running, ExitStack() as stack:
             inputs = input_paths(inbox, self.inputs)
-            names = output_names(self.id, inputs, self.outputs, inbox)
+            names = output_names(self.id, inputs, self.outputs, inbox, self.unique)
             results = {port: os.path.join(directory, name) for port, name in names.items()}
             if len({*names.values()}) < len(names) or any(
                 _same(a, b) for a in results.values() for b in inputs.values()
             ):
                 raise ValueError(f"{self.id}: its outputs {results} are not distinct from each other and its inputs")
-            if self.resume and results and _up_to_date(inputs.values(), results.values()):
+            source = sources(inputs, inbox)
+            cwd = None if self.cwd is None else os.fspath(self.cwd)
+            made_by = recipe(self.command, self.params, source, self.env, cwd, [self.stdin, self.stdout, self.outputs])
+            claim = stack.enter_context(
+                claimed(directory, names.values(), self.id, source, made_by, self.resume and bool(results))
+            )
+            if claim.is_up_to_date:
                 return results
             work = stack.enter_context(work_directory(directory))
             made = {port: os.path.join(os.path.abspath(work), "out", name) for port, name in names.items()}
@@ -209,7 +223,11 @@ class Program:
                 if os.path.isdir(results[port]):
                     shutil.rmtree(results[port])
                 os.replace(path, results[port])
+            claim.made()
             return results
+
+    def __papy_folder__(self) -> RunFolder:
+        return RunFolder(os.fspath(self.dir))
 
     def _execute(self, work: str, inputs: dict[str, str], made: dict[str, str], running: Running) -> None:
         """Run the program, and raise a ScriptError unless it made what it should."""
@@ -281,6 +299,7 @@ def _check_types(program: Program) -> None:
     if wrong:
         raise wrong_value("env", "names and values of environment variables are needed", program.env)
     check_flag("resume", program.resume)
+    check_flag("unique", program.unique)
 
 
 def _check_names(what: str, given: Any, needed: str = "a list of strings is needed") -> None:
@@ -313,7 +332,7 @@ def script(inbox: Sequence[Any], cfg: Mapping[str, Any]) -> dict[str, str]:
     * ``in``: the input ports. ``out``: the output ports, pairs of port and extension. ``params``: a dictionary.
     * ``dir``: where the outputs go.
     * ``evaluator``, ``preamble``: a shell, and lines for it that come before the program: ``"module load blast"``.
-    * ``stdin``, ``stdout``, ``timeout``, ``env``, ``cwd``, ``resume``: see `Program`.
+    * ``stdin``, ``stdout``, ``timeout``, ``env``, ``cwd``, ``resume``, ``unique``: see `Program`.
 
     Args:
         inbox: The files, see `Program`.
@@ -382,13 +401,11 @@ def _same(left: str, right: str) -> bool:
     return os.path.realpath(left) == os.path.realpath(right)
 
 
-def _up_to_date(inputs: Any, outputs: Any) -> bool:
-    try:
-        oldest = min((os.path.getmtime(path) for path in outputs), default=0.0)
-        return all(os.path.getmtime(path) <= oldest for path in inputs)
-    except FileNotFoundError:
-        return False
+def _folder_of(cfg: Any = None) -> RunFolder:
+    return RunFolder(os.fspath((isinstance(cfg, Mapping) and cfg.get("dir")) or "."))
 
+
+script.__papy_folder__ = _folder_of  # type: ignore[attr-defined]  # as `Program` has it
 
 for _public in (Program, ScriptError, get_config, script, write_template):
     _public.__module__ = __name__

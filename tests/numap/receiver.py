@@ -9,8 +9,8 @@ import sys
 from typing import Any
 
 from numap._code import CodePickler
-from numap._mirror import Image
-from numap._scope import Scope
+from numap._image import Image
+from numap._owners import Everything
 
 LENGTH = struct.Struct("<Q")
 
@@ -18,10 +18,10 @@ LENGTH = struct.Struct("<Q")
 def serve(request: Any) -> bytes:
     """The pickle of the results, or of what was raised."""
     identity, log, blob = request
-    encode = CodePickler(Scope()).encode
+    encode = CodePickler(Everything()).encode
     try:
         image = Image(identity)
-        image.update(log)
+        image.update(log, len(log))
         results = []
         for func, args in image.load((blob, [])):
             results.append(func(*args))

@@ -52,6 +52,15 @@ def test_what_is_put_back_goes_first() -> None:
     assert lane.take(9) == (2, 2, [raw("c"), raw("d")])
 
 
+def test_what_several_workers_give_back_goes_in_order() -> None:
+    lane = Lane()
+    lane.append(0, raw(*"abcdefgh"))
+    taken = [lane.take(2) for _ in range(3)]
+    for first, _, segments in (taken[1], taken[0], taken[2]):
+        lane.put_back(first, segments, ran=False)
+    assert values_of(lane.take(9)[2]) == list("abcdefgh")
+
+
 def test_several_segments_are_put_back_in_their_order() -> None:
     lane = Lane()
     lane.append(9, raw("j"))

@@ -26,7 +26,7 @@ SOURCE = HERE / "mirrored.py"
 
 def walk(log: list[Any]) -> Iterator[str]:
     """The qualified names in a log."""
-    return (f"{module}.{name}" for module, name, _ in log)
+    return (f"{it.module}.{it.name}" for it in log)
 
 
 def load(name: str) -> types.ModuleType:
@@ -266,7 +266,7 @@ def test_an_attribute_does_not_drag_a_global_along(there: Receiver) -> None:
     mirror = Mirror()
     raw = mirror.encode(MAIN.attributes)
     assert set(walk(mirror.log)) == {"__main__.attributes"}
-    assert len(raw) + sum(size_of_code(code) for _, _, code in mirror.log) < 5000
+    assert len(raw) + sum(size_of_code(it.code) for it in mirror.log) < 5000
     assert there(MAIN.attributes, type("X", (), {"huge": 1, "lock": 2})()) == (1, 1, 2)
 
 
@@ -276,7 +276,7 @@ def test_a_global_is_sent_once() -> None:
         raw = mirror.encode([MAIN.one, MAIN.two, MAIN.one])
         for _ in range(3):
             raw += mirror.encode(MAIN.two)
-        sent = len(raw) + sum(size_of_code(code) for _, _, code in mirror.log)
+        sent = len(raw) + sum(size_of_code(it.code) for it in mirror.log)
         assert len(MAIN.huge) < sent < len(MAIN.huge) + 5000
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from numap import ItemError, NumapError, SerializationError, SourceError, StateError, WorkerDied
+from numap import ItemError, NumapError, SerializationError, SourceError, StateError, TooManyFailures, WorkerDied
 from numap._errors import RemoteTraceback
 from numap._options import function
 from numap._outcome import Failure, Trace, exception_of, place, render, safe_text, trace_of, unpickle_failure
@@ -315,6 +315,7 @@ def test_failures_can_be_pickled() -> None:
         ItemError("text", SystemExit(3)),
         ItemError("text"),
         WorkerDied("text", 1, 2, 3, -9),
+        TooManyFailures("text", 3, 2),
         StateError("text"),
         SourceError("text"),
     ],

@@ -329,3 +329,72 @@ def test_1_a_module_that_maps_while_it_is_imported(tmp_path: Path) -> None:
     for engine in STARTS:
         found = run(tmp_path, "sys.path.insert(0, os.environ['LIBRARY'])\nimport maps_at_import", engine, LIBRARY=str(tmp_path))
         assert found.stdout == "2 True\n"
+
+
+#: Modules that map while they are imported: what of, and in which circles, is the point.
+AT_IMPORT = {
+    "jobs.py": """import enum, typing
+class Point:
+    def __init__(self, x): self.x = x
+class Colour(enum.Enum):
+    RED = 1
+class Missing:
+    def __reduce__(self): return "MISSING"
+MISSING, T, state = Missing(), typing.TypeVar("T"), {}
+def moved(point): return Point(point.x + 1)
+def kept(x): state[x] = x; return dict(state)
+(found,) = IMap(moved, [Point(1)], **OPTIONS)
+check(type(found) is Point and found.x == 2)
+check(list(IMap(lambda x: x, [Colour.RED, MISSING, T], **OPTIONS)) == [Colour.RED, MISSING, T])
+check(list(IMap(kept, [1], **OPTIONS)) == [{1: 1}])
+""",
+    "package/__init__.py": """from . import below, later
+from .below import Item, plus
+check(list(IMap(plus, [1, 2], **OPTIONS)) == [2, 3])
+check(list(IMap(lambda x: (below.plus(x), plus(x), later.five(x)), [1], **OPTIONS)) == [(2, 2, 6)])
+(found,) = IMap(below.same, [Item(1)], **OPTIONS)
+check(type(found) is Item and found.x == 6)
+""",
+    "package/below.py": """class Item:
+    def __init__(self, x): self.x = x
+def plus(x): return x + 1
+def same(item):
+    from . import later
+    from .later import five
+    return Item(five(item.x))
+""",
+    "package/later.py": "def five(x): return x + 5\n",
+    "circle.py": """VALUE = 7
+import other_half, third
+check(list(IMap(other_half.use, [1], **OPTIONS)) == [8])
+check(list(IMap(other_half.use_later, [1], **OPTIONS)) == [8])
+check(list(IMap(third.use, [1], **OPTIONS)) == [8])
+""",
+    "other_half.py": """import circle
+def use(x): return circle.VALUE + x
+def use_later(x):
+    import circle
+    from circle import VALUE
+    return VALUE + x if circle.VALUE == VALUE else None
+""",
+    "third.py": "from circle import VALUE\nimport other_half\ndef use(x): return other_half.use(x)\n",
+}
+
+MAPS = """import json, os, sys
+from numap import IMap
+OPTIONS = {**json.loads(os.environ["NUMAP_TEST_OPTIONS"]), "worker_num": 1}
+os.write(1, f"imports {__name__}\\n".encode())
+def check(fact):
+    if not fact: raise AssertionError
+"""
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_81_modules_that_map_while_they_are_imported(start: str, tmp_path: Path) -> None:
+    maps = ("jobs.py", "package/__init__.py", "circle.py")
+    (tmp_path / "package").mkdir()
+    for name, text in AT_IMPORT.items():
+        (tmp_path / name).write_text((MAPS if name in maps else "") + text)
+    code = "sys.path.insert(0, os.environ['LIBRARY'])\nimport jobs, package, circle\n"
+    found = run(tmp_path, code, start, LIBRARY=str(tmp_path))
+    assert found.stdout.splitlines() == ["imports jobs", "imports package", "imports circle"], "each once, in no worker"

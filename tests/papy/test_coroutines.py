@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import count, islice
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -142,6 +144,39 @@ def test_entry_counter(caplog: pytest.LogCaptureFixture) -> None:
     counter.init("begun")
     counter.init("entries")
     assert counter.counts == {"entries": 3, "begun": 0}
+
+
+@pytest.mark.parametrize("options", [(), (None, 10, True), (None, None, False)])
+def test_a_counter_as_paipa_makes_it(caplog: pytest.LogCaptureFixture, options: tuple[Any, ...]) -> None:
+    for logger in (logging.getLogger("mine"), "mine"):
+        counter = Counter(logger, *options)
+        counter.count("reads")
+        counter.count("writes", 2)
+        counter.count()
+        caplog.clear()
+        with caplog.at_level("INFO", "mine"):
+            counter.show()
+        lines = [record.getMessage().split(",")[0] for record in caplog.records if record.name == "mine"]
+        assert lines == ["reads: 1", "writes: 2", "default: 1"]
+
+
+def test_a_counter_tells_of_a_session(caplog: pytest.LogCaptureFixture) -> None:
+    session = SimpleNamespace(new=[1], dirty=[], deleted=[1, 2], identity_map={1: 1, 2: 2, 3: 3})
+    counter = Counter(None, session)
+    counter.count("reads")
+    with caplog.at_level("INFO", "papy.counter"):
+        counter.show()
+        counter.show("reads")
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["reads", "session", "reads"]
+    assert "new 1, dirty 0, deleted 2, identity map 3" in caplog.text
+
+
+def test_wrong_arguments_of_a_counter() -> None:
+    for options in ({"logger": 1}, {"session": 1}, {"show_every": "5"}, {"quiet": "no"}):
+        with pytest.raises(TypeError, match=next(iter(options))):
+            Counter(**options)  # type: ignore[arg-type]
+    with pytest.raises(KeyError):
+        Counter().show("never")
 
 
 def test_a_step_pipeline_as_source_and_as_step() -> None:

@@ -180,8 +180,8 @@ def test_table_on_a_stream_and_on_a_terminal() -> None:
 def test_log(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("mine")
     with caplog.at_level("INFO", "mine"):
-        LoggingReporter(logger, logging.INFO).show([("source", Resources(3, 1.5))])
-        LoggingReporter(logger).show([("source", Resources(3, 1.5))])  # DEBUG: nobody reads that
+        LoggingReporter(logger).show([("source", Resources(3, 1.5))])
+        LoggingReporter("mine", logging.DEBUG).show([("source", Resources(3, 1.5))])  # which is not read here
     lines = [record.getMessage() for record in caplog.records]
     assert set(lines[0]) == {"-"}
     assert lines[1].split()[:2] == ["step", "entries"]
@@ -195,6 +195,18 @@ def test_wrong_arguments() -> None:
             PipelineRuntimeDebugger(**options)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="callback"):
         CallbackReporter(1)  # type: ignore[arg-type]
+
+
+def test_the_documented_program_prints() -> None:
+    program = """
+import logging
+from papy import PipelineRuntimeDebugger, chunk, combine_pipeline, consume, identity_step
+logging.basicConfig(level=logging.INFO)
+consume(combine_pipeline(range(999), [identity_step, chunk(10)], PipelineRuntimeDebugger()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    lines = [line.split(":")[-1].split()[:2] for line in done.stderr.splitlines()]
+    assert lines[-3:] == [["source", "999"], ["identity_step", "999"], ["chunks", "999"]]
 
 
 def test_importing_changes_no_logger() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -39,10 +40,58 @@ MOMENTS = {
 kinds = pytest.mark.parametrize("kind", ["default", "thread", "serial"])
 
 
+# What is said of a Plumber that was forgotten then.
+TOLD = {
+    "started": r"a Plumber was left at the end of the program before it was told to run: \d+ results .* not at their end; .*\n",
+    "running": r"a Plumber was left at the end of the program while it was running: \d+ results .* not at their end; .*\n",
+    "paused": r"a Plumber was left at the end of the program while it was paused: \d+ results .* not at their end; .*\n",
+    "finished": "",
+}
+
+
 @kinds
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_the_end_of_the_program(tmp_path: Path, kind: str, moment: str) -> None:
-    run(tmp_path, MOMENTS[moment], kind)
+def test_76_the_end_of_the_program(tmp_path: Path, kind: str, moment: str) -> None:
+    with Program(tmp_path, MOMENTS[moment], kind) as program:
+        program.ends(0)
+        assert program.left() == []
+        assert re.fullmatch(TOLD[moment], program.stderr), program.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"), [("default", "range(200)"), ("thread", "iter(list(range(200)))"), ("serial", "(n for n in range(200))")]
+)
+def test_76_a_forgotten_plumber_finishes_what_ends(tmp_path: Path, kind: str, data: str) -> None:
+    code = PIPELINE + """
+def store(x):
+    if x == 199:
+        say("all")
+plumber = Plumber(pipes=[(Piper(work, pool, unpack=True), Piper(store, unpack=True))])
+"""
+    assert run(tmp_path, code + f"plumber.start([{data}])\nplumber.run()\n", kind).stdout == "all\n"
+
+
+def test_76_a_forgotten_plumber_does_not_wait_for_what_may_never_end(tmp_path: Path) -> None:
+    code = PIPELINE + """
+import papy._plumber
+papy._plumber.GRACE = 0.1
+plumber.start([(n for n in itertools.count())])
+plumber.run()
+"""
+    with Program(tmp_path, code) as program:
+        program.ends(0)
+        assert program.left() == [] and re.fullmatch(TOLD["running"], program.stderr), program.stderr
+
+
+def test_76_a_forgotten_plumber_that_failed(tmp_path: Path) -> None:
+    code = PIPELINE + """
+plumber = Plumber(pipers=[Piper(lambda x: 1 / x, unpack=True)], on_error="raise")
+plumber.start([[0]])
+plumber.run()
+"""
+    with Program(tmp_path, code) as program:
+        program.ends(0)
+        assert "the run of a Plumber has failed" in program.stderr and "papy.PiperError" in program.stderr
 
 
 @kinds
@@ -135,7 +184,10 @@ plumber.start([range(50)])
 plumber.run()
 say(plumber.wait(60), len(plumber.stats["dead_letters"]), plumber.stats["results"])
 """
-    assert run(tmp_path, code).stdout == "True 5 50\n"
+    with Program(tmp_path, code) as program:
+        program.ends(0)
+        assert (program.stdout, program.left()) == ("True 5 50\n", [])
+        assert re.fullmatch(r"5 items failed: 5 of 50 on piper_\d+ \(dies\); the first: .*WorkerDied.*\n", program.stderr)
 
 
 @pytest.mark.parametrize("kind", ["default", "thread"])

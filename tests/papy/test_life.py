@@ -68,19 +68,19 @@ def test_options_are_not_copied_from_a_piper() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_whole_life_twice(kind: str | None) -> None:
     piper = plain(work.double, pool(kind), name="p")
-    for _ in range(2):
-        assert (piper.connected, piper.started, piper.finished) == (False, False, False)
+    for turn in range(2):
+        assert (piper.connected, piper.started, piper.finished) == (False, False, turn > 0)
         assert piper.inbox == () and piper.outbox is None and piper.imap_tasks == []
         data = range(3)
         assert piper.connect([data]) is piper
         assert piper.inbox == (data,) and piper.outbox is not None and len(piper.imap_tasks) == (kind is not None)
-        assert (piper.connected, piper.started) == (True, False)
+        assert (piper.connected, piper.started, piper.finished) == (True, False, False)
         piper.start()
         assert (piper.started, piper.finished) == (True, False)
         assert next(piper) == 0 and list(piper) == [2, 4] and list(piper) == []
         assert (piper.started, piper.finished) == (True, True)
         piper.stop()
-        assert (piper.connected, piper.started) == (True, False)
+        assert (piper.connected, piper.started, piper.finished) == (True, False, True)
         piper.disconnect()
 
 
@@ -346,7 +346,7 @@ def test_repeating_whatever_it_is() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    ("function", "got"), [(lambda x: (x,), "got 1"), (lambda x: (x, x, x), "got more"), (lambda x: iter(count()), "more")]
+    ("function", "got"), [(lambda x: (x,), "got 1"), (lambda x: (x, x, x), "got 3"), (lambda x: iter(count()), "more")]
 )
 def test_another_number_of_results(kind: str | None, function: Any, got: str) -> None:
     found = alone(plain(function, pool(kind), produce=2), [1])

@@ -80,3 +80,31 @@ def test_only_outputs_of_a_running_dagger_can_be_read() -> None:
         assert list(last) == [8] and list(last) == []
     with pytest.raises(PiperError, match="while it is idle"):
         next(last)
+
+
+@pytest.mark.parametrize("kind", [None, "thread", "process"])
+def test_76_a_piper_stays_finished(kind: str | None) -> None:
+    piper = Piper(abs, None if kind is None else IMap[Any](worker_type=kind, worker_num=1), unpack=True)
+    assert not piper.finished
+    for forced in (False, True):
+        piper.connect([[1, -2]])
+        piper.start()
+        assert not piper.finished
+        assert list(piper) == [1, 2] and piper.finished
+        piper.stop(forced)
+        assert piper.finished and not piper.started
+        piper.disconnect()
+        assert piper.finished
+    piper.connect([[1, -2]])
+    assert not piper.finished
+    piper.start()
+    next(piper)
+    piper.stop(forced=True)
+    assert not piper.finished
+    piper.disconnect()
+    assert not piper.finished
+    with Dagger([piper]) as dagger:
+        dagger.start([[1]])
+        assert not piper.finished
+        assert list(piper) == [1] and piper.finished
+    assert piper.finished

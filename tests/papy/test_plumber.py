@@ -566,3 +566,117 @@ def test_stop_without_patience_has_none(monkeypatch: pytest.MonkeyPatch) -> None
     pipeline.stop(0)
     assert time.monotonic() - began < 59 and not gate.is_set()
     gate.set()
+
+
+# what was forgotten ----------------------------------------------------------------
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The first thing that is said, by a thread, and all that was said by then."""
+    until = time.monotonic() + 30
+    while not caplog.records:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("state", ["started", "running", "paused"])
+def test_76_a_plumber_that_is_dropped(kind: str | None, state: str, caplog: pytest.LogCaptureFixture) -> None:
+    held = Held()
+    pipeline = plumber(kind)
+    pipeline.start([held])
+    if state != "started":
+        pipeline.run()
+    if state == "paused":
+        pipeline.pause()
+    del pipeline
+    gc.collect()
+    (text,) = said(caplog)
+    held.gate.set()
+    when = {"started": "before it was told to run"}.get(state, f"while it was {state}")
+    assert text.startswith(f"WARNING a Plumber was dropped {when}: ") and "its inputs were not at their end" in text
+
+
+def test_76_a_plumber_that_failed_and_was_not_asked(caplog: pytest.LogCaptureFixture) -> None:
+    for forget in ("stop", "drop", "with"):
+        caplog.clear()
+        pipeline = plumber(function=work.inverse, on_error="raise")
+        pipeline.start([[0]])
+        pipeline.run()
+        driver = pipeline._driver
+        assert driver is not None and driver.wait(60) == "failed"
+        del driver
+        if forget == "stop":
+            pipeline.stop()
+        elif forget == "with":
+            with pytest.raises(OSError, match="mine"), pipeline:
+                raise OSError("mine")
+        del pipeline
+        gc.collect()
+        (text,) = said(caplog)
+        assert text == "ERROR the run of a Plumber has failed, which wait() would have raised"
+        assert "division by zero" in str(caplog.records[0].exc_info)
+
+
+def test_76_a_plumber_that_did_all(caplog: pytest.LogCaptureFixture) -> None:
+    pipeline = plumber("thread")
+    pipeline.start([range(10)])
+    pipeline.run()
+    pipeline.wait()
+    del pipeline
+    pipeline = plumber("thread", function=work.inverse, on_error="raise")
+    pipeline.start([[0]])
+    pipeline.run()
+    with pytest.raises(PiperError):
+        pipeline.wait()
+    pipeline.stop()
+    with pytest.raises(PiperError), pipeline:
+        pipeline.start([[0]])
+        pipeline.run()
+        assert pipeline._driver is not None and pipeline._driver.wait(60) == "failed"
+    del pipeline
+    gc.collect()
+    assert not caplog.records
+
+
+def test_76_a_dagger_that_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    def started() -> tuple[Dagger, Piper]:
+        piper = Piper(work.same, IMap(worker_type="thread"), unpack=True)
+        dagger = Dagger([piper])
+        dagger.start([range(3)])
+        return dagger, piper
+
+    dagger, piper = started()
+    assert list(piper) == [0, 1, 2]
+    del dagger, piper
+    dagger, piper = started()
+    dagger.stop()
+    del dagger, piper
+    gc.collect()
+    dagger, piper = started()
+    next(piper)
+    del dagger, piper
+    gc.collect()
+    (text,) = said(caplog)
+    assert text.startswith("WARNING a Dagger was dropped before its results were read to their end: ")
+
+
+@pytest.mark.parametrize("way", ["run", "results", "start"])
+def test_75_the_times_of_each_way_to_run(way: str) -> None:
+    pipeline = plumber(function=work.same)
+    for _ in range(2):
+        before = time.time()
+        if way == "run":
+            pipeline.run([range(3)])
+        elif way == "results":
+            list(pipeline.results([range(3)]))
+        else:
+            pipeline.start([range(3)])
+            pipeline.run()
+            pipeline.wait()
+            pipeline.stop()
+        stats = pipeline.stats
+        assert before - 1 <= stats["start_time"] <= time.time() and 0 <= stats["run_time"] <= time.time() - before + 1
+        pipeline.stop()
+        assert pipeline.stats == stats

@@ -107,12 +107,26 @@ def test_an_empty_line_is_the_default_delimiter() -> None:
     assert list(func.load_stream(StringIO(stream.getvalue()))) == ["one", "two\nlines", " "]
 
 
-@pytest.mark.parametrize("item", ["", "a\n\nb", "a\n", "\na"])
-def test_an_item_that_holds_the_delimiter_is_refused(item: str) -> None:
+@pytest.mark.parametrize("delimiter", [None, "//", "\\", "\\//"])
+def test_every_text_comes_back_as_it_was(delimiter: str | None) -> None:
+    pieces = ["", "\n", "\\", "//", "text"]
+    texts = [a + b + c + d for a in pieces for b in pieces for c in pieces for d in pieces]
     stream = StringIO()
-    with pytest.raises(ValueError, match=r"delimiter: the item .* holds the line ''"):
-        func.dump_stream([item], stream)
-    assert stream.getvalue() == ""
+    for text in texts:
+        func.dump_stream([text], stream, delimiter)
+    assert list(func.load_stream(StringIO(stream.getvalue()), delimiter)) == texts
+
+
+def test_texts_that_end_in_a_newline() -> None:
+    stream = StringIO()
+    for text in ("first\nsecond\n", "third\n"):
+        func.dump_stream([text], stream)
+    assert list(func.load_stream(StringIO(stream.getvalue()))) == ["first\nsecond\n", "third\n"]
+
+
+def test_bytes_are_for_the_other_stream() -> None:
+    with pytest.raises(TypeError, match="dump_pickle_stream"):
+        func.dump_stream([b"bytes"], StringIO())
 
 
 def test_a_delimiter_is_one_line() -> None:

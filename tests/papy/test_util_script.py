@@ -62,7 +62,8 @@ def test_a_script_as_in_papy(tmp_path: Path, text: str) -> None:
     assert result == {"greeting": str(tmp_path / "out" / "greeting_py-greeting.txt")}
     assert Path(result["greeting"]).read_text() == "pear\napple\npear\n" * 2
     assert json.dumps(cfg) == before
-    assert os.listdir(tmp_path / "out") == ["greeting_py-greeting.txt"]
+    assert sorted(os.listdir(tmp_path / "out")) == [_workdir.NAME, "greeting_py-greeting.txt"]
+    assert os.listdir(tmp_path / "out" / _workdir.NAME) == ["made"]  # what is known of it, and nothing else
 
 
 def test_all_keys(tmp_path: Path, text: str) -> None:
@@ -470,15 +471,16 @@ def test_what_a_killed_worker_has_left_is_removed(tmp_path: Path, text: str) -> 
     with Dagger([Piper(sleeper(tmp_path), parallel=IMap(worker_num=1))]) as dagger:
         dagger.start([[{"text": text}]])
         numbers = pids(tmp_path)
-        assert len(os.listdir(out / _workdir.NAME)) == 1
+        before = sorted(os.listdir(out / _workdir.NAME))  # of the worker, of the run, and what is known of outputs
+        assert len(before) == 3
         _workdir.sweep(str(out))
-        assert len(os.listdir(out / _workdir.NAME)) == 1
+        assert sorted(os.listdir(out / _workdir.NAME)) == before
     wait_for(gone(numbers))
     copy = Program("copy", ["cp", "{in.text}", "{out.text}"], {"text": ""}, dir=out)
 
     def cleaned() -> bool:
         copy([text])
-        return os.listdir(out) == ["greeting_copy"]
+        return os.listdir(out / _workdir.NAME) == ["made"] and sorted(os.listdir(out)) == [_workdir.NAME, "greeting_copy"]
 
     wait_for(cleaned)
 
@@ -490,7 +492,7 @@ def test_many_at_once(tmp_path: Path, text: str) -> None:
         (tmp_path / f"{n}.txt").write_text(str(n))
     results = list(Dagger([Piper(copy, parallel=pool)]).results([[str(tmp_path / f"{n}.txt") for n in range(60)]]))
     assert [Path(result["text"]).read_text() for result in results] == [str(n) for n in range(60)]
-    assert len(os.listdir(tmp_path / "out")) == 60
+    assert len(set(os.listdir(tmp_path / "out")) - {_workdir.NAME}) == 60
 
 
 def test_public_names() -> None:

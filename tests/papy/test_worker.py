@@ -209,3 +209,17 @@ def test_later_changes_of_the_arguments_do_not_matter() -> None:
     worker = Worker(power, kwargs=kwargs)
     kwargs["exponent"] = 3
     assert worker([3]) == 9
+
+
+@pytest.mark.parametrize("args", [(), ("w",), ("one", "two"), ("one", "two", "three"), (1, 2, 3, 4)])
+def test_75_a_worker_error_of_a_program_is_an_exception_like_others(args: tuple[Any, ...]) -> None:
+    """As in PaPy, where it has no constructor of its own."""
+    error = pickle.loads(pickle.dumps(WorkerError(*args)))
+    assert type(error) is WorkerError and error.args == args and str(error) == str(Exception(*args))
+    assert (error.exception, error.function, error.inbox) == (None, None, ())
+
+    def fails(inbox: Any) -> None:
+        raise WorkerError(*args)
+
+    failed = Worker(fails)([1])
+    assert isinstance(failed, WorkerError) and isinstance(failed.exception, WorkerError) and failed.exception.args == args

@@ -1,0 +1,187 @@
+"""Where modules come from, and whether another interpreter gets the same ones by their names.
+
+A worker has the finders that an interpreter starts with, and no import hook that the program made later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import types
+from collections.abc import Iterator
+from importlib.machinery import PathFinder, SourceFileLoader
+from typing import Any
+
+#: Where the interpreter's own finders and loaders are at home.
+_STANDARD = frozenset(("_frozen_importlib", "_frozen_importlib_external", "zipimport"))
+#: Folders that hold what is installed.
+_INSTALLED = tuple(os.sep + name + os.sep for name in ("site-packages", "dist-packages"))
+_OWN = __name__.partition(".")[0]
+_FROZEN = "<frozen importlib"
+
+
+class Origins:
+    """The modules as they are now, for one run."""
+
+    def __init__(self) -> None:
+        self._verdicts: dict[str, bool] = {}
+        self._foreign: frozenset[str] | None = None
+
+    @functools.cached_property
+    def _patched(self) -> bool:
+        """Whether the program has changed the loader of source files."""
+        methods = (it for kind in SourceFileLoader.__mro__ for it in vars(kind).values() if isinstance(it, types.FunctionType))
+        return any(not it.__code__.co_filename.startswith(_FROZEN) for it in methods)
+
+    def importable(self, module: types.ModuleType) -> bool:
+        """Whether an interpreter that imports this module's name gets what it is here.
+
+        Not if a hook of the program has made or rewritten it, or a module of the program that it uses; nor if either is just
+        being imported, as the import would begin anew there.
+        """
+        name = module.__name__
+        verdict = self._verdicts.get(name)
+        if verdict is None:
+            verdict = self._verdicts[name] = self._is_found(name, module) and not self._uses_foreign(name, module)
+        return verdict
+
+    def _is_found(self, name: str, module: types.ModuleType) -> bool:
+        spec = getattr(module, "__spec__", None)
+        if spec is None or sys.modules.get(name) is not module:
+            return name in sys.builtin_module_names
+        if getattr(spec, "_initializing", False):
+            return False
+        if spec.origin in ("built-in", "frozen") or is_of_library(name):
+            return True
+        path = None
+        if "." in name:
+            parent = sys.modules.get(name.rpartition(".")[0])
+            if parent is None or not self.importable(parent):
+                return False
+            path = getattr(parent, "__path__", None)
+        if not (_lies_installed(spec.origin) or _is_as_written(spec.loader, self._patched)):
+            return False
+        found = PathFinder.find_spec(name, path)
+        for finder in sys.meta_path if found is None else ():
+            if found is None and hasattr(finder, "find_spec") and _comes_along(finder, name):
+                found = finder.find_spec(name, path)
+        return found is not None and bool(found.origin == spec.origin)
+
+    # ------------------------------------------------------------------ what a module uses
+
+    def _uses_foreign(self, name: str, module: types.ModuleType) -> bool:
+        """Whether it holds, in however many steps, something of a module of the program that others can't import."""
+        if is_of_library(name) or _lies_installed(getattr(module.__spec__, "origin", None)):
+            return False
+        if self._foreign is None:
+            self._foreign = frozenset(_foreign(self._patched))
+        seen, todo = {name}, [module] if self._foreign else []
+        while todo:
+            user = todo.pop()
+            for used in _used(user):
+                if used in self._foreign and used != name:
+                    return True
+                found = sys.modules.get(used)
+                if used not in seen and isinstance(found, types.ModuleType):
+                    seen.add(used)
+                    if not (is_of_library(used) or _lies_installed(_origin(found))):
+                        todo.append(found)
+        return False
+
+
+def _used(module: types.ModuleType) -> Iterator[str]:
+    """Names of modules that a module refers to, and of some that it does not."""
+    below = module.__name__ + "."
+    for value in list(vars(module).values()):
+        if isinstance(value, types.ModuleType):
+            # Whoever imports a module below a package sets it there.
+            if not value.__name__.startswith(below):
+                yield value.__name__
+        elif isinstance(value, types.FunctionType):
+            yield value.__module__
+            yield from value.__code__.co_names
+        else:
+            yield (value if isinstance(value, type) else type(value)).__module__
+
+
+def _foreign(patched: bool) -> Iterator[str]:
+    """Modules of the program that others can't import, as far as they tell that themselves."""
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if spec is None:
+            known = name == "__main__" or not isinstance(module, types.ModuleType) or _belongs_to_installed(name)
+        elif _is_as_written(spec.loader, patched) and not getattr(spec, "_initializing", False):
+            continue
+        else:
+            known = _lies_installed(spec.origin) or _comes_along(spec.loader, name)
+        if not known and not is_of_library(name):
+            yield name
+
+
+def is_installed(module: types.ModuleType) -> bool:
+    """Whether a module lies where packages are installed."""
+    return _lies_installed(_origin(module))
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a module, or a package that it is in, is just being imported."""
+    while name:
+        if getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False):
+            return True
+        name = name.rpartition(".")[0]
+    return False
+
+
+def _belongs_to_installed(name: str) -> bool:
+    top, _, below = name.partition(".")
+    return bool(below) and _lies_installed(_origin(sys.modules.get(top)))
+
+
+def _origin(module: object) -> str | None:
+    return getattr(getattr(module, "__spec__", None), "origin", None)
+
+
+def is_of_library(name: str) -> bool:
+    """Whether it is the standard library's, or this package's, which every worker has."""
+    top = name.partition(".")[0]
+    return top in sys.stdlib_module_names or top == _OWN
+
+
+def _lies_installed(origin: str | None) -> bool:
+    """Whether a file lies where packages are installed: it is taken for what it is there, whichever way it was loaded."""
+    return origin is not None and any(folder in origin for folder in _INSTALLED)
+
+
+def _is_as_written(loader: object, patched: bool) -> bool:
+    """Whether a loader is the interpreter's own, and not ``patched``, so that what it has loaded is what the file says."""
+    kind = loader if isinstance(loader, type) else type(loader)
+    return loader is None or (kind.__module__ in _STANDARD and (kind is not SourceFileLoader or not patched))
+
+
+# ---------------------------------------------------------------------- finders that others have, too
+
+
+def _comes_along(finder: Any, name: str) -> bool:
+    """Whether other interpreters have this finder or loader, as soon as they start or when they import this name's package."""
+    home = (finder if isinstance(finder, type) else type(finder)).__module__.partition(".")[0]
+    if home in _at_start():
+        return True
+    return home == name.partition(".")[0] and _lies_installed(_origin(sys.modules.get(home)))
+
+
+@functools.cache
+def _at_start() -> frozenset[str]:
+    """Modules that an interpreter imports as it starts, as the installation says: finders of editable packages, say."""
+    if "site" not in sys.modules or sys.flags.no_site:
+        return frozenset()
+    names = {"sitecustomize", "usercustomize"}
+    for folder in {entry for entry in sys.path if _lies_installed(entry + os.sep)}:
+        with contextlib.suppress(OSError):
+            for file in [name for name in os.listdir(folder) if name.endswith(".pth")]:
+                with open(os.path.join(folder, file), encoding="utf-8", errors="replace") as lines:
+                    for line in lines:
+                        if line.startswith(("import ", "import\t")):
+                            names.update(line.replace(",", " ").replace(";", " ").split())
+    return frozenset(names)

@@ -1,0 +1,182 @@
+"""What a worker has done and not yet told. A second thread tells it while the first one is in an item that takes long."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from _thread import allocate_lock, get_native_id, start_new_thread
+from collections.abc import Callable
+from io import TextIOWrapper
+from time import perf_counter as clock
+from typing import Any
+
+from ._channel import outgoing
+from ._nudge import Nudge
+from ._outbox import Outbox
+from ._outcome import RAW, SHARED, Segment
+from ._platform import see_off
+from ._serialize import pack, segments_of
+
+#: The signal of a nudge. Ignored by default, and used by hardly anything.
+_SIGNAL = getattr(signal, "SIGURG", None)
+#: Calls within each other that telling may need, and more.
+_DEPTH = 40
+
+
+class Results:
+    """The outcomes of the job that a worker is at.
+
+    The caller nudges when it finds that outcomes wait behind a slow item. A thread waits for that, which costs nothing
+    meanwhile, and tells them as soon as it gets the interpreter: C code that waits, or computes for long, mostly lets go of
+    it. Much of the rest looks for signals (powers, regular expressions), so a nudge is also a signal to this thread, for
+    which the main thread tells them between two steps, or in the middle of such code.
+
+    The second thread is started with the first job in which an outcome can have to wait. It is not there while this process
+    forks: the child of a process with several threads is not safe, and CPython 3.12 warns of it.
+
+    Args:
+        outbox: takes the messages.
+        nudge: by which the caller asks for outcomes.
+
+    Attributes:
+        entries: atoms, and segments of one item, with the stage where they did not go through all. The thread that runs
+            items appends; all else is done under the lock.
+        since: when the oldest of them was begun.
+    """
+
+    def __init__(self, outbox: Outbox, nudge: Nudge) -> None:
+        self.entries: list[Any] = []
+        self.since = 0.0
+        self._outbox = outbox
+        self._nudge = nudge
+        self._seq = self._last_stage = 0
+        #: Who holds it takes from the entries, and tells.
+        self._lock = allocate_lock()
+        #: Held by the second thread as long as there is one.
+        self._attended = allocate_lock()
+        self._thread = 0
+        if _SIGNAL is not None:
+            signal.signal(_SIGNAL, self.on_signal)
+            signal.siginterrupt(_SIGNAL, False)
+
+    def begin(self, seq: int, last_stage: int, several: bool) -> None:
+        """A job begins with item ``seq``; all of the one before has been told.
+
+        Args:
+            seq: number of its first item.
+            last_stage: how many programs an item goes through behind the first.
+            several: it has more than one item.
+        """
+        self._seq, self._last_stage = seq, last_stage
+        self.since = clock()
+        if several and not self._attended.locked():
+            self._attend()
+
+    def tell(self, last: bool) -> None:
+        """Tells the caller what is done. ``last``: the job is at its end."""
+        with self._lock:
+            self._tell(last, flush_streams)
+
+    def _tell(self, last: bool, flush: Callable[[], None]) -> None:
+        entries = self.entries
+        count = len(entries)
+        if not count and not last:
+            return
+        flush()
+        elapsed = clock() - self.since
+        segments, stages = _wire(entries[:count], self._last_stage)
+        # From here on this process uses no block of them, so one that comes back is not mistaken for one that goes.
+        del entries[:count]
+        self._outbox.send(("out", self._seq, segments, last, elapsed, stages))
+        self.since = clock()
+        if self._outbox.ended:
+            os._exit(1)
+
+    # ------------------------------------------------------------------ the second thread
+
+    def _attend(self) -> None:
+        global _attended
+        _attended = self
+        self._attended.acquire()
+        try:
+            start_new_thread(self._serve, ())  # not of `threading`: items find none but their own there
+        except RuntimeError:  # no more threads for this process: the outcomes come with the end of the item
+            self._attended.release()
+
+    def _serve(self) -> None:
+        self._thread = get_native_id()
+        if _SIGNAL is not None:
+            self._nudge.ring(_SIGNAL)
+        try:
+            with contextlib.suppress(OSError):  # the item has closed all descriptors: nothing can be told any more
+                while self._nudge.wait():
+                    with self._lock:
+                        self._tell(False, _flush_own_streams)
+        finally:
+            self._attended.release()
+
+    def on_signal(self, signum: int, frame: object) -> None:
+        """Runs between two steps of the item, so it must leave no trace there, and wait for nothing."""
+        if _has_room(_DEPTH) and not self._outbox.is_busy and self._lock.acquire(False):
+            try:
+                self._tell(False, _flush_own_streams)
+            finally:
+                self._lock.release()
+
+    def alone(self) -> None:
+        """This process is going to fork: the second thread ends. Nothing is left for it to tell until the next job."""
+        if self._attended.locked():
+            self.tell(False)
+            if self._nudge.leave():
+                with self._attended:
+                    see_off(self._thread)
+
+
+def _has_room(depth: int) -> bool:
+    """Whether so many more calls stay within the recursion limit."""
+    try:
+        return depth == 0 or _has_room(depth - 1)
+    except RecursionError:
+        return False
+
+
+def _wire(done: list[Any], most: int) -> tuple[list[Segment], list[int]]:
+    """Entries as segments for another process, with their stages where ``most`` is not 0."""
+    found: list[Any] = segments_of(done)
+    stages = [s[3] if len(s) > 3 else most for s in found] if most else []
+    for segment in found:
+        if segment[0] == SHARED:
+            segment[2].hand_over()
+    return [pack(s[2]) if s[0] == RAW else outgoing(s[:3]) for s in found], stages
+
+
+def flush_streams() -> None:
+    """What was printed leaves before what was computed."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            continue
+
+
+def _flush_own_streams() -> None:
+    """The same where no code of the user's may run."""
+    for stream in (sys.stdout, sys.stderr):
+        if type(stream) is TextIOWrapper:
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # the last: it is just written to
+                stream.flush()
+
+
+#: Those of this process, if they have a second thread or had one.
+_attended: Results | None = None
+
+
+def _before_fork() -> None:
+    if _attended is not None:
+        _attended.alone()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)

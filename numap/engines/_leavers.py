@@ -1,0 +1,113 @@
+"""Worker processes that were told to end: who they are, how long they may still take, and what is said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from time import monotonic
+
+from .._crew import WorkerHandle
+from .._farewell import CROWDED, RUNS, overdue, patience, raised
+from .._outcome import Trace
+from .._page import FINALIZER
+from .._platform import exit_text
+from . import NEVER, Aside, notice
+from ._slot import SETTLE, ProcessSlot
+
+
+class Leaver:
+    """A worker that was told to end.
+
+    Attributes:
+        slot: whose items it may still be in; None: it has done all.
+        since: when it was told.
+        dismissed: it has been killed, and that was said.
+    """
+
+    __slots__ = ("dismissed", "handle", "since", "slot")
+
+    def __init__(self, handle: WorkerHandle, slot: ProcessSlot | None) -> None:
+        self.handle = handle
+        self.slot = slot
+        self.since = monotonic()
+        self.dismissed = False
+
+    @property
+    def state(self) -> int:
+        """Of its finalizer."""
+        return self.handle.page.words[FINALIZER]
+
+
+class Leavers:
+    """All that were told to end and have not, in the order in which they were told.
+
+    Args:
+        label: names of the functions of the map.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._all: dict[WorkerHandle, Leaver] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Leaver]:
+        return iter(list(self._all.values()))
+
+    def tell(self, handle: WorkerHandle, slot: ProcessSlot | None = None) -> Leaver:
+        """Tells a worker to end when it is through with what it is at."""
+        handle.channel.send(("stop",))
+        leaver = self._all[handle] = Leaver(handle, slot)
+        return leaver
+
+    def get(self, handle: WorkerHandle) -> Leaver | None:
+        """The one with this handle, if it is one of these."""
+        return self._all.get(handle)
+
+    def due(self) -> float:
+        """When the oldest has taken so long that it has to give way to others."""
+        return min((it.since + CROWDED for it in self._all.values() if not it.dismissed), default=NEVER)
+
+    def late(self, now: float) -> list[Leaver]:
+        """Those that have to give way to others; they are not named again."""
+        found = [it for it in self._all.values() if not it.dismissed and it.since + CROWDED <= now]
+        for it in found:
+            it.dismissed = True
+        return found
+
+    def seconds_left(self, began: float, alive: Container[int]) -> float:
+        """How much longer to wait at the end of a map that began at ``began``, for workers with these numbers."""
+        states = [it.state for it in self._all.values() if it.handle.number in alive]
+        if not states:
+            return 0.0
+        # Who owes nothing after this while has not begun its initializer, and will not.
+        return began + max(SETTLE, *map(patience, states)) - monotonic()
+
+    def left(self, it: Leaver, exitcode: int | None) -> list[Aside]:
+        """A worker has ended; what is to be said of that."""
+        del self._all[it.handle]
+        if it.dismissed or it.state != RUNS:
+            return []
+        return [self._notice(it, f"{self._name(it)} died in its finalizer ({exit_text(exitcode)})")]
+
+    def overdue(self, alive: Container[int]) -> list[Aside]:
+        """What is to be said of those that are killed at the end of a map."""
+        texts = [(it, overdue(it.state, self._name(it), "it is killed")) for it in self if it.handle.number in alive]
+        return [self._notice(it, text) for it, text in texts if text is not None and not it.dismissed]
+
+    def crowded_out(self, it: Leaver) -> list[Aside]:
+        """What is to be said of one that has to give way to others."""
+        if it.state != RUNS:
+            return []
+        return [self._notice(it, f"the finalizer of {self._name(it)} was not through after {CROWDED:g} s; it is killed")]
+
+    def raised(self, it: Leaver, trace: Trace) -> Aside:
+        """What is to be said of one whose finalizer raised."""
+        return self._notice(it, raised(self._name(it), trace))
+
+    def _name(self, it: Leaver) -> str:
+        return f"worker process {it.handle.pid} of {self._label}"
+
+    @staticmethod
+    def _notice(it: Leaver, text: str) -> Aside:
+        return notice(text, it.handle.pid)

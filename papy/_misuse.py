@@ -1,0 +1,104 @@
+"""Misuse: what was meant by an argument that is none here, in words: what to write instead."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache, wraps
+from typing import Final, ParamSpec, TypeVar
+
+from numap import IMap
+from papy._checks import did_you_mean, wrong_type
+
+__all__ = ["datas_text", "known_options", "parallel_text", "unknown_option"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# What others call the number of workers, and other options of an IMap.
+_MEANT: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("max_workers", "n_jobs", "n_workers", "njobs", "nproc", "num_workers", "processes", "threads"), "worker_num"),
+    **dict.fromkeys(("jobs", "pool_size", "poolsize", "workers"), "worker_num"),
+    **dict.fromkeys(("backend", "mode"), "worker_type"),
+    **dict.fromkeys(("maxtasksperchild", "max_tasks_per_child", "worker_lifespan"), "max_items_per_worker"),
+    **dict.fromkeys(("chunk_size", "chunksize", "batch_size"), ""),
+    **dict.fromkeys(("time_limit", "timeout"), "task_timeout"),
+}
+_NO_CHUNKS: Final = "items travel in batches of a suitable size by themselves; leave it out"
+
+
+def known_options(error: type[Exception], prefix: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Have a function refuse keywords that it doesn't know with what was meant, as a TypeError of this kind.
+
+    Args:
+        error: As for `papy._checks.wrong_type`.
+        prefix: What to write before ``parallel=IMap(...)``, where the function has no such argument.
+    """
+
+    def refuses(function: Callable[P, R]) -> Callable[P, R]:
+        names = list(inspect.signature(function).parameters)[1:]
+
+        @wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            unknown = [name for name in kwargs if name not in names]
+            if unknown and "options" not in names:
+                raise unknown_option(error, function.__qualname__, unknown[0], kwargs[unknown[0]], names, prefix)
+            return function(*args, **kwargs)
+
+        return called
+
+    return refuses
+
+
+def unknown_option(
+    error: type[Exception], function: str, name: str, value: object, names: list[str], prefix: str = ""
+) -> Exception:
+    """The error for a keyword that a function doesn't know; see `known_options`."""
+    meant = _MEANT.get(name, name if name in _options_of_imaps() else None)
+    if meant == "":
+        hint = f"; {_NO_CHUNKS}"
+    elif meant is not None:
+        end = ")" if prefix else ""
+        hint = f"; it is said to the IMap of a piper: {prefix}parallel=IMap({meant}={value!r:.40}){end}"
+    else:
+        hint = did_you_mean(name, names)
+    made = wrong_type("", "", None, error)
+    made.args = (f"{function}() got an unexpected keyword argument {name!r}{hint}",)
+    return made
+
+
+def parallel_text(given: object) -> str:
+    """What to write instead of something that is no IMap, after what is wrong; nothing if that can't be guessed."""
+    if given is True:
+        return "; write parallel=IMap()"
+    if isinstance(given, int) and given > 0:
+        return f"; write parallel=IMap(worker_num={given})"
+    if isinstance(given, str):
+        kinds = {kind: kind for kind in ("process", "thread", "serial", "dask", "ray")}
+        kinds |= {"threading": "thread", "multiprocessing": "process", "loky": "process", "sequential": "serial"}
+        meant = next((kind for name, kind in kinds.items() if name == given or repr(name) in did_you_mean(given, kinds)), None)
+        return f"; write parallel=IMap(worker_type={meant!r})" if meant else ""
+    if callable(getattr(given, "submit", None)):
+        return "; write parallel=IMap(worker_type=executor)"
+    return "; write parallel=IMap()" if given is IMap else ""
+
+
+def datas_text(call: str, datas: object, inputs: int) -> str:
+    """What to write where the data of the inputs were given in another form, after what is wrong.
+
+    Args:
+        call: The method.
+        datas: What it was given.
+        inputs: How many inputs there are.
+    """
+    shown = f"{datas!r}"
+    if isinstance(datas, (str, bytes)) or not hasattr(datas, "__iter__"):
+        shown = f"[{shown}]"
+    if inputs == 1:
+        return f"; write {call}([{shown if len(shown) < 80 else 'items'}])"
+    return f"; each input needs a list of its items: {call}([{', '.join(f'items_{n}' for n in range(min(inputs, 3)))}])"
+
+
+@cache
+def _options_of_imaps() -> frozenset[str]:
+    return frozenset(inspect.signature(IMap.__init__).parameters) - {"self", "name"}

@@ -1,0 +1,37 @@
+"""Terms: what is said about the failures of a whole run, when a Dagger is made or when it is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from papy._checks import check_policy, check_whole
+from papy._errors import DaggerError
+
+__all__ = ["Terms"]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is done with items that fail; None: not said. See `papy.Dagger`.
+
+    Raises:
+        DaggerError: One of these is not allowed.
+    """
+
+    on_error: str | None = None
+    retries: int | None = None
+    max_failures: int | None = None
+
+    def __post_init__(self) -> None:
+        check_policy(self.on_error, self.retries, DaggerError)
+        if self.max_failures is not None:
+            check_whole("max_failures", self.max_failures, 0, DaggerError)
+
+    def __bool__(self) -> bool:
+        """Whether anything is said."""
+        return self != Terms()
+
+    def over(self, other: Terms) -> Terms:
+        """These, and what the other says where they say nothing."""
+        names = [field.name for field in fields(self)]
+        return Terms(*(getattr(other if getattr(self, name) is None else self, name) for name in names))
