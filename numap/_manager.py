@@ -11,7 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ._bell import Bell
 from ._context import ContextThread
@@ -46,9 +46,6 @@ from .engines import (
     Slot,
     StartFailed,
 )
-
-if TYPE_CHECKING:
-    from ._asked import AskedSource
 
 #: Managers whose workers may be alive, for the end of the interpreter.
 live: weakref.WeakSet[Manager] = weakref.WeakSet()
@@ -109,12 +106,12 @@ class Manager:
         self._replaced = 0
         self._listener = Listener()
         self.bell = Bell(engine, self._decide)
-        #: The engine, if items run in the threads of those who ask.
-        self._inline = engine if isinstance(engine, InlineEngine) else None
-        if self._inline is not None:
-            self._inline.offer = self._offer
-        #: Inputs that are read by those who ask, too.
-        self._asked: dict[int, AskedSource] = {}
+        #: If items run in the threads of those who ask.
+        self._inline = None
+        if isinstance(engine, InlineEngine):
+            from ._inline import Inline
+
+            self._inline = Inline(engine, self._schedule, self.bell, self.outlets)
         self.paused = False
         #: What whoever asks for the next result is to be warned of.
         self.complaint: str | None = None
@@ -156,9 +153,7 @@ class Manager:
             self._thread.start()
             self._engine.start()
             if self._inline is not None:
-                from ._asked import AskedSource
-
-                self._asked = {root: source for root, source in sources.items() if isinstance(source, AskedSource)}
+                self._inline.start(sources)
             self._intake.start(sources)
         except BaseException as error:
             # Interrupted while the thread came up, perhaps: if it did, it ends the run; if not, it finds nothing to do.
@@ -243,10 +238,6 @@ class Manager:
         with contextlib.suppress(Empty):
             self._pause_seen.get(True, _PAUSE)
 
-    def _offer(self) -> None:
-        for outlet in self.outlets.values():
-            outlet.announce()
-
     def resume(self) -> None:
         """See `Hooks.resume`."""
         self.paused = False
@@ -262,16 +253,7 @@ class Manager:
 
     def help(self, task: int, patient: bool) -> bool:
         """See `Hooks.help`."""
-        if self._inline is None or self.paused:
-            return False
-        if self._inline.run_one():
-            return True
-        # Only if all that was read has come out: then we sleep, and no job is where its outcome is waiting to be seen.
-        if self._asked and self.bell.hungry and not self._inline.slots[0].jobs:
-            for root in self._schedule.roots_of[task]:
-                if root in self._asked:
-                    self._asked[root].pull(patient)
-        return False
+        return self._inline is not None and not self.paused and self._inline.help(task, patient)
 
     # ------------------------------------------------------------------ the manager's own thread from here on
 
@@ -321,8 +303,8 @@ class Manager:
         """Whether something came between the last look and the moment from which on it would wake us."""
         more = self._intake.settle()
         self._announce()
-        if self._asked:
-            self._offer()
+        if self._inline is not None:
+            self._inline.before_sleep()
         return more or self._stopping
 
     def end(self) -> None:
