@@ -58,7 +58,7 @@ class Pipeline:
             always has room in each. What workers are busy with can't be measured before. None: 64 MB, or what keeps them busy.
         max_failures: So many entries may fail, after their retries: they are counted as failed, the run goes on, and at its end
             one warning of the logger ``papy`` tells of them, step by step. One more ends the run with `numap.TooManyFailures`.
-            None: the first one ends it with its own error. A generator ends by what it raises, so an iterator step always ends the run.
+            None: the first one ends it with its own error. A generator is over when it has raised: an iterator step ends the run.
         worker_type: ``"thread"`` or ``"process"``. Iterator steps always run in threads.
         max_retries: How often an entry is tried again after its step raised an exception: 0 is one attempt.
         backoff: Seconds from the first failure of an entry to its next attempt, doubled after each further one. Meanwhile
