@@ -27,9 +27,9 @@ from .._platform import exit_text
 from .._serialize import encode_item, serialization_error
 from . import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item
-from ._leavers import Leaver, Leavers
+from ._leavers import Leaver, Leavers, ignore
 from ._memory import Memory
-from ._slot import ProcessSlot
+from ._slot import ProcessSlot, aside
 
 if TYPE_CHECKING:
     from .._forks import ForkCrew
@@ -89,7 +89,7 @@ class ProcessEngine:
         self._stopped = False
         #: Workers that died while they started, since the last that did start.
         self._stillborn = 0
-        self._leavers = Leavers(label)
+        self._leavers = Leavers(label, self._selector)
         #: Slots whose next worker has to wait until one of those has ended.
         self._vacant: deque[ProcessSlot] = deque()
 
@@ -132,11 +132,8 @@ class ProcessEngine:
     def _end(self) -> None:
         if self._finalizes and hasattr(self, "_crew"):
             self._take_leave()
-        for slot in self.slots:
-            if slot.handle is not None:
-                self._hear_last(slot.handle, slot)
-        for leaver in self._leavers:
-            self._hear_last(leaver.handle, leaver.slot)
+        for leaver in [*(Leaver(slot.handle, slot) for slot in self.slots if slot.handle is not None), *self._leavers]:
+            self._events += self._leavers.hear_last(leaver)
         handles = [slot.close() for slot in self.slots] + [leaver.handle for leaver in self._leavers]
         self._selector.close()
         if hasattr(self, "_crew"):
@@ -156,7 +153,7 @@ class ProcessEngine:
         for slot in self.slots:
             handle = slot.close()
             if handle is not None:
-                self._dismiss(handle, slot)
+                self._leavers.tell(handle, slot)
         while True:
             if self._crew.heard:
                 self._hear_exits()
@@ -169,26 +166,8 @@ class ProcessEngine:
                 elif key.data is self._crew:
                     self._hear_exits()
                 elif isinstance(key.data, Leaver):
-                    self._hear_leaver(key.data)
+                    self._events += self._leavers.hear(key.data)
         self._events += self._leavers.overdue(self._crew.workers)
-
-    def _dismiss(self, handle: WorkerHandle, slot: ProcessSlot | None = None) -> None:
-        """Tells a worker to end in order."""
-        leaver = self._leavers.tell(handle, slot)
-        if not handle.channel.ended:
-            # What it says is read on, and what it was sent before goes on, lest it be stuck in the middle of either.
-            wanted = selectors.EVENT_READ | (0 if handle.channel.flush() else selectors.EVENT_WRITE)
-            self._selector.modify(handle.channel, wanted, leaver)
-
-    def _hear_leaver(self, leaver: Leaver) -> None:
-        if self._leavers.get(leaver.handle) is not leaver:
-            return  # its exit was reported at the same time
-        channel = leaver.handle.channel
-        if channel.flush():
-            self._selector.modify(channel, selectors.EVENT_READ, leaver)
-        self._hear_last(leaver.handle, leaver.slot)
-        if channel.ended:
-            self._ignore(leaver.handle)
 
     def wake(self) -> None:
         """Ends a `listen`."""
@@ -247,7 +226,7 @@ class ProcessEngine:
             elif key.data is self._crew:
                 self._hear_exits()
             elif isinstance(key.data, Leaver):
-                self._hear_leaver(key.data)
+                self._events += self._leavers.hear(key.data)
             elif key.fileobj is getattr(key.data.handle, "channel", None):
                 if mask & selectors.EVENT_WRITE:
                     self._watch_writes(key.data)
@@ -257,8 +236,9 @@ class ProcessEngine:
             self._hear_exits()
         if not self._stopped:
             self._look_at_pages()
-            if self._vacant:
-                self._make_room()
+            for leaver in self._leavers.late(monotonic()) if self._vacant else ():
+                self._crew.kill(leaver.handle)
+                self._events += self._leavers.crowded_out(leaver)
         events, self._events = self._events, []
         return events
 
@@ -271,7 +251,7 @@ class ProcessEngine:
             if kind == "out":
                 self._output(slot, *message[1:])
             elif kind == "aside":
-                self._events.append(_aside(handle, slot, *message[1:]))
+                self._events.append(aside(handle, slot, *message[1:]))
             elif kind == "ready":
                 # The starter tells it, too, perhaps later.
                 handle.pid = message[1]
@@ -283,22 +263,8 @@ class ProcessEngine:
                 return
         if handle.channel.ended:
             # Its exit is reported by the starter; a descriptor says nothing for certain.
-            self._ignore(handle)
+            ignore(self._selector, handle)
             slot.open = False
-
-    def _ignore(self, handle: WorkerHandle) -> None:
-        """Nothing more is expected from a worker's socket, or it is going to be closed."""
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(handle.channel)
-
-    def _hear_last(self, handle: WorkerHandle, slot: ProcessSlot | None) -> None:
-        """What a worker that is to go, or has gone, said beside its results."""
-        leaver = self._leavers.get(handle)
-        for message in handle.channel.receive(all_of_it=True):
-            if message[0] == "aside":
-                self._events.append(_aside(handle, slot, *message[1:]))
-            elif message[0] == "ended badly" and leaver is not None:
-                self._events.append(self._leavers.raised(leaver, message[2]))
 
     def _output(self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float, stages: list[int]) -> None:
         count = sum(segment[1] for segment in segments)
@@ -322,7 +288,7 @@ class ProcessEngine:
         """Replaces a worker that has had its number of items."""
         handle = slot.handle
         if handle is not None and not handle.channel.ended:
-            self._dismiss(handle)
+            self._leavers.tell(handle)
             slot.fresh(self._room)
             slot.handle = None
             self._vacant.append(slot)
@@ -332,11 +298,6 @@ class ProcessEngine:
         """Starts successors, as long as finalizers don't take so long that there would be more and more processes."""
         while self._vacant and len(self._leavers) <= 2 * len(self.slots) and not self._stopped:
             self._refill(self._vacant.popleft())
-
-    def _make_room(self) -> None:
-        for leaver in self._leavers.late(monotonic()):
-            self._crew.kill(leaver.handle)
-            self._events += self._leavers.crowded_out(leaver)
 
     def _refill(self, slot: ProcessSlot) -> None:
         try:
@@ -374,9 +335,7 @@ class ProcessEngine:
                 if self._stopped:
                     return
             elif (leaver := self._leavers.get(handle)) is not None:
-                self._hear_last(handle, leaver.slot)
                 self._events += self._leavers.left(leaver, exitcode)
-                self._ignore(handle)
                 handle.close()
                 self._memory.release(handle, None)
                 self._fill_vacant()
@@ -386,7 +345,7 @@ class ProcessEngine:
         self._hear(slot, all_of_it=True)
         if self._stopped or slot.handle is not handle:
             return
-        self._ignore(handle)
+        ignore(self._selector, handle)
         words, stack = handle.page.words, handle.page.crash()
         started, stage, initializing = words[STARTED], words[STAGE], bool(words[INITIALIZING])
         slot.handle = None
@@ -416,17 +375,6 @@ def _drain(sock: socket.socket) -> None:
     with contextlib.suppress(BlockingIOError):
         while len(sock.recv(4096)) == 4096:
             pass
-
-
-def _aside(
-    handle: WorkerHandle, slot: ProcessSlot | None, kind: str, started: int, stage: int, content: bytes
-) -> Aside:
-    """What a worker said when it had begun so many items."""
-    found = None if slot is None else slot.books.running(started)
-    if found is None:
-        return Aside(None, None, handle.pid, kind, content)
-    job, place = found
-    return Aside((job.program, *job.behind)[stage], job.first + place, handle.pid, kind, content)
 
 
 def _verdict(slot: ProcessSlot, died: Died, job: Job, running: int, started: int) -> Event:
