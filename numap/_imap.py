@@ -128,7 +128,8 @@ class IMap(Reader[T]):
             (of the caller), or None: the best safe one here.
         initializer: called once in each worker, with ``initargs``.
         initargs: arguments of the initializer.
-        finalizer: called once in each worker at its orderly end; a worker that takes long over it is killed.
+        finalizer: called once, without arguments, in each worker that was initialised, at every orderly end. At the end of the map
+            a worker has 1 s for the item it is in, finalizers have 2 s in all. What fails is a warning on the logger ``numap``.
         max_items_per_worker: a worker is replaced after so many items.
         task_timeout: seconds that one item may run, from when its function begins; a process over it is killed and replaced.
         retries: how often an item is run again after its function raised, its worker died or it ran too long.

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, WorkerStartError
+from tests.numap.work import nap_a_little, note, stay
 
 PROCESSES: list[dict[str, Any]] = [{}, {"start_method": "spawn"}, {"start_method": "fork"}]
 ENGINES: list[dict[str, Any]] = [*PROCESSES, {"worker_type": "thread"}, {"worker_type": "serial"}]
@@ -28,24 +29,14 @@ def named(options: dict[str, Any]) -> str:
     return str(options.get("start_method") or options.get("worker_type") or "default")
 
 
-def note(path: str, word: str) -> None:
-    with open(path, "a") as file:
-        file.write(f"{word} {os.getpid()}-{threading.get_native_id()}\n")
-
-
-def work(x: int) -> int:
-    time.sleep(0.005)
-    return x
-
-
 def to_the_end(**options: Any) -> None:
-    with IMap(work, range(20), **options) as imap:
+    with IMap(nap_a_little, range(20), **options) as imap:
         assert len(list(imap)) == 20
 
 
 def behind_the_last_result(**options: Any) -> None:
     items: queue.Queue[int | None] = queue.Queue()
-    imap = IMap(work, iter(items.get, None), **options)
+    imap = IMap(nap_a_little, iter(items.get, None), **options)
     for x in range(6):
         items.put(x)
     for _ in range(6):
@@ -55,26 +46,26 @@ def behind_the_last_result(**options: Any) -> None:
 
 
 def in_the_middle(**options: Any) -> None:
-    imap = IMap(work, range(10**6), **options)
+    imap = IMap(nap_a_little, range(10**6), **options)
     for _ in range(10):
         next(imap)
     imap.stop()
 
 
 def by_an_error(**options: Any) -> None:
-    with pytest.raises(ZeroDivisionError), IMap(work, range(10**6), **options) as imap:
+    with pytest.raises(ZeroDivisionError), IMap(nap_a_little, range(10**6), **options) as imap:
         next(imap)
         raise ZeroDivisionError
 
 
 def by_break(**options: Any) -> None:
-    for x in IMap(work, range(10**6), **options):
+    for x in IMap(nap_a_little, range(10**6), **options):
         if x == 10:
             break
 
 
 def recycled(**options: Any) -> None:
-    with IMap(work, range(8), max_items_per_worker=1, **options) as imap:
+    with IMap(nap_a_little, range(8), max_items_per_worker=1, **options) as imap:
         assert len(list(imap)) == 8
 
 
@@ -179,11 +170,6 @@ def wait_for(path: Path) -> None:
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.005)
     assert path.exists()
-
-
-def stay(begun: str, seconds: float = 10_000) -> None:
-    Path(begun).touch()
-    time.sleep(seconds)
 
 
 @pytest.fixture
