@@ -191,6 +191,10 @@ class Manager:
         self._abandoned = self._stopping = True
         self.wake()
 
+    def is_wanted(self) -> bool:
+        """Whether the run is to go on."""
+        return not self._stopping
+
     def drain(self) -> None:
         """Pulls nothing any more; what was pulled still gets its outcome."""
         self._draining = True

@@ -23,7 +23,19 @@ from typing import Any, Protocol
 from ._demand import Demand, current
 from ._errors import StateError, next_timeout
 from ._options import limited
-from ._outcome import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Failure, Segment, exception_of, overrun_error, unpickle_failure
+from ._outcome import (
+    END,
+    ENDING,
+    FAILED,
+    PACKED,
+    RAW,
+    SKIPPED,
+    Failure,
+    Segment,
+    exception_of,
+    overrun_error,
+    unpickle_failure,
+)
 from ._serialize import item_of
 from ._turn import Taken, Turn
 
@@ -195,7 +207,7 @@ class Outlet:
 
     @property
     def consumed(self) -> int:
-        """Places that consumers have had, skipped ones included: the last one, too, though it counts until the next is asked for."""
+        """Places that consumers have had, skipped ones included, and the last one, though it counts until the next is asked for."""
         return self.released + self._places - length_hint(self._left) - (self.failure is not None)
 
     def open(self, timeout: float | None = None, block: bool = True) -> None:

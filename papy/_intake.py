@@ -29,10 +29,11 @@ GRACE = 5.0
 
 
 #: The iterators of Python's own containers.
-_ENDING = frozenset(type(iter(it)) for it in (
-    [], (), range(0), range(2**99), "", "\xe9", b"", bytearray(), set(), {}, {}.values(), {}.items(), deque(), OrderedDict(), reversed([]),
-    reversed({}),
-))  # fmt: skip
+_OWN: tuple[Iterable[Any], ...] = (
+    [], reversed([]), (), range(0), range(2**99), "", "\xe9", b"", bytearray(), set(), {}, reversed({}), {}.values(), {}.items(),
+    deque(), OrderedDict(),
+)  # fmt: skip
+_ENDING = frozenset(type(iter(it)) for it in _OWN)
 
 
 class Many:

@@ -13,7 +13,6 @@ from numap import IMap, TooManyFailures, join, tee
 from numap._failures import Tolerance
 from numap._outcome import Failure
 
-
 KINDS = ["process", "thread", "serial"]
 POLICIES = ["raise", "return", "skip"]
 BAD = ValueError
