@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ._options import TaskSpec, shown
+from ._options import TaskSpec
 from ._source import check_free
 from ._streams import Join, detach, made_of
 from ._task import TaskIterator
@@ -48,8 +48,8 @@ def check_unread(items: object, specs: Sequence[TaskSpec]) -> None:
     for task, spec in enumerate(specs):
         if spec.iterable is items:
             raise ValueError(
-                f"iterable: {shown(items)} is the input of task {task} already, and each of its items would go to one of the two "
-                f"only; split it with numap.tee, and give each task a branch"
+                f"iterable: this {type(items).__name__} is the input of task {task} already, and each of its items would "
+                f"go to one of the two only; split it with numap.tee, and give each task a branch"
             )
     check_free(items)
 

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from ._bell import Bell
 from ._demand import Demand
-from ._options import shown
 from ._outcome import ATOMS, RAW, SKIPPED, Segment, source_error
 from ._serialize import is_atom, segments_of
 
@@ -146,8 +145,8 @@ def check_free(items: object) -> None:
     wanted = _read.get(id(items))
     if wanted is not None and wanted():
         raise ValueError(
-            f"iterable: {shown(items)} is the input of another map, which runs, and each of its items would go to one of the two "
-            f"only; split it with numap.tee, and give each map a branch, or stop() the other map first"
+            f"iterable: this {type(items).__name__} is the input of another map, which runs, and each of its items "
+            f"would go to one of the two only; split it with numap.tee, and give each map a branch, or stop() the other map first"
         )
 
 
