@@ -206,6 +206,10 @@ class Manager:
         if self._inline is not None:
             self._inline.finalize()
 
+    def is_wanted(self) -> bool:
+        """Whether the run is to go on."""
+        return not self._stopping
+
     def drain(self) -> None:
         """Pulls nothing any more; what was pulled still gets its outcome."""
         self._draining = True

@@ -241,9 +241,9 @@ class Pipeline:
     def stop(self) -> None:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
-        From now on an entry that failed is tried again without a ``backoff``, and an iterable that may be endless, or
-        block, is read on for 5 seconds at most: all but Python's own containers. After `finish`, and at the end of a ``with`` block, iterables are read
-        to their end.
+        From now on an entry that failed is tried again without a ``backoff``, and an iterable that may be endless or block, any
+        but Python's own containers, is read on for 5 seconds at most. After `finish`, and at the end of a ``with`` block,
+        iterables are read to their end.
 
         A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
         handler of the thread that is in `run` or in `put`, it is `finish`. An interrupt while it waits ends the run at once.

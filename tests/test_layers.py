@@ -27,7 +27,7 @@ LAYERS = {
         engines.threads engines.serial engines.processes engines.futures
         _demand _track _source _asked _outlet _reader _streams _lane _flow _figures _intake _inline _manager
         _build
-        _imap _imports
+        _habits _task _inputs _imap _imports
         __init__
         testing
     """.split(),
