@@ -25,7 +25,7 @@ LAYERS = {
         _forks
         engines _bell _listener engines._signals engines._books engines._slot engines._leavers engines._memory engines._staff
         engines.threads engines.serial engines.processes engines.futures
-        _demand _track _source _asked _outlet _reader _streams _lane _flow _figures _intake _inline _manager
+        _demand _track _source _asked _outlet _reader _streams _lane _flow _figures _intake _inline _outcomes _manager
         _build
         _habits _task _inputs _imap _imports
         __init__

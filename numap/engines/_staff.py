@@ -1,4 +1,4 @@
-"""The workers of a process engine: how they come, are heard of, end in order, and are replaced. It knows no job but their places."""
+"""The workers of a process engine: how they come, are heard of, end in order and are replaced."""
 
 from __future__ import annotations
 
