@@ -19,8 +19,7 @@ from tests.numap.work import poll_in_c, read_in_c, select_in_c, sleep_in_c
 METHODS = ["forkserver", "spawn", "fork"]
 
 
-@pytest.mark.parametrize("ordered", [True, False])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "ordered"), [("forkserver", False), *((it, True) for it in METHODS)])
 def test_67_results_come_out_of_a_worker_that_is_in_c_code(method: str, ordered: bool, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
