@@ -3,7 +3,13 @@
 python examples/failures.py
 """
 
-from papy import Dagger, Piper, PiperError
+import logging
+import sys
+
+from papy import Dagger, DaggerError, Piper, PiperError
+
+# A run in which items failed says so once, at its end, on standard error, or as logging is set up.
+logging.basicConfig(stream=sys.stdout, format="%(levelname)s: %(message)s")
 
 
 def number(text):
@@ -55,3 +61,9 @@ print("retry: ", *Dagger([Piper(unreliable, unpack=True, retries=5)]).results([[
 statistics = pipeline().run([TEXTS])
 for piper, failures in statistics.failures.items():
     print(f"{piper.name}: {statistics.items[piper]} items, {failures} failed")
+
+# A run that goes wrong as a whole need not go on.
+try:
+    pipeline().run([["one", "two", "three"]], max_failures=1)
+except DaggerError as error:
+    print(type(error).__name__, error)

@@ -7,9 +7,13 @@ temperatures -> celsius --+
 cities ------> upper -----+
 """
 
+import logging
+
 from numap import IMap
 from papy import Dagger, DaggerError, Piper, Worker
 from papy.util.func import sjoiner
+
+logging.getLogger("papy").setLevel("ERROR")  # what fails is printed here: no warning is needed
 
 pool = IMap(worker_num=2)
 

@@ -11,6 +11,7 @@ Items are dictionaries from ports to files.
 
 import argparse
 import gzip
+import logging
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,8 @@ from typing import Any
 from numap import IMap
 from papy import Dagger, Piper, PiperError
 from papy.util.script import Program
+
+logging.getLogger("papy").setLevel("ERROR")  # what fails is printed here: no warning is needed
 
 TEXTS = {
     "rose": "a rose is a rose is a rose",

@@ -3,12 +3,15 @@
 python examples/timeouts.py
 """
 
+import logging
 import time
 from tempfile import TemporaryDirectory
 
 from numap import IMap, NextTimeout, TaskTimeout
 from papy import Dagger, Piper, PiperError
 from papy.util.script import Program
+
+logging.getLogger("papy").setLevel("ERROR")  # what fails is printed here: no warning is needed
 
 
 def work(n):

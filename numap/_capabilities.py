@@ -15,7 +15,7 @@ class Capabilities(NamedTuple):
         extra_workers: by default, so many more workers than CPUs, as they mostly wait; at most ``most_workers``.
         most_workers: the most workers by default.
         alone: seconds; an item that takes longer than this has nothing put behind it before it is done. What waits in
-            another process comes back by way of a signal, what waits for a thread at once.
+            another process comes back by way of a look at its page, what waits for a thread at once.
         fuses: a worker goes on with its own results, see `Fusion`.
         ahead: items run before somebody asks for their results, so it helps to have more of them where somebody has to wait.
     """

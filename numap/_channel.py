@@ -24,8 +24,9 @@ _IOVEC = 64
 
 
 def beside(data: Any) -> Any:
-    """A pickle as it is, or marked to go beside the frame where it is large."""
-    return pickle.PickleBuffer(data) if isinstance(data, bytes) and len(data) >= _BESIDE else data
+    """A pickle as it is, or marked to go beside the frame where it is large, or came so and goes on to the next task."""
+    large = isinstance(data, memoryview) or (isinstance(data, bytes) and len(data) >= _BESIDE)
+    return pickle.PickleBuffer(data) if large else data
 
 
 def outgoing(segment: Segment) -> Segment:

@@ -16,8 +16,8 @@ def current() -> Demand | None:
 class Demand:
     """The demand for the items of one input.
 
-    A thread that is held up asks, and is told as soon as a consumer waits for an item of this input and nothing of it is on the way.
-    It is told as well when nothing will be read any more.
+    A thread that is held up asks, and is told as soon as a consumer waits for an item of this input and nothing of it is on the
+    way, or when nothing will be read any more.
 
     Args:
         ring: wakes the manager.

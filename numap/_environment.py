@@ -9,7 +9,7 @@ import warnings
 from io import TextIOWrapper
 from typing import Any
 
-from . import _settings
+from . import _settings, _zone
 from ._dispositions import adopt_dispositions, dispositions
 from ._platform import adopt_limits, cpu_count, limits, umask
 
@@ -35,7 +35,7 @@ def environment(workers: int) -> dict[str, Any]:
         "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
         "warnings": _filters(),
         "streams": [_manner(stream) for stream in (sys.stdout, sys.stderr)],
-        "zone": _settings.zone(),
+        "zone": _zone.zone(),
         "settings": _settings.settings(),
     }
 
@@ -45,7 +45,7 @@ def adopt(found: dict[str, Any]) -> None:
     zone_before = os.environ.get("TZ")
     os.environ.clear()
     os.environ.update(found["environ"])
-    _settings.adopt_zone(found["zone"], zone_before)
+    _zone.adopt(found["zone"], zone_before)
     sys.path[:] = found["path"]
     sys.argv[:] = found["argv"]
     if found["umask"] is not None:

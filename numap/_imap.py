@@ -10,13 +10,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._errors import StateError, TooManyFailures, WorkerStartError
+from ._habits import MAP_HABITS, NEXT_HABITS, TASK_HABITS, checked
+from ._inputs import check_input, check_members, check_unread, detach_all, members_of
 from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
 from ._options import Options, TaskSpec, flag, sequence, shown, task_spec, timeout_seconds
 from ._platform import fill_standard_streams
 from ._public import public
 from ._reader import Reader
+from ._source import check_free
 from ._statistics import Statistics, TaskStatistics
-from ._streams import Join, detach, least, length_of, made_of
+from ._streams import least, length_of
+from ._task import TaskIterator, iterator, remaining
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -25,80 +29,6 @@ if TYPE_CHECKING:
     from ._track import Track
 
 T = TypeVar("T")
-
-
-@public
-class TaskIterator(Reader[T]):
-    """The results of one task, from `IMap.add_task` or `IMap.get_task`.
-
-    It may be iterated, be the input of another task, or be split by `tee` and paired by `join`. It keeps its map alive.
-
-    Attributes:
-        task: index of the task in its map.
-    """
-
-    def __init__(self, imap: IMap[Any], task: int) -> None:
-        self.task = task
-        self._imap: IMap[Any] | None = imap
-        self._track: Track | None = None
-
-    @property
-    def tracked(self) -> dict[int, Any]:
-        """The outcomes so far by the index of their item, errors as exceptions; empty unless added with ``track=True``.
-
-        It stays when the map is stopped.
-        """
-        return {} if self._track is None else self._track.results()
-
-    def _find_outlet(self) -> Outlet:
-        outlet = self._outlet
-        if outlet is None:
-            assert self._imap is not None, "who has no map has an outlet"
-            outlet = self._outlet = self._imap._outlet_of(self.task)
-        return outlet
-
-    def __numap_detach__(self, imap: IMap[Any]) -> None:
-        """This iterator is part of an input of its own map, which has started: it must not keep the map alive."""
-        if self._imap is imap:
-            imap._streamed.append(self.task)
-            self._find_outlet()
-            self._imap = None
-
-    def __length_hint__(self) -> int:
-        """How many results are still to come, as far as the input says how many items it has; else NotImplemented.
-
-        Where failures are skipped, and for an input that was wrong about itself, it is an estimate; behind the last result it is 0.
-        """
-        return self._imap._remaining(self.task) if self._imap is not None else NotImplemented
-
-    def _claim_order(self) -> None:
-        """Its results will be paired with others by their place."""
-        if self._imap is not None:
-            self._imap._deliver_in_order(self.task)
-
-    def __repr__(self) -> str:
-        return f"<task {self.task} of {self._imap.name if self._imap is not None else 'its own map'}>"
-
-
-class ImpatientIterator(TaskIterator[T]):
-    """A TaskIterator whose ``next`` waits for a limited time, or not at all."""
-
-    def __init__(self, imap: IMap[Any], task: int, timeout: float | None, block: bool) -> None:
-        super().__init__(imap, task)
-        self._timeout = timeout
-        self._block = block
-
-    def __next__(self) -> T:
-        outlet = self._find_outlet()
-        while True:
-            # As in Reader: nothing is called between the step and the return.
-            for value in outlet.values:
-                return value  # type: ignore[no-any-return]
-            outlet.open(self._timeout, self._block)
-
-
-def _iterator(imap: IMap[Any], task: int, timeout: float | None, block: bool) -> TaskIterator[Any]:
-    return TaskIterator(imap, task) if timeout is None and block else ImpatientIterator(imap, task, timeout, block)
 
 
 @public
@@ -128,7 +58,8 @@ class IMap(Reader[T]):
             (of the caller), or None: the best safe one here.
         initializer: called once in each worker, with ``initargs``.
         initargs: arguments of the initializer.
-        finalizer: called once in each worker at its orderly end; a worker that takes long over it is killed.
+        finalizer: called once, without arguments, in each worker that was initialised, at every orderly end. At the end of the map
+            a worker has 1 s for the item it is in, finalizers have 2 s in all. What fails is a warning on the logger ``numap``.
         max_items_per_worker: a worker is replaced after so many items.
         task_timeout: seconds that one item may run, from when its function begins; a process over it is killed and replaced.
         retries: how often an item is run again after its function raised, its worker died or it ran too long.
@@ -157,6 +88,7 @@ class IMap(Reader[T]):
     ['1', '3']
     """
 
+    @checked("IMap", MAP_HABITS, constants=3)
     def __init__(
         self,
         func: Callable[..., T] | None = None,
@@ -212,13 +144,14 @@ class IMap(Reader[T]):
         #: The figures of the last run, once it was stopped.
         self._last: Statistics | None = None
         if func is not None and iterable is not None:
-            self.add_task(func, iterable, args, kwargs)
+            self.add_task(func, iterable, args=args, kwargs=kwargs)
             self.start()
         elif args is not None or kwargs is not None:
             raise ValueError("args, kwargs: given without func and iterable; give them to add_task")
 
     # ------------------------------------------------------------------ tasks
 
+    @checked("add_task", TASK_HABITS, constants=3)
     def add_task(
         self,
         func: Callable[..., Any],
@@ -243,24 +176,26 @@ class IMap(Reader[T]):
 
         Raises:
             StateError: the map is started.
-            TypeError, ValueError: an argument is not allowed.
+            TypeError, ValueError: an argument is not allowed, or the iterator is the input of another task.
         """
         state = move(self._current(), "add_task")
         spec = task_spec(func, iterable, args, kwargs, timeout, block, track)
-        _check_input(self, len(self._specs), iterable)
-        members = self._members(iterable)
+        check_input(self, len(self._specs), iterable)
+        members = members_of(self, iterable)
         if members:
-            self._check_members(members)
+            check_members(members, self._inputs)
             # The iterator holds this map; to hold the iterator would be a circle.
             spec = spec._replace(iterable=())
         elif not isinstance(iterable, (list, tuple, range)):
             # Who is no iterable learns it here; an iterator gives itself, so nothing is pulled.
-            spec = spec._replace(iterable=iter(iterable))
+            items = iter(iterable)
+            check_unread(items, self._specs)
+            spec = spec._replace(iterable=items)
         self._state = state
         self._lengths.append(least([self._lengths[member] for member in members]) if members else length_of(iterable))
         self._specs.append(spec)
         self._inputs.append(members)
-        found = _iterator(self, len(self._specs) - 1, timeout, block)
+        found = iterator(self, len(self._specs) - 1, timeout, block)
         if track:
             from ._track import Track
 
@@ -268,23 +203,6 @@ class IMap(Reader[T]):
         return found
 
     __call__ = add_task
-
-    def _members(self, iterable: object) -> list[int]:
-        """The tasks of this map that an input consists of; none: it is something else."""
-        if isinstance(iterable, Join):
-            tasks = [self._members(member) for member in iterable.members]
-            return [task[0] for task in tasks] if len(tasks) > 1 and all(len(task) == 1 for task in tasks) else []
-        if isinstance(iterable, TaskIterator) and iterable._imap is self:
-            return [iterable.task]
-        return [0] if iterable is self else []
-
-    def _check_members(self, members: list[int]) -> None:
-        for member in members:
-            for number in range(member + 1, len(self._inputs)):  # whoever reads a task was added after it
-                if member in self._inputs[number]:
-                    raise ValueError(f"iterable: task {member} is read by task {number} already; split it with numap.tee")
-        if len(members) != len(set(members)):
-            raise ValueError("iterable: a task is joined with itself; split it with numap.tee first")
 
     def pop_task(self, number: int | bool = 1) -> None:
         """Removes the last ``number`` tasks; True: all of them.
@@ -314,7 +232,7 @@ class IMap(Reader[T]):
         timeout_seconds("timeout", timeout)
         flag("block", block)
         self._check_task(task)
-        found = _iterator(self, task, timeout, block)
+        found = iterator(self, task, timeout, block)
         found._track = self._tracks.get(task)
         return found
 
@@ -331,7 +249,7 @@ class IMap(Reader[T]):
 
         Raises:
             StateError: there is no task, or the map has ended and was not stopped.
-            ValueError: the buffer is too small for these tasks.
+            ValueError: the buffer is too small for these tasks, or another map reads the same iterator.
             SerializationError: a function can't be sent to a worker.
             WorkerStartError: no worker can be started.
         """
@@ -339,9 +257,12 @@ class IMap(Reader[T]):
         if self._manager is not None:
             return
         if not self._specs:
-            raise StateError("start: the map has no task; call add_task() first")
+            gone = "its tasks went with stop(), or at the end of its `with` block; make a new map, or add tasks again"
+            raise StateError(f"start: the map has no task; {gone if self._state == STOPPED else 'call add_task() first'}")
         if _inside_worker(loading=True):
             raise StateError("start: not allowed while a worker imports or unpickles code; start the map in a function")
+        for spec in self._specs:
+            check_free(spec.iterable)
         _prepare(self._options)
         from ._build import build
 
@@ -351,7 +272,7 @@ class IMap(Reader[T]):
         # anybody else may stop it.
         self._finalizer = _when_dropped(self, manager.abandon)
         self._manager, self._state = manager, state
-        manager.know_streams(self._detach_inputs())
+        manager.know_streams(detach_all(self, self._specs))
         # The inputs are the sources' from here on, and go with them.
         self._specs = [spec._replace(iterable=()) for spec in self._specs]
         try:
@@ -363,15 +284,6 @@ class IMap(Reader[T]):
             self._forget_tasks()
             raise
         self._outlet = manager.outlets.get(0)
-
-    def _detach_inputs(self) -> dict[int, list[int]]:
-        """Has the inputs let go of this map; returns by task the tasks of this map that its input is made of by streams."""
-        found: dict[int, list[int]] = {}
-        for task, spec in enumerate(self._specs):
-            detach(spec.iterable, self)
-            if self._streamed:
-                found[task], self._streamed = self._streamed, []
-        return found
 
     def _current(self) -> str:
         """The state, with what the manager knows."""
@@ -390,7 +302,7 @@ class IMap(Reader[T]):
         manager = self._manager
         if manager is not None:
             if ends:
-                self._drain(ends)
+                _drain(self, ends)
             manager.stop()
             figures = manager.figures()
             self._last = _snapshot(figures, self._specs, self._options.workers, STOPPED, figures("in_flight"))
@@ -414,16 +326,6 @@ class IMap(Reader[T]):
             for task in found:
                 self._check_task(task)
         return found
-
-    def _drain(self, ends: list[int]) -> None:
-        self._manager.drain()
-        for task in ends:
-            reader = self.get_task(task)
-            while True:
-                try:
-                    reader._next_outcome()
-                except (StopIteration, TooManyFailures):
-                    break
 
     def __enter__(self) -> IMap[T]:
         self._start_unless_started()
@@ -452,6 +354,7 @@ class IMap(Reader[T]):
 
         await asyncio.to_thread(self.stop)
 
+    @checked("next", NEXT_HABITS)
     def next(self, timeout: float | None = None, task: int = 0, block: bool = True) -> Any:
         """The next result of a task.
 
@@ -497,18 +400,7 @@ class IMap(Reader[T]):
 
     def __length_hint__(self) -> int:
         """How many results of task 0 are still to come, where that is known; see `TaskIterator.__length_hint__`."""
-        return self._remaining(0)
-
-    def _remaining(self, task: int) -> int:
-        """How many results of a task are still to come; NotImplemented, which means 0, where that is not known."""
-        length = self._lengths[task] if task < len(self._lengths) else None
-        consumed = 0
-        if self._manager is not None:
-            outlet = self._manager.outlets.get(task)
-            if outlet is None:  # another task reads it
-                return NotImplemented  # type: ignore[no-any-return]
-            length, consumed = length if outlet.expected is None else outlet.expected, outlet.consumed
-        return NotImplemented if length is None else max(0, length - consumed)
+        return remaining(self, 0)
 
     # ------------------------------------------------------------------ looks
 
@@ -547,16 +439,16 @@ class IMap(Reader[T]):
         raise TypeError("an IMap can't be pickled: it belongs to the process that made it")
 
 
-def _check_input(imap: IMap[Any], number: int, iterable: object) -> None:
-    """ValueError for an input that would be the task itself which reads it, the one with this number: it would wait for ever."""
-    for part in made_of(iterable):
-        if part is imap and not number:
-            raise ValueError(
-                "iterable: the map itself stands for the results of its task 0, and this would be task 0; "
-                "give what the function is to be mapped over, or add another task first"
-            )
-        if isinstance(part, TaskIterator) and part._imap is imap and part.task >= number:
-            raise ValueError(f"iterable: task {part.task} was removed; give the iterator of a task that the map has")
+def _drain(imap: IMap[Any], ends: list[int]) -> None:
+    """Finishes what a map has taken for these tasks, and discards it."""
+    imap._manager.drain()
+    for task in ends:
+        reader = imap.get_task(task)
+        while True:
+            try:
+                reader._next_outcome()
+            except (StopIteration, TooManyFailures):
+                break
 
 
 def _prepare(options: Options) -> None:

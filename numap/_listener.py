@@ -7,6 +7,7 @@ import pickle
 import sys
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -29,7 +30,7 @@ LAST_PATIENCE = 10.0
 ROOM = 64 << 20
 #: Bytes of what waits, besides its content.
 _OVERHEAD = 500
-#: The logger of warnings that are captured.
+#: The loggers that handle what is no record of one: warnings where they are captured, and what we tell ourselves.
 _LOGGERS = {"warning": "py.warnings", "notice": "numap"}
 
 #: Listeners whose handlers may still have something to do, for the end of the interpreter.
@@ -53,6 +54,7 @@ class Listener:
         self.logger: str | None = None
         #: The interpreter ends: nothing more is to be handled.
         self._given_up = False
+        self._claims = deque([None])
 
     @property
     def waiting(self) -> int:
@@ -110,13 +112,14 @@ class Listener:
         self._given_up = True
         # What is being handled counts, if it comes to its end.
         self.settle()
-        return (self._heard - self.handled, self._refused) if self._is_last() else (0, 0)
+        busy.discard(self)
+        return (self._heard - self.handled, self._refused) if self._claim() else (0, 0)
 
-    def _is_last(self) -> bool:
+    def _claim(self) -> bool:
         """Whether it is the caller who has to tell what was not handled: the first to ask."""
         try:
-            busy.remove(self)
-        except KeyError:
+            self._claims.pop()
+        except IndexError:
             return False
         return True
 
@@ -127,8 +130,9 @@ class Listener:
         with contextlib.suppress(Empty):
             while True:
                 self._take(self._queue.get(False))
-        if not self._given_up and self._is_last():
+        if not self._given_up and self._claim():
             _complain(0, self._refused)
+        busy.discard(self)
 
     def _take(self, entry: _Entry) -> None:
         if isinstance(entry, Aside):

@@ -11,11 +11,11 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ._bell import Bell
 from ._context import ContextThread
-from ._errors import TaskTimeout, WorkerDied, WorkerStartError
+from ._errors import WorkerStartError
 from ._failures import Tolerance
 from ._figures import figures
 from ._flow import Flow
@@ -23,13 +23,12 @@ from ._fusion import Fusion
 from ._intake import Intake
 from ._listener import Listener, busy, settle_all
 from ._options import Options
-from ._outcome import FAILED, PACKED, RAW, Failure
+from ._outcome import PACKED, RAW
+from ._outcomes import Outcomes
 from ._outlet import Outlet
 from ._pacing import Pacing, Share
-from ._platform import exit_text
-from ._retries import Retries
 from ._schedule import Schedule
-from ._serialize import is_lent, parts, size_of_all
+from ._serialize import size_of_all
 from ._source import Source
 from ._track import Track
 from .engines import (
@@ -46,9 +45,6 @@ from .engines import (
     Slot,
     StartFailed,
 )
-
-if TYPE_CHECKING:
-    from ._asked import AskedSource
 
 #: Managers whose workers may be alive, for the end of the interpreter.
 live: weakref.WeakSet[Manager] = weakref.WeakSet()
@@ -84,7 +80,7 @@ class Manager:
         engine: Engine, tracks: Mapping[int, Track],
     ) -> None:
         self._engine = engine
-        labels = self._labels = [program.label for program in programs]
+        labels = [program.label for program in programs]
         #: Ends where something left or somebody had to wait.
         self.touched: deque[int] = deque()
         #: Ends where something came that somebody waits for.
@@ -94,12 +90,11 @@ class Manager:
         self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         self._schedule.needed = self._pacing.needed
         self._fusion = Fusion(inputs, self._pacing, _apart(options, engine, programs, tracks))
-        self._retries = Retries([program.retries for program in programs])
-        self._task_timeout = options.task_timeout
         self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
         skip, pickled = options.on_error == "skip", engine.capabilities.pickles
         self._tolerance = Tolerance(options.max_failures, {end: ordered[end] for end in self._schedule.ends})
         self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks, self._tolerance)
+        self._outcomes = Outcomes(programs, options.task_timeout, self._schedule, self._fusion, self._flow)
         self.know_streams = self._flow.know_streams
         self._intake = Intake(
             self._schedule, self._pacing, self._flow, self.outlets, self.touched, engine.capabilities.ahead
@@ -109,12 +104,12 @@ class Manager:
         self._replaced = 0
         self._listener = Listener()
         self.bell = Bell(engine, self._decide)
-        #: The engine, if items run in the threads of those who ask.
-        self._inline = engine if isinstance(engine, InlineEngine) else None
-        if self._inline is not None:
-            self._inline.offer = self._offer
-        #: Inputs that are read by those who ask, too.
-        self._asked: dict[int, AskedSource] = {}
+        #: If items run in the threads of those who ask.
+        self._inline = None
+        if isinstance(engine, InlineEngine):
+            from ._inline import Inline
+
+            self._inline = Inline(engine, self._schedule, self.bell, self.outlets)
         self.paused = False
         #: What whoever asks for the next result is to be warned of.
         self.complaint: str | None = None
@@ -156,9 +151,7 @@ class Manager:
             self._thread.start()
             self._engine.start()
             if self._inline is not None:
-                from ._asked import AskedSource
-
-                self._asked = {root: source for root, source in sources.items() if isinstance(source, AskedSource)}
+                self._inline.start(sources)
             self._intake.start(sources)
         except BaseException as error:
             # Interrupted while the thread came up, perhaps: if it did, it ends the run; if not, it finds nothing to do.
@@ -211,6 +204,10 @@ class Manager:
         if self._inline is not None:
             self._inline.finalize()
 
+    def is_wanted(self) -> bool:
+        """Whether the run is to go on."""
+        return not self._stopping
+
     def drain(self) -> None:
         """Pulls nothing any more; what was pulled still gets its outcome."""
         self._draining = True
@@ -243,10 +240,6 @@ class Manager:
         with contextlib.suppress(Empty):
             self._pause_seen.get(True, _PAUSE)
 
-    def _offer(self) -> None:
-        for outlet in self.outlets.values():
-            outlet.announce()
-
     def resume(self) -> None:
         """See `Hooks.resume`."""
         self.paused = False
@@ -262,16 +255,7 @@ class Manager:
 
     def help(self, task: int, patient: bool) -> bool:
         """See `Hooks.help`."""
-        if self._inline is None or self.paused:
-            return False
-        if self._inline.run_one():
-            return True
-        # Only if all that was read has come out: then we sleep, and no job is where its outcome is waiting to be seen.
-        if self._asked and self.bell.hungry and not self._inline.slots[0].jobs:
-            for root in self._schedule.roots_of[task]:
-                if root in self._asked:
-                    self._asked[root].pull(patient)
-        return False
+        return self._inline is not None and not self.paused and self._inline.help(task, patient)
 
     # ------------------------------------------------------------------ the manager's own thread from here on
 
@@ -321,8 +305,8 @@ class Manager:
         """Whether something came between the last look and the moment from which on it would wake us."""
         more = self._intake.settle()
         self._announce()
-        if self._asked:
-            self._offer()
+        if self._inline is not None:
+            self._inline.before_sleep()
         return more or self._stopping
 
     def end(self) -> None:
@@ -370,53 +354,19 @@ class Manager:
             self._pacing.observe(task, event.count, event.seconds, size_of_all(event.segments), event.job.behind)
             if self._intake.weigh(self._schedule.end_of[task]):
                 self._engine.recall()
-            if self._retries.some:
-                self._route_or_retry(event)
-            else:
-                self._schedule.leave(task, event.count)
-                if event.stages:
-                    self._flow.route_stages((task, *event.job.behind), event.first, event.segments, event.stages)
-                else:
-                    self._flow.route(task, event.first, event.segments)
+            self._outcomes.take(event)
         elif isinstance(event, Returned):
             self._flow.again(event.program, event.first, event.count, event.segments, ran=False)
         elif isinstance(event, Died):
             self._replaced += 1
             if event.program is not None and event.index is not None:
-                self._after_death(event, event.program, event.index)
+                self._outcomes.blame(event, event.program, event.index)
         elif isinstance(event, StartFailed):
             self.crash(event.error)
         elif isinstance(event, Complaint):
             self.complaint = event.text
         elif isinstance(event, Aside):
             self._listener.hear(event)
-
-    def _after_death(self, event: Died, task: int, index: int) -> None:
-        """The item that was running has failed, unless it may run again."""
-        # The starter's end takes its workers with it, whatever they ran, and says nothing of the item.
-        lost = event.exitcode is None and not any(map(is_lent, event.segments))
-        again = self._retries.again_after_loss if lost else self._retries.again
-        if again(task, index):
-            self._flow.again(task, index, 1, event.segments)
-        else:
-            self._schedule.leave(task, 1)
-            chain = (task, *self._fusion.all_behind(task))
-            blamed = chain[event.stage]
-            self._flow.pass_through(chain[: event.stage], 1)
-            what = f"task {blamed} ({self._labels[blamed]})"
-            self._flow.fail(blamed, index, _death(event, blamed, index, what, self._task_timeout))
-
-    def _route_or_retry(self, event: Output) -> None:
-        task, place = event.job.program, event.first
-        for segment in event.segments:
-            if segment[0] == FAILED and self._retries.again(task, place):
-                start = place - event.job.first
-                self._flow.again(task, place, 1, parts(event.job.segments, start, start + 1))
-            else:
-                self._retries.forget(task, place, segment[1])
-                self._schedule.leave(task, segment[1])
-                self._flow.route(task, place, [segment])
-            place += segment[1]
 
     # ------------------------------------------------------------------ any thread
 
@@ -448,18 +398,6 @@ def _openings(slots: Sequence[Slot]) -> Iterator[Slot]:
     for slot in slots:
         if slot.open and len(slot.jobs) == 1 and not slot.stuck:
             yield slot
-
-
-def _death(event: Died, task: int, index: int, what: str, limit: float | None) -> Failure:
-    """What became of the item that a dead worker was running."""
-    goes_on = "a new worker has taken its place and the other items go on"
-    if event.timed_out:
-        text = f"item {index} of {what} ran longer than task_timeout={limit} s in worker process {event.pid}; {goes_on}"
-        return Failure(TaskTimeout(f"{text}; {event.stack}" if event.stack else text), None, event.pid)
-    text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran item {index} of {what}; {goes_on}"
-    if event.stack:
-        text += f"\n{event.stack}"
-    return Failure(WorkerDied(text, task, index, event.pid, event.exitcode), None, event.pid)
 
 
 def _run(manager: Manager) -> None:

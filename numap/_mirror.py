@@ -179,10 +179,10 @@ class Mirror(Scope):
         """Module and name by which a definition refers to an object that a module has, or that another definition makes."""
         if obj is self._told:
             return None
-        asked = self._owners.may_know(obj) if type(obj) is not types.FunctionType else self._is_nameless(obj)
-        owner = self._owner(obj) if asked else None
-        if owner is not None:
-            return owner
+        if not self._owners.fresh or id(obj) in self._owners.index:
+            owner = self._owner(obj)
+            if owner is not None:
+                return owner
         found = self._names.of(obj)
         if found is None or found[1] in self._exempt or self.is_importable(found[0]):
             return None
@@ -192,15 +192,10 @@ class Mirror(Scope):
         self._need(*found, "the map" if self._current is None else f"the global {self._current[1]!r}")
         return key
 
-    def _is_nameless(self, func: types.FunctionType) -> bool:
-        """Whether a module may have this function under another name than the one that it says, and it is not the program's."""
-        if func.__closure__ is None or func.__globals__.get("__name__") == "__main__":
-            return False
-        module = sys.modules.get(func.__module__ or "")
-        return module is None or find(module, func.__qualname__) is not func
-
     def _owner(self, obj: object) -> tuple[str, str] | None:
         """Module and name of an object that a module has which workers import."""
+        if type(obj) is types.FunctionType and not _is_nameless(obj):
+            return None
         for module, name in self._owners.of(obj):
             if self.is_importable(module):
                 key = (module.__name__, name)
@@ -311,6 +306,14 @@ class _DefinitionPickler(CodePickler):
     def persistent_id(self, obj: object) -> tuple[str, str] | None:
         """The name of an object."""
         return self._global_of(obj)
+
+
+def _is_nameless(func: types.FunctionType) -> bool:
+    """Whether a module may have this function under another name than the one that it says, and it is not the program's."""
+    if func.__closure__ is None or func.__globals__.get("__name__") == "__main__":
+        return False
+    module = sys.modules.get(func.__module__ or "")
+    return module is None or find(module, func.__qualname__) is not func
 
 
 _NEVER_BY_DILL = ("_thread", "_io", "socket", "_socket", "threading", "subprocess", "sqlite3")

@@ -190,7 +190,15 @@ def _is_executor(value: object) -> bool:
 def one_of(name: str, value: object, allowed: tuple[str, ...], also: str = "") -> None:
     """ValueError unless ``value`` is one of the allowed words; ``also``: what else the message says is allowed."""
     if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name}: {value!r} is unknown; allowed: {', '.join(map(repr, allowed))}{also}")
+        raise ValueError(f"{name}: {value!r} is unknown; {nearest(value, allowed)}allowed: {', '.join(map(repr, allowed))}{also}")
+
+
+def nearest(word: object, words: Iterable[str]) -> str:
+    """The question whether one of the words was meant, for a message, with a blank behind; empty if none is near."""
+    import difflib
+
+    found = difflib.get_close_matches(word, list(words), 1) if isinstance(word, str) else []
+    return f"did you mean {found[0]!r}? " if found else ""
 
 
 def shown(value: object) -> str:

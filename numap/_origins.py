@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from importlib.machinery import PathFinder, SourceFileLoader
 from typing import Any
 
+from ._scope import imported_names
+
 #: Where the interpreter's own finders and loaders are at home.
 _STANDARD = frozenset(("_frozen_importlib", "_frozen_importlib_external", "zipimport"))
 #: Folders that hold what is installed.
@@ -80,7 +82,7 @@ class Origins:
         seen, todo = {name}, [module] if self._foreign else []
         while todo:
             user = todo.pop()
-            for used in _used(user):
+            for used in _used(user, self._foreign):
                 if used in self._foreign and used != name:
                     return True
                 found = sys.modules.get(used)
@@ -91,25 +93,25 @@ class Origins:
         return False
 
 
-def _used(module: types.ModuleType) -> Iterator[str]:
-    """Names of modules that a module refers to, and of some that it does not."""
+def _used(module: types.ModuleType, foreign: frozenset[str]) -> Iterator[str]:
+    """Names of modules that a module refers to; of those that its functions import only ``foreign`` ones."""
     below = module.__name__ + "."
     for value in list(vars(module).values()):
         if isinstance(value, types.ModuleType):
             # Whoever imports a module below a package sets it there.
-            if not value.__name__.startswith(below):
-                yield value.__name__
-        elif isinstance(value, types.FunctionType):
-            yield value.__module__
-            yield from value.__code__.co_names
+            home: object = None if value.__name__.startswith(below) else value.__name__
         else:
-            yield (value if isinstance(value, type) else type(value)).__module__
+            home = value.__module__ if isinstance(value, (type, types.FunctionType)) else type(value).__module__
+        if isinstance(home, str):
+            yield home
+        if isinstance(value, types.FunctionType) and not foreign.isdisjoint(value.__code__.co_names):
+            yield from imported_names(value.__code__)
 
 
 def _foreign(patched: bool) -> Iterator[str]:
     """Modules of the program that others can't import, as far as they tell that themselves."""
     for name, module in list(sys.modules.items()):
-        spec = getattr(module, "__spec__", None)
+        spec = contents(module).get("__spec__")
         if spec is None:
             known = name == "__main__" or not isinstance(module, types.ModuleType) or _belongs_to_installed(name)
         elif _is_as_written(spec.loader, patched) and not getattr(spec, "_initializing", False):
@@ -140,7 +142,16 @@ def _belongs_to_installed(name: str) -> bool:
 
 
 def _origin(module: object) -> str | None:
-    return getattr(getattr(module, "__spec__", None), "origin", None)
+    return getattr(contents(module).get("__spec__"), "origin", None)
+
+
+def contents(module: object) -> dict[str, Any]:
+    """What a module holds; one that is still to be loaded is left asleep."""
+    try:
+        found = object.__getattribute__(module, "__dict__")
+    except AttributeError:
+        return {}
+    return found if type(found) is dict else {}
 
 
 def is_of_library(name: str) -> bool:
@@ -151,7 +162,7 @@ def is_of_library(name: str) -> bool:
 
 def _lies_installed(origin: str | None) -> bool:
     """Whether a file lies where packages are installed: it is taken for what it is there, whichever way it was loaded."""
-    return origin is not None and any(folder in origin for folder in _INSTALLED)
+    return isinstance(origin, str) and any(folder in origin for folder in _INSTALLED)
 
 
 def _is_as_written(loader: object, patched: bool) -> bool:

@@ -248,8 +248,9 @@ def overrun_error(overrun: Overrun) -> TooManyFailures:
     first = exception_of(overrun.first)
     lines = safe_text(first).splitlines() or [""]
     error = TooManyFailures(
-        f"{overrun.failed} of {overrun.known} item{'s' * (overrun.known != 1)} failed, and max_failures={overrun.allowed}; the first: "
-        f"{type(first).__qualname__}: {lines[0]} ({place(overrun.first)}). The map has ended: mend what makes them fail, or allow more",
+        f"{overrun.failed} of {overrun.known} item{'s' * (overrun.known != 1)} failed, and max_failures={overrun.allowed}; "
+        f"the first: {type(first).__qualname__}: {lines[0]} ({place(overrun.first)}). "
+        f"The map has ended: mend what makes them fail, or allow more",
         overrun.failed, overrun.allowed,
     )  # fmt: skip
     error.__cause__ = first

@@ -210,7 +210,7 @@ class Outlet:
 
     @property
     def consumed(self) -> int:
-        """Places that consumers have had, skipped ones included: the last one, too, though it counts until the next is asked for."""
+        """Places that consumers have had, skipped ones included, and the last one, though it counts until the next is asked for."""
         return self.released + self._places - length_hint(self._left) - (self.failure is not None)
 
     def open(self, timeout: float | None = None, block: bool = True) -> None:

@@ -9,9 +9,9 @@ import importlib
 import sys
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
-from ._origins import is_installed, is_of_library
+from ._origins import contents, is_installed, is_of_library
 from ._scope import Scope
 
 #: Nobody asks whether values of these types are the same, or they have a name of their own.
@@ -19,8 +19,6 @@ _WITHOUT_IDENTITY = (
     int, float, complex, str, bytes, tuple, frozenset, range, type(None), type(...), type(NotImplemented), type, enum.Enum,
     types.ModuleType, types.CodeType, types.CellType,
 )  # fmt: skip
-#: Nearly all functions have a name, too.
-_SELDOM_ASKED = (*_WITHOUT_IDENTITY, types.FunctionType)
 _PROTOCOL = 5
 #: What is the program's own, or a place where interpreters leave any object.
 _NEVER = frozenset(("__main__", "builtins"))
@@ -35,44 +33,40 @@ class Owners:
     through for each run, others when the number of their names has changed.
     """
 
-    _index: dict[int, str] = {}  # noqa: RUF012 - meant to be shared
+    #: By the identity of an object one of the modules that hold it, perhaps not any more.
+    index: ClassVar[dict[int, str]] = {}
     #: Modules that are not the program's, with their dictionaries' identity and size when they were looked through.
-    _settled: dict[str, tuple[int, int]] = {}  # noqa: RUF012
+    _settled: ClassVar[dict[str, tuple[int, int]]] = {}
 
     def __init__(self) -> None:
-        self._fresh = False
-
-    def may_know(self, obj: object) -> bool:
-        """Whether it is worth to ask `of`: nearly always not."""
-        if not self._fresh:
-            if issubclass(type(obj), _SELDOM_ASKED):
-                return False
-            self._look()
-        return id(obj) in self._index
+        #: The index is that of now.
+        self.fresh = False
 
     def of(self, obj: object) -> Iterator[tuple[types.ModuleType, str]]:
         """Modules that hold an object, with the names: that of its type first, then one of few words, as others may import it."""
         kind = type(obj)
-        if not self._fresh:
+        if issubclass(kind, _WITHOUT_IDENTITY):
+            return
+        if not self.fresh:
             self._look()
-        if id(obj) not in self._index or issubclass(kind, _WITHOUT_IDENTITY):
+        if id(obj) not in self.index:
             return
         if kind is types.BuiltinFunctionType and isinstance(obj.__self__, (types.ModuleType, type)):  # type: ignore[attr-defined]
             return
-        for home in (kind.__module__, self._index[id(obj)]):
+        for home in (kind.__module__, self.index[id(obj)]):
             module = sys.modules.get(home)
             if module is not None and home not in _NEVER:
-                for name, value in list(vars(module).items()):
+                for name, value in list(contents(module).items()):
                     if value is obj and not name.startswith("__"):
                         yield module, name
 
     def _look(self) -> None:
-        self._fresh = True
+        self.fresh = True
         settled = self._settled
         found: dict[int, str] = {}
         for name, module in list(sys.modules.items()):
-            own = getattr(module, "__dict__", None)
-            if type(own) is not dict or settled.get(name) == (id(own), len(own)) or name in _NEVER:
+            own = contents(module)
+            if settled.get(name) == (id(own), len(own)) or name in _NEVER:
                 continue
             if is_of_library(name) or is_installed(module):
                 settled[name] = (id(own), len(own))
@@ -80,7 +74,7 @@ class Owners:
                 other = found.get(number)
                 if other is None or _rank(name) < _rank(other):
                     found[number] = name
-        self._index.update(found)
+        self.index.update(found)
 
 
 def _rank(name: str) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from _thread import allocate_lock, get_native_id, start_new_thread
+from _thread import LockType, allocate_lock, get_native_id, start_new_thread
 from collections.abc import Callable
 from io import TextIOWrapper
 from time import perf_counter as clock
@@ -109,15 +109,20 @@ class Results:
         global _attended
         _attended = self
         self._attended.acquire()
+        up = allocate_lock()
+        up.acquire()
         try:
-            start_new_thread(self._serve, ())  # not of `threading`: items find none but their own there
+            start_new_thread(self._serve, (up,))  # not of `threading`: items find none but their own there
         except RuntimeError:  # no more threads for this process: the outcomes come with the end of the item
             self._attended.release()
+            return
+        up.acquire()  # the item may keep the interpreter from its first moment on
 
-    def _serve(self) -> None:
+    def _serve(self, up: LockType) -> None:
         self._thread = get_native_id()
         if _SIGNAL is not None:
             self._nudge.ring(_SIGNAL)
+        up.release()
         try:
             with contextlib.suppress(OSError):  # the item has closed all descriptors: nothing can be told any more
                 while self._nudge.wait():

@@ -50,8 +50,10 @@ def _tell_dropped(run: GraphRun) -> None:
     if not run.is_read():
         import logging
 
-        text = "a Dagger was dropped before its results were read to their end: what was begun is lost; stop(), or a with block, "
-        logging.getLogger("papy").warning("%ssays that nothing more is wanted", text)
+        logging.getLogger("papy").warning(
+            "a Dagger was dropped before its results were read to their end, and what its workers had begun is lost; "
+            "stop(), or a with block, says that nothing more is wanted"
+        )
 
 
 @public

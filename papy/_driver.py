@@ -23,7 +23,7 @@ class Driver:
 
     Args:
         items: What to pull; it may run the user's code.
-        close: Called when the items are at their end or raised something (then with True), before anybody hears of it.
+        close: Called when the items are at their end, or raised something (then with True), before callers that wait are told.
 
     Attributes:
         state: ``"started"``, ``"running"``, ``"paused"``, ``"finished"``, ``"failed"`` or ``"stopped"``.

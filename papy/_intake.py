@@ -31,8 +31,8 @@ GRACE = 5.0
 
 
 _CONTAINERS: tuple[Any, ...] = (
-    [], (), range(0), range(2**99), "", "\xe9", b"", bytearray(), set(), {}, {}.values(), {}.items(), deque(), OrderedDict(), reversed([]),
-    reversed({}),
+    [], (), range(0), range(2**99), "", "\xe9", b"", bytearray(), set(), {}, {}.values(), {}.items(), reversed({}),
+    reversed([]), deque(), OrderedDict(),
 )  # fmt: skip
 #: The iterators of Python's own containers.
 _ENDING = frozenset(type(iter(it)) for it in _CONTAINERS)

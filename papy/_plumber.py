@@ -67,7 +67,9 @@ class Plumber(Dagger):
 
     While it runs, a thread takes the results and drops them, so the last pipers should store what they are given. They get
     each item once, also if the Plumber is paused, goes on, and is stopped (see `Dagger.stop`). What a
-    Plumber has started ends when it is stopped, finished or dropped, and with the program. A call that is not allowed
+    Plumber has started ends when it is stopped, finished or dropped. At the end of the program one that runs comes to the end of
+    its inputs before; for five seconds at most, where it can't be known that they have an end. What was cut off, or dropped, is
+    told in one warning of the logger ``papy``. A call that is not allowed
     in a state is a `PlumberError` that names both, and changes nothing:
 
     ========================================  =============================================
@@ -80,7 +82,7 @@ class Plumber(Dagger):
     ========================================  =============================================
 
     What ended a run (an item that failed where ``on_error="raise"``, an input that raised) is raised by `wait`, else by the end of
-    a ``with`` block. `Dagger.stop` raises nothing of the kind, whatever the state: who needs to know calls `wait` before it.
+    a ``with`` block. `stop` raises nothing of the kind, but logs it: a caller that needs to know calls `wait` before.
 
     Args:
         logger_options: Accepted, as long as there are none; logging is configured by ``papy.util.config``.
@@ -131,7 +133,7 @@ class Plumber(Dagger):
 
         def end(failed: bool) -> None:
             run.close()
-            if not failed:  # else somebody has to be told, sooner or later
+            if not failed:  # else a caller has to be told, or the log
                 ends[0].release()
 
         driver = self._driver = Driver(run.rows(dropped=True), end)
@@ -257,9 +259,9 @@ class Plumber(Dagger):
             _log_error(driver, ended_by)
 
     def _told(self, driver: Driver, error: BaseException) -> BaseException:
-        """Whoever called is told what ended the run; and need not be told again."""
+        """The error that ended the run, to be raised to a caller; then the log need not tell."""
         driver.told = True
-        # Its thread would hold the error, and this whoever was told.
+        # Its thread would hold the error, and this the frames of the caller.
         if self._caretaker is not None and self._driver is driver:
             self._caretaker.release()
         return error
@@ -374,7 +376,7 @@ def _look_at_exit(plumber: Plumber) -> None:
 
 
 def _untold(driver: Driver) -> BaseException | None:
-    """What ended a run, or made it fail while it was stopped, and is known to nobody yet."""
+    """What ended a run, or made it fail while it was stopped, and has not been raised or logged."""
     # While a run is stopped inputs end where they are, so that one may seem to be shorter than another.
     counts = driver.state == "failed" or isinstance(driver.error, PiperError)
     return driver.error if counts and not driver.told else None

@@ -29,7 +29,7 @@ class Report:
         failures: How many items failed, for the number of each piper.
         failed: How many that is.
         first: The first of them.
-        raised: How many of these were raised, and so are known to whoever reads.
+        raised: How many of these were raised, so that the reader knows of them.
         limit: How many may fail; one more ends the run. None: any number.
         advise: What to do about a failure, in words, where that is known.
         doors: Through these the data come; none, if they can't be shut.

@@ -105,7 +105,7 @@ class GraphRun:
         self.report.limit = terms.max_failures
         self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
         self._doors: list[Data] = []
-        #: Nobody has to be told of its failures, or has been.
+        #: Its failures have been logged, or need not be.
         self._told = False
         #: What `connect` needs. The graph may be the Dagger, which is not to be kept alive by what runs for it.
         self._plan: tuple[PiperGraph, Mapping[Piper, Source]] | None = (graph, datas)
@@ -225,7 +225,7 @@ class GraphRun:
         return f"{self.report.results} results had come out, and {ahead}"
 
     def is_read(self) -> bool:
-        """Whether whoever reads the outputs one by one has come to their end."""
+        """Whether the reader of the outputs has come to the end of each."""
         return all(piper.finished for piper in self.outputs)
 
     def shut(self) -> bool:

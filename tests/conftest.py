@@ -65,11 +65,29 @@ def descriptors() -> dict[int, str]:
     return {number: target for number, target in found.items() if number > 2}
 
 
+def held_names() -> set[str]:
+    """What this process and its descendants have open or mapped in /dev/shm."""
+    found = set()
+    for pid in [os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))]:
+        with suppress(OSError), open(f"/proc/{pid}/maps", "rb") as maps:  # it has ended
+            found.update(line.split()[5].decode() for line in maps if b" /dev/shm/" in line)
+        with suppress(OSError):
+            for name in os.listdir(f"/proc/{pid}/fd"):
+                with suppress(OSError):
+                    found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return {path for path in found if path.startswith("/dev/shm/")}
+
+
 def shared_memory() -> set[str]:
-    """Entries of /dev/shm, and mapped memory files and anonymous shared pages of this process."""
+    """What the packages have in /dev/shm, and mapped memory files and anonymous shared pages of this process.
+
+    The machine has other programs, and their names in /dev/shm come and go: one that nobody here holds, and that does not have
+    the name of a package in it, is theirs.
+    """
     found: set[str] = set()
     with suppress(FileNotFoundError):
-        found.update(f"/dev/shm/{name}" for name in os.listdir("/dev/shm"))
+        names = {f"/dev/shm/{name}" for name in os.listdir("/dev/shm")}
+        found = {name for name in names if "numap" in name or "papy" in name} | (names & held_names())
     with suppress(FileNotFoundError), open("/proc/self/maps", "rb") as maps:
         for line in maps:
             if b"/memfd:" in line or b"/dev/zero" in line or b"/dev/shm/" in line:

@@ -18,16 +18,16 @@ LAYERS = {
         _serialize
         _schedule _delivery _pacing _fusion _retries _failures _region _arena _parcel _scope _layouts _classes
         _functions _tensors _code _image _origins _names _owners _mirror _context _asides _farewell _channel _nudge
-        _outbox _page _stages _results _settings _dispositions _environment _recorder _portable
+        _outbox _page _stages _results _settings _zone _dispositions _environment _recorder _portable
         _worker
         _starter
         _client _crew
         _forks
         engines _bell _listener engines._signals engines._books engines._slot engines._leavers engines._memory engines._staff
         engines.threads engines.serial engines.processes engines.futures
-        _demand _track _source _asked _outlet _reader _streams _lane _flow _figures _intake _manager
+        _demand _track _source _asked _outlet _reader _streams _lane _flow _figures _intake _inline _outcomes _manager
         _build
-        _imap _imports
+        _habits _task _inputs _imap _imports
         __init__
         testing
     """.split(),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import selectors
 from collections.abc import Container, Iterator
 from time import monotonic
 
 from .._crew import WorkerHandle
 from .._farewell import CROWDED, RUNS, overdue, patience, raised
-from .._outcome import Trace
 from .._page import FINALIZER
 from .._platform import exit_text
 from . import NEVER, Aside, notice
-from ._slot import SETTLE, ProcessSlot
+from ._slot import SETTLE, ProcessSlot, aside
 
 
 class Leaver:
@@ -42,10 +43,12 @@ class Leavers:
 
     Args:
         label: names of the functions of the map.
+        selector: tells of what workers say; here, of leavers.
     """
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, selector: selectors.BaseSelector) -> None:
         self._label = label
+        self._selector = selector
         self._all: dict[WorkerHandle, Leaver] = {}
 
     def __len__(self) -> int:
@@ -54,11 +57,36 @@ class Leavers:
     def __iter__(self) -> Iterator[Leaver]:
         return iter(list(self._all.values()))
 
-    def tell(self, handle: WorkerHandle, slot: ProcessSlot | None = None) -> Leaver:
+    def tell(self, handle: WorkerHandle, slot: ProcessSlot | None = None) -> None:
         """Tells a worker to end when it is through with what it is at."""
         handle.channel.send(("stop",))
         leaver = self._all[handle] = Leaver(handle, slot)
-        return leaver
+        if not handle.channel.ended:
+            # What it says is read on, and what it was sent before goes on, lest it be stuck in the middle of either.
+            wanted = selectors.EVENT_READ | (0 if handle.channel.flush() else selectors.EVENT_WRITE)
+            self._selector.modify(handle.channel, wanted, leaver)
+
+    def hear(self, it: Leaver) -> list[Aside]:
+        """There is something to read from one, or room to write; returns what it said."""
+        if self._all.get(it.handle) is not it:
+            return []  # its exit was reported at the same time
+        channel = it.handle.channel
+        if channel.flush():
+            self._selector.modify(channel, selectors.EVENT_READ, it)
+        said = self.hear_last(it)
+        if channel.ended:
+            ignore(self._selector, it.handle)
+        return said
+
+    def hear_last(self, it: Leaver) -> list[Aside]:
+        """What a worker said beside its results, which nobody wants any more."""
+        said: list[Aside] = []
+        for message in it.handle.channel.receive(all_of_it=True):
+            if message[0] == "aside":
+                said.append(aside(it.handle, it.slot, *message[1:]))
+            elif message[0] == "ended badly":
+                said.append(self._notice(it, raised(self._name(it), message[2])))
+        return said
 
     def get(self, handle: WorkerHandle) -> Leaver | None:
         """The one with this handle, if it is one of these."""
@@ -84,11 +112,13 @@ class Leavers:
         return began + max(SETTLE, *map(patience, states)) - monotonic()
 
     def left(self, it: Leaver, exitcode: int | None) -> list[Aside]:
-        """A worker has ended; what is to be said of that."""
+        """A worker has ended; what it said, and what is to be said of that."""
+        said = self.hear_last(it)
+        ignore(self._selector, it.handle)
         del self._all[it.handle]
-        if it.dismissed or it.state != RUNS:
-            return []
-        return [self._notice(it, f"{self._name(it)} died in its finalizer ({exit_text(exitcode)})")]
+        if it.state == RUNS and not it.dismissed:
+            said.append(self._notice(it, f"{self._name(it)} died in its finalizer ({exit_text(exitcode)})"))
+        return said
 
     def overdue(self, alive: Container[int]) -> list[Aside]:
         """What is to be said of those that are killed at the end of a map."""
@@ -101,13 +131,15 @@ class Leavers:
             return []
         return [self._notice(it, f"the finalizer of {self._name(it)} was not through after {CROWDED:g} s; it is killed")]
 
-    def raised(self, it: Leaver, trace: Trace) -> Aside:
-        """What is to be said of one whose finalizer raised."""
-        return self._notice(it, raised(self._name(it), trace))
-
     def _name(self, it: Leaver) -> str:
         return f"worker process {it.handle.pid} of {self._label}"
 
     @staticmethod
     def _notice(it: Leaver, text: str) -> Aside:
         return notice(text, it.handle.pid)
+
+
+def ignore(selector: selectors.BaseSelector, handle: WorkerHandle) -> None:
+    """Nothing more is expected from a worker's socket, or it is going to be closed."""
+    with contextlib.suppress(KeyError, ValueError):
+        selector.unregister(handle.channel)

@@ -10,7 +10,7 @@ from .._image import Definition
 from .._outcome import RAW
 from .._page import CLOCK, EPOCH, STARTED
 from .._serialize import pack
-from . import NEVER, UNLIMITED, Job, Returned, Slot
+from . import NEVER, UNLIMITED, Aside, Job, Returned, Slot
 from ._books import Books
 
 #: Seconds without progress after which a worker counts as stuck in one item: what it holds is asked for.
@@ -172,3 +172,14 @@ class ProcessSlot(Slot):
         self.expired = started
         self.unpickling = bool(began & 1)
         return True
+
+
+def aside(
+    handle: WorkerHandle, slot: ProcessSlot | None, kind: str, started: int, stage: int, content: bytes
+) -> Aside:
+    """What a worker said when it had begun so many items."""
+    found = None if slot is None else slot.books.running(started)
+    if found is None:
+        return Aside(None, None, handle.pid, kind, content)
+    job, place = found
+    return Aside((job.program, *job.behind)[stage], job.first + place, handle.pid, kind, content)

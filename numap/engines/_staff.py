@@ -1,4 +1,4 @@
-"""The workers of a process engine: how they come, are heard of, end, and are replaced. It knows their places, not their jobs."""
+"""The workers of a process engine: how they come, are heard of, end in order and are replaced."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .._crew import Crew, Exit, WorkerHandle
 from .._errors import WorkerStartError
 from .._mirror import Mirror
 from . import Aside, Event
-from ._leavers import Leaver, Leavers
+from ._leavers import Leaver, Leavers, ignore
 from ._memory import Memory
 from ._slot import ProcessSlot
 
@@ -50,7 +50,7 @@ class Staff:
         #: Connections of the crew that are listened to.
         self._connections: list[socket.socket] = []
         self._stopped = False
-        self._leavers = Leavers(label)
+        self._leavers = Leavers(label, self._selector)
         #: Slots whose next worker has to wait until one of those has ended.
         self._vacant: deque[ProcessSlot] = deque()
         #: Slots whose worker could not be had, as the system had no room for it.
@@ -68,10 +68,6 @@ class Staff:
 
     def _give_up(self, why: str) -> None:
         """There can be no workers."""
-        raise NotImplementedError
-
-    def _hear_last(self, handle: WorkerHandle, slot: ProcessSlot | None) -> None:
-        """What a worker that is to go, or has gone, said beside its results."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------ coming
@@ -135,7 +131,7 @@ class Staff:
         handle, slot.handle = slot.handle, None
         slot.open = False
         if handle is not None:
-            self._ignore(handle)
+            ignore(self._selector, handle)
             handle.close()
             self._memory.release(handle, self.slots.index(slot))
 
@@ -163,11 +159,6 @@ class Staff:
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if clogged else 0)
             self._selector.modify(slot.handle.channel, wanted, slot)
 
-    def _ignore(self, handle: WorkerHandle) -> None:
-        """Nothing more is expected from a worker's socket, or it is going to be closed."""
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(handle.channel)
-
     # ------------------------------------------------------------------ going
 
     def _take_leave(self, wake: socket.socket) -> None:
@@ -176,7 +167,7 @@ class Staff:
         for slot in self.slots:
             handle = slot.close()
             if handle is not None:
-                self._dismiss(handle, slot)
+                self._leavers.tell(handle, slot)
         while True:
             if self._crew.heard:
                 self._hear_exits()
@@ -189,32 +180,14 @@ class Staff:
                 elif key.data is self._crew:
                     self._hear_exits()
                 elif isinstance(key.data, Leaver):
-                    self._hear_leaver(key.data)
+                    self._events += self._leavers.hear(key.data)
         self._events += self._leavers.overdue(self._crew.workers)
-
-    def _dismiss(self, handle: WorkerHandle, slot: ProcessSlot | None = None) -> None:
-        """Tells a worker to end in order."""
-        leaver = self._leavers.tell(handle, slot)
-        if not handle.channel.ended:
-            # What it says is read on, and what it was sent before goes on, lest it be stuck in the middle of either.
-            wanted = selectors.EVENT_READ | (0 if handle.channel.flush() else selectors.EVENT_WRITE)
-            self._selector.modify(handle.channel, wanted, leaver)
-
-    def _hear_leaver(self, leaver: Leaver) -> None:
-        if self._leavers.get(leaver.handle) is not leaver:
-            return  # its exit was reported at the same time
-        channel = leaver.handle.channel
-        if channel.flush():
-            self._selector.modify(channel, selectors.EVENT_READ, leaver)
-        self._hear_last(leaver.handle, leaver.slot)
-        if channel.ended:
-            self._ignore(leaver.handle)
 
     def _retire(self, slot: ProcessSlot) -> None:
         """Replaces a worker that has had its number of items."""
         handle = slot.handle
         if handle is not None and not handle.channel.ended:
-            self._dismiss(handle)
+            self._leavers.tell(handle)
             slot.fresh(self._room)
             slot.handle = None
             self._vacant.append(slot)
@@ -262,9 +235,7 @@ class Staff:
         elif slot is not None:
             self._bury(slot, handle, found.exitcode)
         elif (leaver := self._leavers.get(handle)) is not None:
-            self._hear_last(handle, leaver.slot)
             self._events += self._leavers.left(leaver, found.exitcode)
-            self._ignore(handle)
             handle.close()
             self._memory.release(handle, None)
             self._fill_vacant()

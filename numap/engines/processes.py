@@ -26,9 +26,9 @@ from .._results import CUT_OFF
 from .._serialize import encode_item, serialization_error
 from . import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item
-from ._leavers import Leaver
+from ._leavers import Leaver, ignore
 from ._memory import Memory
-from ._slot import ProcessSlot
+from ._slot import ProcessSlot, aside
 from ._staff import Staff, drain
 
 #: Workers that may die in a row while they start: what is wrong with them all kills every one.
@@ -98,11 +98,8 @@ class ProcessEngine(Staff):
     def _end(self) -> None:
         if self._finalizes and hasattr(self, "_crew"):
             self._take_leave(self._wake_r)
-        for slot in self.slots:
-            if slot.handle is not None:
-                self._hear_last(slot.handle, slot)
-        for leaver in self._leavers:
-            self._hear_last(leaver.handle, leaver.slot)
+        for leaver in [*(Leaver(slot.handle, slot) for slot in self.slots if slot.handle is not None), *self._leavers]:
+            self._events += self._leavers.hear_last(leaver)
         handles = [slot.close() for slot in self.slots] + [leaver.handle for leaver in self._leavers]
         self._selector.close()
         if hasattr(self, "_crew"):
@@ -163,7 +160,7 @@ class ProcessEngine(Staff):
             elif key.data is self._crew:
                 self._hear_exits()
             elif isinstance(key.data, Leaver):
-                self._hear_leaver(key.data)
+                self._events += self._leavers.hear(key.data)
             elif key.fileobj is getattr(key.data.handle, "channel", None):
                 if mask & selectors.EVENT_WRITE:
                     self._watch_writes(key.data)
@@ -187,7 +184,7 @@ class ProcessEngine(Staff):
             if kind == "out":
                 self._output(slot, *message[1:])
             elif kind == "aside":
-                self._events.append(_aside(handle, slot, *message[1:]))
+                self._events.append(aside(handle, slot, *message[1:]))
             elif kind == "ready":
                 # The starter tells it, too, perhaps later.
                 handle.pid = message[1]
@@ -202,17 +199,8 @@ class ProcessEngine(Staff):
                 return
         if handle.channel.ended:
             # Its exit is reported by the starter; a descriptor says nothing for certain.
-            self._ignore(handle)
+            ignore(self._selector, handle)
             slot.open = False
-
-    def _hear_last(self, handle: WorkerHandle, slot: ProcessSlot | None) -> None:
-        """What a worker that is to go, or has gone, said beside its results."""
-        leaver = self._leavers.get(handle)
-        for message in handle.channel.receive(all_of_it=True):
-            if message[0] == "aside":
-                self._events.append(_aside(handle, slot, *message[1:]))
-            elif message[0] == "ended badly" and leaver is not None:
-                self._events.append(self._leavers.raised(leaver, message[2]))
 
     def _output(self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float, stages: list[int]) -> None:
         count = sum(segment[1] for segment in segments)
@@ -276,17 +264,6 @@ class ProcessEngine(Staff):
         # What the workers still said comes first: after this event nobody listens.
         self.stop()
         self._events.append(StartFailed(WorkerStartError(why)))
-
-
-def _aside(
-    handle: WorkerHandle, slot: ProcessSlot | None, kind: str, started: int, stage: int, content: bytes
-) -> Aside:
-    """What a worker said when it had begun so many items."""
-    found = None if slot is None else slot.books.running(started)
-    if found is None:
-        return Aside(None, None, handle.pid, kind, content)
-    job, place = found
-    return Aside((job.program, *job.behind)[stage], job.first + place, handle.pid, kind, content)
 
 
 def _verdict(slot: ProcessSlot, died: Died, job: Job, running: int, started: int) -> Event:

@@ -34,11 +34,11 @@ class Claim:
         is_up_to_date: They are there, made of the same; nothing has to be done.
     """
 
-    def __init__(self, directory: str, outputs: Collection[str], who: str, source: Mapping[str, str], recipe: Any) -> None:
+    def __init__(self, directory: str, outputs: Collection[str], program: str, source: Mapping[str, str], recipe: Any) -> None:
         self.is_up_to_date = False
         self._directory = directory
         self._outputs = outputs
-        self._who = who
+        self._program = program
         self._before: dict[str, str | None] = {}
         item = CURRENT.get()
         self._record: dict[str, Any] = {
@@ -109,7 +109,7 @@ class Claim:
         why = self._why_not(found, os.path.exists(path))
         if why is not None:
             raise ValueError(
-                f"{self._who}: {path} can't be made of {_listed(self._record['source'])}: {why}. So that each has an output "
+                f"{self._program}: {path} can't be made of {_listed(self._record['source'])}: {why}. So that each has an output "
                 f"of its own: give unique=True, files of different names, or another dir or id; or remove that output if "
                 f"it is not needed"
             )
@@ -140,14 +140,14 @@ class Claim:
 
 @contextmanager
 def claimed(
-    directory: str, outputs: Collection[str], who: str, source: Mapping[str, str], recipe: Any, resume: bool
+    directory: str, outputs: Collection[str], program: str, source: Mapping[str, str], recipe: Any, resume: bool
 ) -> Iterator[Claim]:
     """A context with the `Claim` of some outputs; unless it is told that they were `made`, all is as before at its end.
 
     Args:
         directory: Where the outputs are.
         outputs: Their names.
-        who: The program, for the error.
+        program: Its id, for the error.
         source: What they are made of: paths by their ports, or by ``""`` what else gave them their names.
         recipe: All that they depend on, in the form that JSON has.
         resume: Whether outputs that are up to date are to be left as they are.
@@ -156,7 +156,7 @@ def claimed(
         ValueError: One of them is another item's.
     """
     os.makedirs(directory, exist_ok=True)
-    claim = Claim(directory, outputs, who, source, recipe)
+    claim = Claim(directory, outputs, program, source, recipe)
     try:
         claim.take(resume)
         yield claim

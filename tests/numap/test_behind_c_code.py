@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 import time
@@ -15,36 +14,12 @@ import pytest
 
 from numap import IMap
 from numap._nudge import Nudge
+from tests.numap.work import poll_in_c, read_in_c, select_in_c, sleep_in_c
 
 METHODS = ["forkserver", "spawn", "fork"]
 
 
-def read_in_c(path: str) -> int:
-    """What ``read`` of the C library says of a pipe into which a byte is written at last; -1 where a signal ends it."""
-    pipe = os.open(path, os.O_RDONLY)
-    try:
-        return int(ctypes.CDLL(None).read(pipe, ctypes.create_string_buffer(1), 1))
-    finally:
-        os.close(pipe)
-
-
-def poll_in_c() -> int:
-    """What ``poll`` of the C library says when its time is over: 0; -1 where a signal ends it."""
-    return int(ctypes.CDLL(None).poll(None, 0, 150))
-
-
-def sleep_in_c() -> int:
-    """The same of ``nanosleep``."""
-    return int(ctypes.CDLL(None).nanosleep((ctypes.c_long * 2)(0, 150_000_000), None))
-
-
-def select_in_c() -> int:
-    """The same of ``select``."""
-    return int(ctypes.CDLL(None).select(0, None, None, None, (ctypes.c_long * 2)(0, 150_000)))
-
-
-@pytest.mark.parametrize("ordered", [True, False])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "ordered"), [("forkserver", False), *((it, True) for it in METHODS)])
 def test_67_results_come_out_of_a_worker_that_is_in_c_code(method: str, ordered: bool, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -76,4 +76,4 @@ def test_62_what_can_not_be_sent_is_what_the_module_makes(module: types.ModuleTy
 def test_62_nothing_is_looked_for_without_need(monkeypatch: pytest.MonkeyPatch) -> None:
     """To look through all modules takes longer than all the rest."""
     monkeypatch.setattr(Owners, "_look", None)
-    Mirror().encode_code((lambda x, *, y=2: places(x), (), None))
+    Mirror().encode_code((lambda x, *, y=2: (places(x), y), (), None))

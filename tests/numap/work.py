@@ -303,3 +303,44 @@ def importing() -> Callable[[object], str]:
         return str(no_such_module.__name__)  # type: ignore[name-defined]  # noqa: F821
 
     return name_of
+
+
+def note(path: str, word: str) -> None:
+    """Writes a word and who wrote it, in a line of its own."""
+    with open(path, "a") as file:
+        file.write(f"{word} {os.getpid()}-{threading.get_native_id()}\n")
+
+
+def nap_a_little(x: int) -> int:
+    time.sleep(0.005)
+    return x
+
+
+def stay(begun: str, seconds: float = 10_000) -> None:
+    """Tells by a file that it has begun, and does not end."""
+    Path(begun).touch()
+    time.sleep(seconds)
+
+
+def read_in_c(path: str) -> int:
+    """What ``read`` of the C library says of a pipe into which a byte is written at last; -1 where a signal ends it."""
+    pipe = os.open(path, os.O_RDONLY)
+    try:
+        return int(ctypes.CDLL(None).read(pipe, ctypes.create_string_buffer(1), 1))
+    finally:
+        os.close(pipe)
+
+
+def poll_in_c() -> int:
+    """What ``poll`` of the C library says when its time is over: 0; -1 where a signal ends it."""
+    return int(ctypes.CDLL(None).poll(None, 0, 150))
+
+
+def sleep_in_c() -> int:
+    """The same of ``nanosleep``."""
+    return int(ctypes.CDLL(None).nanosleep((ctypes.c_long * 2)(0, 150_000_000), None))
+
+
+def select_in_c() -> int:
+    """The same of ``select``."""
+    return int(ctypes.CDLL(None).select(0, None, None, None, (ctypes.c_long * 2)(0, 150_000)))

@@ -11,30 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from papy import AbstractStep, Pipeline
-
-
-class Noting(AbstractStep):
-    """Notes beginning and end of each of its objects in a file."""
-
-    def initialize(self, path: str, fails: bool = False) -> None:
-        self.path, self.fails = path, fails
-
-    def thread_initialize(self) -> None:
-        self.note("begin")
-
-    def thread_shutdown(self) -> None:
-        self.note("end")
-        if self.fails:
-            raise ValueError("commit failed")
-
-    def note(self, word: str) -> None:
-        with open(self.path, "a") as file:
-            file.write(word + "\n")
-
-    def process(self, value: int) -> int:
-        time.sleep(0.002)
-        return value
+from papy import Pipeline
+from tests.papy.work import Noting
 
 
 def run(pipeline: Pipeline) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
 from collections import Counter as Multiset
+from collections.abc import Callable
 from functools import partial
 from itertools import count, islice
 from operator import neg
@@ -458,3 +460,38 @@ def test_memory_stays_flat() -> None:
 def test_a_piper_is_no_step() -> None:
     with pytest.raises(ValueError, match=r"step 0: a step class or a callable is needed, not Piper\('len'"):
         Pipeline((Piper(len, name="len"), 1))
+
+
+def one(entry: Any) -> Any:
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Pipeline((one, 1), n_jobs=4), "each step has workers of its own: Pipeline((step, 4)"),
+        (lambda: Pipeline((one, 1), workers=4), "each step has workers of its own: Pipeline((step, 4)"),
+        (lambda: Pipeline((one, 1), max_workers=4), "each step has workers of its own: Pipeline((step, 4)"),
+        (lambda: Pipeline((one, 1), buffer=4), "threshold=n"),
+        (lambda: Pipeline((one, 1), timeout=4), "IMap(task_timeout=seconds)"),
+        (lambda: Pipeline((one, 1), chunksize=4), "iterstep(chunk(n))"),
+        (lambda: Pipeline((one, 1), retries=4), "max_retries=n"),
+        (lambda: Pipeline((one, 1), deamon=True), "did you mean 'daemon'?"),
+        (lambda: Pipeline((one, 1, {"max_retry": 4})), "did you mean 'max_retries'?"),
+        (lambda: Pipeline([one]), "write (one, 1)"),
+        (lambda: Pipeline(one), "write (one, 1)"),
+        (lambda: Pipeline(one, 4), "write Pipeline((one, 4))"),
+        (lambda: Pipeline([[one, 4]]), "write it in round brackets"),
+        (lambda: Pipeline((one, "4")), "write 4"),
+        (lambda: Pipeline((one, "process")), "write (step, 4, {'worker_type': 'process'})"),
+        (lambda: Pipeline((4, one)), "write (one, 4)"),
+        (lambda: Pipeline([(one, 4)], queue.Queue()), "in_queue="),
+        (lambda: Pipeline((one, 4), queue.Queue()), "in_queue="),
+        (lambda: Pipeline((one, 1), buffer_bytes="1GB"), "buffer_bytes: must be a whole number"),
+        (lambda: Pipeline((one, 1), max_failures=0.5), "max_failures: must be a whole number"),
+    ],
+)
+def test_76_what_is_wrong_says_what_to_write(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        make()
+    assert said in str(caught.value)

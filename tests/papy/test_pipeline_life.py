@@ -271,6 +271,45 @@ def test_nothing_of_ours_stays_in_the_users_queue() -> None:
     assert entries.empty()
 
 
+@pytest.mark.parametrize("how", ["stop", "with", "forever", "drop"])
+@pytest.mark.parametrize("size", [0, 1])
+def test_80_nothing_is_left_of_one_that_crashed(how: str, size: int) -> None:
+    entries: queue.Queue[int] = queue.Queue(size)
+    failed = threading.Event()
+    pipeline = Pipeline((lambda n: 1 // n, 1), in_queue=entries, fail_callback=failed.set)
+    if how == "drop":
+        pipeline.run_forever(background=True)
+        entries.put(0)
+        assert failed.wait(60)
+        del pipeline
+        gc.collect()
+    else:
+        with pytest.raises(ZeroDivisionError):
+            if how == "with":
+                with pipeline:
+                    entries.put(0)
+            else:
+                entries.put(0)
+                if how == "stop":
+                    pipeline.run_forever(background=True)
+                    assert failed.wait(60)
+                    pipeline.stop()
+                else:
+                    pipeline.run_forever()
+    assert until(lambda: not any(thread.name.startswith("papy-") for thread in threading.enumerate()))
+    assert entries.empty()
+
+
+def test_80_producers_that_wait_get_through_after_the_error_was_told() -> None:
+    entries: queue.Queue[int] = queue.Queue(1)
+    producer = threading.Thread(target=lambda: [entries.put(n) for n in range(300)], daemon=True)
+    pipeline = Pipeline((lambda n: 1 // n, 1), in_queue=entries)
+    with pytest.raises(ZeroDivisionError), pipeline:
+        producer.start()
+    producer.join(60)
+    assert not producer.is_alive()
+
+
 def test_an_entry_passes_an_idle_pipeline_in_milliseconds() -> None:
     entries: queue.SimpleQueue[int] = queue.SimpleQueue()
     done: queue.SimpleQueue[int] = queue.SimpleQueue()

@@ -659,7 +659,7 @@ def test_76_a_dagger_that_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
     del dagger, piper
     gc.collect()
     (text,) = said(caplog)
-    assert text.startswith("WARNING a Dagger was dropped before its results were read to their end: ")
+    assert text.startswith("WARNING a Dagger was dropped before its results were read to their end, ")
 
 
 @pytest.mark.parametrize("way", ["run", "results", "start"])

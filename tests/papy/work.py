@@ -8,6 +8,8 @@ import threading
 import time
 from typing import Any
 
+from papy import AbstractStep
+
 
 class TwoArguments(Exception):
     """An exception that can be pickled but not unpickled by its constructor."""
@@ -132,3 +134,26 @@ def terminate_at_two(x: int) -> int:
     if x == 2:
         signal.raise_signal(signal.SIGTERM)
     return x
+
+
+class Noting(AbstractStep):
+    """Notes beginning and end of each of its objects in a file."""
+
+    def initialize(self, path: str, fails: bool = False) -> None:
+        self.path, self.fails = path, fails
+
+    def thread_initialize(self) -> None:
+        self.note("begin")
+
+    def thread_shutdown(self) -> None:
+        self.note("end")
+        if self.fails:
+            raise ValueError("commit failed")
+
+    def note(self, word: str) -> None:
+        with open(self.path, "a") as file:
+            file.write(word + "\n")
+
+    def process(self, value: int) -> int:
+        time.sleep(0.002)
+        return value
