@@ -111,11 +111,14 @@ def test_in_worker_processes(tmp_path: Path) -> None:
     assert [line[-1] for line in (tmp_path / "log").read_text().splitlines()] == ["a", "b"]
 
 
-def test_silent_by_default() -> None:
+def test_75_by_default_nothing_is_said_but_that_items_failed() -> None:
     code = """
 from papy import Dagger, Piper
 import papy.util.config
-print(list(Dagger([Piper(lambda x: 1 / x, unpack=True)]).results([[0, 1]]))[1])
+inverse = Piper(lambda x: 1 / x, unpack=True, name="inverse")
+print(list(Dagger([inverse]).results([[2, 1]]))[1])
+print(list(Dagger([inverse]).results([[0, 1]]))[1])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("1.0\n", "")
+    said = "1 item failed: 1 of 2 on inverse; the first: inverse failed on item 0: ZeroDivisionError: division by zero\n"
+    assert (done.stdout, done.stderr) == ("1.0\n1.0\n", said)
