@@ -93,6 +93,11 @@ def _iterator(imap: IMap[Any], task: int, timeout: float | None, block: bool) ->
     return TaskIterator(imap, task) if timeout is None and block else ImpatientIterator(imap, task, timeout, block)
 
 
+def _share(imap: IMap[Any], maps: int) -> None:
+    """The map is one of so many that share the room of one, if its ``buffer_bytes`` is automatic; before it starts."""
+    imap._options = imap._options._replace(sharing=maps)
+
+
 @public
 class IMap(Reader[T]):
     """A lazy map over worker processes or threads: bounded, ordered or not, one or several tasks on one pool.
@@ -179,8 +184,7 @@ class IMap(Reader[T]):
             worker_num = 1
         self._options = Options(
             worker_type, worker_num, worker_remote, stride, buffer, ordered, skip, name, start_method, initializer,
-            sequence("initargs", initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error,
-            buffer_bytes,
+            sequence("initargs", initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error, buffer_bytes,
         )  # fmt: skip
         self.name = name if name is not None else f"imap_{id(self):x}"
         self._state = IDLE
@@ -251,6 +255,7 @@ class IMap(Reader[T]):
         return found
 
     __call__ = add_task
+    __numap_share__ = _share
 
     def _members(self, iterable: object) -> list[int]:
         """The tasks of this map that an input consists of; none: it is something else."""
@@ -476,10 +481,6 @@ class IMap(Reader[T]):
 
     # ------------------------------------------------------------------ looks
 
-    def __numap_share__(self, maps: int) -> None:
-        """This map is one of so many that share the room of one, if its ``buffer_bytes`` is automatic; before it starts."""
-        self._options = self._options._replace(sharing=maps)
-
     @property
     def options(self) -> dict[str, Any]:
         """What the map was made with, by the names of the arguments; ``worker_num`` is set."""
@@ -493,8 +494,7 @@ class IMap(Reader[T]):
             if self._last is not None and not self._specs:
                 return self._last
             tasks = tuple(TaskStatistics(spec.label, 0, 0, 0, 0, 0, 0) for spec in self._specs)
-            bound, bound_bytes = self._options.buffer or 0, self._options.buffer_bytes or 0
-            return Statistics(state, workers, bound, 0, 0, 0, 0, 0, tasks, bound_bytes)
+            return Statistics(state, workers, self._options.buffer or 0, 0, 0, 0, 0, 0, tasks)
         return _snapshot(manager.figures(), self._specs, workers, state)
 
     def __repr__(self) -> str:
