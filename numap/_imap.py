@@ -488,8 +488,7 @@ class IMap(Reader[T]):
 
     def statistics(self) -> Statistics:
         """The map's figures at this moment."""
-        manager, state = self._manager, self._current()
-        workers = self._options.workers
+        manager, state, workers = self._manager, self._current(), self._options.workers
         if manager is None:
             if self._last is not None and not self._specs:
                 return self._last
