@@ -76,6 +76,12 @@ def stopped() -> Any:
     return next(imap)
 
 
+def one_for_two() -> Any:
+    imap: IMap[Any] = IMap()
+    lines = iter(["a", "b"])
+    return imap.add_task(len, lines), imap.add_task(str.upper, lines)
+
+
 def far_ahead() -> Any:
     left, right = tee(range(9), limit=2)
     return [next(left) for _ in range(3)], right
@@ -92,6 +98,10 @@ GALLERY: list[tuple[str, Callable[[], Any]]] = [
     ("An input raises", lambda: second(IMap(abs, broken(), worker_num=1))),
     ("Joined inputs have unequal lengths", lambda: second(join([1, 2], [1]))),
     ("A branch is read too far ahead", far_ahead),
+    ("Too many items fail", lambda: second(IMap(reciprocal, [1, 0], worker_num=1, max_failures=0))),
+    ("An iterator is given to two tasks", one_for_two),
+    ("Several inputs are given by position", lambda: IMap(pow, [1, 2, 3], [3, 3])),
+    ("An argument has another name", lambda: IMap(abs, [1], n_jobs=4)),
     ("Nothing is ready", lambda: IMap(time.sleep, [999], worker_num=1).next(timeout=0.01)),
     ("The map was stopped", stopped),
     ("The map runs", lambda: started().add_task(abs, [1])),

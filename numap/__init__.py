@@ -21,11 +21,12 @@ if TYPE_CHECKING:
         WorkerDied,
         WorkerStartError,
     )
-    from ._imap import IMap, NuMap, TaskIterator
+    from ._imap import IMap, NuMap
     from ._imports import imports
     from ._sizes import sizeof
     from ._statistics import Statistics, TaskStatistics
     from ._streams import join, tee
+    from ._task import TaskIterator
 
 __all__ = [
     "IMap",
@@ -62,7 +63,7 @@ _HOMES = {
     "SourceError": "numap._errors",
     "StateError": "numap._errors",
     "Statistics": "numap._statistics",
-    "TaskIterator": "numap._imap",
+    "TaskIterator": "numap._task",
     "TaskStatistics": "numap._statistics",
     "TaskTimeout": "numap._errors",
     "TooManyFailures": "numap._errors",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ._bell import Bell
 from ._errors import WorkerStartError
 from ._manager import Manager
 from ._options import Options, TaskSpec
@@ -31,9 +30,8 @@ def build(
     except OSError as error:
         raise WorkerStartError(f"no worker can be started: {error}") from error
     manager = Manager(options, programs, inputs, ordered, engine, tracks)
-    feeders: dict[int, Feeder] = {}
     sources = {
-        task: _source(spec.iterable, encode, manager.bell, feeders)
+        task: _source(spec.iterable, encode, manager)
         for task, spec in enumerate(specs)
         if not inputs[task]
     }
@@ -59,15 +57,10 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Enco
     return processes, processes.encode
 
 
-def _source(iterable: Any, encode: Encode | None, bell: Bell, feeders: dict[int, Feeder]) -> Source:
+def _source(iterable: Any, encode: Encode | None, manager: Manager) -> Source:
     def feed(items: Iterator[Any]) -> Source:
-        return Feeder(items, encode, bell).port()
+        return Feeder(items, encode, manager.bell, manager.is_wanted)
 
     if type(iterable) in (list, tuple, range):
         return SequenceSource(iterable, feed if encode is not None else None)
-    iterator = iter(iterable)
-    # Tasks that were given the same iterator share it: one thread, and what it yields goes to whoever asks first.
-    feeder = feeders.get(id(iterator))
-    if feeder is None:
-        feeder = feeders[id(iterator)] = Feeder(iterator, encode, bell)
-    return feeder.port()
+    return feed(iter(iterable))

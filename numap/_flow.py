@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ._delivery import Delivery, Pairing
 from ._errors import SourceError
+from ._failures import Tolerance
 from ._lane import Lane
-from ._outcome import END, ENDING, FAILED, JOINED, SHARED, SKIPPED, Failure, Segment
+from ._outcome import END, ENDING, FAILED, JOINED, SHARED, SKIPPED, Failure, Overrun, Segment
 from ._outlet import Outlet
 from ._schedule import Schedule
 from ._serialize import part, singles
@@ -25,11 +26,12 @@ class Flow:
         pickled: items are in their pickled form.
         outlets: where the outcomes of the ends leave.
         tracks: tasks whose outcomes are kept, with what keeps them.
+        tolerance: says when too many items failed.
     """
 
     def __init__(
         self, schedule: Schedule, labels: Sequence[str], ordered: Sequence[bool], skip: bool, pickled: bool,
-        outlets: dict[int, Outlet], tracks: Mapping[int, Track],
+        outlets: dict[int, Outlet], tracks: Mapping[int, Track], tolerance: Tolerance,
     ) -> None:
         self._schedule = schedule
         self._labels = labels
@@ -37,6 +39,9 @@ class Flow:
         self._pickled = pickled
         self._outlets = outlets
         self._tracks = tracks
+        self._tolerance = tolerance
+        #: Roots that read tasks of this run by a stream: what failed in those was counted there.
+        self._inner: set[int] = set()
         self._lanes = [Lane() for _ in labels]
         self._pairings = {task: Pairing(list(m)) for task, m in enumerate(schedule.inputs) if len(m) > 1}
         self._deliveries = {end: Delivery(ordered[end]) for end in schedule.ends}
@@ -50,9 +55,16 @@ class Flow:
         #: Places handed to the outlet of an end, how many there will be once that is known, and what is raised then.
         self._delivered = dict.fromkeys(schedule.ends, 0)
         self._limits: dict[int, int] = {}
-        self._endings: dict[int, BaseException] = {}
+        self._endings: dict[int, BaseException | Overrun] = {}
         #: Places that a root gives at most, where its end was cut.
         self._caps: dict[int, int] = {}
+
+    def know_streams(self, tasks_of: Mapping[int, Iterable[int]]) -> None:
+        """By root, the tasks of this run that its input is made of."""
+        for root, tasks in tasks_of.items():
+            self._inner.add(root)
+            for task in tasks:
+                self._tolerance.readers.setdefault(task, set()).add(self._schedule.end_of[root])
 
     # ------------------------------------------------------------------ in
 
@@ -67,7 +79,7 @@ class Flow:
         self.places[root] = first + segment[1]
         if segment[0] == FAILED:
             self._schedule.begun[root] += 1
-            self.fail(root, first, segment[2])
+            self.fail(root, first, segment[2], counts=root not in self._inner)
         else:
             self._wait(root, first, segment)
         if self.places[root] == cap:
@@ -147,8 +159,8 @@ class Flow:
         if end in self.open_ends and not all(map(self._schedule.is_open, self._schedule.roots_of[end])):
             self._check_lengths(end)
 
-    def fail(self, task: int, index: int, failure: Failure) -> None:
-        """An item has failed: its error comes out at its place at the end of the chain."""
+    def fail(self, task: int, index: int, failure: Failure, counts: bool = True) -> None:
+        """An item has failed: its error comes out at its place at the end of the chain, unless too many have (``counts``)."""
         self.failed[task] += 1
         if failure.task < 0:
             failure = failure.at(task, index, self._labels[task])
@@ -160,7 +172,15 @@ class Flow:
             node = reader[node]
             if node in self._pairings and not self._pairings[node].fail(index):
                 return
+        if counts:
+            self._tolerate(node, index, failure)
         self._deliver(node, index, (FAILED, 1, failure))
+
+    def _tolerate(self, end: int, place: int, failure: Failure) -> None:
+        results = sum(map(self.done.__getitem__, self._delivered))
+        for over, limit in self._tolerance.count(end, place, failure, results).items():
+            assert self._tolerance.overrun is not None, "that is why"
+            self._cut(over, max(limit or 0, self._delivered[over]), self._tolerance.overrun, now=limit is None)
 
     # ------------------------------------------------------------------ the ends
 
@@ -202,12 +222,12 @@ class Flow:
             )
             self._cut(end, limit, error)
 
-    def _cut(self, end: int, limit: int, error: BaseException) -> None:
-        """An end will have ``limit`` places, then raise; what lies behind is forgotten."""
+    def _cut(self, end: int, limit: int, error: BaseException | Overrun, now: bool = False) -> None:
+        """An end will have ``limit`` places, then raise; what lies behind is forgotten, and everything if that is ``now``."""
         schedule = self._schedule
         if end not in self.open_ends or self._limits.get(end, limit + 1) <= limit:
             return
-        self._limits[end] = limit
+        self._limits[end] = self._outlets[end].expected = limit
         self._endings[end] = error
         for root in schedule.roots_of[end]:
             if schedule.is_open(root):
@@ -218,7 +238,7 @@ class Flow:
                     self._close_root(root)
         for task, lane in enumerate(self._lanes):
             if schedule.end_of[task] == end:
-                schedule.arrive(task, -lane.drop_from(limit))
+                schedule.arrive(task, -lane.drop_from(0 if now else limit))
         self._check_end(end)
 
     def _check_end(self, end: int) -> None:
@@ -238,11 +258,14 @@ class Flow:
         self._hand_over(end, self._deliveries[end].add(first, segment))
 
     def _hand_over(self, end: int, ready: list[tuple[int, Segment]]) -> None:
+        limit = self._limits.get(end)
         for place, segment in ready:
+            if limit is not None and place >= limit:
+                break  # it came before the end was cut there
             self._delivered[end] += segment[1]
             self._outlets[end].put(place, (SKIPPED, 1, None) if self._skip and segment[0] == FAILED else segment)
         self._schedule.delivered[end] = self._delivered[end] - self.late(end)
-        if end in self._limits:
+        if limit is not None:
             self._check_end(end)
 
     def give_up(self, end: int, place: int) -> None:
@@ -258,5 +281,6 @@ class Flow:
         """Nothing goes on: every end that is open raises ``error``, once."""
         ends, self.open_ends = sorted(self.open_ends), set()
         for end in ends:
+            self._outlets[end].expected = self._delivered[end]
             self._outlets[end].put(self._delivered[end], (ENDING, 0, error))
             self._outlets[end].put(self._delivered[end], (END, 0, None))

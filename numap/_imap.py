@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._errors import StateError
+from ._errors import StateError, TooManyFailures
+from ._habits import MAP_HABITS, NEXT_HABITS, TASK_HABITS, checked
+from ._inputs import check_input, check_members, check_unread, detach_all, members_of
 from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
 from ._options import Options, TaskSpec, flag, sequence, shown, task_spec, timeout_seconds
 from ._platform import fill_standard_streams
 from ._public import public
 from ._reader import Reader
+from ._source import check_free
 from ._statistics import Statistics, TaskStatistics
-from ._streams import Join, detach, made_of
+from ._streams import least, length_of
+from ._task import TaskIterator, iterator, remaining
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -25,72 +29,6 @@ if TYPE_CHECKING:
     from ._track import Track
 
 T = TypeVar("T")
-
-
-@public
-class TaskIterator(Reader[T]):
-    """The results of one task, from `IMap.add_task` or `IMap.get_task`.
-
-    It may be iterated, be the input of another task, or be split by `tee` and paired by `join`. It keeps its map alive.
-
-    Attributes:
-        task: index of the task in its map.
-    """
-
-    def __init__(self, imap: IMap[Any], task: int) -> None:
-        self.task = task
-        self._imap: IMap[Any] | None = imap
-        self._track: Track | None = None
-
-    @property
-    def tracked(self) -> dict[int, Any]:
-        """The outcomes so far by the index of their item, errors as exceptions; empty unless added with ``track=True``.
-
-        It stays when the map is stopped.
-        """
-        return {} if self._track is None else self._track.results()
-
-    def _find_outlet(self) -> Outlet:
-        outlet = self._outlet
-        if outlet is None:
-            assert self._imap is not None, "who has no map has an outlet"
-            outlet = self._outlet = self._imap._outlet_of(self.task)
-        return outlet
-
-    def __numap_detach__(self, imap: IMap[Any]) -> None:
-        """This iterator is part of an input of its own map, which has started: it must not keep the map alive."""
-        if self._imap is imap:
-            self._find_outlet()
-            self._imap = None
-
-    def _claim_order(self) -> None:
-        """Its results will be paired with others by their place."""
-        if self._imap is not None:
-            self._imap._deliver_in_order(self.task)
-
-    def __repr__(self) -> str:
-        return f"<task {self.task} of {self._imap.name if self._imap is not None else 'its own map'}>"
-
-
-class ImpatientIterator(TaskIterator[T]):
-    """A TaskIterator whose ``next`` waits for a limited time, or not at all."""
-
-    def __init__(self, imap: IMap[Any], task: int, timeout: float | None, block: bool) -> None:
-        super().__init__(imap, task)
-        self._timeout = timeout
-        self._block = block
-
-    def __next__(self) -> T:
-        outlet = self._find_outlet()
-        while True:
-            # As in Reader: nothing is called between the step and the return.
-            for value in outlet.values:
-                return value  # type: ignore[no-any-return]
-            outlet.open(self._timeout, self._block)
-
-
-def _iterator(imap: IMap[Any], task: int, timeout: float | None, block: bool) -> TaskIterator[Any]:
-    return TaskIterator(imap, task) if timeout is None and block else ImpatientIterator(imap, task, timeout, block)
 
 
 def _share(imap: IMap[Any], maps: int) -> None:
@@ -131,6 +69,8 @@ class IMap(Reader[T]):
         retries: how often an item is run again after its function raised, its worker died or it ran too long.
         on_error: ``"raise"`` a failed item's error at its place (iteration can go on), ``"return"`` it as the result, or
             ``"skip"`` the item.
+        max_failures: how many items may fail, after their retries; one more ends the map with a `TooManyFailures` behind the
+            results before it. None: no limit.
         buffer_bytes: bytes of the items and results in flight at most, about, as `sizeof` tells them; the inputs share them. One
             item of each always has room. None: 64 MB, or what keeps all workers busy.
 
@@ -152,6 +92,7 @@ class IMap(Reader[T]):
     ['1', '3']
     """
 
+    @checked("IMap", MAP_HABITS, constants=3)
     def __init__(
         self,
         func: Callable[..., T] | None = None,
@@ -175,6 +116,7 @@ class IMap(Reader[T]):
         task_timeout: float | None = None,
         retries: int = 0,
         on_error: str = "raise",
+        max_failures: int | None = None,
         buffer_bytes: int | None = None,
     ) -> None:
         if (func is None) != (iterable is None):
@@ -184,29 +126,35 @@ class IMap(Reader[T]):
             worker_num = 1
         self._options = Options(
             worker_type, worker_num, worker_remote, stride, buffer, ordered, skip, name, start_method, initializer,
-            sequence("initargs", initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error, buffer_bytes,
+            sequence("initargs", initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error,
+            max_failures, buffer_bytes,
         )  # fmt: skip
         self.name = name if name is not None else f"imap_{id(self):x}"
         self._state = IDLE
         self._specs: list[TaskSpec] = []
         #: For each task the tasks of this map that it reads.
         self._inputs: list[list[int]] = []
+        #: For each task how many items it will have; None: nobody knows.
+        self._lengths: list[int | None] = []
         #: What keeps the outcomes of tasks that were added with ``track``.
         self._tracks: dict[int, Track] = {}
         #: Tasks whose results come in order though the map is unordered, as they are joined by place.
         self._in_order: set[int] = set()
+        #: While it starts: the tasks that the input of one is made of.
+        self._streamed: list[int] = []
         self._manager: Any = None
         self._finalizer: Any = None
         #: The figures of the last run, once it was stopped.
         self._last: Statistics | None = None
         if func is not None and iterable is not None:
-            self.add_task(func, iterable, args, kwargs)
+            self.add_task(func, iterable, args=args, kwargs=kwargs)
             self.start()
         elif args is not None or kwargs is not None:
             raise ValueError("args, kwargs: given without func and iterable; give them to add_task")
 
     # ------------------------------------------------------------------ tasks
 
+    @checked("add_task", TASK_HABITS, constants=3)
     def add_task(
         self,
         func: Callable[..., Any],
@@ -231,23 +179,26 @@ class IMap(Reader[T]):
 
         Raises:
             StateError: the map is started.
-            TypeError, ValueError: an argument is not allowed.
+            TypeError, ValueError: an argument is not allowed, or the iterator is the input of another task.
         """
         state = move(self._current(), "add_task")
         spec = task_spec(func, iterable, args, kwargs, timeout, block, track)
-        _check_input(self, len(self._specs), iterable)
-        members = self._members(iterable)
+        check_input(self, len(self._specs), iterable)
+        members = members_of(self, iterable)
         if members:
-            self._check_members(members)
+            check_members(members, self._inputs)
             # The iterator holds this map; to hold the iterator would be a circle.
             spec = spec._replace(iterable=())
         elif not isinstance(iterable, (list, tuple, range)):
             # Who is no iterable learns it here; an iterator gives itself, so nothing is pulled.
-            spec = spec._replace(iterable=iter(iterable))
+            items = iter(iterable)
+            check_unread(items, self._specs)
+            spec = spec._replace(iterable=items)
         self._state = state
+        self._lengths.append(least([self._lengths[member] for member in members]) if members else length_of(iterable))
         self._specs.append(spec)
         self._inputs.append(members)
-        found = _iterator(self, len(self._specs) - 1, timeout, block)
+        found = iterator(self, len(self._specs) - 1, timeout, block)
         if track:
             from ._track import Track
 
@@ -256,23 +207,6 @@ class IMap(Reader[T]):
 
     __call__ = add_task
     __numap_share__ = _share
-
-    def _members(self, iterable: object) -> list[int]:
-        """The tasks of this map that an input consists of; none: it is something else."""
-        if isinstance(iterable, Join):
-            tasks = [self._members(member) for member in iterable.members]
-            return [task[0] for task in tasks] if len(tasks) > 1 and all(len(task) == 1 for task in tasks) else []
-        if isinstance(iterable, TaskIterator) and iterable._imap is self:
-            return [iterable.task]
-        return [0] if iterable is self else []
-
-    def _check_members(self, members: list[int]) -> None:
-        for member in members:
-            for number in range(member + 1, len(self._inputs)):  # whoever reads a task was added after it
-                if member in self._inputs[number]:
-                    raise ValueError(f"iterable: task {member} is read by task {number} already; split it with numap.tee")
-        if len(members) != len(set(members)):
-            raise ValueError("iterable: a task is joined with itself; split it with numap.tee first")
 
     def pop_task(self, number: int | bool = 1) -> None:
         """Removes the last ``number`` tasks; True: all of them.
@@ -290,6 +224,7 @@ class IMap(Reader[T]):
         if count > 0:
             del self._specs[-count:]
             del self._inputs[-count:]
+            del self._lengths[-count:]
             self._tracks = {task: track for task, track in self._tracks.items() if task < len(self._specs)}
 
     def get_task(self, task: int = 0, timeout: float | None = None, block: bool = True) -> TaskIterator[Any]:
@@ -301,7 +236,7 @@ class IMap(Reader[T]):
         timeout_seconds("timeout", timeout)
         flag("block", block)
         self._check_task(task)
-        found = _iterator(self, task, timeout, block)
+        found = iterator(self, task, timeout, block)
         found._track = self._tracks.get(task)
         return found
 
@@ -318,7 +253,7 @@ class IMap(Reader[T]):
 
         Raises:
             StateError: there is no task, or the map has ended and was not stopped.
-            ValueError: the buffer is too small for these tasks.
+            ValueError: the buffer is too small for these tasks, or another map reads the same iterator.
             SerializationError: a function can't be sent to a worker.
             WorkerStartError: no worker can be started.
         """
@@ -326,9 +261,12 @@ class IMap(Reader[T]):
         if self._manager is not None:
             return
         if not self._specs:
-            raise StateError("start: the map has no task; call add_task() first")
+            gone = "its tasks went with stop(), or at the end of its `with` block; make a new map, or add tasks again"
+            raise StateError(f"start: the map has no task; {gone if self._state == STOPPED else 'call add_task() first'}")
         if _inside_worker(loading=True):
             raise StateError("start: not allowed while a worker imports or unpickles code; start the map in a function")
+        for spec in self._specs:
+            check_free(spec.iterable)
         _prepare(self._options)
         from ._build import build
 
@@ -338,8 +276,7 @@ class IMap(Reader[T]):
         # anybody else may stop it.
         self._finalizer = _when_dropped(self, manager.abandon)
         self._manager, self._state = manager, state
-        for spec in self._specs:
-            detach(spec.iterable, self)
+        manager.know_streams(detach_all(self, self._specs))
         # The inputs are the sources' from here on, and go with them.
         self._specs = [spec._replace(iterable=()) for spec in self._specs]
         try:
@@ -369,7 +306,7 @@ class IMap(Reader[T]):
         manager = self._manager
         if manager is not None:
             if ends:
-                self._drain(ends)
+                _drain(self, ends)
             manager.stop()
             figures = manager.figures()
             self._last = _snapshot(figures, self._specs, self._options.workers, STOPPED, figures("in_flight"))
@@ -379,7 +316,7 @@ class IMap(Reader[T]):
         self._forget_tasks()
 
     def _forget_tasks(self) -> None:
-        self._specs, self._inputs = [], []
+        self._specs, self._inputs, self._lengths = [], [], []
         self._tracks = {}
         self._in_order = set()
 
@@ -393,16 +330,6 @@ class IMap(Reader[T]):
             for task in found:
                 self._check_task(task)
         return found
-
-    def _drain(self, ends: list[int]) -> None:
-        self._manager.drain()
-        for task in ends:
-            reader = self.get_task(task)
-            while True:
-                try:
-                    reader._next_outcome()
-                except StopIteration:
-                    break
 
     def __enter__(self) -> IMap[T]:
         self._start_unless_started()
@@ -431,6 +358,7 @@ class IMap(Reader[T]):
 
         await asyncio.to_thread(self.stop)
 
+    @checked("next", NEXT_HABITS)
     def next(self, timeout: float | None = None, task: int = 0, block: bool = True) -> Any:
         """The next result of a task.
 
@@ -475,9 +403,8 @@ class IMap(Reader[T]):
         return outlet
 
     def __length_hint__(self) -> int:
-        """How many results of task 0 are ready at least."""
-        outlet = self._outlet
-        return 0 if outlet is None else int(outlet.ready())
+        """How many results of task 0 are still to come, where that is known; see `TaskIterator.__length_hint__`."""
+        return remaining(self, 0)
 
     # ------------------------------------------------------------------ looks
 
@@ -510,16 +437,16 @@ class IMap(Reader[T]):
         raise TypeError("an IMap can't be pickled: it belongs to the process that made it")
 
 
-def _check_input(imap: IMap[Any], number: int, iterable: object) -> None:
-    """ValueError for an input that would be the task itself which reads it, the one with this number: it would wait for ever."""
-    for part in made_of(iterable):
-        if part is imap and not number:
-            raise ValueError(
-                "iterable: the map itself stands for the results of its task 0, and this would be task 0; "
-                "give what the function is to be mapped over, or add another task first"
-            )
-        if isinstance(part, TaskIterator) and part._imap is imap and part.task >= number:
-            raise ValueError(f"iterable: task {part.task} was removed; give the iterator of a task that the map has")
+def _drain(imap: IMap[Any], ends: list[int]) -> None:
+    """Finishes what a map has taken for these tasks, and discards it."""
+    imap._manager.drain()
+    for task in ends:
+        reader = imap.get_task(task)
+        while True:
+            try:
+                reader._next_outcome()
+            except (StopIteration, TooManyFailures):
+                break
 
 
 def _prepare(options: Options) -> None:

@@ -142,6 +142,8 @@ class Intake:
             if spared:
                 schedule.unpull(root, spared)
                 came = True
+            if source.demand is not None and source.demand.asked:
+                self.mark(schedule.end_of[root])
             if source.ended and schedule.is_open(root):
                 came = True
                 self._close(root, source)
@@ -174,8 +176,11 @@ class Intake:
         """
         schedule, outlet, tasks = self._schedule, self._outlets[end], self._tasks[end]
         everything = schedule.buffer is not None or end in self._late
-        missing, grows = 0, False
+        missing, grows, asked = 0, False, []
         for root in schedule.roots_of[end]:
+            source = self._sources.get(root)
+            if source is not None and source.demand is not None and source.demand.asked:
+                asked.append((root, source.demand))
             everything = everything or not schedule.is_open(root)
             lacks, bound = schedule.missing(root), schedule.bound(root)
             missing = min(missing or lacks, lacks)
@@ -183,7 +188,11 @@ class Intake:
             missing = 1 if schedule.holds_back(root) else missing
             grows = grows or (self._grows and self._pacing.grown_bound(bound, tasks) > bound)
         outlet.tell_at = 0 if everything else self._released[end] + missing
-        outlet.tell_wait = everything or grows
+        outlet.tell_wait = everything or grows or bool(asked)
+        for root, demand in asked:
+            # Nothing of it is on the way: a consumer waits in vain, if one waits.
+            if self._flow.places[root] == schedule.released[root] and outlet.is_awaited():
+                demand.answer()
 
     def close(self) -> None:
         """Takes what has been given, and nothing after that."""

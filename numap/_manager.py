@@ -15,6 +15,7 @@ from typing import Any
 
 from ._bell import Bell
 from ._errors import TaskTimeout, WorkerDied, WorkerStartError
+from ._failures import Tolerance
 from ._figures import figures
 from ._flow import Flow
 from ._fusion import Fusion
@@ -93,7 +94,9 @@ class Manager:
         self._task_timeout = options.task_timeout
         self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
         skip, pickled = options.on_error == "skip", engine.capabilities.pickles
-        self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks)
+        self._tolerance = Tolerance(options.max_failures, {end: ordered[end] for end in self._schedule.ends})
+        self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks, self._tolerance)
+        self.know_streams = self._flow.know_streams
         self._intake = Intake(
             self._schedule, self._pacing, self._flow, self.outlets, self.touched, engine.capabilities.ahead
         )
@@ -126,7 +129,9 @@ class Manager:
         """"running", "finished" or "failed"."""
         if self._failure is not None:
             return "failed"
-        return "running" if self._flow.open_ends else "finished"
+        if self._flow.open_ends:
+            return "running"
+        return "finished" if self._tolerance.overrun is None else "failed"
 
     # ------------------------------------------------------------------ life; any thread
 
@@ -187,6 +192,10 @@ class Manager:
             return
         self._abandoned = self._stopping = True
         self.wake()
+
+    def is_wanted(self) -> bool:
+        """Whether the run is to go on."""
+        return not self._stopping
 
     def drain(self) -> None:
         """Pulls nothing any more; what was pulled still gets its outcome."""

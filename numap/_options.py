@@ -63,6 +63,7 @@ class _Fields(NamedTuple):
     task_timeout: float | None = None
     retries: int = 0
     on_error: str = "raise"
+    max_failures: int | None = None
     buffer_bytes: int | None = None
     #: Maps that share an automatic ``buffer_bytes``; no argument of a map, see `IMap.__numap_share__`.
     sharing: int = 1
@@ -81,7 +82,7 @@ class Options(_Fields):
         """
         self = super().__new__(cls, *args, **kwargs)
         self._check()
-        given = {name: getattr(self, name) for name in _NUMBERS}
+        given = {name: getattr(self, name) for name in (*_NUMBERS, "max_failures")}
         plain: dict[str, Any] = {name: operator.index(value) for name, value in given.items() if value is not None}
         return self._replace(**{**plain, "worker_num": self._default_workers()})
 
@@ -143,6 +144,13 @@ class Options(_Fields):
             raise TypeError(f"retries: must be a whole number of at least 0, not {shown(self.retries)}")
         if self.retries < 0:
             raise ValueError(f"retries: {self.retries} given; must be at least 0")
+        whole = self.max_failures
+        if whole is None:
+            return
+        if isinstance(whole, bool) or not hasattr(type(whole), "__index__"):
+            raise TypeError(f"max_failures: must be a whole number of at least 0, or None for no limit, not {shown(whole)}")
+        if operator.index(whole) < 0:
+            raise ValueError(f"max_failures: {whole!r} given; must be at least 0, or None for no limit")
 
     @property
     def kind(self) -> str:
@@ -182,7 +190,15 @@ def _is_executor(value: object) -> bool:
 def one_of(name: str, value: object, allowed: tuple[str, ...], also: str = "") -> None:
     """ValueError unless ``value`` is one of the allowed words; ``also``: what else the message says is allowed."""
     if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name}: {value!r} is unknown; allowed: {', '.join(map(repr, allowed))}{also}")
+        raise ValueError(f"{name}: {value!r} is unknown; {nearest(value, allowed)}allowed: {', '.join(map(repr, allowed))}{also}")
+
+
+def nearest(word: object, words: Iterable[str]) -> str:
+    """The question whether one of the words was meant, for a message, with a blank behind; empty if none is near."""
+    import difflib
+
+    found = difflib.get_close_matches(word, list(words), 1) if isinstance(word, str) else []
+    return f"did you mean {found[0]!r}? " if found else ""
 
 
 def shown(value: object) -> str:

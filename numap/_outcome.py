@@ -17,6 +17,7 @@ from ._errors import (
     SourceError,
     StateError,
     TaskTimeout,
+    TooManyFailures,
     WorkerDied,
 )
 
@@ -38,7 +39,7 @@ SHARED = 8
 
 #: No data: the items were dropped by ``on_error="skip"``.
 SKIPPED = 5
-#: ``data`` is the exception that ends a task, to be raised once; no items.
+#: ``data`` is the exception that ends a task, or the Overrun that it is made of, to be raised once; no items.
 ENDING = 6
 #: The end of a task; no items.
 END = 7
@@ -83,6 +84,22 @@ class Failure:
     def at(self, task: int, index: int, label: str) -> Failure:
         """The same failure with its place."""
         return Failure(self.error, self.trace, self.pid, task, index, label)
+
+
+class Overrun(NamedTuple):
+    """More items failed than may.
+
+    Attributes:
+        failed: items that failed.
+        known: items whose outcome was known, these included.
+        allowed: how many may fail.
+        first: the first failure.
+    """
+
+    failed: int
+    known: int
+    allowed: int
+    first: Failure
 
 
 _OWN = os.path.dirname(__file__) + os.sep
@@ -198,9 +215,26 @@ def unpickle_failure(error: BaseException) -> Failure:
     return Failure(wrapped)
 
 
+def overrun_error(overrun: Overrun) -> TooManyFailures:
+    """The exception to raise where a run ends as too many items failed."""
+    first = exception_of(overrun.first)
+    lines = safe_text(first).splitlines() or [""]
+    error = TooManyFailures(
+        f"{overrun.failed} of {overrun.known} item{'s' * (overrun.known != 1)} failed, and max_failures={overrun.allowed}; "
+        f"the first: {type(first).__qualname__}: {lines[0]} ({place(overrun.first)}). "
+        f"The map has ended: mend what makes them fail, or allow more",
+        overrun.failed, overrun.allowed,
+    )  # fmt: skip
+    error.__cause__ = first
+    return error
+
+
 def source_error(error: BaseException) -> BaseException:
-    """What the caller gets for an exception of an input: a SourceError; what is no Exception passes as it is."""
-    if isinstance(error, (SourceError, StateError)) or not isinstance(error, Exception):
+    """What the caller gets for an exception of an input: a SourceError, unless it is one that says it all itself.
+
+    What is no Exception passes as it is.
+    """
+    if isinstance(error, (SourceError, StateError, TooManyFailures)) or not isinstance(error, Exception):
         return error
     wrapped = SourceError(f"the input iterable raised {type(error).__name__}: {safe_text(error)}")
     wrapped.__cause__ = error

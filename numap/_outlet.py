@@ -20,9 +20,22 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Protocol
 
+from ._demand import Demand, current
 from ._errors import StateError, next_timeout
 from ._options import limited
-from ._outcome import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Failure, Segment, exception_of, unpickle_failure
+from ._outcome import (
+    END,
+    ENDING,
+    FAILED,
+    PACKED,
+    RAW,
+    SKIPPED,
+    Failure,
+    Segment,
+    exception_of,
+    overrun_error,
+    unpickle_failure,
+)
 from ._serialize import item_of
 from ._turn import Taken, Turn
 
@@ -86,12 +99,17 @@ class Outlet:
         self.dropped: deque[int] = deque()
         #: Places that there will be; None: not known yet.
         self.total: int | None = None
+        #: As far as is known now: an error may end the task sooner.
+        self.expected: int | None = None
         #: Called, once each, when something comes; see `notify`.
         self._callbacks: deque[Callable[[], None]] = deque()
         self._hooks = hooks
         self._turn = Turn()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._waiting = False
+        #: Who waits, if it is a thread of ours; and at which of its waits a consumer waited in vain for what it is to bring.
+        self._waiter: Demand | None = None
+        self._pressed = 0
         #: Parcels by number. The manager appends; a consumer removes one only after the next was opened.
         self._parcels: deque[tuple[int, int, Segment]] = deque()
         self._sent = 0
@@ -115,7 +133,7 @@ class Outlet:
 
     def know_total(self, total: int) -> None:
         """There will be ``total`` places."""
-        self.total = total
+        self.total = self.expected = total
         self.announce()
 
     def announce(self) -> None:
@@ -129,6 +147,19 @@ class Outlet:
             except IndexError:  # consumers come here, too, and one was quicker
                 return
             callback()
+
+    def is_awaited(self) -> bool:
+        """Whether a consumer waits for what has not come: of a thread of ours it is asked, and told to us, why that reads."""
+        waiter = self._waiter
+        if not self._waiting or waiter is None or self._pressed == self.starved:
+            return self._waiting or bool(self._callbacks)
+        if not waiter.asked:
+            waiter.ask(partial(self._press, self.starved))
+        return False
+
+    def _press(self, wait: int) -> None:
+        self._pressed = wait
+        self._tell()
 
     def close(self, why: str, at_exit: bool = False) -> None:
         """From now on `take` is a StateError; what was not taken is gone.
@@ -174,9 +205,10 @@ class Outlet:
         if self._parcels or self._closed is not None or self._hooks.help():
             self.announce()
 
-    def ready(self) -> int:
-        """Results that can be taken without waiting, at least."""
-        return length_hint(self._left) + sum(s[1] for n, _, s in list(self._parcels) if n >= self._opened)
+    @property
+    def consumed(self) -> int:
+        """Places that consumers have had, skipped ones included, and the last one, though it counts until the next is asked for."""
+        return self.released + self._places - length_hint(self._left) - (self.failure is not None)
 
     def open(self, timeout: float | None = None, block: bool = True) -> None:
         """Sees to it that there is something in ``values``, or raises.
@@ -309,7 +341,7 @@ class Outlet:
         elif kind == FAILED:
             failure = data
         elif kind == ENDING:
-            ending = data
+            ending = data if isinstance(data, BaseException) else overrun_error(data)
         elif kind != SKIPPED:
             try:
                 values = [item_of(segment)]
@@ -339,14 +371,20 @@ class Outlet:
         remaining = None if deadline is None else deadline - monotonic()
         if not block or (remaining is not None and remaining <= 0):
             raise next_timeout(f"next: no result of task {self.task} was ready" + ("" if not block else " in time"))
+        self._waiter = waiter = current()
+        if waiter is not None:
+            waiter.withdraw()  # what was asked before, when something came at once
         self.starved += 1
-        self._tell()
+        # Before the note: the manager may look at once.
         self._waiting = True
+        self._tell()
         # An item may have become ready to run since the first look, when nobody was waiting to be told.
         if self._parcels or self._closed is not None or self._hooks.help():
             return
         try:
             self._bell.get(True, remaining)
+            if waiter is not None:
+                waiter.withdraw()
         except Empty:
             if self._parcels:
                 return

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from ._bell import Bell
+from ._demand import Demand
 from ._outcome import ATOMS, RAW, SKIPPED, Segment, source_error
 from ._serialize import is_atom, segments_of, size_of
 from ._sizes import sizeof
@@ -35,6 +36,11 @@ class Source(Protocol):
     @property
     def quiet(self) -> bool:
         """Nothing comes but at a grant."""
+        ...
+
+    @property
+    def demand(self) -> Demand | None:
+        """The demand for its items, where a thread reads them that may ask."""
         ...
 
     def start(self) -> None:
@@ -78,6 +84,10 @@ class SequenceSource:
     def quiet(self) -> bool:
         """See `Source.quiet`."""
         return self._feeder is None
+
+    @property
+    def demand(self) -> None:
+        """See `Source.demand`: no item of a sequence is waited for."""
 
     def start(self) -> None:
         """Nothing to do."""
@@ -141,31 +151,60 @@ def _all_atoms(items: Sequence[Any]) -> bool:
     return kinds <= _ALIKE or (kinds <= ATOMS and all(map(is_atom, items)))
 
 
-class Port:
-    """What one task gets from a feeder.
+#: By identity, iterators that feeders read, each with a question: whether that map still wants it.
+_read: dict[int, Callable[[], bool]] = {}
 
-    ``entries`` is filled by the feeder's thread and emptied by the manager; a deque needs no lock for that.
+
+def check_free(items: object) -> None:
+    """ValueError if an iterator is being read by another map: each of its items would go to one of the two."""
+    wanted = _read.get(id(items))
+    if wanted is not None and wanted():
+        raise ValueError(
+            f"iterable: this {type(items).__name__} is the input of another map, which runs, and each of its items "
+            f"would go to one of the two only; split it with numap.tee, and give each map a branch, or stop() the other map first"
+        )
+
+
+class Feeder:
+    """A source with a thread that pulls one iterator and pickles what it pulled before it pulls on.
+
+    ``entries`` is filled by the thread and emptied by the manager; a deque needs no lock for that.
+
+    Args:
+        items: the iterator; the only reference that is kept to it.
+        encode: makes the segment of an item for another process; None: items stay as they are.
+        bell: rung when something was pulled.
+        wanted: whether the map goes on.
     """
 
     quiet = False
 
-    def __init__(self, feeder: Feeder) -> None:
-        self._feeder = feeder
+    def __init__(self, items: Iterator[Any], encode: Encode | None, bell: Bell, wanted: Callable[[], bool]) -> None:
+        self.demand = Demand(bell.ring)
         self.entries: deque[Any] = deque()
+        self.credits: SimpleQueue[tuple[int, int]] = SimpleQueue()
         self._granted = 0
         self._spared: deque[int] = deque()
         self._over = False
         self.ended = False
         self.error: BaseException | None = None
+        self._key = id(items)
+        self._wanted = wanted
+        self._thread = threading.Thread(target=_feed, args=(items, encode, bell, self), daemon=True, name="numap-input")
+
+    def is_wanted(self) -> bool:
+        """Whether more may be pulled, sooner or later."""
+        return not self._over and self._wanted()
 
     def start(self) -> None:
-        """Starts the feeder's thread, if no other port has."""
-        self._feeder.start()
+        """Starts the thread."""
+        _read[self._key] = self.is_wanted
+        self._thread.start()
 
     def grant(self, count: int, nbytes: int) -> None:
         """See `Source.grant`."""
         self._granted += count
-        self._feeder.credits.put((self, count, nbytes))
+        self.credits.put((count, nbytes))
 
     def collect(self) -> list[Segment]:
         """See `Source.collect`."""
@@ -189,83 +228,54 @@ class Port:
         return spared
 
     def finish(self, error: BaseException | None) -> None:
-        """The input ended; by the feeder's thread, after its last entry."""
+        """The input ended; by the thread, after its last entry, while it still has the iterator."""
         self.error = error
         self._over = True
+        # Another map may have begun to read it since we were stopped.
+        if _read.get(self._key) == self.is_wanted:
+            del _read[self._key]
 
     def stop(self) -> int:
         """See `Source.stop`."""
         self.ended = self._over = True
-        self._feeder.credits.put(None)
+        self.credits.put((0, 0))
+        self.demand.end()
         unused, self._granted = self._granted - len(self.entries), 0
         self.entries.clear()
         return unused
 
 
-class Feeder:
-    """A thread that pulls one iterator and pickles what it pulled before it pulls on.
-
-    Args:
-        items: the iterator; the only reference that is kept to it.
-        encode: makes the segment of an item for another process; None: items stay as they are.
-        bell: rung when something was pulled.
-    """
-
-    def __init__(self, items: Iterator[Any], encode: Encode | None, bell: Bell) -> None:
-        self.credits: SimpleQueue[tuple[Port, int, int] | None] = SimpleQueue()
-        self._ports: list[Port] = []
-        args = (items, encode, bell, self.credits, self._ports)
-        self._thread = threading.Thread(target=_feed, args=args, daemon=True, name="numap-input")
-
-    def port(self) -> Port:
-        """A port for one more task; several tasks that were given the same iterator share what it yields."""
-        port = Port(self)
-        self._ports.append(port)
-        return port
-
-    def start(self) -> None:
-        """Starts the thread once."""
-        if self._thread.ident is None:
-            self._thread.start()
-
-
-def _feed(
-    items: Iterator[Any], encode: Encode | None, bell: Bell, grants: SimpleQueue[tuple[Port, int, int] | None], ports: list[Port]
-) -> None:
+def _feed(items: Iterator[Any], encode: Encode | None, bell: Bell, feeder: Feeder) -> None:
     """The life of a feeder's thread."""
     error: BaseException | None = None
     pull = outcome_reader(items) if hasattr(items, "_next_outcome") else None
+    feeder.demand.enter()
     try:
         while True:
-            credit = grants.get()
-            if credit is None:
-                if all(port.ended for port in ports):
-                    return
-                continue
-            port, count, nbytes = credit
-            if port.ended:
-                continue
-            if not _serve(items, pull, encode, bell, port, count, nbytes):
+            count, nbytes = feeder.credits.get()
+            if feeder.ended:
+                return
+            if not _serve(items, pull, encode, bell, feeder, count, nbytes):
                 break
     except BaseException as caught:
         error = source_error(caught)
         del caught
     finally:
+        feeder.finish(error)
         # The input goes here, in its own thread, whatever becomes of the map.
         del items, pull
-        for port in ports:
-            port.finish(error)
         error = None
         bell.ring()
 
 
 def _serve(
-    items: Iterator[Any], pull: Callable[[], Segment] | None, encode: Encode | None, bell: Bell, port: Port, count: int, nbytes: int
+    items: Iterator[Any], pull: Callable[[], Segment] | None, encode: Encode | None, bell: Bell, feeder: Feeder, count: int,
+    nbytes: int,
 ) -> bool:
-    """Pulls ``count`` items for a port, or as many as have ``nbytes`` bytes; False: the input has ended."""
+    """Pulls ``count`` items, or as many as have ``nbytes`` bytes; False: the input has ended."""
     if pull is not None:
-        return _serve_outcomes(pull, encode, bell, port, count, nbytes)
-    append = port.entries.append
+        return _serve_outcomes(pull, encode, bell, feeder, count, nbytes)
+    append = feeder.entries.append
     for value in items:
         if encode is None:
             append((RAW, 1, [value]))
@@ -277,22 +287,22 @@ def _serve(
         if not count % _EACH:
             nbytes -= _EACH * sizeof(value)
             if nbytes < 0:
-                port.spare(count)
+                feeder.spare(count)
                 count = 0
         del value
         if bell.hungry:
             bell.ring()
-        if not count or port.ended:
+        if not count or feeder.ended:
             return True
     return False
 
 
 def _serve_outcomes(
-    pull: Callable[[], Segment], encode: Encode | None, bell: Bell, port: Port, count: int, nbytes: int
+    pull: Callable[[], Segment], encode: Encode | None, bell: Bell, feeder: Feeder, count: int, nbytes: int
 ) -> bool:
     """The same for an input of which the failures come, too."""
-    append = port.entries.append
-    while count and not port.ended:
+    append = feeder.entries.append
+    while count and not feeder.ended:
         try:
             segment = pull()
         except StopIteration:
@@ -306,7 +316,7 @@ def _serve_outcomes(
         if not count % _EACH:
             nbytes -= _EACH * size_of(segment)
             if nbytes < 0:
-                port.spare(count)
+                feeder.spare(count)
                 count = 0
         if bell.hungry:
             bell.ring()

@@ -7,14 +7,17 @@ from _thread import allocate_lock
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import count, islice
+from itertools import count, islice, repeat
+from operator import length_hint
+from queue import SimpleQueue
 from typing import Any
 
+from ._demand import current
 from ._errors import SourceError, StateError
 from ._options import positive, shown
 from ._outcome import FAILED, RAW, SKIPPED, Segment, exception_of, source_error
 from ._public import public
-from ._turn import Turn
+from ._turn import OpenTurn, Turn
 
 
 class _Box:
@@ -111,6 +114,25 @@ def _value(item: Any) -> Segment:
     return RAW, 1, [item]
 
 
+def length_of(items: object) -> int | None:
+    """How many items something has or will give, as far as it says so itself; None: it doesn't, or raises."""
+    try:
+        length = length_hint(items, -1)
+    except Exception:  # whatever a method of the user's raises: nobody has asked for its length
+        return None
+    return None if length < 0 else length
+
+
+def least(lengths: Iterable[int | None]) -> int | None:
+    """The length of what takes one item of each; None if one is not known."""
+    found: int | None = None
+    for length in lengths:
+        if length is None:
+            return None
+        found = length if found is None else min(found, length)
+    return found
+
+
 def detach(stream: object, owner: object) -> None:
     """Whatever a stream is made of lets go of the map ``owner``, whose own input the stream is.
 
@@ -172,6 +194,11 @@ class Join(Stream):
     def __numap_detach__(self, owner: object) -> None:
         for member in self.members:
             detach(member, owner)
+
+    def __length_hint__(self) -> int:
+        """How many items are still to come; NotImplemented unless all members say it of themselves."""
+        length = least(map(length_of, self.members))
+        return NotImplemented if length is None else length
 
     def __repr__(self) -> str:
         return f"<join of {len(self.members)} inputs>"
@@ -246,13 +273,30 @@ class _Splitter:
         self._branches: weakref.WeakSet[Branch] = weakref.WeakSet()
         #: Guards the log, briefly; the other one guards the source, for as long as it blocks.
         self._lock = allocate_lock()
-        self._pulling = Turn()
+        self._pulling = OpenTurn()
+        #: Threads of ours that are too far ahead; each is given True where a consumer waits for it in vain.
+        self.parked: deque[SimpleQueue[bool]] = deque()
+        #: So many items that a branch takes are news to those: not each single one, as to wake a thread costs more.
+        self.news = max(1, limit // 8)
+        self._drops: list[weakref.ref[Branch]] = []
         self._error: BaseException | None = None
         self._over = False
 
     def add(self, branch: Branch) -> None:
         """One more branch, from the first item on."""
         self._branches.add(branch)
+        self._drops.append(weakref.ref(branch, partial(_look_again, self.parked)))
+
+    @property
+    def over(self) -> bool:
+        """Whether no more will be pulled."""
+        return self._over or self._error is not None
+
+    @property
+    def pulled(self) -> int:
+        """How many items have been pulled: what is not in the log any more all branches have taken."""
+        log = list(self._log)
+        return log[-1][1] + 1 if log else max((branch.place for branch in list(self._branches)), default=0)
 
     def get(self, place: int) -> Segment:
         """The outcome of a place; raises StopIteration, what ended the source, or StateError."""
@@ -260,7 +304,11 @@ class _Splitter:
             found = self._find(place)
             if found is not None:
                 return found
-            self._pulling.hold(partial(self._pull, place))
+            self._stay_near(place)
+            self._pulling.hold_or_wait(partial(self._pull, place), partial(self._has, place))
+
+    def _has(self, place: int) -> bool:
+        return self._find(place) is not None
 
     def _find(self, place: int) -> Segment | None:
         with self._lock:
@@ -274,15 +322,35 @@ class _Splitter:
             log.popleft()
         return log[place - log[0][1]][0] if log and place - log[0][1] < len(log) else None
 
+    def _ahead(self, place: int) -> int:
+        return place - min((branch.place for branch in list(self._branches)), default=place)
+
+    def _stay_near(self, place: int) -> None:
+        """Returns when a branch may have the item of a place; StateError if it is too far ahead.
+
+        A map reads on its own account, so it waits for the others. But where a consumer has taken all that the map has of this
+        branch and waits for more, nothing says that the others will ever be read, as far as that consumer is concerned.
+        """
+        demand = current()
+        refused = demand is None
+        while self._ahead(place) >= self.limit:
+            if demand is None or refused:
+                raise StateError(
+                    f"tee: this branch is {self._ahead(place)} items ahead of the slowest one, and limit={self.limit}; "
+                    f"read the branches more evenly, or give a larger limit"
+                )
+            gate: SimpleQueue[bool] = SimpleQueue()
+            self.parked.append(gate)
+            # Who takes items or drops a branch from here on tells us.
+            if self._ahead(place) < self.limit:
+                return
+            demand.ask(partial(gate.put, True))
+            refused = gate.get()
+            demand.withdraw()
+
     def _pull(self, place: int) -> None:
         if self._find(place) is not None:
             return
-        slowest = min(branch.place for branch in list(self._branches))
-        if place - slowest >= self.limit:
-            raise StateError(
-                f"tee: this branch is {place - slowest} items ahead of the slowest one, and limit={self.limit}; "
-                f"read the branches more evenly, or give a larger limit"
-            )
         if self._error is not None:
             raise self._error
         if self._over:
@@ -299,6 +367,14 @@ class _Splitter:
         if not self._log or self._log[-1][1] < place:
             self._over = True
             raise StopIteration
+
+
+def _look_again(parked: deque[SimpleQueue[bool]], dropped: object = None) -> None:
+    """A branch was taken from, or dropped: who was too far ahead of it may go on."""
+    try:
+        any(map(SimpleQueue.put, iter(parked.popleft, None), repeat(False)))
+    except IndexError:  # all have been told
+        return
 
 
 class _Cursor(Puller):
@@ -319,8 +395,11 @@ class _Cursor(Puller):
         return _returns(self.splitter.source)
 
     def _take(self, box: _Box) -> None:
-        segment = self.splitter.get(self.place)
+        splitter = self.splitter
+        segment = splitter.get(self.place)
         box.segment, self.place = segment, self.place + 1
+        if splitter.parked and not self.place % splitter.news:
+            _look_again(splitter.parked)
 
 
 class Branch(Stream):
@@ -343,6 +422,12 @@ class Branch(Stream):
 
     def __numap_detach__(self, owner: object) -> None:
         detach(self.source, owner)
+
+    def __length_hint__(self) -> int:
+        """How many items are still to come; NotImplemented unless what was split says it of itself."""
+        splitter = self._cursor.splitter
+        length = 0 if splitter.over else length_of(splitter.source)
+        return NotImplemented if length is None else length + splitter.pulled - self.place + len(self._cursor.again)
 
     def __repr__(self) -> str:
         return f"<tee branch at item {self.place}>"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
+from itertools import chain, islice, repeat
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -54,3 +55,47 @@ class Turn:
 
     def _give_back(self, token: list[None]) -> None:
         any(map(self._tokens.put, islice(iter(token.pop, 0), len(token))))
+
+
+class OpenTurn(Turn):
+    """A Turn for those who may find what they want without it: who waits is told after each turn, and looks again.
+
+    To wait for the token itself is not enough. A thread that takes one turn after the other has the token back before another
+    one wakes, and what it found for that one in the first turn is not seen until its second is over.
+    """
+
+    __slots__ = ("_gates",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._gates: deque[SimpleQueue[None]] = deque()
+
+    def hold_or_wait(self, func: Callable[[], object], look: Callable[[], bool]) -> None:
+        """Runs ``func`` if no other thread has its turn, else returns when one has ended.
+
+        ``look``: whether what is wanted is there; asked when we are sure to be told of the end of a turn that goes on.
+        """
+        for gate in (None, SimpleQueue[None]()):
+            if gate is not None:
+                self._gates.append(gate)
+                if look():
+                    return
+            try:
+                self.hold(func, block=False)
+            except Taken:
+                if gate is not None:
+                    # Who has the token tells us, as our gate was there before.
+                    gate.get()
+            else:
+                return
+
+    def _give_back(self, token: list[None]) -> None:
+        if not token:
+            return
+        # One call, in this order: first the token, then those that wait. An interrupt comes before it, or after it.
+        back = map(self._tokens.put, islice(iter(token.pop, 0), len(token)))
+        told = map(SimpleQueue.put, iter(self._gates.popleft, None), repeat(None))
+        try:
+            any(chain(back, told))
+        except IndexError:  # all have been told
+            return

@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 import os
 import queue
-from collections import deque
-from collections.abc import Iterable, Sized
+from collections import OrderedDict, deque
+from collections.abc import Iterable
 from contextlib import suppress
-from operator import length_hint
 from queue import Empty, Full, SimpleQueue
 from threading import Lock, RLock, get_ident
 from time import monotonic
@@ -31,6 +30,14 @@ LINGER = 1.0
 GRACE = 5.0
 
 
+#: The iterators of Python's own containers.
+_OWN: tuple[Iterable[Any], ...] = (
+    [], reversed([]), (), range(0), range(2**99), "", "\xe9", b"", bytearray(), set(), {}, reversed({}), {}.values(), {}.items(),
+    deque(), OrderedDict(),
+)  # fmt: skip
+_ENDING = frozenset(type(iter(it)) for it in _OWN)
+
+
 class Many:
     """An iterable, to be read entry by entry."""
 
@@ -38,8 +45,8 @@ class Many:
 
     def __init__(self, iterable: Iterable[Any]) -> None:
         self.entries = iter(iterable)
-        #: Whether it is known to end.
-        self.finite = isinstance(iterable, Sized) or length_hint(self.entries, -1) >= 0
+        #: Whether it is known to end, and never blocks. A length says nothing: that of a class is what it says, and it may go on.
+        self.finite = type(self.entries) in _ENDING
 
 
 class _Mark(First, type):
@@ -312,6 +319,6 @@ def log_left() -> None:
     import logging
 
     logging.getLogger("papy").warning(
-        "stop: an iterable of unknown length has not come to its end within %g s and is not read any further; "
+        "stop: an iterable that may be endless has not come to its end within %g s and is not read any further; "
         "call finish() before to have it read to its end", GRACE,
     )  # fmt: skip

@@ -178,7 +178,7 @@ class Line:
             self.over.wait()
 
     def outwait(self, leave_at: float | None) -> None:
-        """Waits for the end of a run that leaves iterables of unknown length at that moment.
+        """Waits for the end of a run that leaves iterables that may be endless at that moment.
 
         At its end the interpreter starts no thread for one, so the reader is in it itself and may never come back; then the run
         ends without it.

@@ -129,8 +129,8 @@ class Pipeline:
     def put_iterable(self, iterable: Iterable[Any]) -> None:
         """Has the pipeline take the entries of an iterable as it needs them; then `run` needs no `finish`.
 
-        Entries that are `put` go before those that were not yet taken, and don't wait for an iterable of unknown length (a
-        generator, ``iter(queue.get, None)``) that blocks: such a one is read in a thread of its own.
+        Entries that are `put` go before those that were not yet taken, and don't wait for an iterable that may be endless (a
+        generator, ``iter(queue.get, None)``) and blocks: all but Python's own containers are read in a thread of their own.
 
         Raises:
             TypeError: It is not iterable.
@@ -238,9 +238,9 @@ class Pipeline:
     def stop(self) -> None:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
-        From now on an entry that failed is tried again without a ``backoff``, and an iterable of unknown length, which may be
-        endless, or block, is read on for 5 seconds at most. After `finish`, and at the end of a ``with`` block, iterables are read
-        to their end.
+        From now on an entry that failed is tried again without a ``backoff``, and an iterable that may be endless or block, any
+        but Python's own containers, is read on for 5 seconds at most. After `finish`, and at the end of a ``with`` block,
+        iterables are read to their end.
 
         A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
         handler of the thread that is in `run` or in `put`, it is `finish`. An interrupt while it waits ends the run at once.

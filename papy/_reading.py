@@ -98,7 +98,7 @@ class Reading:
         return self._asked_in != 0
 
     def is_held_up(self) -> bool:
-        """Whether a thread is in an iterable of unknown length that nobody else asks."""
+        """Whether a thread is in an iterable that may be endless and that nobody else asks."""
         return self._asked_in != 0 and not all(many.finite for many in list(self._iterables)[:1])
 
     def is_asked_here(self) -> bool:

@@ -16,7 +16,7 @@ LAYERS = {
         _public _call _sizes
         _errors _capabilities _turn _outcome _container _platform _options _lifecycle _statistics
         _serialize
-        _schedule _delivery _pacing _fusion _retries
+        _schedule _delivery _pacing _fusion _retries _failures
         _region _arena _parcel _scope _classes _functions _code _names _mirror
         _asides _channel _outbox _page _stages _environment _recorder _portable
         _worker
@@ -25,9 +25,9 @@ LAYERS = {
         _forks
         engines _bell _listener engines._signals engines._books engines._slot engines._memory
         engines.threads engines.serial engines.processes engines.futures
-        _track _source _outlet _reader _streams _lane _flow _figures _intake _manager
+        _demand _track _source _outlet _reader _streams _lane _flow _figures _intake _manager
         _build
-        _imap _imports
+        _habits _task _inputs _imap _imports
         __init__
         testing
     """.split(),

@@ -94,6 +94,8 @@ BAD_OPTIONS: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"buffer_bytes": "64MB"}, TypeError, ("'64MB'", "whole number")),
     ({"buffer_bytes": 1e6}, TypeError, ("1000000.0", "whole number")),
     ({"on_error": True}, ValueError, ("True", "'raise'")),
+    ({"max_failures": -1}, ValueError, ("-1", "at least 0")),
+    ({"max_failures": 1.0}, TypeError, ("float",)),
     ({"max_items_per_worker": 0}, ValueError, ("0", "at least 1")),
     ({"max_items_per_worker": 1.0}, TypeError, ("float",)),
     ({"task_timeout": -1, "worker_type": "process"}, ValueError, ("-1", "more than 0", "no limit")),
@@ -389,11 +391,13 @@ def test_empty_next_to_full() -> None:
 
 @pytest.mark.parametrize(
     ("args", "kwargs"),
-    [((2, 5), None), ([2, 5], {}), (iter((2, 5)), None), ((2,), {"mod": 5}), (None, {"exp": 2, "mod": 5}),
+    [((2, 5), None), ((2, 5), {}), ((2,), {"mod": 5}), (None, {"exp": 2, "mod": 5}),
      ((), MappingProxyType({"exp": 2, "mod": 5})), (None, OrderedDict(mod=5, exp=2))],
 )  # fmt: skip
 def test_constant_arguments(args: Any, kwargs: Any) -> None:
     assert list(IMap(pow, range(9), args, kwargs, worker_type="serial")) == [x * x % 5 for x in range(9)]
+    for same in (args and list(args), args and iter(args)):
+        assert list(IMap(pow, range(9), args=same, kwargs=kwargs, worker_type="serial")) == [x * x % 5 for x in range(9)]
 
 
 def test_numbers_of_other_types_are_numbers() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from numap import StateError
+from numap import IMap, StateError, tee
 from papy import AbstractStep, Pipeline
 from papy._feeder import Feeder
 from tests.numap.programs import until
@@ -222,8 +222,60 @@ def test_stop_does_not_read_an_endless_iterable_on(
         pipeline.stop()
         assert not pipeline.alive
         assert pipeline.taken == pipeline.count > 50
-        assert "an iterable of unknown length has not come to its end within 0.1 s and is not read any further" in caplog.text
+        assert "an iterable that may be endless has not come to its end within 0.1 s and is not read any further" in caplog.text
         caplog.clear()
+
+
+class Endless:
+    """Says that it ends."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        if self.length < 0:
+            raise OSError("no connection")
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        return count()
+
+
+class Hinted:
+    def __iter__(self) -> Hinted:
+        return self
+
+    def __next__(self) -> int:
+        return 1
+
+    def __length_hint__(self) -> int:
+        return 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Endless(3),
+        lambda: Endless(sys.maxsize),
+        lambda: Endless(-1),
+        Hinted,
+        lambda: IMap(abs, count(), worker_type="thread", worker_num=1),
+        lambda: IMap(abs, Endless(10**6), worker_type="serial"),
+        lambda: tee(Endless(1000))[0],
+    ],
+    ids=["short", "long", "raises", "hinted", "map", "map-of-length", "branch"],
+)
+def test_66_a_length_does_not_make_an_endless_source_end(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("papy._intake.GRACE", 0.05)
+    running = threading.Event()
+    pipeline = Pipeline((lambda n: running.set(), 1))
+    pipeline.put_iterable(make())
+    pipeline.run_forever(background=True)
+    assert running.wait(60)
+    pipeline.stop()
+    assert not pipeline.alive
+    assert pipeline.count > 0
+    assert balanced(pipeline), "one that came late is skipped"
 
 
 def test_stop_reads_what_ends_to_its_end() -> None:

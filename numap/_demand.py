@@ -1,0 +1,64 @@
+"""Whether what a thread of ours is about to read is needed now: asked by that thread, answered by the manager of its map."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+_here = threading.local()
+
+
+def current() -> Demand | None:
+    """The demand for what this thread reads; None: it is no thread of ours."""
+    return getattr(_here, "demand", None)
+
+
+class Demand:
+    """The demand for the items of one input.
+
+    A thread that is held up asks, and is told as soon as a consumer waits for an item of this input and nothing of it is on the
+    way, or when nothing will be read any more.
+
+    Args:
+        ring: wakes the manager.
+    """
+
+    __slots__ = ("_ring", "_tell", "_void")
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._tell: Callable[[], object] | None = None
+        self._void = False
+
+    def enter(self) -> None:
+        """From now on this thread reads for it."""
+        _here.demand = self
+
+    def ask(self, tell: Callable[[], object]) -> None:
+        """Has ``tell`` called, once, in some other thread or in this one; any number of times asked, the last one counts."""
+        self._tell = tell
+        if self._void:
+            self.answer()
+        else:
+            self._ring()
+
+    def withdraw(self) -> None:
+        """The reader goes on."""
+        self._tell = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the reader waits for an answer."""
+        return self._tell is not None
+
+    def answer(self) -> None:
+        """A consumer waits in vain."""
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell()
+
+    def end(self) -> None:
+        """Nothing is read any more."""
+        # In this order; `ask` goes the other way round.
+        self._void = True
+        self.answer()
