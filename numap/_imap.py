@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def _share(imap: IMap[Any], maps: int) -> None:
+    """The map is one of so many that share the room of one, if its ``buffer_bytes`` is automatic; before it starts."""
+    imap._options = imap._options._replace(sharing=maps)
+
+
 @public
 class IMap(Reader[T]):
     """A lazy map over worker processes or threads: bounded, ordered or not, one or several tasks on one pool.
@@ -123,8 +128,7 @@ class IMap(Reader[T]):
         self._options = Options(
             worker_type, worker_num, worker_remote, stride, buffer, ordered, skip, name, start_method, initializer,
             sequence("initargs", initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error,
-            max_failures,
-            buffer_bytes,
+            max_failures, buffer_bytes,
         )  # fmt: skip
         self.name = name if name is not None else f"imap_{id(self):x}"
         self._state = IDLE
@@ -203,6 +207,7 @@ class IMap(Reader[T]):
         return found
 
     __call__ = add_task
+    __numap_share__ = _share
 
     def pop_task(self, number: int | bool = 1) -> None:
         """Removes the last ``number`` tasks; True: all of them.
@@ -404,10 +409,6 @@ class IMap(Reader[T]):
 
     # ------------------------------------------------------------------ looks
 
-    def __numap_share__(self, maps: int) -> None:
-        """This map is one of so many that share the room of one, if its ``buffer_bytes`` is automatic; before it starts."""
-        self._options = self._options._replace(sharing=maps)
-
     @property
     def options(self) -> dict[str, Any]:
         """What the map was made with, by the names of the arguments; ``worker_num`` is set."""
@@ -415,14 +416,12 @@ class IMap(Reader[T]):
 
     def statistics(self) -> Statistics:
         """The map's figures at this moment."""
-        manager, state = self._manager, self._current()
-        workers = self._options.workers
+        manager, state, workers = self._manager, self._current(), self._options.workers
         if manager is None:
             if self._last is not None and not self._specs:
                 return self._last
             tasks = tuple(TaskStatistics(spec.label, 0, 0, 0, 0, 0, 0) for spec in self._specs)
-            bound, bound_bytes = self._options.buffer or 0, self._options.buffer_bytes or 0
-            return Statistics(state, workers, bound, 0, 0, 0, 0, 0, tasks, bound_bytes)
+            return Statistics(state, workers, self._options.buffer or 0, 0, 0, 0, 0, 0, tasks)
         return _snapshot(manager.figures(), self._specs, workers, state)
 
     def __repr__(self) -> str:

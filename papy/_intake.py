@@ -139,6 +139,11 @@ class Intake:
         if self.waits:
             self.wake()
 
+    @property
+    def is_read(self) -> bool:
+        """Whether a run reads it."""
+        return self._run is not None
+
     def waiting(self) -> str:
         """What was put for the next run, for the user; it is in no queue of the user's."""
         entries, iterables = self._entries, len(self.unread)

@@ -76,8 +76,11 @@ class Line:
         self.driver = threading.current_thread()
         #: The driver is in a call of ours, and not between two of them.
         self.is_driven = True
-        #: Set when nothing more will happen.
+        #: Set when nothing more will happen, and when what was lost by that has been told, too.
         self.over = Flag()
+        self.told = Flag()
+        #: Called then.
+        self.at_end: Callable[[], object] = lambda: None
 
     def start(self, readable: bool = False) -> None:
         """Starts everything; whoever is not told that this is done has to `give_up`.
@@ -222,8 +225,12 @@ class Line:
             self._tell()
         finally:
             self._settle()  # whatever happens, nobody may wait for ever
-        if self.in_background and self.books.reason == DROPPED:
-            self._log_dropped()
+        try:
+            if self.in_background and self.books.reason == DROPPED:
+                self._log_dropped()
+        finally:
+            self.told.set()
+            self.at_end()
 
     def _stop(self, reason: str) -> None:
         self.books.patience.end(processes=False)

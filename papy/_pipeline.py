@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from _thread import start_new_thread
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Final
 
 from numap import StateError
 from papy._background import Background
-from papy._books import DROPPED, STOPPED, Counts, Drained, add_note
+from papy._books import DROPPED, STOPPED, Counts, add_note
 from papy._counter import Counter
 from papy._debugger import PipelineRuntimeDebugger, log_debugger
 from papy._definition import NAMES, Limits, Settings, define, steps_of, unknown
 from papy._entries import Meta
 from papy._intake import Intake
+from papy._leftovers import made, release, tell_unread, wait_at_exit
 from papy._line import Line
 from papy._line_results import Results
 from papy._public import public
@@ -109,7 +108,9 @@ class Pipeline:
         self._line: Line | None = None
         self._background: Background | None = None
         self._before = Counts()
-        self._waited_for = False
+        self._pid = os.getpid()
+        made.add(self)
+        weakref.finalize(self, tell_unread, self._intake, self._pid).atexit = False
         self._finalizers: list[weakref.finalize[..., Any]] = []
 
     # ------------------------------------------------------------------ entries
@@ -234,9 +235,8 @@ class Pipeline:
         self._background = background
         background.start()
         self._when_dropped(line.books.end, DROPPED)
-        if not self._daemon and not self._waited_for:
-            self._waited_for = True
-            _wait_at_exit(self)
+        if not self._daemon:
+            wait_at_exit(self, line)
 
     def stop(self) -> None:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
@@ -378,7 +378,7 @@ class Pipeline:
                 finalizer.detach()
             self._finalizers.clear()
             if intake.foreign:
-                self._when_dropped(_release, intake, line.books.drained, os.getpid())
+                self._when_dropped(release, intake, line.books.drained, os.getpid())
             intake.begin(line.books)
             # In one statement, without a call: an interrupt comes before it or after it.
             self._before, self._line, line.begun = before, line, True
@@ -476,26 +476,3 @@ def _tell_of(failure: BaseException, error: BaseException) -> None:
         add_note(error, f"the pipeline had failed before: {type(failure).__name__}: {failure}")
         if first is not failure.__context__:
             first.__context__ = failure
-
-
-def _release(intake: Intake, drained: Drained, pid: int) -> None:
-    """The pipeline was dropped. In a thread of its own: the user's queue has a lock, which the thread at hand may hold."""
-    if os.getpid() != pid:  # that of a fork: the queue is the other process's
-        return
-    with suppress(RuntimeError):  # at its end the interpreter starts no thread, and nobody needs the queue
-        start_new_thread(intake.release, (drained,))
-
-
-def _wait_at_exit(pipeline: Pipeline) -> None:
-    """At the end of the program, finish what was put."""
-    import atexit
-
-    reference = weakref.ref(pipeline)
-
-    def finish() -> None:
-        found = reference()
-        if found is not None:
-            found.stop()
-
-    atexit.register(finish)
-    weakref.finalize(pipeline, atexit.unregister, finish).atexit = False

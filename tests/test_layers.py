@@ -43,7 +43,7 @@ LAYERS = {
         _plumber
         steps coroutines _reporters _counter _debugger
         _definition _entries _patience _books _letterbox _scale _handover _intake _feeder _reading _upstream _hands _stages _line
-        _line_results _background _pipeline
+        _line_results _background _leftovers _pipeline
         core __init__
         util util._guard
         util._passers util._coders util._streams util._offers util._items util._database

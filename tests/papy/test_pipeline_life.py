@@ -579,6 +579,36 @@ entries.put(1)
     assert (out, err, process.returncode) == ("1\n", "", 0)
 
 
+FORGOTTEN = {
+    "background": ("pipeline.run_forever(background=True); pipeline.put_all(range(9))", "012345678", ""),
+    "iterable": ("pipeline.run_forever(background=True); pipeline.put_iterable(range(9))", "012345678", ""),
+    "never run": ("pipeline.put_all(range(9))", "", "without having run what was put in (9 entries)"),
+    "an iterable never run": ("pipeline.put_iterable(range(9))", "", "without having run what was put in (1 iterable)"),
+    "dropped": ("pipeline.run_forever(background=True); pipeline.put_all(range(9)); del pipeline", "", "9 entries with it"),
+    "dropped before": ("pipeline.put_all(range(9)); del pipeline; time.sleep(0.5)", "", "(9 entries)"),
+}
+
+
+@pytest.mark.parametrize("how", FORGOTTEN)
+@pytest.mark.parametrize("worker_type", ["thread", "process"])
+def test_75_a_forgotten_pipeline_is_finished_or_reported(how: str, worker_type: str) -> None:
+    call, printed, told = FORGOTTEN[how]
+    process = program(f"""
+import time
+from papy import Pipeline
+def tell(n):
+    print(n, end="", flush=True)
+def work(n):
+    time.sleep({600 if how == "dropped" else 0.01})
+    return n
+pipeline = Pipeline((work, 1, {{"worker_type": {worker_type!r}}}), (tell, 1))
+{call}
+""")
+    out, err = process.communicate(timeout=60)
+    assert (out, process.returncode) == (printed, 0)
+    assert told in err and bool(told) == bool(err)
+
+
 STEPS = ["(int, 1)", "(int, 1, {'worker_type': 'process'})", "(iterstep(lambda texts: map(int, texts)), 1)"]
 
 

@@ -1,0 +1,75 @@
+"""Leftovers: what becomes of a pipeline that is dropped, or still there when the program ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from _thread import start_new_thread
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+from papy._books import Drained
+from papy._intake import Intake
+from papy._line import Line
+
+__all__ = ["made", "release", "tell_unread", "wait_at_exit"]
+
+# Seconds that the end of the program waits for what a dropped pipeline has to tell.
+_PATIENCE: Final = 5.0
+#: All pipelines, for the end of the interpreter.
+made: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def release(intake: Intake, drained: Drained, pid: int) -> None:
+    """The pipeline was dropped. In a thread of its own: the user's queue has a lock, which the thread at hand may hold."""
+    if os.getpid() != pid:  # that of a fork: the queue is the other process's
+        return
+    with suppress(RuntimeError):  # at its end the interpreter starts no thread, and nobody needs the queue
+        start_new_thread(intake.release, (drained,))
+
+
+def wait_at_exit(pipeline: Any, line: Line) -> None:
+    """At the end of the program, finish what was put; or if the pipeline was dropped before, have that told."""
+    reference = weakref.ref(pipeline)
+
+    def finish() -> None:
+        found = reference()
+        if found is not None:
+            found.stop()
+        else:
+            line.told.wait(_PATIENCE)
+
+    atexit.register(finish)
+    # It holds the line, and that nothing of the pipeline's but what has run.
+    line.at_end = partial(atexit.unregister, finish)
+    if line.told.is_set():
+        line.at_end()
+
+
+def _unread(intake: Intake, pid: int) -> str:
+    """What was put in, and no run has read or reads; in the process in which the pipeline was made."""
+    return intake.waiting() if os.getpid() == pid and not intake.is_read else ""
+
+
+def tell_unread(intake: Intake, pid: int) -> None:
+    """The pipeline was dropped. In a thread of its own: the thread at hand may hold a lock of logging's."""
+    found = _unread(intake, pid)
+    if found:
+        with suppress(RuntimeError):  # at its end the interpreter starts no thread
+            start_new_thread(_log_unread, (found,))
+
+
+def _log_unread(found: str) -> None:
+    import logging
+
+    logging.getLogger("papy").warning("a pipeline ends without having run what was put in (%s): run() does that", found)
+
+
+@atexit.register
+def _tell_all_unread() -> None:
+    for pipeline in list(made):
+        found = _unread(pipeline._intake, pipeline._pid)
+        if found:
+            _log_unread(found)
