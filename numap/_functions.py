@@ -23,10 +23,11 @@ def reduce_function(scope: Scope, obj: types.FunctionType) -> Any:
         return named, found
     # functools.wraps changes __module__; the globals tell where the code really lives.
     home = sys.modules.get(obj.__globals__.get("__name__", ""))
-    private = None
     names = set(global_names(obj.__code__))
     if home is not None and vars(home) is obj.__globals__:
         scope.require(home, names, obj.__qualname__)
+        # Names that can't be written are those of a tool that has rewritten the module: over there it may be as written.
+        private = {name: obj.__globals__[name] for name in names if name[:1] == "@" and name in obj.__globals__}
     else:
         private = {name: obj.__globals__[name] for name in names if name in obj.__globals__}
         home = None

@@ -16,8 +16,9 @@ from typing import Any
 
 from ._scope import imported_names
 
-#: Where the interpreter's own finders and loaders are at home.
-_STANDARD = frozenset(("_frozen_importlib", "_frozen_importlib_external", "zipimport"))
+#: Where the interpreter's own finders and loaders are at home; and pytest's, which changes what a failing assertion says, not
+#: what a module does.
+_STANDARD = frozenset(("_frozen_importlib", "_frozen_importlib_external", "zipimport", "_pytest.assertion.rewrite"))
 #: Folders that hold what is installed.
 _INSTALLED = tuple(os.sep + name + os.sep for name in ("site-packages", "dist-packages"))
 _OWN = __name__.partition(".")[0]
