@@ -124,7 +124,7 @@ class Results:
             self._nudge.ring(_SIGNAL)
         up.release()
         try:
-            with contextlib.suppress(OSError):  # the item has closed all descriptors: nothing can be told any more
+            with contextlib.suppress(OSError):  # the same; the main thread will find it, too
                 while self._nudge.wait():
                     with self._lock:
                         self._tell(False, _flush_own_streams)
@@ -136,6 +136,8 @@ class Results:
         if os.getpid() == self._pid and _has_room(_DEPTH) and not self._outbox.is_busy and self._lock.acquire(False):
             try:
                 self._tell(False, _flush_own_streams)
+            except OSError:  # the item has closed our socket: nothing can be told any more
+                os._exit(1)
             finally:
                 self._lock.release()
 
