@@ -124,7 +124,7 @@ class Results:
             self._nudge.ring(_SIGNAL)
         up.release()
         try:
-            with contextlib.suppress(OSError):  # the same; the main thread will find it, too
+            with contextlib.suppress(OSError):  # the item has closed all descriptors; the main thread will find it, too
                 while self._nudge.wait():
                     with self._lock:
                         self._tell(False, _flush_own_streams)
@@ -137,7 +137,7 @@ class Results:
             try:
                 self._tell(False, _flush_own_streams)
             except OSError:  # the item has closed our socket: nothing can be told any more
-                os._exit(1)
+                os._exit(CUT_OFF)
             finally:
                 self._lock.release()
 
