@@ -121,6 +121,11 @@ class Options(_Fields):
             one_of("start_method", self.start_method, allowed)
             if self.start_method == "fork" and sys.platform == "win32":
                 raise ValueError("start_method: 'fork' given, but this platform can't fork; allowed: 'forkserver', 'spawn', None")
+            if self.start_method == "fork" and _has_greenlets():
+                raise ValueError(
+                    "start_method: 'fork' given, but gevent is in the place of threads here, and a fork would go on with all "
+                    "greenlets of this program; allowed: 'forkserver', 'spawn', None"
+                )
         if self.worker_remote is not None:
             raise ValueError(
                 f"worker_remote: {self.worker_remote!r} given, but workers of type {self.type_name!r} are local; "
@@ -302,3 +307,9 @@ def task_spec(
     flag("block", block)
     flag("track", track)
     return TaskSpec(func, iterable, sequence("args", args), dict(kwargs or {}))
+
+
+def _has_greenlets() -> bool:
+    """Whether gevent has replaced threads, its own `fork` included."""
+    monkey: Any = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
