@@ -17,6 +17,7 @@ An ordinary exception of the user's function is raised as it is, never wrapped.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from ._public import public
@@ -161,11 +162,26 @@ def _with_base(base: type[Exception]) -> type[NextTimeout]:
 
 @public
 class RemoteTraceback(Exception):
-    """Carries the text of a worker's traceback as the ``__cause__`` of the exception that left it."""
+    """Carries the text of a worker's traceback as the ``__cause__`` of the exception that left it.
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
+    Args:
+        text: the text, or what makes it. That is called when the text is looked at: it reads sources and may import what formats
+            them, and the consumer whose ``next`` raises the exception may never look, or be interrupted meanwhile.
+    """
+
+    def __init__(self, text: str | Callable[[], str]) -> None:
+        super().__init__()
+        self._text = text
+
+    @property
+    def text(self) -> str:
+        """The traceback, as Python prints one."""
+        if not isinstance(self._text, str):
+            self._text = self._text()
+        return self._text
 
     def __str__(self) -> str:
         return self.text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.text,)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._errors import (
@@ -185,6 +186,11 @@ def render(trace: Trace) -> str:
     return "".join(parts)
 
 
+def _below(trace: Trace) -> str:
+    """The text of a remote traceback on lines of its own, below the name of what carries it."""
+    return "\n" + render(trace)
+
+
 def place(failure: Failure) -> str:
     """Where it happened, for a note: task, item and process."""
     where = f"in task {failure.task} ({failure.label}), item {failure.index}"
@@ -218,7 +224,7 @@ def exception_of(failure: Failure) -> BaseException:
     if isinstance(error, NumapError) and failure.task >= 0 and error.task is None:
         error.task, error.index = failure.task, failure.index
     if failure.trace is not None and error.__cause__ is None:
-        _set_cause(error, RemoteTraceback("\n" + render(failure.trace)))
+        _set_cause(error, RemoteTraceback(partial(_below, failure.trace)))
     return error
 
 
