@@ -22,6 +22,8 @@ _WITHOUT_IDENTITY = (
 _PROTOCOL = 5
 #: What is the program's own, or a place where interpreters leave any object.
 _NEVER = frozenset(("__main__", "builtins"))
+#: Names by which modules tell of themselves, and the interpreter of the last error.
+_NO_NAMES = ("__", "last_")
 #: Containers with their contents; a class that derives from several of them has the first.
 _CONTAINERS: tuple[Any, ...] = (collections.OrderedDict, dict, list, set, collections.deque, bytearray)
 
@@ -55,10 +57,11 @@ class Owners:
             return
         for home in (kind.__module__, self.index[id(obj)]):
             module = sys.modules.get(home)
-            if module is not None and home not in _NEVER:
-                for name, value in list(contents(module).items()):
-                    if value is obj and not name.startswith("__"):
-                        yield module, name
+            if module is None or home in _NEVER or (is_of_library(home) and not is_of_library(kind.__module__)):
+                continue  # in the library only the program can have put what is of a class of others
+            for name, value in list(contents(module).items()):
+                if value is obj and not name.startswith(_NO_NAMES):
+                    yield module, name
 
     def _look(self) -> None:
         self.fresh = True

@@ -65,6 +65,13 @@ def test_62_the_library_has_its_own_state() -> None:
     assert len(raw) < 1000
 
 
+def test_62_what_the_program_has_put_into_the_library_is_its_own(module: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ValueError("the last one")
+    monkeypatch.setattr(sys, "last_value", error, raising=False)
+    monkeypatch.setattr(sys, "of_the_program", own := Receiver.__new__(Receiver), raising=False)
+    assert places(error) == places(own) == []
+
+
 def test_62_what_can_not_be_sent_is_what_the_module_makes(module: types.ModuleType, there: Receiver) -> None:
     module.first["lock"] = threading.Lock()
     module.second.append(1)
