@@ -50,7 +50,7 @@ ROWS: dict[str, str] = {
     "I3": "obsolete: sizes of buffers of pipes and sockets, and one's address on the internet, are no business of a library",
     "I4": "obsolete: it was always empty",
     "I6": NAMES + "error_classes",
-    "I7": CONFIG + "silent_by_default",
+    "I7": CONFIG + "75_by_default_nothing_is_said_but_that_items_failed",
     "I8": NAMES + "all_of_the_core_can_be_imported_at_once",
     # idioms
     "J1": EXAMPLE + "kmers_of_all_kinds_of_workers",
