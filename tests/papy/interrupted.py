@@ -142,6 +142,7 @@ def interrupted(kind: str, number: int) -> bool:
     except BaseException as error:
         what = f"raised {error!r}"
     if not interrupt.where:
+        it.stop()
         return False
     try:
         it.stop()
@@ -157,7 +158,10 @@ def interrupted(kind: str, number: int) -> bool:
 def main(kind: str) -> None:
     make, act, _ = KINDS[kind]
     threads = set(threading.enumerate())
-    act(make())  # everything is imported
+    first = make()
+    act(first)  # everything is imported
+    first.stop()
+    del first
     number = 1
     while interrupted(kind, number):
         number += 1
