@@ -3,6 +3,7 @@
 #   make demo                      the first run
 #   make test                      all tests
 #   make test ARGS="-m 'not slow'"    the fast lane
+#   make test JOBS=0               in one process, for a debugger; otherwise two share the files of tests
 #   make test PYTHON=python3.12    another interpreter, in an environment of its own
 #   make bench ARGS="P1 P5 --peers joblib,mpire"    some workloads, beside some peers
 
@@ -13,6 +14,7 @@ else
 VENV ?= .venv-$(notdir $(PYTHON))
 endif
 ARGS ?=
+JOBS ?= 2
 
 python := $(VENV)/bin/python
 pip := $(python) -m pip --disable-pip-version-check --quiet install
@@ -31,7 +33,7 @@ demo: $(VENV)/ready
 	$(python) examples/pipeline.py $(ARGS)
 
 test: $(VENV)/ready-test
-	$(python) -m pytest $(ARGS)
+	$(python) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/ready-check
 	$(python) -m ruff check .
