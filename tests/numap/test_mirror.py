@@ -18,7 +18,7 @@ from numap import SerializationError
 from numap._mirror import Mirror, main_identity
 from numap._parcel import size_of_code
 from tests.numap.receiver import LENGTH
-from tests.numap.tools import says
+from tests.numap.tools import says, shown
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "mirrored.py"
@@ -202,7 +202,7 @@ def test_is_instance_holds_there(there: Receiver) -> None:
         (str.upper, ("a",)),
         ("abc".index, ("c",)),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_all_kinds_of_callables(func: Any, args: tuple[Any, ...], there: Receiver) -> None:
     found = there(func, *args)

@@ -13,7 +13,7 @@ import pytest
 
 from numap import IMap, StateError, join, tee
 from numap._options import Options
-from tests.numap.tools import says
+from tests.numap.tools import says, shown
 
 
 async def coroutine(x: int) -> int:
@@ -148,7 +148,7 @@ BAD_TASKS: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
 
 
 def name_of(case: tuple[dict[str, Any], type[Exception], tuple[str, ...]]) -> str:
-    return " ".join(f"{name}={value!r:.30}" for name, value in case[0].items())
+    return " ".join(f"{name}={shown(value):.30}" for name, value in case[0].items())
 
 
 @pytest.mark.parametrize("case", BAD_OPTIONS, ids=name_of)
@@ -372,7 +372,7 @@ def test_all_kinds_of_iterables(iterable: Any, worker_type: str) -> None:
     imap.stop()
 
 
-@pytest.mark.parametrize("iterable", [[], (), "", range(0), {}, iter(())], ids=repr)
+@pytest.mark.parametrize("iterable", [[], (), "", range(0), {}, iter(())], ids=shown)
 @pytest.mark.parametrize("worker_type", ["serial", "thread"])
 def test_empty_iterables(iterable: Any, worker_type: str) -> None:
     imap = IMap(abs, iterable, worker_type=worker_type, worker_num=1)

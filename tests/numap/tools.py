@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from random import Random
 
@@ -38,3 +39,8 @@ def says(error: pytest.ExceptionInfo[BaseException], *words: object) -> bool:
     missing = [word for word in map(str, words) if word not in text]
     assert not missing, f"{missing} missing in {text!r}"
     return True
+
+
+def shown(value: object) -> str:
+    """The repr of a value without addresses: a test has the same name in each process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
