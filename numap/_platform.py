@@ -258,10 +258,14 @@ def adopt_limits(wanted: dict[int, tuple[int, int]]) -> None:
 
 
 def process_status() -> bytes:
-    """What /proc says of this process; empty where there is no /proc."""
+    """What /proc says of this process; empty where there is no /proc.
+
+    Raises:
+        OSError: there is no descriptor left to read it.
+    """
     try:
         fd = os.open("/proc/self/status", os.O_RDONLY)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return b""
     try:
         return os.read(fd, 1 << 14)

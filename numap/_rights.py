@@ -50,7 +50,11 @@ class Rights(NamedTuple):
 
 
 def rights() -> Rights:
-    """Those of this process now; some 50 microseconds."""
+    """Those of this process now; some 50 microseconds.
+
+    Raises:
+        OSError: there is no descriptor left to read them.
+    """
     if not hasattr(os, "getuid"):
         return Rights((), (), b"", (0, 0), ())
     users = os.getresuid() if hasattr(os, "getresuid") else (os.getuid(), os.geteuid())
@@ -61,10 +65,14 @@ def rights() -> Rights:
 
 
 def namespaces() -> tuple[str, ...]:
-    """Those that what this process starts will be in; an empty name: there is none, or not yet."""
+    """Those that what this process starts will be in; an empty name: there is none, or not yet.
+
+    Raises:
+        OSError: there is no descriptor left to read it. To take that for none would be to take the program for another one.
+    """
     try:
         folder = os.open("/proc/self/ns", os.O_RDONLY)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return ()
     try:
         return tuple([_link(name, folder) for name in _NAMESPACES])

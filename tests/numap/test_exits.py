@@ -699,6 +699,8 @@ def test_6_too_few_descriptors_are_a_start_error_and_cost_none(tmp_path: Path) -
     code = """
 import gc, resource
 from numap import WorkerStartError
+# The hard limit is the same all along: a program that has given up some of it gets another starter.
+resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 20000))
 running = IMap(lambda x: x, itertools.count(), worker_num=1, buffer=10)
 def starter():
     with IMap(lambda x: os.getppid(), [0], worker_num=1) as imap:
