@@ -11,6 +11,7 @@ from typing import Any
 from ._context import ContextThread, own_context
 from ._errors import SourceError
 from ._outcome import RAW, Segment, source_error
+from ._source import begin_to_read, end_to_read
 from ._turn import Taken, Turn
 from .engines.serial import from_outside
 
@@ -21,14 +22,17 @@ class AskedSource:
     Args:
         items: the iterator; the only reference that is kept to it.
         wake: wakes the manager.
+        wanted: whether the map goes on.
     """
 
     quiet = False
     #: Its items are read by the consumer that waits for them.
     demand = None
 
-    def __init__(self, items: Iterator[Any], wake: Callable[[], None]) -> None:
+    def __init__(self, items: Iterator[Any], wake: Callable[[], None], wanted: Callable[[], bool]) -> None:
         self._items: Iterator[Any] | None = items
+        self._key = id(items)
+        self._wanted = wanted
         self._wake = wake
         self._apart = False
         self._context = own_context()
@@ -43,8 +47,13 @@ class AskedSource:
         self.ended = False
         self.error: BaseException | None = None
 
+    def is_wanted(self) -> bool:
+        """Whether more may be pulled, sooner or later."""
+        return not self._over and self._wanted()
+
     def start(self) -> None:
-        """Nothing to do."""
+        """Says that the iterator is in use."""
+        begin_to_read(self._key, self.is_wanted)
 
     def grant(self, count: int, nbytes: int) -> None:
         """See `Source.grant`; one item is read at a time, so their bytes need no bound."""
@@ -67,7 +76,7 @@ class AskedSource:
     def stop(self) -> int:
         """See `Source.stop`."""
         self.ended = self._over = True
-        self._items = None
+        self._let_go()
         unused, self._granted = self._granted - len(self._entries), 0
         self._entries.clear()
         return unused
@@ -123,6 +132,10 @@ class AskedSource:
     def _finish(self, error: BaseException | None) -> None:
         self.error = error
         self._over = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        end_to_read(self._key, self.is_wanted)
         self._items = None
 
 

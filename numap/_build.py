@@ -68,5 +68,5 @@ def _source(iterable: Any, encode: Encode | None, manager: Manager, engine: Engi
     if isinstance(engine, InlineEngine) and not any(hasattr(part, "_next_outcome") for part in made_of(iterator)):
         from ._asked import AskedSource
 
-        return AskedSource(iterator, engine.wake)
+        return AskedSource(iterator, engine.wake, manager.is_wanted)
     return feed(iterator)

@@ -151,8 +151,19 @@ def _all_atoms(items: Sequence[Any]) -> bool:
     return kinds <= _ALIKE or (kinds <= ATOMS and all(map(is_atom, items)))
 
 
-#: By identity, iterators that feeders read, each with a question: whether that map still wants it.
+#: By identity, iterators that sources read, each with a question: whether that map still wants it.
 _read: dict[int, Callable[[], bool]] = {}
+
+
+def begin_to_read(key: int, wanted: Callable[[], bool]) -> None:
+    """A source reads the iterator with this id, as long as that is wanted."""
+    _read[key] = wanted
+
+
+def end_to_read(key: int, wanted: Callable[[], bool]) -> None:
+    """It reads no more; called while it still has the iterator. Another map may have begun to read it since this one was stopped."""
+    if _read.get(key) == wanted:
+        del _read[key]
 
 
 def check_free(items: object) -> None:
@@ -198,7 +209,7 @@ class Feeder:
 
     def start(self) -> None:
         """Starts the thread."""
-        _read[self._key] = self.is_wanted
+        begin_to_read(self._key, self.is_wanted)
         self._thread.start()
 
     def grant(self, count: int, nbytes: int) -> None:
@@ -231,9 +242,7 @@ class Feeder:
         """The input ended; by the thread, after its last entry, while it still has the iterator."""
         self.error = error
         self._over = True
-        # Another map may have begun to read it since we were stopped.
-        if _read.get(self._key) == self.is_wanted:
-            del _read[self._key]
+        end_to_read(self._key, self.is_wanted)
 
     def stop(self) -> int:
         """See `Source.stop`."""
