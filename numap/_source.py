@@ -161,7 +161,8 @@ def begin_to_read(key: int, wanted: Callable[[], bool]) -> None:
 
 
 def end_to_read(key: int, wanted: Callable[[], bool]) -> None:
-    """It reads no more; called while it still has the iterator. Another map may have begun to read it since this one was stopped."""
+    """It reads no more; called while it still has the iterator."""
+    # Another map may have begun to read it since this one was stopped.
     if _read.get(key) == wanted:
         del _read[key]
 
