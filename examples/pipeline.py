@@ -14,6 +14,7 @@ A file that can't be read or parsed is not fatal: a PiperError takes its place t
 
 import argparse
 import ast
+import logging
 import os
 import sys
 import sysconfig
@@ -229,6 +230,7 @@ def main() -> None:
     parser.add_argument("--workers", type=whole_number, help="how many (default: one for each CPU)")
     parser.add_argument("--compare", action="store_true", help="run without workers, too, and compare")
     options = parser.parse_args()
+    logging.getLogger("papy").setLevel(logging.ERROR)  # files that fail are listed below: no warning is needed
 
     root = Path(options.input)
     if root.is_file():

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import warnings
-from io import TextIOWrapper
+from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import Any
 
 from . import _settings, _zone
@@ -66,9 +66,9 @@ def adopt(found: dict[str, Any]) -> None:
     warnings.filters[:] = found["warnings"]  # type: ignore[index]
     if hasattr(warnings, "_filters_mutated"):
         warnings._filters_mutated()
-    for stream, manner in zip((sys.stdout, sys.stderr), found["streams"], strict=True):
-        if manner is not None and _manner(stream) not in (None, manner):
-            stream.reconfigure(encoding=manner[0], errors=manner[1])  # type: ignore[union-attr]
+    for name, manner in zip(("stdout", "stderr"), found["streams"], strict=True):
+        if manner is not None and _manner(getattr(sys, name)) not in (None, manner):
+            _remake(name, *manner)
     _settings.adopt(found["settings"])
     adopt_limits(found["limits"])
 
@@ -99,6 +99,20 @@ def _cwd() -> str:
 def _manner(stream: object) -> tuple[str, str | None] | None:
     """How a standard stream turns texts into bytes; None: it is an object of the program's own."""
     return (stream.encoding, stream.errors) if isinstance(stream, TextIOWrapper) else None
+
+
+def _remake(name: str, encoding: str, errors: str | None) -> None:
+    """Has a standard stream turn texts into bytes in this manner.
+
+    Not by ``reconfigure``, which asks for the place in the file: the stream was made when its descriptor was that of another
+    file, and believes that this one has places, too.
+    """
+    before: TextIOWrapper = getattr(sys, name)
+    before.flush()
+    file = BufferedWriter(FileIO(before.fileno(), "w", closefd=False))
+    made = TextIOWrapper(file, encoding, errors, line_buffering=before.line_buffering)
+    setattr(sys, name, made)
+    setattr(sys, f"__{name}__", made)
 
 
 def _filters() -> list[Any]:

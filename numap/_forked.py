@@ -23,10 +23,20 @@ def end_fork(error: BaseException | None = None) -> NoReturn:
                 sys.stderr.write(f"{code}\n")
         elif error is not None and (trace := _of_the_function(error)) is not None:
             code = 1
-            sys.excepthook(type(error), error.with_traceback(trace), trace)
+            _show(error.with_traceback(trace))
         flush_streams()
     finally:
         os._exit(code & 0xFF if isinstance(code, int) else 1)
+
+
+def _show(error: BaseException) -> None:
+    if sys.excepthook is not sys.__excepthook__:
+        sys.excepthook(type(error), error, error.__traceback__)
+        return
+    from traceback import format_exception
+
+    # In one write, as children of other items may write theirs at the same moment.
+    sys.stderr.write("".join(format_exception(error)))
 
 
 def _of_the_function(error: BaseException) -> TracebackType | None:
