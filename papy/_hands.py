@@ -11,6 +11,7 @@ from time import perf_counter, thread_time
 from traceback import format_exc
 from typing import Any
 
+from numap import StateError
 from papy._books import FAILED, Books, noted, presentable
 from papy._definition import Settings, StepSpec
 from papy._entries import AGAIN, Entry, Failed, Lost, Meta, Skipped, place_of
@@ -132,10 +133,12 @@ class Crew:
         self._here = threading.local()
         self._free = deque(self.steps)
         self._lock = threading.Lock()
-        self._left = 0
+        #: Workers that have begun, and of these the ones that have ended. A thread that is too late for the run never begins.
+        self._begun = self._left = 0
+        self._closed = False
         self.hands: list[Hand] = []
         #: Set when the last worker has done all that it had to do at its end.
-        self.ended = threading.Event()
+        self._ended = threading.Event()
 
     @property
     def finalizer(self) -> Callable[[], None] | None:
@@ -178,15 +181,19 @@ class Crew:
             step.initialize(**self.spec.options)
 
     def enter(self) -> None:
-        """A worker begins."""
+        """A worker begins; one that is too late for that is told so by an error, which goes no further than its map."""
+        with self._lock:
+            if self._closed:
+                raise StateError("the pipeline has ended")
+            self._begun += 1
         self._here.inside = True
-        step = self._free.popleft()
+        step = self._here.step = self._free.popleft()
         try:
             step.thread_initialize()
         except BaseException as error:
             self._books.fail(error, f"raised by thread_initialize of step {self.spec.name!r}", entries=0)
+            self._gone(step)
             raise
-        self._here.step = step
         if isinstance(step, AbstractStep):
             self._here.process = step.process
             hand = self._here.hand = Hand(step, self.spec.settings, self._rest)
@@ -242,17 +249,40 @@ class Crew:
 
     def leave(self) -> None:
         """A worker ends."""
-        self._call_at_end("thread_shutdown")
+        self._call_at_end(self._here.step, "thread_shutdown")
+        self._gone(self._here.step)
+
+    def _gone(self, step: Step) -> None:
         with self._lock:
             self._left += 1
-            last = self._left == len(self.steps)
+            last = self._left == (self._begun if self._closed else len(self.steps))
         if last:
-            self._call_at_end("step_shutdown")
-            self.ended.set()
+            self._end(step)
 
-    def _call_at_end(self, hook: str) -> None:
+    def close(self, patiently: bool) -> None:
+        """The map has been stopped: no worker begins any more.
+
+        Args:
+            patiently: Wait until they have done what they do at their end.
+        """
+        if self.finalizer is None:
+            return
+        with self._lock:
+            self._closed = True
+            # The last of all has seen to it already.
+            last = self._left == self._begun < len(self.steps)
+        if last:
+            self._end(self.steps[0])
+        if patiently:
+            self._ended.wait()
+
+    def _end(self, step: Step) -> None:
+        self._call_at_end(step, "step_shutdown")
+        self._ended.set()
+
+    def _call_at_end(self, step: Step, hook: str) -> None:
         try:
-            getattr(self._here.step, hook)()
+            getattr(step, hook)()
         except BaseException as error:
             self._books.fail_at_end(error, f"raised by {hook} of step {self.spec.name!r}")
 

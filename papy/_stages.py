@@ -102,8 +102,7 @@ class FunctionStage(Stage):
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
-        if patiently and self.crew.finalizer is not None:
-            self.crew.ended.wait()
+        self.crew.close(patiently)
 
 
 class ProcessStage(Stage):
@@ -205,8 +204,7 @@ class IteratorStage(Stage):
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
-        if patiently and self.crew.finalizer is not None:
-            self.crew.ended.wait()
+        self.crew.close(patiently)
 
     def emit(self, result: Any) -> bool:
         """Hands a result over, once there is room; False: nobody wants it any more."""

@@ -13,7 +13,7 @@ from .._call import bound
 from .._capabilities import CAPABILITIES
 from .._context import ContextThread
 from .._errors import WorkerStartError
-from .._farewell import BEGUN, DONE, GRACE, ITEM_GRACE, NONE, OWED, RUNS, finalize, overdue, patience
+from .._farewell import BEGUN, DONE, GRACE, ITEM_GRACE, OWED, RUNS, finalize, overdue, patience
 from .._forked import end_fork
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
@@ -48,14 +48,14 @@ class _Life:
     Attributes:
         thread: the thread.
         state: of its finalizer, see `_farewell`.
-        over: the map has ended; said before the state is looked at.
+        over: the map has ended, and waits for the thread no more if that has not begun.
     """
 
     __slots__ = ("over", "state", "thread")
 
     def __init__(self) -> None:
         self.thread = threading.current_thread()
-        self.state = NONE
+        self.state = BEGUN  # as good as: a thread that the system has not let run yet is waited for like the others
         self.over = False
 
 
@@ -175,12 +175,12 @@ class ThreadEngine:
         """Waits for finalizers, not for ever; returns what is to be said of those that take longer."""
         began = monotonic()
         lives = [*self._leaving, *self._lives.values()]
-        for life in lives:
-            life.over = True
         for until in (began + ITEM_GRACE, began + GRACE):
             for life in lives:
                 if began + patience(life.state) >= until:
                     _join(life, until)
+            for life in lives:
+                life.over = True
         texts = [overdue(life.state, f"a worker thread of {self._hooks.label}", "the thread is left to itself") for life in lives]
         return [notice(text) for text in texts if text is not None]
 
@@ -359,7 +359,6 @@ def _serve(
             followers.pop(0).start()
         except RuntimeError as error:
             signals.put(("exhausted", error))
-    life.state = BEGUN
     if life.over:
         return
     if hooks.initializer is not None:

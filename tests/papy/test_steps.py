@@ -6,12 +6,15 @@ import os
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
 
+from numap.engines import threads
 from papy import (
     AbstractIterStep,
     AbstractStep,
@@ -76,6 +79,34 @@ def test_hooks_in_their_order_and_threads(kind: Any) -> None:
         assert set(own[2:-1]) <= {"process"}
     assert log[-1][0] == "step_shutdown"
     assert [what for what, _, _ in log].count("step_shutdown") == 1
+
+
+@pytest.mark.parametrize(("kind", "second"), [(AbstractStep, 1), (AbstractIterStep, 2)])  # a thread reads the input for the latter
+@pytest.mark.parametrize(("late", "begun"), [(0.3, 2), (1.5, 1)])
+def test_a_thread_that_the_system_lets_run_late(
+    kind: Any, second: int, late: float, begun: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for; where that is in vain, the end of the run does not need it."""
+
+    class Step(Recorder, kind):  # type: ignore[misc]
+        log: list[Any] = []  # noqa: RUF012
+
+        def process(self, entry: Any) -> Any:
+            return entry
+
+    serve, number = threads._serve, count()
+
+    def serve_late(*args: Any) -> None:
+        if next(number) == second:
+            time.sleep(late)
+        serve(*args)
+
+    monkeypatch.setattr(threads, "_serve", serve_late)
+    assert sorted(Pipeline([(Step, 2)]).results(range(50))) == list(range(50))
+    calls = Counter(what for what, _, _ in Step.log)
+    assert calls["thread_initialize"] == calls["thread_shutdown"] == begun
+    assert calls["step_shutdown"] == 1
+    assert Step.log[-1][0] == "step_shutdown"
 
 
 def test_hooks_with_processes(tmp_path: Any) -> None:
