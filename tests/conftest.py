@@ -22,6 +22,9 @@ import pytest
 #: Programs, not modules.
 collect_ignore = ["numap/kinds_of_code.py", "numap/hooked.py", "numap/owned.py"]
 
+#: Whether the system lists the children of a thread.
+LISTED = os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+
 PATIENCE = 30.0  # seconds; what ends by itself (a worker told to stop, a thread that returns) gets so much time to do it
 
 
@@ -30,9 +33,35 @@ def is_starter(process: psutil.Process) -> bool:
     return any("numap._starter" in word for word in process.cmdline())
 
 
+def children(pid: int) -> Iterator[psutil.Process]:
+    """Direct children, ended ones that were not waited for among them.
+
+    Linux lists them; elsewhere all processes of the machine are looked at, which takes a hundred times as long.
+    """
+    if not LISTED:
+        with suppress(psutil.NoSuchProcess):
+            yield from psutil.Process(pid).children()
+        return
+    tasks: list[str] = []
+    with suppress(OSError):
+        tasks = os.listdir(f"/proc/{pid}/task")
+    for task in tasks:
+        with suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb") as listed:
+            for child in listed.read().split():
+                with suppress(psutil.NoSuchProcess):
+                    yield psutil.Process(int(child))
+
+
+def descendants(pid: int) -> Iterator[psutil.Process]:
+    """Children, and theirs."""
+    for child in children(pid):
+        yield child
+        yield from descendants(child.pid)
+
+
 def starter_pid() -> int | None:
     """The pid of the starter, or None: a direct child of ours."""
-    for child in psutil.Process().children():
+    for child in children(os.getpid()):
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
             if is_starter(child):
                 return child.pid
@@ -42,11 +71,11 @@ def starter_pid() -> int | None:
 def processes() -> dict[int, str]:
     """All descendants but the starter, by pid."""
     found = {}
-    own = psutil.Process()
-    for child in own.children(recursive=True):
+    own = os.getpid()
+    for child in descendants(own):
         try:
             # A forked worker still has the starter's command line: the starter is the one that is our own child.
-            if child.ppid() != own.pid or not is_starter(child):
+            if child.ppid() != own or not is_starter(child):
                 found[child.pid] = f"{child.pid} (parent {child.ppid()}, {child.status()}): {' '.join(child.cmdline())}"
         except psutil.ZombieProcess:
             found[child.pid] = f"{child.pid}: never waited for"
@@ -68,7 +97,7 @@ def descriptors() -> dict[int, str]:
 def held_names() -> set[str]:
     """What this process and its descendants have open or mapped in /dev/shm."""
     found = set()
-    for pid in [os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))]:
+    for pid in [os.getpid(), *(child.pid for child in descendants(os.getpid()))]:
         with suppress(OSError), open(f"/proc/{pid}/maps", "rb") as maps:  # it has ended
             found.update(line.split()[5].decode() for line in maps if b" /dev/shm/" in line)
         with suppress(OSError):
@@ -87,7 +116,9 @@ def shared_memory() -> set[str]:
     found: set[str] = set()
     with suppress(FileNotFoundError):
         names = {f"/dev/shm/{name}" for name in os.listdir("/dev/shm")}
-        found = {name for name in names if "numap" in name or "papy" in name} | (names & held_names())
+        found = {name for name in names if "numap" in name or "papy" in name}
+        if names - found:
+            found |= names & held_names()
     with suppress(FileNotFoundError), open("/proc/self/maps", "rb") as maps:
         for line in maps:
             if b"/memfd:" in line or b"/dev/zero" in line or b"/dev/shm/" in line:
