@@ -17,7 +17,8 @@ from time import monotonic
 from typing import NamedTuple
 
 from ._errors import WorkerStartError
-from ._platform import (
+from ._python import ADVICE, check_of_likeness, executable
+from ._system.processes import (
     exit_text,
     hard_limits,
     is_at_work,
@@ -27,8 +28,7 @@ from ._platform import (
     process_limit,
     process_tree,
 )
-from ._python import ADVICE, check_of_likeness, executable
-from ._rights import Rights, capabilities_to_keep, namespaces, rights
+from ._system.rights import Rights, capabilities_to_keep, namespaces, rights
 
 _BOOT = "{check}; sys.path[:] = {path!r}; from numap._starter import main; main({control}, {life}, {keep})"
 #: Seconds that the end of the starter is waited for: it kills at once, so this is for a machine that swaps.

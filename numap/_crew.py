@@ -15,9 +15,9 @@ from ._asides import standard_logging
 from ._channel import Channel
 from ._client import Link, connect
 from ._errors import WorkerStartError
-from ._nudge import Nudge
 from ._page import Page
-from ._rights import Rights, rights
+from ._system.rights import Rights, rights
+from ._system.thread_signals import Nudge
 
 
 class WorkerHandle:

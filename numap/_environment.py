@@ -11,7 +11,7 @@ from typing import Any
 
 from . import _settings, _zone
 from ._dispositions import adopt_dispositions, dispositions
-from ._platform import adopt_limits, cpu_count, limits, umask
+from ._system.processes import adopt_limits, cpu_count, limits, umask
 
 #: How the numeric libraries are told how many threads to use; OpenMP's word also counts for most others that have their own.
 _OPENMP = "OMP_NUM_THREADS"

@@ -14,12 +14,12 @@ from ._habits import MAP_HABITS, NEXT_HABITS, TASK_HABITS, checked
 from ._inputs import check_input, check_members, check_unread, detach_all, members_of
 from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
 from ._options import Options, TaskSpec, flag, sequence, shown, task_spec, timeout_seconds
-from ._platform import fill_standard_streams
 from ._public import public
 from ._reader import Reader
 from ._source import check_free
 from ._statistics import Statistics, TaskStatistics
 from ._streams import least, length_of
+from ._system.processes import fill_standard_streams
 from ._task import TaskIterator, iterator, remaining
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from ._capabilities import CAPABILITIES
-from ._platform import cpu_count
+from ._system.processes import cpu_count
 
 ON_ERROR = ("raise", "return", "skip")
 

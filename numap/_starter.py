@@ -25,8 +25,16 @@ from importlib import import_module
 from typing import NoReturn
 
 from . import _worker
-from ._platform import become_subreaper, die_with_parent, die_with_pipe, kill_all, kill_group, kill_trees, process_tree
-from ._rights import give_up_others
+from ._system.processes import (
+    become_subreaper,
+    die_with_parent,
+    die_with_pipe,
+    kill_all,
+    kill_group,
+    kill_trees,
+    process_tree,
+)
+from ._system.rights import give_up_others
 
 _PACKET = 1 << 12
 _FDS = 6

@@ -22,9 +22,7 @@ from ._channel import Channel
 from ._code import CodePickler
 from ._environment import adopt
 from ._farewell import BEGUN, DONE, OWED, RUNS
-from ._forked import end_fork, flush_streams
 from ._image import Image
-from ._nudge import Nudge
 from ._outbox import Outbox
 from ._outcome import FAILED, LONG, PACKED, SHARED, Failure, Segment, trace_of, unpickle_failure
 from ._owners import Everything
@@ -34,6 +32,8 @@ from ._portable import portable
 from ._results import Results
 from ._serialize import encode_item, is_lent, item_of
 from ._stages import Halted, fused
+from ._system.forked_items import end_fork, flush_streams
+from ._system.thread_signals import Nudge
 
 if TYPE_CHECKING:
     from ._recorder import Recorder

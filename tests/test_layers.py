@@ -13,11 +13,12 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
-        _public _call _forked _sizes
-        _errors _capabilities _turn _outcome _container _platform _python _rights _options _lifecycle _statistics
+        _system
+        _public _call _system.forked_items _sizes
+        _errors _capabilities _turn _outcome _system.cgroups _system.processes _python _system.rights _options _lifecycle _statistics
         _serialize
         _schedule _delivery _pacing _fusion _retries _failures _region _arena _parcel _scope _layouts _classes
-        _functions _tensors _code _image _origins _names _owners _mirror _context _asides _farewell _channel _nudge
+        _functions _tensors _code _image _origins _names _owners _mirror _context _asides _farewell _channel _system.thread_signals
         _outbox _page _stages _results _settings _zone _dispositions _environment _recorder _portable
         _worker
         _starter

@@ -10,7 +10,7 @@ from time import monotonic
 from .._crew import WorkerHandle
 from .._farewell import CROWDED, RUNS, overdue, patience, raised
 from .._page import FINALIZER
-from .._platform import exit_text
+from .._system.processes import exit_text
 from . import NEVER, Aside, notice
 from ._slot import SETTLE, ProcessSlot, aside
 

@@ -6,8 +6,8 @@ from .._arena import CALLER, SHARE, Arena
 from .._crew import WorkerHandle
 from .._outcome import PICKLED, Segment
 from .._parcel import incoming
-from .._platform import is_address_space_limited, memory_budget
 from .._region import Layout, layout
+from .._system.processes import is_address_space_limited, memory_budget
 from . import Complaint
 
 #: A pickle of this size holds something that could have been shared: pickles are a little larger than what is in them.

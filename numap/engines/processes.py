@@ -21,9 +21,9 @@ from .._options import Options, limited
 from .._outcome import Segment, render
 from .._page import INITIALIZING, STAGE, STARTED
 from .._parcel import Code, Constants, Packer, size_of_code
-from .._platform import exit_text
 from .._results import CUT_OFF
 from .._serialize import encode_item, serialization_error
+from .._system.processes import exit_text
 from . import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item
 from ._leavers import Leaver, ignore

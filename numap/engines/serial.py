@@ -22,10 +22,10 @@ from .._capabilities import CAPABILITIES
 from .._context import own_context
 from .._errors import WorkerStartError
 from .._farewell import finalize
-from .._forked import end_fork
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of
+from .._system.forked_items import end_fork
 from .._turn import Taken, Turn
 from . import NEVER, Aside, Event, Job, Output, Program, Slot
 from ._signals import Signals

@@ -14,10 +14,10 @@ from .._capabilities import CAPABILITIES
 from .._context import ContextThread
 from .._errors import WorkerStartError
 from .._farewell import BEGUN, DONE, GRACE, ITEM_GRACE, OWED, RUNS, finalize, overdue, patience
-from .._forked import end_fork
 from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of, parts
+from .._system.forked_items import end_fork
 from . import NEVER, UNLIMITED, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed, notice
 from ._signals import Signals
 

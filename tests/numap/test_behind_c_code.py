@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from numap import IMap
-from numap._nudge import Nudge
+from numap._system.thread_signals import Nudge
 from tests.numap.work import poll_in_c, read_in_c, select_in_c, sleep_in_c
 
 METHODS = ["forkserver", "spawn", "fork"]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from numap import IMap, _platform
-from numap._container import cpu_quota, free_memory
+from numap import IMap
+from numap._system import processes as _platform
+from numap._system.cgroups import cpu_quota, free_memory
 
 
 class Groups:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from numap import IMap
-from numap._platform import cpu_count
+from numap._system.processes import cpu_count
 from tests.numap import work
 from tests.numap.programs import ENGINES, STARTS, Program, run
 

@@ -11,7 +11,7 @@ import pytest
 
 import numap
 from numap import IMap, WorkerStartError
-from numap._rights import Rights
+from numap._system.rights import Rights
 from tests.numap import work
 from tests.numap.programs import ENGINES, PRELUDE, STARTS, run
 

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 
-from ._container import cpu_quota, free_memory
+from .cgroups import cpu_quota, free_memory
 
 LINUX = sys.platform.startswith("linux")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from ._platform import process_status
+from .processes import process_status
 
 #: Bits of capabilities: to become any group or user, to change the root directory, and to enter other namespaces.
 _SETGID, _SETUID, _CHROOT, _ADMIN = 1 << 6, 1 << 7, 1 << 18, 1 << 21

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ._platform import signal_this_thread
+from .processes import signal_this_thread
 
 _NUDGE, _LEAVE = b"\0", b"\1"
 
