@@ -6,10 +6,10 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._public import public
+from ._base.public import public
 
 if TYPE_CHECKING:
-    from ._errors import (
+    from ._base.errors import (
         ItemError,
         NextTimeout,
         NumapError,
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
         WorkerDied,
         WorkerStartError,
     )
+    from ._base.statistics import Statistics, TaskStatistics
     from ._imap import IMap, NuMap
     from ._imports import imports
     from ._python import set_executable
     from ._sizes import sizeof
-    from ._statistics import Statistics, TaskStatistics
     from ._streams import join, tee
     from ._task import TaskIterator
 
@@ -57,20 +57,20 @@ __all__ = [
 # Where the public names are. They are imported when they are asked for: a worker process needs few of these modules.
 _HOMES = {
     "IMap": "numap._imap",
-    "ItemError": "numap._errors",
-    "NextTimeout": "numap._errors",
+    "ItemError": "numap._base.errors",
+    "NextTimeout": "numap._base.errors",
     "NuMap": "numap._imap",
-    "NumapError": "numap._errors",
-    "SerializationError": "numap._errors",
-    "SourceError": "numap._errors",
-    "StateError": "numap._errors",
-    "Statistics": "numap._statistics",
+    "NumapError": "numap._base.errors",
+    "SerializationError": "numap._base.errors",
+    "SourceError": "numap._base.errors",
+    "StateError": "numap._base.errors",
+    "Statistics": "numap._base.statistics",
     "TaskIterator": "numap._task",
-    "TaskStatistics": "numap._statistics",
-    "TaskTimeout": "numap._errors",
-    "TooManyFailures": "numap._errors",
-    "WorkerDied": "numap._errors",
-    "WorkerStartError": "numap._errors",
+    "TaskStatistics": "numap._base.statistics",
+    "TaskTimeout": "numap._base.errors",
+    "TooManyFailures": "numap._base.errors",
+    "WorkerDied": "numap._base.errors",
+    "WorkerStartError": "numap._base.errors",
     "imports": "numap._imports",
     "join": "numap._streams",
     "set_executable": "numap._python",

@@ -8,8 +8,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
+from ._base.errors import SourceError
 from ._context import ContextThread, own_context
-from ._errors import SourceError
 from ._outcome import RAW, Segment, source_error
 from ._source import begin_to_read, end_to_read
 from ._turn import Taken, Turn

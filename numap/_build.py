@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ._errors import WorkerStartError
+from ._base.errors import WorkerStartError
+from ._base.options import Options, TaskSpec
 from ._manager import Manager
-from ._options import Options, TaskSpec
 from ._source import Encode, Feeder, SequenceSource, Source
 from ._streams import made_of
 from ._track import Track

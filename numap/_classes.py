@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ._errors import SerializationError
+from ._base.errors import SerializationError
 from ._layouts import derived, layout_of
 from ._outcome import safe_text
 from ._scope import Scope, named

@@ -16,7 +16,7 @@ import threading
 from time import monotonic
 from typing import NamedTuple
 
-from ._errors import WorkerStartError
+from ._base.errors import WorkerStartError
 from ._python import ADVICE, check_of_likeness, executable
 from ._system.processes import (
     exit_text,

@@ -12,9 +12,9 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from ._asides import standard_logging
+from ._base.errors import WorkerStartError
 from ._channel import Channel
 from ._client import Link, connect
-from ._errors import WorkerStartError
 from ._page import Page
 from ._system.rights import Rights, rights
 from ._system.thread_signals import Nudge

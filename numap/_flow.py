@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ._base.errors import SourceError
 from ._delivery import Delivery, Pairing
-from ._errors import SourceError
 from ._failures import Tolerance
 from ._lane import Lane
 from ._outcome import END, ENDING, FAILED, JOINED, SHARED, SKIPPED, Failure, Overrun, Segment

@@ -14,8 +14,8 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 from ._arena import Arena
+from ._base.errors import SerializationError
 from ._classes import fill_apart, in_the_making, is_unfilled, not_made
-from ._errors import SerializationError
 from ._functions import stand_in
 from ._parcel import Code, load
 from ._scope import named

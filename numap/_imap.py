@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._errors import StateError, TooManyFailures, WorkerStartError
-from ._habits import MAP_HABITS, NEXT_HABITS, TASK_HABITS, checked
-from ._inputs import check_input, check_members, check_unread, detach_all, members_of
-from ._lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
-from ._options import Options, TaskSpec, flag, sequence, shown, task_spec, timeout_seconds
-from ._public import public
+from ._base.errors import StateError, TooManyFailures, WorkerStartError
+from ._base.habits import MAP_HABITS, NEXT_HABITS, TASK_HABITS, checked
+from ._base.lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
+from ._base.options import Options, TaskSpec, flag, sequence, shown, task_spec, timeout_seconds
+from ._base.public import public
+from ._base.statistics import Statistics, TaskStatistics
 from ._reader import Reader
 from ._source import check_free
-from ._statistics import Statistics, TaskStatistics
 from ._streams import least, length_of
 from ._system.processes import fill_standard_streams
 from ._task import TaskIterator, iterator, remaining
+from ._task_inputs import check_input, check_members, check_unread, detach_all, members_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from ._options import flag, shown
-from ._public import public
+from ._base.options import flag, shown
+from ._base.public import public
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -13,16 +13,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from ._base.errors import WorkerStartError
+from ._base.options import Options
 from ._bell import Bell
 from ._context import ContextThread
-from ._errors import WorkerStartError
 from ._failures import Tolerance
 from ._figures import figures
 from ._flow import Flow
 from ._fusion import Fusion
 from ._intake import Intake
 from ._listener import Listener, busy, settle_all
-from ._options import Options
 from ._outcome import PACKED, RAW
 from ._outcomes import Outcomes
 from ._outlet import Outlet

@@ -16,9 +16,9 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from io import BytesIO
 from typing import Any
 
+from ._base.errors import SerializationError
 from ._classes import ELSEWHERE, token_of
 from ._code import CodePickler, reduce
-from ._errors import SerializationError
 from ._functions import Appearance
 from ._image import Definition
 from ._names import Names, Order, Tangle

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ._errors import TaskTimeout, WorkerDied
+from ._base.errors import TaskTimeout, WorkerDied
 from ._flow import Flow
 from ._fusion import Fusion
 from ._outcome import FAILED, Failure

@@ -20,9 +20,9 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Protocol
 
+from ._base.errors import StateError, next_timeout
+from ._base.options import limited
 from ._demand import Demand, current
-from ._errors import StateError, next_timeout
-from ._options import limited
 from ._outcome import (
     END,
     ENDING,

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ._errors import NextTimeout
+from ._base.errors import NextTimeout
 from ._outcome import FAILED, RAW, SKIPPED
 
 if TYPE_CHECKING:

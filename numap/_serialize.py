@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._errors import SerializationError
+from ._base.errors import SerializationError
 from ._outcome import ATOMS, FAILED, JOINED, LONG, PACKED, PICKLED, RAW, SHARED, Failure, Segment, safe_text
 from ._sizes import sizeof
 

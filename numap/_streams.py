@@ -12,11 +12,11 @@ from operator import length_hint
 from queue import SimpleQueue
 from typing import Any
 
+from ._base.errors import SourceError, StateError
+from ._base.options import positive, shown
+from ._base.public import public
 from ._demand import current
-from ._errors import SourceError, StateError
-from ._options import positive, shown
 from ._outcome import FAILED, RAW, SKIPPED, Segment, exception_of, source_error
-from ._public import public
 from ._turn import OpenTurn, Turn
 
 

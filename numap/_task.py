@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._public import public
+from ._base.public import public
 from ._reader import Reader
 
 if TYPE_CHECKING:

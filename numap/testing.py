@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from ._base.errors import WorkerStartError
 from ._call import bound
-from ._errors import WorkerStartError
 from ._outcome import FAILED, RAW, Failure, Segment, trace_of
 from ._serialize import item_of, part, parts
 from .engines import (

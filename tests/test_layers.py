@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
+        _base
         _system
-        _public _call _system.forked_items _sizes
-        _errors _capabilities _turn _outcome _system.cgroups _system.processes _python _system.rights _options _lifecycle _statistics
+        _base.public _call _system.forked_items _sizes
+        _base.errors _base.capabilities _turn _outcome _system.cgroups _system.processes _python _system.rights _base.options _base.lifecycle _base.statistics
         _serialize
         _schedule _delivery _pacing _fusion _retries _failures _region _arena _parcel _scope _layouts _classes
         _functions _tensors _code _image _origins _names _owners _mirror _context _asides _farewell _channel _system.thread_signals
@@ -28,7 +29,7 @@ LAYERS = {
         engines.threads engines.serial engines.processes engines.futures
         _demand _track _source _asked _outlet _reader _streams _lane _flow _figures _intake _inline _outcomes _manager
         _build
-        _habits _task _inputs _imap _imports
+        _base.habits _task _task_inputs _imap _imports
         __init__
         testing
     """.split(),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from .._capabilities import Capabilities
+from .._base.capabilities import Capabilities
 from .._outcome import Segment
 
 

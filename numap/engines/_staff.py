@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from .._base.errors import WorkerStartError
 from .._channel import beside
 from .._crew import Crew, Exit, WorkerHandle
-from .._errors import WorkerStartError
 from .._mirror import Mirror
 from . import Aside, Event
 from ._leavers import Leaver, Leavers, ignore

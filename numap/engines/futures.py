@@ -10,11 +10,11 @@ from pickle import PicklingError
 from time import perf_counter
 from typing import Any
 
+from .._base.capabilities import CAPABILITIES
+from .._base.errors import SerializationError, WorkerStartError
+from .._base.options import Options
 from .._call import bound
-from .._capabilities import CAPABILITIES
 from .._code import CodePickler
-from .._errors import SerializationError, WorkerStartError
-from .._options import Options
 from .._outcome import ATOMS, FAILED, RAW, Failure, Segment, safe_text, trace_of, unpickle_failure
 from .._portable import portable
 from .._scope import Scope, named

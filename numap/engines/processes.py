@@ -12,12 +12,12 @@ from time import monotonic
 from typing import Any
 
 from .._asides import logging_levels
-from .._capabilities import CAPABILITIES
+from .._base.capabilities import CAPABILITIES
+from .._base.errors import SerializationError, WorkerStartError
+from .._base.options import Options, limited
 from .._crew import WorkerHandle
 from .._environment import environment
-from .._errors import SerializationError, WorkerStartError
 from .._mirror import Mirror, OwnImage, main_identity
-from .._options import Options, limited
 from .._outcome import Segment, render
 from .._page import INITIALIZING, STAGE, STARTED
 from .._parcel import Code, Constants, Packer, size_of_code

@@ -17,12 +17,12 @@ from opcode import opmap
 from time import perf_counter
 from typing import Any
 
+from .._base.capabilities import CAPABILITIES
+from .._base.errors import WorkerStartError
+from .._base.options import Options
 from .._call import bound
-from .._capabilities import CAPABILITIES
 from .._context import own_context
-from .._errors import WorkerStartError
 from .._farewell import finalize
-from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of
 from .._system.forked_items import end_fork

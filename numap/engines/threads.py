@@ -9,12 +9,12 @@ from queue import SimpleQueue
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple
 
+from .._base.capabilities import CAPABILITIES
+from .._base.errors import WorkerStartError
+from .._base.options import Options
 from .._call import bound
-from .._capabilities import CAPABILITIES
 from .._context import ContextThread
-from .._errors import WorkerStartError
 from .._farewell import BEGUN, DONE, GRACE, ITEM_GRACE, OWED, RUNS, finalize, overdue, patience
-from .._options import Options
 from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._serialize import item_of, parts
 from .._system.forked_items import end_fork

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, StateError, WorkerStartError
-from numap._lifecycle import MOVES, move
+from numap._base.lifecycle import MOVES, move
 from numap.testing import ScriptedEngine
 from tests.numap import work
 from tests.numap.tools import says

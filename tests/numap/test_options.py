@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, StateError, join, tee
-from numap._options import Options
+from numap._base.options import Options
 from tests.numap.tools import says, shown
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, StateError, imports
-from numap._capabilities import CAPABILITIES
+from numap._base.capabilities import CAPABILITIES
 from tests.numap import work
 
 SERIAL = {"worker_type": "serial"}

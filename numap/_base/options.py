@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import CodeType
 from typing import Any, NamedTuple
 
-from ._capabilities import CAPABILITIES
-from ._system.processes import cpu_count
+from .._system.processes import cpu_count
+from .capabilities import CAPABILITIES
 
 ON_ERROR = ("raise", "return", "skip")
 

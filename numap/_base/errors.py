@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ._public import public
+from .public import public
 
 __all__ = [
     "ItemError",

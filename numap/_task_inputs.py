@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ._options import TaskSpec
+from ._base.options import TaskSpec
 from ._source import check_free
 from ._streams import Join, detach, made_of
 from ._task import TaskIterator

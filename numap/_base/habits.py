@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeVar
 
-from ._options import nearest, shown
+from .options import nearest, shown
 
 P = ParamSpec("P")
 R = TypeVar("R")

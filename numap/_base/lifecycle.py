@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._errors import StateError
+from .errors import StateError
 
 #: No task runs; tasks may be added and removed.
 IDLE = "idle"
@@ -54,7 +54,7 @@ def move(state: str, event: str) -> str:
     'running'
     >>> move("running", "add_task")
     Traceback (most recent call last):
-    numap._errors.StateError: add_task: not allowed while the map is running; add every task before start(), or stop() first
+    numap._base.errors.StateError: add_task: not allowed while the map is running; add every task before start(), or stop() first
     """
     try:
         return MOVES[state, event]
