@@ -21,13 +21,13 @@ from machine import facts
 from numap._arena import Arena
 from numap._channel import Channel
 from numap._delivery import Delivery
-from numap._outcome import PACKED
+from numap._items.failures import PACKED
+from numap._items.segments import pack
 from numap._outlet import Outlet
 from numap._parcel import Packer
 from numap._reader import Reader
 from numap._region import layout
 from numap._schedule import Schedule
-from numap._serialize import pack
 
 #: Items in a batch.
 BATCH = 2048

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ._base.statistics import Statistics, TaskStatistics
     from ._imap import IMap, NuMap
     from ._imports import imports
+    from ._items.sizes import sizeof
     from ._python import set_executable
-    from ._sizes import sizeof
     from ._streams import join, tee
     from ._task import TaskIterator
 
@@ -74,7 +74,7 @@ _HOMES = {
     "imports": "numap._imports",
     "join": "numap._streams",
     "set_executable": "numap._python",
-    "sizeof": "numap._sizes",
+    "sizeof": "numap._items.sizes",
     "tee": "numap._streams",
 }
 

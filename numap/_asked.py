@@ -10,7 +10,7 @@ from typing import Any
 
 from ._base.errors import SourceError
 from ._context import ContextThread, own_context
-from ._outcome import RAW, Segment, source_error
+from ._items.failures import RAW, Segment, source_error
 from ._source import begin_to_read, end_to_read
 from ._turn import Taken, Turn
 from .engines.serial import from_outside

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ._base.errors import SerializationError
+from ._items.failures import safe_text
 from ._layouts import derived, layout_of
-from ._outcome import safe_text
 from ._scope import Scope, named
 
 #: Of classes that are made while a program runs.

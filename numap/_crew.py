@@ -11,10 +11,10 @@ from collections import deque
 from time import monotonic
 from typing import Any, NamedTuple
 
-from ._asides import standard_logging
 from ._base.errors import WorkerStartError
 from ._channel import Channel
 from ._client import Link, connect
+from ._items.side_output import standard_logging
 from ._page import Page
 from ._system.rights import Rights, rights
 from ._system.thread_signals import Nudge

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from ._base.errors import SourceError
 from ._delivery import Delivery, Pairing
 from ._failures import Tolerance
+from ._items.failures import END, ENDING, FAILED, JOINED, SHARED, SKIPPED, Failure, Overrun, Segment
+from ._items.segments import part, singles
 from ._lane import Lane
-from ._outcome import END, ENDING, FAILED, JOINED, SHARED, SKIPPED, Failure, Overrun, Segment
 from ._outlet import Outlet
 from ._schedule import Schedule
-from ._serialize import part, singles
 from ._track import Track
 
 

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from ._flow import Flow
-from ._outcome import Segment
+from ._items.failures import Segment
+from ._items.segments import size_of_all
 from ._outlet import Outlet
 from ._pacing import Pacing
 from ._schedule import Schedule
-from ._serialize import size_of_all
 from ._source import Source
 
 

@@ -22,13 +22,13 @@ from ._figures import figures
 from ._flow import Flow
 from ._fusion import Fusion
 from ._intake import Intake
+from ._items.failures import PACKED, RAW
+from ._items.segments import size_of_all
 from ._listener import Listener, busy, settle_all
-from ._outcome import PACKED, RAW
 from ._outcomes import Outcomes
 from ._outlet import Outlet
 from ._pacing import Pacing, Share
 from ._schedule import Schedule
-from ._serialize import size_of_all
 from ._source import Source
 from ._track import Track
 from .engines import (

@@ -21,9 +21,9 @@ from ._classes import ELSEWHERE, token_of
 from ._code import CodePickler, reduce
 from ._functions import Appearance
 from ._image import Definition
+from ._items.failures import safe_text
 from ._names import Names, Order, Tangle
 from ._origins import Origins, is_of_library, is_unfinished
-from ._outcome import safe_text
 from ._owners import Owners, state_of
 from ._parcel import Constants
 from ._scope import Scope, find, global_names, named

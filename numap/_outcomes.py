@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from ._base.errors import TaskTimeout, WorkerDied
 from ._flow import Flow
 from ._fusion import Fusion
-from ._outcome import FAILED, Failure
+from ._items.failures import FAILED, Failure
+from ._items.segments import is_lent, parts
 from ._retries import Retries
 from ._schedule import Schedule
-from ._serialize import is_lent, parts
 from ._system.processes import exit_text
 from .engines import Died, Output, Program
 

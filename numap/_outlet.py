@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from ._base.errors import StateError, next_timeout
 from ._base.options import limited
 from ._demand import Demand, current
-from ._outcome import (
+from ._items.failures import (
     END,
     ENDING,
     FAILED,
@@ -36,7 +36,7 @@ from ._outcome import (
     overrun_error,
     unpickle_failure,
 )
-from ._serialize import item_of
+from ._items.segments import item_of
 from ._turn import Taken, Turn
 
 

@@ -29,7 +29,7 @@ CLOCK = 2
 INITIALIZING = 3
 #: Which of several tasks that run as one the item is in; only written where they do.
 STAGE = 4
-#: The state of the finalizer, as in `_farewell`, by the worker.
+#: The state of the finalizer, as in `finalizers`, by the worker.
 FINALIZER = 5
 
 

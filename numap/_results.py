@@ -13,9 +13,9 @@ from time import perf_counter as clock
 from typing import Any
 
 from ._channel import outgoing
+from ._items.failures import RAW, SHARED, Segment
+from ._items.segments import pack, segments_of
 from ._outbox import Outbox
-from ._outcome import RAW, SHARED, Segment
-from ._serialize import pack, segments_of
 from ._system.forked_items import end_fork, flush_streams
 from ._system.processes import see_off
 from ._system.thread_signals import Nudge

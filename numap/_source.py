@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from ._bell import Bell
 from ._context import ContextThread
 from ._demand import Demand
-from ._outcome import ATOMS, RAW, SKIPPED, Segment, source_error
-from ._serialize import is_atom, segments_of, size_of
-from ._sizes import sizeof
+from ._items.failures import ATOMS, RAW, SKIPPED, Segment, source_error
+from ._items.segments import is_atom, segments_of, size_of
+from ._items.sizes import sizeof
 
 #: Items of a sequence in one piece at most.
 _PIECE = 2048

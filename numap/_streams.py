@@ -16,7 +16,7 @@ from ._base.errors import SourceError, StateError
 from ._base.options import positive, shown
 from ._base.public import public
 from ._demand import current
-from ._outcome import FAILED, RAW, SKIPPED, Segment, exception_of, source_error
+from ._items.failures import FAILED, RAW, SKIPPED, Segment, exception_of, source_error
 from ._turn import OpenTurn, Turn
 
 

@@ -16,21 +16,21 @@ from time import perf_counter as clock
 from typing import TYPE_CHECKING, Any
 
 from ._arena import Arena
-from ._asides import forward_warnings
-from ._call import bound
 from ._channel import Channel
 from ._code import CodePickler
 from ._environment import adopt
-from ._farewell import BEGUN, DONE, OWED, RUNS
 from ._image import Image
+from ._items.call import bound
+from ._items.failures import FAILED, LONG, PACKED, SHARED, Failure, Segment, trace_of, unpickle_failure
+from ._items.finalizers import BEGUN, DONE, OWED, RUNS
+from ._items.portable import portable
+from ._items.segments import encode_item, is_lent, item_of
+from ._items.side_output import forward_warnings
 from ._outbox import Outbox
-from ._outcome import FAILED, LONG, PACKED, SHARED, Failure, Segment, trace_of, unpickle_failure
 from ._owners import Everything
 from ._page import CLOCK, EPOCH, FINALIZER, INITIALIZING, STAGE, STARTED, Page
 from ._parcel import Loan, Packer, incoming
-from ._portable import portable
 from ._results import Results
-from ._serialize import encode_item, is_lent, item_of
 from ._stages import Halted, fused
 from ._system.forked_items import end_fork, flush_streams
 from ._system.thread_signals import Nudge

@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from ._base.errors import WorkerStartError
-from ._call import bound
-from ._outcome import FAILED, RAW, Failure, Segment, trace_of
-from ._serialize import item_of, part, parts
+from ._items.call import bound
+from ._items.failures import FAILED, RAW, Failure, Segment, trace_of
+from ._items.segments import item_of, part, parts
 from .engines import (
     NEVER,
     Aside,

@@ -13,14 +13,15 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
+        _items
         _base
         _system
-        _base.public _call _system.forked_items _sizes
-        _base.errors _base.capabilities _turn _outcome _system.cgroups _system.processes _python _system.rights _base.options _base.lifecycle _base.statistics
-        _serialize
+        _base.public _items.call _system.forked_items _items.sizes
+        _base.errors _base.capabilities _turn _items.failures _system.cgroups _system.processes _python _system.rights _base.options _base.lifecycle _base.statistics
+        _items.segments
         _schedule _delivery _pacing _fusion _retries _failures _region _arena _parcel _scope _layouts _classes
-        _functions _tensors _code _image _origins _names _owners _mirror _context _asides _farewell _channel _system.thread_signals
-        _outbox _page _stages _results _settings _zone _dispositions _environment _recorder _portable
+        _functions _tensors _code _image _origins _names _owners _mirror _context _items.side_output _items.finalizers _channel _system.thread_signals
+        _outbox _page _stages _results _settings _zone _dispositions _environment _recorder _items.portable
         _worker
         _starter
         _client _crew

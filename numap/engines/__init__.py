@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .._base.capabilities import Capabilities
-from .._outcome import Segment
+from .._items.failures import Segment
 
 
 class Program(NamedTuple):
@@ -140,7 +140,7 @@ class Died:
 
 
 class Aside(NamedTuple):
-    """What the code in worker ``pid`` said beside its results, in the form of `_asides`.
+    """What the code in worker ``pid`` said beside its results, in the form of `side_output`.
 
     ``program`` and ``place`` tell the item that it was in; None: it was in none.
     """
@@ -214,7 +214,7 @@ class Engine(Protocol):
     def stop(self) -> Sequence[Aside]:
         """Ends all workers and returns what they still said. The engine is of no use afterwards.
 
-        Where there is a finalizer, a worker that was initialised has some time to end in order; see `_farewell`.
+        Where there is a finalizer, a worker that was initialised has some time to end in order; see `finalizers`.
         """
         ...
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from .._outcome import Segment
-from .._serialize import parts
+from .._items.failures import Segment
+from .._items.segments import parts
 from . import Job, Returned
 
 

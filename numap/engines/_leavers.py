@@ -8,7 +8,7 @@ from collections.abc import Container, Iterator
 from time import monotonic
 
 from .._crew import WorkerHandle
-from .._farewell import CROWDED, RUNS, overdue, patience, raised
+from .._items.finalizers import CROWDED, RUNS, overdue, patience, raised
 from .._page import FINALIZER
 from .._system.processes import exit_text
 from . import NEVER, Aside, notice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._arena import CALLER, SHARE, Arena
 from .._crew import WorkerHandle
-from .._outcome import PICKLED, Segment
+from .._items.failures import PICKLED, Segment
 from .._parcel import incoming
 from .._region import Layout, layout
 from .._system.processes import is_address_space_limited, memory_budget

@@ -7,9 +7,9 @@ from time import monotonic
 from .._channel import outgoing
 from .._crew import WorkerHandle
 from .._image import Definition
-from .._outcome import RAW
+from .._items.failures import RAW
+from .._items.segments import pack
 from .._page import CLOCK, EPOCH, STARTED
-from .._serialize import pack
 from . import NEVER, UNLIMITED, Aside, Job, Returned, Slot
 from ._books import Books
 

@@ -11,18 +11,18 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from .._asides import logging_levels
 from .._base.capabilities import CAPABILITIES
 from .._base.errors import SerializationError, WorkerStartError
 from .._base.options import Options, limited
 from .._crew import WorkerHandle
 from .._environment import environment
+from .._items.failures import Segment, render
+from .._items.segments import encode_item, serialization_error
+from .._items.side_output import logging_levels
 from .._mirror import Mirror, OwnImage, main_identity
-from .._outcome import Segment, render
 from .._page import INITIALIZING, STAGE, STARTED
 from .._parcel import Code, Constants, Packer, size_of_code
 from .._results import CUT_OFF
-from .._serialize import encode_item, serialization_error
 from .._system.processes import exit_text
 from . import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item

@@ -20,11 +20,11 @@ from typing import Any
 from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
-from .._call import bound
 from .._context import own_context
-from .._farewell import finalize
-from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
-from .._serialize import item_of
+from .._items.call import bound
+from .._items.failures import FAILED, RAW, Failure, Segment, safe_text, trace_of
+from .._items.finalizers import finalize
+from .._items.segments import item_of
 from .._system.forked_items import end_fork
 from .._turn import Taken, Turn
 from . import NEVER, Aside, Event, Job, Output, Program, Slot
@@ -164,7 +164,7 @@ class SerialEngine:
         return ()
 
     def finalize(self) -> None:
-        """Runs the finalizer, once, in the thread that ends the map or finds it ended; see `_farewell.finalize`."""
+        """Runs the finalizer, once, in the thread that ends the map or finds it ended; see `finalizers.finalize`."""
         with contextlib.suppress(IndexError):
             self._owed.pop()
             if self._finalizer is not None:

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
-from .._call import bound
 from .._context import ContextThread
-from .._farewell import BEGUN, DONE, GRACE, ITEM_GRACE, OWED, RUNS, finalize, overdue, patience
-from .._outcome import FAILED, RAW, Failure, Segment, safe_text, trace_of
-from .._serialize import item_of, parts
+from .._items.call import bound
+from .._items.failures import FAILED, RAW, Failure, Segment, safe_text, trace_of
+from .._items.finalizers import BEGUN, DONE, GRACE, ITEM_GRACE, OWED, RUNS, finalize, overdue, patience
+from .._items.segments import item_of, parts
 from .._system.forked_items import end_fork
 from . import NEVER, UNLIMITED, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed, notice
 from ._signals import Signals
@@ -47,7 +47,7 @@ class _Life:
 
     Attributes:
         thread: the thread.
-        state: of its finalizer, see `_farewell`.
+        state: of its finalizer, see `finalizers`.
         over: the map has ended, and waits for the thread no more if that has not begun.
     """
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from numap._delivery import Delivery, Pairing
-from numap._outcome import FAILED, RAW, Failure, Segment
+from numap._items.failures import FAILED, RAW, Failure, Segment
 from tests.numap.tools import each_seed
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
+from numap._items.failures import PACKED, PICKLED, RAW, Segment
+from numap._items.segments import encode_item, item_of, pack, part
 from numap._lane import Lane
-from numap._outcome import PACKED, PICKLED, RAW, Segment
-from numap._serialize import encode_item, item_of, pack, part
 from tests.numap.tools import each_seed
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from numap import IMap, TooManyFailures, join, tee
 from numap._failures import Tolerance
-from numap._outcome import Failure
+from numap._items.failures import Failure
 
 KINDS = ["process", "thread", "serial"]
 POLICIES = ["raise", "return", "skip"]

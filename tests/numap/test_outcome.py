@@ -13,7 +13,7 @@ import pytest
 from numap import ItemError, NumapError, SerializationError, SourceError, StateError, TooManyFailures, WorkerDied
 from numap._base.errors import RemoteTraceback
 from numap._base.options import function
-from numap._outcome import Failure, Trace, exception_of, place, render, safe_text, trace_of, unpickle_failure
+from numap._items.failures import Failure, Trace, exception_of, place, render, safe_text, trace_of, unpickle_failure
 from numap._source import source_error
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from numap import SerializationError
-from numap._outcome import FAILED, JOINED, LONG, PACKED, PICKLED, RAW, Failure, Segment
-from numap._serialize import (
+from numap._items.failures import FAILED, JOINED, LONG, PACKED, PICKLED, RAW, Failure, Segment
+from numap._items.segments import (
     encode_item,
     is_atom,
     item_of,

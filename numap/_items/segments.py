@@ -6,9 +6,9 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._base.errors import SerializationError
-from ._outcome import ATOMS, FAILED, JOINED, LONG, PACKED, PICKLED, RAW, SHARED, Failure, Segment, safe_text
-from ._sizes import sizeof
+from .._base.errors import SerializationError
+from .failures import ATOMS, FAILED, JOINED, LONG, PACKED, PICKLED, RAW, SHARED, Failure, Segment, safe_text
+from .sizes import sizeof
 
 #: Segments of live objects that are measured, of many.
 _LOOKS = 4

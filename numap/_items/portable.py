@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-from ._outcome import Failure, trace_of
+from .failures import Failure, trace_of
 
 
 def portable(failure: Failure, error: BaseException, encode: Callable[[object], bytes]) -> Failure:

@@ -11,7 +11,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._base.errors import (
+from .._base.errors import (
     ItemError,
     NumapError,
     RemoteTraceback,

@@ -11,7 +11,7 @@ from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodDescriptorType, ModuleType
 from typing import Any, Final
 
-from ._base.public import public
+from .._base.public import public
 
 #: Members that are looked at, of a container at each depth. Deeper ones count as what they are themselves.
 _LOOKS: Final = (16, 16, 8, 4, 2, 2, 2, 2)
