@@ -30,7 +30,7 @@ from ._system.processes import (
 )
 from ._system.rights import Rights, capabilities_to_keep, namespaces, rights
 
-_BOOT = "{check}; sys.path[:] = {path!r}; from numap._starter import main; main({control}, {life}, {keep})"
+_BOOT = "{check}; sys.path[:] = {path!r}; from numap._worker.starter import main; main({control}, {life}, {keep})"
 #: Seconds that the end of the starter is waited for: it kills at once, so this is for a machine that swaps.
 _GOODBYE = 2.0
 #: Seconds after which a starter that has never answered and is idle is none; it takes some 30 ms, on a busy machine a second.

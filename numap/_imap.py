@@ -123,7 +123,7 @@ class IMap(Reader[T]):
         if (func is None) != (iterable is None):
             missing, given = ("func", "iterable") if func is None else ("iterable", "func")
             raise ValueError(f"{missing}: missing; {given} was given, and they go together")
-        if worker_num is None and worker_type == "process" and "numap._worker" in sys.modules and _inside_worker():
+        if worker_num is None and worker_type == "process" and "numap._worker.loop" in sys.modules and _inside_worker():
             worker_num = 1
         self._options = Options(
             worker_type, worker_num, worker_remote, stride, buffer, ordered, skip, name, start_method, initializer,
@@ -495,7 +495,7 @@ def _snapshot(
 
 def _inside_worker(loading: bool = False) -> bool:
     """Whether this process is a worker of ours (with ``loading``: one that imports or unpickles its caller's code)."""
-    worker = sys.modules.get("numap._worker")
+    worker = sys.modules.get("numap._worker.loop")
     if worker is None:
         return False
     return bool(worker.loading if loading else worker.serving == os.getpid())

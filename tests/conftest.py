@@ -30,7 +30,7 @@ PATIENCE = 30.0  # seconds; what ends by itself (a worker told to stop, a thread
 
 def is_starter(process: psutil.Process) -> bool:
     """The clean process that workers are forked from: it may stay between maps; what descends from it may not."""
-    return any("numap._starter" in word for word in process.cmdline())
+    return any("numap._worker.starter" in word for word in process.cmdline())
 
 
 def children(pid: int) -> Iterator[psutil.Process]:

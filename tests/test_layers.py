@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
+        _worker
         _items
         _base
         _system
@@ -21,9 +22,9 @@ LAYERS = {
         _items.segments
         _schedule _delivery _pacing _fusion _retries _failures _region _arena _parcel _scope _layouts _classes
         _functions _tensors _code _image _origins _names _owners _mirror _context _items.side_output _items.finalizers _channel _system.thread_signals
-        _outbox _page _stages _results _settings _zone _dispositions _environment _recorder _items.portable
-        _worker
-        _starter
+        _outbox _page _worker.fused_calls _worker.results _settings _zone _dispositions _environment _worker.log_capture _items.portable
+        _worker.loop
+        _worker.starter
         _client _crew
         _forks
         engines _bell _listener engines._signals engines._books engines._slot engines._leavers engines._memory engines._staff

@@ -24,7 +24,7 @@ def standard_logging() -> ModuleType | None:
 
 
 def logging_levels() -> dict[str, Any] | None:
-    """What the caller's loggers let through, for `_recorder.listen`; None: the caller does not log."""
+    """What the caller's loggers let through, for `log_capture.listen`; None: the caller does not log."""
     logging = standard_logging()
     if logging is None:
         return None

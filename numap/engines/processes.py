@@ -22,8 +22,8 @@ from .._items.side_output import logging_levels
 from .._mirror import Mirror, OwnImage, main_identity
 from .._page import INITIALIZING, STAGE, STARTED
 from .._parcel import Code, Constants, Packer, size_of_code
-from .._results import CUT_OFF
 from .._system.processes import exit_text
+from .._worker.results import CUT_OFF
 from . import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item
 from ._leavers import Leaver, ignore

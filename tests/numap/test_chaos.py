@@ -106,7 +106,7 @@ class Killer(threading.Thread):
 
 def is_child_of_starter(pid: int) -> bool:
     try:
-        return b"numap._starter" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"numap._worker.starter" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
 

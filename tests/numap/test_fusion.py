@@ -14,7 +14,7 @@ from numap import IMap, SerializationError, WorkerDied
 from numap._fusion import Fusion
 from numap._pacing import LIGHT, Pacing
 from numap._page import STAGE
-from numap._stages import Halted, fused
+from numap._worker.fused_calls import Halted, fused
 
 COUNT = 4000
 #: An item that comes when chains run as one for long.

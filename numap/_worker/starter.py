@@ -24,8 +24,7 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-from . import _worker
-from ._system.processes import (
+from .._system.processes import (
     become_subreaper,
     die_with_parent,
     die_with_pipe,
@@ -34,7 +33,8 @@ from ._system.processes import (
     kill_trees,
     process_tree,
 )
-from ._system.rights import give_up_others
+from .._system.rights import give_up_others
+from . import loop as _worker
 
 _PACKET = 1 << 12
 _FDS = 6
@@ -232,7 +232,7 @@ def _exec_worker(life: int, keep: tuple[int, int, int], fds: list[int]) -> NoRet
 
     for fd in (life, *fds):
         os.set_inheritable(fd, True)
-    code = f"import sys; sys.path[:] = {sys.path!r}; from numap._starter import spawned; spawned({life}, {keep}, {fds})"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from numap._worker.starter import spawned; spawned({life}, {keep}, {fds})"
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     os.execv(sys.executable, [sys.executable, *flags, "-c", code])
 

@@ -15,28 +15,28 @@ from time import monotonic_ns
 from time import perf_counter as clock
 from typing import TYPE_CHECKING, Any
 
-from ._arena import Arena
-from ._channel import Channel
-from ._code import CodePickler
-from ._environment import adopt
-from ._image import Image
-from ._items.call import bound
-from ._items.failures import FAILED, LONG, PACKED, SHARED, Failure, Segment, trace_of, unpickle_failure
-from ._items.finalizers import BEGUN, DONE, OWED, RUNS
-from ._items.portable import portable
-from ._items.segments import encode_item, is_lent, item_of
-from ._items.side_output import forward_warnings
-from ._outbox import Outbox
-from ._owners import Everything
-from ._page import CLOCK, EPOCH, FINALIZER, INITIALIZING, STAGE, STARTED, Page
-from ._parcel import Loan, Packer, incoming
-from ._results import Results
-from ._stages import Halted, fused
-from ._system.forked_items import end_fork, flush_streams
-from ._system.thread_signals import Nudge
+from .._arena import Arena
+from .._channel import Channel
+from .._code import CodePickler
+from .._environment import adopt
+from .._image import Image
+from .._items.call import bound
+from .._items.failures import FAILED, LONG, PACKED, SHARED, Failure, Segment, trace_of, unpickle_failure
+from .._items.finalizers import BEGUN, DONE, OWED, RUNS
+from .._items.portable import portable
+from .._items.segments import encode_item, is_lent, item_of
+from .._items.side_output import forward_warnings
+from .._outbox import Outbox
+from .._owners import Everything
+from .._page import CLOCK, EPOCH, FINALIZER, INITIALIZING, STAGE, STARTED, Page
+from .._parcel import Loan, Packer, incoming
+from .._system.forked_items import end_fork, flush_streams
+from .._system.thread_signals import Nudge
+from .fused_calls import Halted, fused
+from .results import Results
 
 if TYPE_CHECKING:
-    from ._recorder import Recorder
+    from .log_capture import Recorder
 
 #: Results stay in the worker for so many seconds at most while it goes on with other items.
 LINGER = 0.010
@@ -145,7 +145,7 @@ class Worker:
     def _recorder(self, levels: dict[str, Any] | None) -> Recorder | None:
         if levels is None:
             return None
-        from ._recorder import listen
+        from .log_capture import listen
 
         return listen(levels, self._say)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._items.segments import is_atom
-from ._page import STAGE
+from .._items.segments import is_atom
+from .._page import STAGE
 
 _QUICK = frozenset((int, float, bool, type(None)))
 

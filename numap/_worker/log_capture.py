@@ -6,7 +6,7 @@ import logging
 import os
 from typing import Any
 
-from ._items.side_output import Tell, flattened, portable
+from .._items.side_output import Tell, flattened, portable
 
 _FORMATTER = logging.Formatter()
 
