@@ -23,10 +23,10 @@ from numap._channel import Channel
 from numap._delivery import Delivery
 from numap._items.failures import PACKED
 from numap._items.segments import pack
-from numap._outlet import Outlet
 from numap._parcel import Packer
-from numap._reader import Reader
 from numap._region import layout
+from numap._results.output_queue import Outlet
+from numap._results.reader import Reader
 from numap._schedule import Schedule
 
 #: Items in a batch.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ._imports import imports
     from ._items.sizes import sizeof
     from ._python import set_executable
-    from ._streams import join, tee
+    from ._results.stream import join, tee
     from ._task import TaskIterator
 
 __all__ = [
@@ -72,10 +72,10 @@ _HOMES = {
     "WorkerDied": "numap._base.errors",
     "WorkerStartError": "numap._base.errors",
     "imports": "numap._imports",
-    "join": "numap._streams",
+    "join": "numap._results.stream",
     "set_executable": "numap._python",
     "sizeof": "numap._items.sizes",
-    "tee": "numap._streams",
+    "tee": "numap._results.stream",
 }
 
 

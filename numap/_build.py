@@ -8,9 +8,9 @@ from typing import Any
 from ._base.errors import WorkerStartError
 from ._base.options import Options, TaskSpec
 from ._manager import Manager
+from ._results.stream import made_of
+from ._results.tracking import Track
 from ._source import Encode, Feeder, SequenceSource, Source
-from ._streams import made_of
-from ._track import Track
 from .engines import Engine, InlineEngine, Program
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ._flow import Flow
-from ._outlet import Outlet
+from ._results.output_queue import Outlet
 from ._schedule import Schedule
 
 

@@ -10,9 +10,9 @@ from ._failures import Tolerance
 from ._items.failures import END, ENDING, FAILED, JOINED, SHARED, SKIPPED, Failure, Overrun, Segment
 from ._items.segments import part, singles
 from ._lane import Lane
-from ._outlet import Outlet
+from ._results.output_queue import Outlet
+from ._results.tracking import Track
 from ._schedule import Schedule
-from ._track import Track
 
 
 class Flow:

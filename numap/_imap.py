@@ -15,9 +15,9 @@ from ._base.lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
 from ._base.options import Options, TaskSpec, flag, sequence, shown, task_spec, timeout_seconds
 from ._base.public import public
 from ._base.statistics import Statistics, TaskStatistics
-from ._reader import Reader
+from ._results.reader import Reader
+from ._results.stream import least, length_of
 from ._source import check_free
-from ._streams import least, length_of
 from ._system.processes import fill_standard_streams
 from ._task import TaskIterator, iterator, remaining
 from ._task_inputs import check_input, check_members, check_unread, detach_all, members_of
@@ -25,8 +25,8 @@ from ._task_inputs import check_input, check_members, check_unread, detach_all, 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ._outlet import Outlet
-    from ._track import Track
+    from ._results.output_queue import Outlet
+    from ._results.tracking import Track
 
 T = TypeVar("T")
 
@@ -201,7 +201,7 @@ class IMap(Reader[T]):
         self._inputs.append(members)
         found = iterator(self, len(self._specs) - 1, timeout, block)
         if track:
-            from ._track import Track
+            from ._results.tracking import Track
 
             found._track = self._tracks[found.task] = Track()
         return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ._asked import AskedSource
 from ._bell import Bell
-from ._outlet import Outlet
+from ._results.output_queue import Outlet
 from ._schedule import Schedule
 from ._source import Source
 from .engines import InlineEngine

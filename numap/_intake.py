@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from ._flow import Flow
 from ._items.failures import Segment
 from ._items.segments import size_of_all
-from ._outlet import Outlet
 from ._pacing import Pacing
+from ._results.output_queue import Outlet
 from ._schedule import Schedule
 from ._source import Source
 

@@ -26,11 +26,11 @@ from ._items.failures import PACKED, RAW
 from ._items.segments import size_of_all
 from ._listener import Listener, busy, settle_all
 from ._outcomes import Outcomes
-from ._outlet import Outlet
 from ._pacing import Pacing, Share
+from ._results.output_queue import Outlet
+from ._results.tracking import Track
 from ._schedule import Schedule
 from ._source import Source
-from ._track import Track
 from .engines import (
     Aside,
     Complaint,

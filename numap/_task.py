@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._base.public import public
-from ._reader import Reader
+from ._results.reader import Reader
 
 if TYPE_CHECKING:
-    from ._outlet import Outlet
-    from ._track import Track
+    from ._results.output_queue import Outlet
+    from ._results.tracking import Track
 
 T = TypeVar("T")
 

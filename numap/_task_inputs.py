@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._base.options import TaskSpec
+from ._results.stream import Join, detach, made_of
 from ._source import check_free
-from ._streams import Join, detach, made_of
 from ._task import TaskIterator
 
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
+        _results
         _worker
         _items
         _base
@@ -29,7 +30,7 @@ LAYERS = {
         _forks
         engines _bell _listener engines._signals engines._books engines._slot engines._leavers engines._memory engines._staff
         engines.threads engines.serial engines.processes engines.futures
-        _demand _track _source _asked _outlet _reader _streams _lane _flow _figures _intake _inline _outcomes _manager
+        _demand _results.tracking _source _asked _results.output_queue _results.reader _results.stream _lane _flow _figures _intake _inline _outcomes _manager
         _build
         _base.habits _task _task_inputs _imap _imports
         __init__

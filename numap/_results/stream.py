@@ -12,12 +12,12 @@ from operator import length_hint
 from queue import SimpleQueue
 from typing import Any
 
-from ._base.errors import SourceError, StateError
-from ._base.options import positive, shown
-from ._base.public import public
-from ._demand import current
-from ._items.failures import FAILED, RAW, SKIPPED, Segment, exception_of, source_error
-from ._turn import OpenTurn, Turn
+from .._base.errors import SourceError, StateError
+from .._base.options import positive, shown
+from .._base.public import public
+from .._demand import current
+from .._items.failures import FAILED, RAW, SKIPPED, Segment, exception_of, source_error
+from .._turn import OpenTurn, Turn
 
 
 class _Box:

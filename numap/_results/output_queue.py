@@ -20,10 +20,10 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Protocol
 
-from ._base.errors import StateError, next_timeout
-from ._base.options import limited
-from ._demand import Demand, current
-from ._items.failures import (
+from .._base.errors import StateError, next_timeout
+from .._base.options import limited
+from .._demand import Demand, current
+from .._items.failures import (
     END,
     ENDING,
     FAILED,
@@ -36,8 +36,8 @@ from ._items.failures import (
     overrun_error,
     unpickle_failure,
 )
-from ._items.segments import item_of
-from ._turn import Taken, Turn
+from .._items.segments import item_of
+from .._turn import Taken, Turn
 
 
 class Hooks(Protocol):

@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ._base.errors import NextTimeout
-from ._items.failures import FAILED, RAW, SKIPPED
+from .._base.errors import NextTimeout
+from .._items.failures import FAILED, RAW, SKIPPED
 
 if TYPE_CHECKING:
     import asyncio
 
-    from ._items.failures import Segment
-    from ._outlet import Outlet
+    from .._items.failures import Segment
+    from .output_queue import Outlet
 
 T = TypeVar("T")
 
