@@ -97,6 +97,6 @@ def shutdown() -> None:
     Never needed for a clean exit; the next map starts a new one.
     """
     # A signal handler may call this in the middle of the import of the module; then there is no map.
-    end = getattr(sys.modules.get("numap._manager"), "shutdown", None)
+    end = getattr(sys.modules.get("numap._runtime.manager"), "shutdown", None)
     if end is not None:
         end()

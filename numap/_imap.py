@@ -17,7 +17,7 @@ from ._base.public import public
 from ._base.statistics import Statistics, TaskStatistics
 from ._results.reader import Reader
 from ._results.stream import least, length_of
-from ._source import check_free
+from ._runtime.sources import check_free
 from ._system.processes import fill_standard_streams
 from ._task import TaskIterator, iterator, remaining
 from ._task_inputs import check_input, check_members, check_unread, detach_all, members_of
@@ -269,7 +269,7 @@ class IMap(Reader[T]):
         for spec in self._specs:
             check_free(spec.iterable)
         _prepare(self._options)
-        from ._build import build
+        from ._runtime.build import build
 
         in_order = [self._options.ordered or task in self._in_order for task in range(len(self._specs))]
         manager, sources = build(self._options, self._specs, self._inputs, in_order, self._tracks)

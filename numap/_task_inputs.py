@@ -7,7 +7,7 @@ from typing import Any
 
 from ._base.options import TaskSpec
 from ._results.stream import Join, detach, made_of
-from ._source import check_free
+from ._runtime.sources import check_free
 from ._task import TaskIterator
 
 

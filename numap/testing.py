@@ -219,7 +219,7 @@ class ScriptedEngine:
         """A map that is started in this ``with`` runs on this engine, whatever its ``worker_type``."""
         from unittest import mock
 
-        from . import _build
+        from ._runtime import build as _build
 
         def engine(options: Any, programs: Sequence[Program]) -> tuple[ScriptedEngine, None]:
             self._calls = [bound(it.func, it.args, it.kwargs) for it in programs]

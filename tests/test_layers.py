@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
+        _runtime
         _results
         _worker
         _items
@@ -28,10 +29,10 @@ LAYERS = {
         _worker.starter
         _client _crew
         _forks
-        engines _bell _listener engines._signals engines._books engines._slot engines._leavers engines._memory engines._staff
+        engines _runtime.wakeup _runtime.log_forwarder engines._signals engines._books engines._slot engines._leavers engines._memory engines._staff
         engines.threads engines.serial engines.processes engines.futures
-        _demand _results.tracking _source _asked _results.output_queue _results.reader _results.stream _lane _flow _figures _intake _inline _outcomes _manager
-        _build
+        _demand _results.tracking _runtime.sources _runtime.inline_source _results.output_queue _results.reader _results.stream _lane _runtime.router _runtime.snapshot _runtime.inputs _runtime.inline _runtime.outcomes _runtime.manager
+        _runtime.build
         _base.habits _task _task_inputs _imap _imports
         __init__
         testing

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, TaskTimeout
-from numap._manager import Manager
+from numap._runtime.manager import Manager
 from numap.engines import Job, Slot
 from numap.testing import ScriptedEngine
 from tests.numap import work

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from numap import IMap, WorkerDied, _listener
+from numap import IMap, WorkerDied
+from numap._runtime import log_forwarder as _listener
 from tests.numap import work
 from tests.numap.programs import ENGINES, STARTS, Program, run
 

@@ -14,7 +14,7 @@ from numap import ItemError, NumapError, SerializationError, SourceError, StateE
 from numap._base.errors import RemoteTraceback
 from numap._base.options import function
 from numap._items.failures import Failure, Trace, exception_of, place, render, safe_text, trace_of, unpickle_failure
-from numap._source import source_error
+from numap._runtime.sources import source_error
 
 
 class Broken(Exception):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ._asked import AskedSource
-from ._bell import Bell
-from ._results.output_queue import Outlet
-from ._schedule import Schedule
-from ._source import Source
-from .engines import InlineEngine
+from .._results.output_queue import Outlet
+from .._schedule import Schedule
+from ..engines import InlineEngine
+from .inline_source import AskedSource
+from .sources import Source
+from .wakeup import Bell
 
 
 class Inline:

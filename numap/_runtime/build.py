@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ._base.errors import WorkerStartError
-from ._base.options import Options, TaskSpec
-from ._manager import Manager
-from ._results.stream import made_of
-from ._results.tracking import Track
-from ._source import Encode, Feeder, SequenceSource, Source
-from .engines import Engine, InlineEngine, Program
+from .._base.errors import WorkerStartError
+from .._base.options import Options, TaskSpec
+from .._results.stream import made_of
+from .._results.tracking import Track
+from ..engines import Engine, InlineEngine, Program
+from .manager import Manager
+from .sources import Encode, Feeder, SequenceSource, Source
 
 
 def build(
@@ -41,18 +41,18 @@ def build(
 
 def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Encode | None]:
     if options.worker_type == "serial":
-        from .engines.serial import SerialEngine
+        from ..engines.serial import SerialEngine
 
         return SerialEngine(programs, options), None
     if options.worker_type == "thread":
-        from .engines.threads import ThreadEngine
+        from ..engines.threads import ThreadEngine
 
         return ThreadEngine(programs, options), None
     if options.kind == "executor":
-        from .engines.futures import ExecutorEngine
+        from ..engines.futures import ExecutorEngine
 
         return ExecutorEngine(programs, options), None
-    from .engines.processes import ProcessEngine
+    from ..engines.processes import ProcessEngine
 
     processes = ProcessEngine(programs, options)
     return processes, processes.encode
@@ -66,7 +66,7 @@ def _source(iterable: Any, encode: Encode | None, manager: Manager, engine: Engi
         return SequenceSource(iterable, feed if encode is not None else None)
     iterator = iter(iterable)
     if isinstance(engine, InlineEngine) and not any(hasattr(part, "_next_outcome") for part in made_of(iterator)):
-        from ._asked import AskedSource
+        from .inline_source import AskedSource
 
         return AskedSource(iterator, engine.wake, manager.is_wanted)
     return feed(iterator)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ._base.errors import TaskTimeout, WorkerDied
-from ._flow import Flow
-from ._fusion import Fusion
-from ._items.failures import FAILED, Failure
-from ._items.segments import is_lent, parts
-from ._retries import Retries
-from ._schedule import Schedule
-from ._system.processes import exit_text
-from .engines import Died, Output, Program
+from .._base.errors import TaskTimeout, WorkerDied
+from .._fusion import Fusion
+from .._items.failures import FAILED, Failure
+from .._items.segments import is_lent, parts
+from .._retries import Retries
+from .._schedule import Schedule
+from .._system.processes import exit_text
+from ..engines import Died, Output, Program
+from .router import Flow
 
 
 class Outcomes:

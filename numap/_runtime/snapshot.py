@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ._flow import Flow
-from ._results.output_queue import Outlet
-from ._schedule import Schedule
+from .._results.output_queue import Outlet
+from .._schedule import Schedule
+from .router import Flow
 
 
 def figures(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from ._flow import Flow
-from ._items.failures import Segment
-from ._items.segments import size_of_all
-from ._pacing import Pacing
-from ._results.output_queue import Outlet
-from ._schedule import Schedule
-from ._source import Source
+from .._items.failures import Segment
+from .._items.segments import size_of_all
+from .._pacing import Pacing
+from .._results.output_queue import Outlet
+from .._schedule import Schedule
+from .router import Flow
+from .sources import Source
 
 
 class Intake:

@@ -13,25 +13,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from ._base.errors import WorkerStartError
-from ._base.options import Options
-from ._bell import Bell
-from ._context import ContextThread
-from ._failures import Tolerance
-from ._figures import figures
-from ._flow import Flow
-from ._fusion import Fusion
-from ._intake import Intake
-from ._items.failures import PACKED, RAW
-from ._items.segments import size_of_all
-from ._listener import Listener, busy, settle_all
-from ._outcomes import Outcomes
-from ._pacing import Pacing, Share
-from ._results.output_queue import Outlet
-from ._results.tracking import Track
-from ._schedule import Schedule
-from ._source import Source
-from .engines import (
+from .._base.errors import WorkerStartError
+from .._base.options import Options
+from .._context import ContextThread
+from .._failures import Tolerance
+from .._fusion import Fusion
+from .._items.failures import PACKED, RAW
+from .._items.segments import size_of_all
+from .._pacing import Pacing, Share
+from .._results.output_queue import Outlet
+from .._results.tracking import Track
+from .._schedule import Schedule
+from ..engines import (
     Aside,
     Complaint,
     Died,
@@ -45,6 +38,13 @@ from .engines import (
     Slot,
     StartFailed,
 )
+from .inputs import Intake
+from .log_forwarder import Listener, busy, settle_all
+from .outcomes import Outcomes
+from .router import Flow
+from .snapshot import figures
+from .sources import Source
+from .wakeup import Bell
 
 #: Managers whose workers may be alive, for the end of the interpreter.
 live: weakref.WeakSet[Manager] = weakref.WeakSet()
@@ -107,7 +107,7 @@ class Manager:
         #: If items run in the threads of those who ask.
         self._inline = None
         if isinstance(engine, InlineEngine):
-            from ._inline import Inline
+            from .inline import Inline
 
             self._inline = Inline(engine, self._schedule, self.bell, self.outlets)
         self.paused = False
@@ -371,7 +371,7 @@ class Manager:
     # ------------------------------------------------------------------ any thread
 
     def figures(self) -> Callable[[str], Any]:
-        """See `_figures.figures`."""
+        """See `snapshot.figures`."""
         return figures(self._schedule, self._flow, self.outlets, self._replaced, self._pacing.bound_bytes)
 
 

@@ -8,12 +8,12 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from ._base.errors import SourceError
-from ._context import ContextThread, own_context
-from ._items.failures import RAW, Segment, source_error
-from ._source import begin_to_read, end_to_read
-from ._turn import Taken, Turn
-from .engines.serial import from_outside
+from .._base.errors import SourceError
+from .._context import ContextThread, own_context
+from .._items.failures import RAW, Segment, source_error
+from .._turn import Taken, Turn
+from ..engines.serial import from_outside
+from .sources import begin_to_read, end_to_read
 
 
 class AskedSource:
