@@ -20,14 +20,14 @@ from machine import facts
 
 from numap._arena import Arena
 from numap._channel import Channel
-from numap._delivery import Delivery
 from numap._items.failures import PACKED
 from numap._items.segments import pack
 from numap._parcel import Packer
 from numap._region import layout
 from numap._results.output_queue import Outlet
 from numap._results.reader import Reader
-from numap._schedule import Schedule
+from numap._schedule.ordering import Delivery
+from numap._schedule.scheduler import Schedule
 
 #: Items in a batch.
 BATCH = 2048

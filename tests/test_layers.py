@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
+        _schedule
         _runtime
         _results
         _worker
@@ -22,7 +23,7 @@ LAYERS = {
         _base.public _items.call _system.forked_items _items.sizes
         _base.errors _base.capabilities _turn _items.failures _system.cgroups _system.processes _python _system.rights _base.options _base.lifecycle _base.statistics
         _items.segments
-        _schedule _delivery _pacing _fusion _retries _failures _region _arena _parcel _scope _layouts _classes
+        _schedule.scheduler _schedule.ordering _schedule.batching _schedule.fusion _schedule.retries _schedule.failure_limit _region _arena _parcel _scope _layouts _classes
         _functions _tensors _code _image _origins _names _owners _mirror _context _items.side_output _items.finalizers _channel _system.thread_signals
         _outbox _page _worker.fused_calls _worker.results _settings _zone _dispositions _environment _worker.log_capture _items.portable
         _worker.loop
@@ -31,7 +32,7 @@ LAYERS = {
         _forks
         engines _runtime.wakeup _runtime.log_forwarder engines._signals engines._books engines._slot engines._leavers engines._memory engines._staff
         engines.threads engines.serial engines.processes engines.futures
-        _demand _results.tracking _runtime.sources _runtime.inline_source _results.output_queue _results.reader _results.stream _lane _runtime.router _runtime.snapshot _runtime.inputs _runtime.inline _runtime.outcomes _runtime.manager
+        _demand _results.tracking _runtime.sources _runtime.inline_source _results.output_queue _results.reader _results.stream _schedule.task_queue _runtime.router _runtime.snapshot _runtime.inputs _runtime.inline _runtime.outcomes _runtime.manager
         _runtime.build
         _base.habits _task _task_inputs _imap _imports
         __init__

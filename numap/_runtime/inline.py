@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .._results.output_queue import Outlet
-from .._schedule import Schedule
+from .._schedule.scheduler import Schedule
 from ..engines import InlineEngine
 from .inline_source import AskedSource
 from .sources import Source

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from .._items.failures import Segment
 from .._items.segments import size_of_all
-from .._pacing import Pacing
 from .._results.output_queue import Outlet
-from .._schedule import Schedule
+from .._schedule.batching import Pacing
+from .._schedule.scheduler import Schedule
 from .router import Flow
 from .sources import Source
 

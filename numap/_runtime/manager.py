@@ -16,14 +16,14 @@ from typing import Any
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._context import ContextThread
-from .._failures import Tolerance
-from .._fusion import Fusion
 from .._items.failures import PACKED, RAW
 from .._items.segments import size_of_all
-from .._pacing import Pacing, Share
 from .._results.output_queue import Outlet
 from .._results.tracking import Track
-from .._schedule import Schedule
+from .._schedule.batching import Pacing, Share
+from .._schedule.failure_limit import Tolerance
+from .._schedule.fusion import Fusion
+from .._schedule.scheduler import Schedule
 from ..engines import (
     Aside,
     Complaint,

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._base.errors import TaskTimeout, WorkerDied
-from .._fusion import Fusion
 from .._items.failures import FAILED, Failure
 from .._items.segments import is_lent, parts
-from .._retries import Retries
-from .._schedule import Schedule
+from .._schedule.fusion import Fusion
+from .._schedule.retries import Retries
+from .._schedule.scheduler import Schedule
 from .._system.processes import exit_text
 from ..engines import Died, Output, Program
 from .router import Flow

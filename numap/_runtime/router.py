@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from .._base.errors import SourceError
-from .._delivery import Delivery, Pairing
-from .._failures import Tolerance
 from .._items.failures import END, ENDING, FAILED, JOINED, SHARED, SKIPPED, Failure, Overrun, Segment
 from .._items.segments import part, singles
-from .._lane import Lane
 from .._results.output_queue import Outlet
 from .._results.tracking import Track
-from .._schedule import Schedule
+from .._schedule.failure_limit import Tolerance
+from .._schedule.ordering import Delivery, Pairing
+from .._schedule.scheduler import Schedule
+from .._schedule.task_queue import Lane
 
 
 class Flow:

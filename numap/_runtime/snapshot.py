@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._results.output_queue import Outlet
-from .._schedule import Schedule
+from .._schedule.scheduler import Schedule
 from .router import Flow
 
 

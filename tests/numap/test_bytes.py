@@ -17,8 +17,8 @@ import numpy
 import pytest
 
 from numap import IMap, sizeof
-from numap._pacing import BOUND_BYTES, Pacing, Share
-from numap._schedule import Schedule
+from numap._schedule.batching import BOUND_BYTES, Pacing, Share
+from numap._schedule.scheduler import Schedule
 
 MB = 1 << 20
 ARRAY = numpy.zeros(MB, dtype=numpy.uint8)

@@ -6,7 +6,7 @@ from random import Random
 
 from numap._items.failures import PACKED, PICKLED, RAW, Segment
 from numap._items.segments import encode_item, item_of, pack, part
-from numap._lane import Lane
+from numap._schedule.task_queue import Lane
 from tests.numap.tools import each_seed
 
 

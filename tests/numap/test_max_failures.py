@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from numap import IMap, TooManyFailures, join, tee
-from numap._failures import Tolerance
 from numap._items.failures import Failure
+from numap._schedule.failure_limit import Tolerance
 
 KINDS = ["process", "thread", "serial"]
 POLICIES = ["raise", "return", "skip"]

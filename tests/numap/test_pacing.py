@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from random import Random
 
-from numap._pacing import BATCH_BYTES, BATCH_CAP, BOUND_BYTES, BOUND_CAP, TARGET, Pacing
+from numap._schedule.batching import BATCH_BYTES, BATCH_CAP, BOUND_BYTES, BOUND_CAP, TARGET, Pacing
 from tests.numap.tools import each_seed
 
 PLENTY = 1 << 30

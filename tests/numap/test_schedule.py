@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from numap._schedule import Schedule
+from numap._schedule.scheduler import Schedule
 from tests.numap.tools import each_seed, says
 
 Inputs = list[list[int]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Mapping
 
-from ._items.failures import Failure, Overrun
+from .._items.failures import Failure, Overrun
 
 
 class Tolerance:

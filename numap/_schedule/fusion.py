@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ._pacing import Pacing
+from .batching import Pacing
 
 
 class Fusion:

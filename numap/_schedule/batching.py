@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ._schedule import NO_END
+from .scheduler import NO_END
 
 #: Seconds of work in a batch: large against the price of a message, small against what a person notices.
 TARGET = 0.010

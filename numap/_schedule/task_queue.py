@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from ._items.failures import Segment
-from ._items.segments import part
+from .._items.failures import Segment
+from .._items.segments import part
 
 
 class Lane:
