@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 from ._arena import Arena
 from ._base.errors import SerializationError
-from ._classes import fill_apart, in_the_making, is_unfilled, not_made
-from ._functions import stand_in
 from ._parcel import Code, load
-from ._scope import named
+from ._serialize.classes import fill_apart, in_the_making, is_unfilled, not_made
+from ._serialize.functions import stand_in
+from ._serialize.lookup import named
 
 
 class Definition(NamedTuple):
@@ -133,7 +133,7 @@ class Image:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
     def named(self, module: str, qualname: str) -> object:
-        """See `_scope.named`."""
+        """See `lookup.named`."""
         first = qualname.partition(".")[0]
         self.define(module, first)
         self._settle(module, first)

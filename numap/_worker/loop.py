@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from .._arena import Arena
 from .._channel import Channel
-from .._code import CodePickler
 from .._environment import adopt
 from .._image import Image
 from .._items.call import bound
@@ -30,6 +29,7 @@ from .._outbox import Outbox
 from .._owners import Everything
 from .._page import CLOCK, EPOCH, FINALIZER, INITIALIZING, STAGE, STARTED, Page
 from .._parcel import Loan, Packer, incoming
+from .._serialize.pickler import CodePickler
 from .._system.forked_items import end_fork, flush_streams
 from .._system.thread_signals import Nudge
 from .fused_calls import Halted, fused

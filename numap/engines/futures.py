@@ -13,12 +13,12 @@ from typing import Any
 from .._base.capabilities import CAPABILITIES
 from .._base.errors import SerializationError, WorkerStartError
 from .._base.options import Options
-from .._code import CodePickler
 from .._items.call import bound
 from .._items.failures import ATOMS, FAILED, RAW, Failure, Segment, safe_text, trace_of, unpickle_failure
 from .._items.portable import portable
 from .._items.segments import encode_item, item_of, parts
-from .._scope import Scope, named
+from .._serialize.lookup import Scope, named
+from .._serialize.pickler import CodePickler
 from . import NEVER, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed
 from ._signals import Signals
 

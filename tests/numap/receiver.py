@@ -8,9 +8,9 @@ import struct
 import sys
 from typing import Any
 
-from numap._code import CodePickler
 from numap._image import Image
 from numap._owners import Everything
+from numap._serialize.pickler import CodePickler
 
 LENGTH = struct.Struct("<Q")
 

@@ -14,9 +14,9 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import pytest
 
-from numap._code import CodePickler
 from numap._mirror import Mirror
-from numap._scope import Scope, find, global_names
+from numap._serialize.lookup import Scope, find, global_names
+from numap._serialize.pickler import CodePickler
 from tests.numap.test_mirror import Receiver, there
 from tests.numap.tools import each_seed
 

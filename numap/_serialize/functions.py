@@ -11,8 +11,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from ._classes import announce
-from ._scope import Scope, global_names, imported_names, named, used_names
+from .classes import announce
+from .lookup import Scope, global_names, imported_names, named, used_names
 
 
 def reduce_function(scope: Scope, obj: types.FunctionType) -> Any:

@@ -20,10 +20,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ._classes import HEAP_TYPE, reduce_class
-from ._functions import reduce_cell, reduce_function, reduce_identity, reduce_method, reduce_module
-from ._scope import Scope, global_names
-from ._tensors import narrowed, reduce_storage
+from .classes import HEAP_TYPE, reduce_class
+from .functions import reduce_cell, reduce_function, reduce_identity, reduce_method, reduce_module
+from .lookup import Scope, global_names
+from .tensors import narrowed, reduce_storage
 
 
 class CodePickler(pickle.Pickler):

@@ -15,10 +15,10 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ._base.errors import SerializationError
-from ._items.failures import safe_text
-from ._layouts import derived, layout_of
-from ._scope import Scope, named
+from .._base.errors import SerializationError
+from .._items.failures import safe_text
+from .c_layouts import derived, layout_of
+from .lookup import Scope, named
 
 #: Of classes that are made while a program runs.
 HEAP_TYPE = 1 << 9
