@@ -18,16 +18,16 @@ from typing import Any
 from functions import increment
 from machine import facts
 
-from numap._arena import Arena
-from numap._channel import Channel
 from numap._items.failures import PACKED
 from numap._items.segments import pack
-from numap._parcel import Packer
-from numap._region import layout
 from numap._results.output_queue import Outlet
 from numap._results.reader import Reader
 from numap._schedule.ordering import Delivery
 from numap._schedule.scheduler import Schedule
+from numap._transport.allocator import layout
+from numap._transport.channel import Channel
+from numap._transport.shared_memory import Arena
+from numap._transport.shared_objects import Packer
 
 #: Items in a batch.
 BATCH = 2048

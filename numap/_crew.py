@@ -12,12 +12,12 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from ._base.errors import WorkerStartError
-from ._channel import Channel
 from ._client import Link, connect
 from ._items.side_output import standard_logging
-from ._page import Page
 from ._system.rights import Rights, rights
 from ._system.thread_signals import Nudge
+from ._transport.channel import Channel
+from ._transport.progress_page import Page
 
 
 class WorkerHandle:

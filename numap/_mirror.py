@@ -22,11 +22,11 @@ from ._items.failures import safe_text
 from ._names import Names, Order, Tangle
 from ._origins import Origins, is_of_library, is_unfinished
 from ._owners import Owners, state_of
-from ._parcel import Constants
 from ._serialize.classes import ELSEWHERE, token_of
 from ._serialize.functions import Appearance
 from ._serialize.lookup import Scope, find, global_names, named
 from ._serialize.pickler import CodePickler, reduce
+from ._transport.shared_objects import Constants
 
 #: What a module says of itself; never a definition.
 _IDENTITY = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__"))

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
+        _transport
         _serialize
         _schedule
         _runtime
@@ -24,9 +25,9 @@ LAYERS = {
         _base.public _items.call _system.forked_items _items.sizes
         _base.errors _base.capabilities _turn _items.failures _system.cgroups _system.processes _python _system.rights _base.options _base.lifecycle _base.statistics
         _items.segments
-        _schedule.scheduler _schedule.ordering _schedule.batching _schedule.fusion _schedule.retries _schedule.failure_limit _region _arena _parcel _serialize.lookup _serialize.c_layouts _serialize.classes
-        _serialize.functions _serialize.tensors _serialize.pickler _image _origins _names _owners _mirror _context _items.side_output _items.finalizers _channel _system.thread_signals
-        _outbox _page _worker.fused_calls _worker.results _settings _zone _dispositions _environment _worker.log_capture _items.portable
+        _schedule.scheduler _schedule.ordering _schedule.batching _schedule.fusion _schedule.retries _schedule.failure_limit _transport.allocator _transport.shared_memory _transport.shared_objects _serialize.lookup _serialize.c_layouts _serialize.classes
+        _serialize.functions _serialize.tensors _serialize.pickler _image _origins _names _owners _mirror _context _items.side_output _items.finalizers _transport.channel _system.thread_signals
+        _transport.outbox _transport.progress_page _worker.fused_calls _worker.results _settings _zone _dispositions _environment _worker.log_capture _items.portable
         _worker.loop
         _worker.starter
         _client _crew

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._items.segments import is_atom
-from .._page import STAGE
+from .._transport.progress_page import STAGE
 
 _QUICK = frozenset((int, float, bool, type(None)))
 

@@ -15,8 +15,6 @@ from time import monotonic_ns
 from time import perf_counter as clock
 from typing import TYPE_CHECKING, Any
 
-from .._arena import Arena
-from .._channel import Channel
 from .._environment import adopt
 from .._image import Image
 from .._items.call import bound
@@ -25,13 +23,15 @@ from .._items.finalizers import BEGUN, DONE, OWED, RUNS
 from .._items.portable import portable
 from .._items.segments import encode_item, is_lent, item_of
 from .._items.side_output import forward_warnings
-from .._outbox import Outbox
 from .._owners import Everything
-from .._page import CLOCK, EPOCH, FINALIZER, INITIALIZING, STAGE, STARTED, Page
-from .._parcel import Loan, Packer, incoming
 from .._serialize.pickler import CodePickler
 from .._system.forked_items import end_fork, flush_streams
 from .._system.thread_signals import Nudge
+from .._transport.channel import Channel
+from .._transport.outbox import Outbox
+from .._transport.progress_page import CLOCK, EPOCH, FINALIZER, INITIALIZING, STAGE, STARTED, Page
+from .._transport.shared_memory import Arena
+from .._transport.shared_objects import Loan, Packer, incoming
 from .fused_calls import Halted, fused
 from .results import Results
 

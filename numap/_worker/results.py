@@ -12,13 +12,13 @@ from io import TextIOWrapper
 from time import perf_counter as clock
 from typing import Any
 
-from .._channel import outgoing
 from .._items.failures import RAW, SHARED, Segment
 from .._items.segments import pack, segments_of
-from .._outbox import Outbox
 from .._system.forked_items import end_fork, flush_streams
 from .._system.processes import see_off
 from .._system.thread_signals import Nudge
+from .._transport.channel import outgoing
+from .._transport.outbox import Outbox
 
 #: The signal of a nudge. Ignored by default, and used by hardly anything.
 _SIGNAL = getattr(signal, "SIGURG", None)

@@ -9,8 +9,8 @@ from time import monotonic
 
 from .._crew import WorkerHandle
 from .._items.finalizers import CROWDED, RUNS, overdue, patience, raised
-from .._page import FINALIZER
 from .._system.processes import exit_text
+from .._transport.progress_page import FINALIZER
 from . import NEVER, Aside, notice
 from ._slot import SETTLE, ProcessSlot, aside
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .._arena import CALLER, SHARE, Arena
 from .._crew import WorkerHandle
 from .._items.failures import PICKLED, Segment
-from .._parcel import incoming
-from .._region import Layout, layout
 from .._system.processes import is_address_space_limited, memory_budget
+from .._transport.allocator import Layout, layout
+from .._transport.shared_memory import CALLER, SHARE, Arena
+from .._transport.shared_objects import incoming
 from . import Complaint
 
 #: A pickle of this size holds something that could have been shared: pickles are a little larger than what is in them.

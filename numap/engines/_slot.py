@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from time import monotonic
 
-from .._channel import outgoing
 from .._crew import WorkerHandle
 from .._image import Definition
 from .._items.failures import RAW
 from .._items.segments import pack
-from .._page import CLOCK, EPOCH, STARTED
+from .._transport.channel import outgoing
+from .._transport.progress_page import CLOCK, EPOCH, STARTED
 from . import NEVER, UNLIMITED, Aside, Job, Returned, Slot
 from ._books import Books
 

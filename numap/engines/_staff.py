@@ -11,9 +11,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .._base.errors import WorkerStartError
-from .._channel import beside
 from .._crew import Crew, Exit, WorkerHandle
 from .._mirror import Mirror
+from .._transport.channel import beside
 from . import Aside, Event
 from ._leavers import Leaver, Leavers, ignore
 from ._memory import Memory

@@ -20,9 +20,9 @@ from .._items.failures import Segment, render
 from .._items.segments import encode_item, serialization_error
 from .._items.side_output import logging_levels
 from .._mirror import Mirror, OwnImage, main_identity
-from .._page import INITIALIZING, STAGE, STARTED
-from .._parcel import Code, Constants, Packer, size_of_code
 from .._system.processes import exit_text
+from .._transport.progress_page import INITIALIZING, STAGE, STARTED
+from .._transport.shared_objects import Code, Constants, Packer, size_of_code
 from .._worker.results import CUT_OFF
 from . import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item

@@ -17,10 +17,10 @@ import psutil
 import pytest
 
 from numap import IMap, WorkerDied
-from numap._arena import SHARE, Arena
 from numap._items.segments import encode_item
-from numap._parcel import Loan, Packer, Parcel, incoming
-from numap._region import layout
+from numap._transport.allocator import layout
+from numap._transport.shared_memory import SHARE, Arena
+from numap._transport.shared_objects import Loan, Packer, Parcel, incoming
 from tests.numap import work
 from tests.numap.programs import ENGINES, SOON, STARTS, Program, run, until
 
@@ -203,9 +203,9 @@ def test_joined_items_are_parcels_within_a_segment() -> None:
     pair = Pair()
     packer = Packer(_plain, pair.caller)
     segments = tuple(encode_item(value, packer, "item") for value in (array(), [5]))
-    from numap._channel import outgoing
     from numap._items.failures import JOINED
     from numap._items.segments import is_lent, item_of
+    from numap._transport.channel import outgoing
 
     there = incoming(pickle.loads(pickle.dumps(outgoing((JOINED, 1, segments)))), pair.worker)
     assert is_lent(there)

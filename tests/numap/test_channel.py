@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from numap._channel import _BESIDE, _SCRATCH, Channel, beside, outgoing
 from numap._items.failures import FAILED, JOINED, PACKED, PICKLED, RAW, Failure
+from numap._transport.channel import _BESIDE, _SCRATCH, Channel, beside, outgoing
 from tests.numap.tools import each_seed
 
 Pair = tuple[Channel, Channel]

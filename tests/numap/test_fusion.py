@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from numap import IMap, SerializationError, WorkerDied
-from numap._page import STAGE
 from numap._schedule.batching import LIGHT, Pacing
 from numap._schedule.fusion import Fusion
+from numap._transport.progress_page import STAGE
 from numap._worker.fused_calls import Halted, fused
 
 COUNT = 4000

@@ -16,7 +16,7 @@ import pytest
 
 from numap import SerializationError
 from numap._mirror import Mirror, main_identity
-from numap._parcel import size_of_code
+from numap._transport.shared_objects import size_of_code
 from tests.numap.receiver import LENGTH
 from tests.numap.tools import says, shown
 

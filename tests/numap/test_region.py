@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from numap._region import BLOCKS, PAGE, PLACE, Layout, Region, layout
+from numap._transport.allocator import BLOCKS, PAGE, PLACE, Layout, Region, layout
 
 MB = 1 << 20
 

@@ -7,8 +7,8 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from ._arena import SHARE, Arena, Ref, Wire
-from ._items.failures import JOINED, SHARED, Segment
+from .._items.failures import JOINED, SHARED, Segment
+from .shared_memory import SHARE, Arena, Ref, Wire
 
 #: What the first buffer of a parcel without a pickle of its own is.
 _PICKLE, _BYTES, _TEXT, _BYTEARRAY = range(4)

@@ -14,8 +14,8 @@ import weakref
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from ._region import BLOCKS, PAGE, PLACE, Layout, Region
-from ._system.processes import memory_file, remap, reserve
+from .._system.processes import memory_file, remap, reserve
+from .allocator import BLOCKS, PAGE, PLACE, Layout, Region
 
 #: Buffers from this size on are shared; below, the socket is as fast.
 SHARE: Final = 1 << 16

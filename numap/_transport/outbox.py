@@ -5,7 +5,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 from collections import deque
 
-from ._channel import Channel
+from .channel import Channel
 
 
 class Outbox:
