@@ -18,7 +18,7 @@ from ._base.errors import WorkerStartError
 from ._items.call import bound
 from ._items.failures import FAILED, RAW, Failure, Segment, trace_of
 from ._items.segments import item_of, part, parts
-from .engines import (
+from .engines.protocol import (
     NEVER,
     Aside,
     Capabilities,

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
+        engines
         _transport
         _serialize
         _schedule
@@ -32,8 +33,8 @@ LAYERS = {
         _worker.starter
         _client _crew
         _forks
-        engines _runtime.wakeup _runtime.log_forwarder engines._signals engines._books engines._slot engines._leavers engines._memory engines._staff
-        engines.threads engines.serial engines.processes engines.futures
+        engines.protocol _runtime.wakeup _runtime.log_forwarder engines._signals engines._books engines._slot engines._leavers engines._memory engines._staff
+        engines.threads engines.serial engines.processes engines.executor
         _demand _results.tracking _runtime.sources _runtime.inline_source _results.output_queue _results.reader _results.stream _schedule.task_queue _runtime.router _runtime.snapshot _runtime.inputs _runtime.inline _runtime.outcomes _runtime.manager
         _runtime.build
         _base.habits _task _task_inputs _imap _imports

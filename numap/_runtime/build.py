@@ -9,7 +9,7 @@ from .._base.errors import WorkerStartError
 from .._base.options import Options, TaskSpec
 from .._results.stream import made_of
 from .._results.tracking import Track
-from ..engines import Engine, InlineEngine, Program
+from ..engines.protocol import Engine, InlineEngine, Program
 from .manager import Manager
 from .sources import Encode, Feeder, SequenceSource, Source
 
@@ -49,7 +49,7 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Enco
 
         return ThreadEngine(programs, options), None
     if options.kind == "executor":
-        from ..engines.futures import ExecutorEngine
+        from ..engines.executor import ExecutorEngine
 
         return ExecutorEngine(programs, options), None
     from ..engines.processes import ProcessEngine

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .._results.output_queue import Outlet
 from .._schedule.scheduler import Schedule
-from ..engines import InlineEngine
+from ..engines.protocol import InlineEngine
 from .inline_source import AskedSource
 from .sources import Source
 from .wakeup import Bell

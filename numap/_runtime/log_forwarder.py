@@ -16,7 +16,7 @@ from typing import Any
 from .._context import ContextThread
 from .._items.finalizers import say
 from .._items.side_output import standard_logging
-from ..engines import Aside
+from ..engines.protocol import Aside
 
 #: What was said, a mark to be given back, or the end.
 _Entry = Aside | SimpleQueue[None] | None

@@ -24,7 +24,7 @@ from .._schedule.batching import Pacing, Share
 from .._schedule.failure_limit import Tolerance
 from .._schedule.fusion import Fusion
 from .._schedule.scheduler import Schedule
-from ..engines import (
+from ..engines.protocol import (
     Aside,
     Complaint,
     Died,

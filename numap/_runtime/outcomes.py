@@ -14,7 +14,7 @@ from .._schedule.fusion import Fusion
 from .._schedule.retries import Retries
 from .._schedule.scheduler import Schedule
 from .._system.processes import exit_text
-from ..engines import Died, Output, Program
+from ..engines.protocol import Died, Output, Program
 from .router import Flow
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from ..engines import Engine, Event, Slot
+from ..engines.protocol import Engine, Event, Slot
 
 
 class Bell:

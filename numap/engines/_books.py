@@ -9,7 +9,7 @@ from collections import deque
 
 from .._items.failures import Segment
 from .._items.segments import parts
-from . import Job, Returned
+from .protocol import Job, Returned
 
 
 class Books:

@@ -11,8 +11,8 @@ from .._crew import WorkerHandle
 from .._items.finalizers import CROWDED, RUNS, overdue, patience, raised
 from .._system.processes import exit_text
 from .._transport.progress_page import FINALIZER
-from . import NEVER, Aside, notice
 from ._slot import SETTLE, ProcessSlot, aside
+from .protocol import NEVER, Aside, notice
 
 
 class Leaver:

@@ -8,7 +8,7 @@ from .._system.processes import is_address_space_limited, memory_budget
 from .._transport.allocator import Layout, layout
 from .._transport.shared_memory import CALLER, SHARE, Arena
 from .._transport.shared_objects import incoming
-from . import Complaint
+from .protocol import Complaint
 
 #: A pickle of this size holds something that could have been shared: pickles are a little larger than what is in them.
 _LARGE = 2 * SHARE

@@ -6,7 +6,7 @@ import contextlib
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from . import seconds_left
+from .protocol import seconds_left
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from .._items.failures import RAW
 from .._items.segments import pack
 from .._transport.channel import outgoing
 from .._transport.progress_page import CLOCK, EPOCH, STARTED
-from . import NEVER, UNLIMITED, Aside, Job, Returned, Slot
 from ._books import Books
+from .protocol import NEVER, UNLIMITED, Aside, Job, Returned, Slot
 
 #: Seconds without progress after which a worker counts as stuck in one item: what it holds is asked for.
 PATIENCE = 0.010

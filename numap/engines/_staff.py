@@ -14,10 +14,10 @@ from .._base.errors import WorkerStartError
 from .._crew import Crew, Exit, WorkerHandle
 from .._mirror import Mirror
 from .._transport.channel import beside
-from . import Aside, Event
 from ._leavers import Leaver, Leavers, ignore
 from ._memory import Memory
 from ._slot import ProcessSlot
+from .protocol import Aside, Event
 
 if TYPE_CHECKING:
     from .._forks import ForkCrew

@@ -24,12 +24,12 @@ from .._system.processes import exit_text
 from .._transport.progress_page import INITIALIZING, STAGE, STARTED
 from .._transport.shared_objects import Code, Constants, Packer, size_of_code
 from .._worker.results import CUT_OFF
-from . import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 from ._books import item
 from ._leavers import Leaver, ignore
 from ._memory import Memory
 from ._slot import ProcessSlot, aside
 from ._staff import Staff, drain
+from .protocol import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
 
 #: Workers that may die in a row while they start: what is wrong with them all kills every one.
 STILLBORN = 4

@@ -27,8 +27,8 @@ from .._items.finalizers import finalize
 from .._items.segments import item_of
 from .._system.forked_items import end_fork
 from .._turn import Taken, Turn
-from . import NEVER, Aside, Event, Job, Output, Program, Slot
 from ._signals import Signals
+from .protocol import NEVER, Aside, Event, Job, Output, Program, Slot
 
 _RAISE = opmap["RAISE_VARARGS"]
 #: More is wrapped around no handler, unless it is wrapped around itself.

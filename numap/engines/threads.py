@@ -18,8 +18,8 @@ from .._items.failures import FAILED, RAW, Failure, Segment, safe_text, trace_of
 from .._items.finalizers import BEGUN, DONE, GRACE, ITEM_GRACE, OWED, RUNS, finalize, overdue, patience
 from .._items.segments import item_of, parts
 from .._system.forked_items import end_fork
-from . import NEVER, UNLIMITED, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed, notice
 from ._signals import Signals
+from .protocol import NEVER, UNLIMITED, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed, notice
 
 #: Seconds in one item after which what was given to the same thread is taken back, and what it has done is handed over.
 PATIENCE = 0.010

@@ -18,7 +18,7 @@ import pytest
 
 from numap import IMap, SerializationError, SourceError, StateError, WorkerStartError
 from numap._items.failures import RAW
-from numap.engines import futures
+from numap.engines import executor as futures
 from tests.numap import work
 from tests.numap.programs import Program, run, until_main_waits
 from tests.numap.tools import each_seed, says

@@ -12,7 +12,7 @@ import pytest
 
 from numap import IMap, TaskTimeout
 from numap._runtime.manager import Manager
-from numap.engines import Job, Slot
+from numap.engines.protocol import Job, Slot
 from numap.testing import ScriptedEngine
 from tests.numap import work
 

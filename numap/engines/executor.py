@@ -19,8 +19,8 @@ from .._items.portable import portable
 from .._items.segments import encode_item, item_of, parts
 from .._serialize.lookup import Scope, named
 from .._serialize.pickler import CodePickler
-from . import NEVER, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed
 from ._signals import Signals
+from .protocol import NEVER, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed
 
 #: Seconds after which a chunk of items ends early: what is left of it goes to whoever is idle.
 LIMIT = 0.010
