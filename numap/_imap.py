@@ -456,7 +456,7 @@ def _prepare(options: Options) -> None:
         return
     fill_standard_streams()
     if options.start_method != "fork":
-        from ._client import prepare
+        from .engines.processes.starter_client import prepare
 
         # What can't be started now is reported when workers are asked for.
         with suppress(OSError, WorkerStartError):

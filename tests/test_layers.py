@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
+        engines.processes
         engines
         _transport
         _serialize
@@ -31,10 +32,10 @@ LAYERS = {
         _transport.outbox _transport.progress_page _worker.fused_calls _worker.results _settings _zone _dispositions _environment _worker.log_capture _items.portable
         _worker.loop
         _worker.starter
-        _client _crew
-        _forks
-        engines.protocol _runtime.wakeup _runtime.log_forwarder engines._signals engines._books engines._slot engines._leavers engines._memory engines._staff
-        engines.threads engines.serial engines.processes engines.executor
+        engines.processes.starter_client engines.processes.supervisor
+        engines.processes.fork
+        engines.protocol _runtime.wakeup _runtime.log_forwarder engines._signals engines.processes.ledger engines.processes.slot engines.processes.retirement engines.processes.memory engines.processes.workforce
+        engines.threads engines.serial engines.processes.engine engines.executor
         _demand _results.tracking _runtime.sources _runtime.inline_source _results.output_queue _results.reader _results.stream _schedule.task_queue _runtime.router _runtime.snapshot _runtime.inputs _runtime.inline _runtime.outcomes _runtime.manager
         _runtime.build
         _base.habits _task _task_inputs _imap _imports

@@ -52,7 +52,7 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Enco
         from ..engines.executor import ExecutorEngine
 
         return ExecutorEngine(programs, options), None
-    from ..engines.processes import ProcessEngine
+    from ..engines.processes.engine import ProcessEngine
 
     processes = ProcessEngine(programs, options)
     return processes, processes.encode

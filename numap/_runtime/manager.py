@@ -427,7 +427,7 @@ def shutdown(at_exit: bool = False) -> None:
     else:
         for listener in list(busy):  # those of maps that were dropped
             listener.settle()
-    client = sys.modules.get("numap._client")
+    client = sys.modules.get("numap.engines.processes.starter_client")
     if client is not None:
         client.shutdown_starter()
 

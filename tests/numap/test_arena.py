@@ -332,7 +332,7 @@ say(n, [(w.category.__name__, w.filename, "shared memory" in str(w.message)) for
 
 
 def test_42_the_warning_as_an_error_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("numap.engines._memory.memory_budget", lambda: 0)
+    monkeypatch.setattr("numap.engines.processes.memory.memory_budget", lambda: 0)
     with IMap(work.double, (array() for _ in range(5)), worker_num=2) as imap:
         with pytest.raises(RuntimeWarning, match="shared memory"):
             next(imap)
@@ -358,7 +358,7 @@ for n, y in enumerate(IMap(lambda x: x + 1, (numpy.zeros(1 << 20) for _ in itert
 
 def test_workers_without_a_column_read_copies_and_answer_by_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many may be ending, each in a finalizer of its own, as there are columns."""
-    monkeypatch.setattr("numap.engines._memory.Memory.assign", _assign_nothing)
+    monkeypatch.setattr("numap.engines.processes.memory.Memory.assign", _assign_nothing)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = list(IMap(work.double, (array() + n for n in range(20)), worker_num=2, max_items_per_worker=3))
@@ -428,7 +428,7 @@ say(n)
 @pytest.mark.slow
 def test_41_workers_killed_during_transfers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Room must not leak: 60 deaths with 8 MB of each would fill the regions many times over."""
-    monkeypatch.setattr("numap.engines._memory.memory_budget", lambda: 192 * MB)
+    monkeypatch.setattr("numap.engines.processes.memory.memory_budget", lambda: 192 * MB)
     results = died = 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # that there is no room

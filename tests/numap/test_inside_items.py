@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from numap import IMap, TaskTimeout, WorkerDied
-from numap.engines import _slot
+from numap.engines.processes import slot as _slot
 from tests.numap import work
 from tests.numap.programs import ENGINES, SOON, STARTS, Program, run, until
 

@@ -41,7 +41,7 @@ STRANGE = {
     "silent": ("sys.executable = SILENT", "has not answered"),
     "chosen-and-silent": ("numap.set_executable(SILENT_APP)", "has not answered"),
     # The same Python, and what it is asked whether it is.
-    "another-python": ("numap._client.check_of_likeness = lambda: check().replace('cpython', 'other')", "and this program runs in"),
+    "another-python": ("numap.engines.processes.starter_client.check_of_likeness = lambda: check().replace('cpython', 'other')", "and this program runs in"),
 }
 
 
@@ -57,11 +57,11 @@ def test_68_what_may_be_no_python_is_an_error_soon_and_never_the_application(eng
     }
     Path(programs["TEXT"]).write_text("no program")
     code = f"""
-import numap, numap._client
+import numap, numap.engines.processes.starter_client
 {"; ".join(f"{key} = {value!r}" for key, value in programs.items())}
-numap._client.PATIENCE = 0.2
+numap.engines.processes.starter_client.PATIENCE = 0.2
 own, wrong = sys.executable, []
-check = numap._client.check_of_likeness
+check = numap.engines.processes.starter_client.check_of_likeness
 for name, (how, text) in {STRANGE!r}.items():
     exec(how)
     try:
@@ -71,12 +71,12 @@ for name, (how, text) in {STRANGE!r}.items():
             if part not in str(error): wrong.append((name, part, str(error)))
     sys.executable, sys.frozen = own, False
     numap.set_executable(None)
-    numap._client.check_of_likeness = check
+    numap.engines.processes.starter_client.check_of_likeness = check
 say(wrong)
 sys.executable, sys.frozen = APP, True
 say(list(IMap(abs, [-1, -2], **dict(OPTIONS, start_method="fork"))))
 numap.set_executable(own)
-numap._client.PATIENCE = numap._client._PATIENCE_AT_WORK
+numap.engines.processes.starter_client.PATIENCE = numap.engines.processes.starter_client._PATIENCE_AT_WORK
 say(list(IMap(abs, [-1, -2], **OPTIONS)))
 """
     assert run(tmp_path, code, engine).stdout == "[]\n[1, 2]\n[1, 2]\n"
@@ -303,7 +303,7 @@ def test_70_with_room_for_few_tasks_a_map_has_fewer_workers_or_none_and_others_g
 
 def test_70_what_the_starter_is_refused_costs_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without room for a successor a map goes on with the workers that it has, and ends only with the last of them."""
-    from numap._crew import Crew
+    from numap.engines.processes.supervisor import Crew
 
     spawn = Crew.spawn
     room = [2]

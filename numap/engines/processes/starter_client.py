@@ -16,9 +16,9 @@ import threading
 from time import monotonic
 from typing import NamedTuple
 
-from ._base.errors import WorkerStartError
-from ._python import ADVICE, check_of_likeness, executable
-from ._system.processes import (
+from ..._base.errors import WorkerStartError
+from ..._python import ADVICE, check_of_likeness, executable
+from ..._system.processes import (
     exit_text,
     hard_limits,
     is_at_work,
@@ -28,7 +28,7 @@ from ._system.processes import (
     process_limit,
     process_tree,
 )
-from ._system.rights import Rights, capabilities_to_keep, namespaces, rights
+from ..._system.rights import Rights, capabilities_to_keep, namespaces, rights
 
 _BOOT = "{check}; sys.path[:] = {path!r}; from numap._worker.starter import main; main({control}, {life}, {keep})"
 #: Seconds that the end of the starter is waited for: it kills at once, so this is for a machine that swaps.

@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import NoReturn
 
-from ._crew import Exit, WorkerHandle, new_worker, strangers, successor
-from ._system.processes import die_with_pipe, kill_group, kill_trees, start_thread
-from ._system.rights import rights
-from ._worker import loop as _worker
+from ..._system.processes import die_with_pipe, kill_group, kill_trees, start_thread
+from ..._system.rights import rights
+from ..._worker import loop as _worker
+from .supervisor import Exit, WorkerHandle, new_worker, strangers, successor
 
 #: The pid and the number of a worker; None: the crew is at its end.
 _Watched = tuple[int, int] | None

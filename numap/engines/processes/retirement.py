@@ -7,12 +7,12 @@ import selectors
 from collections.abc import Container, Iterator
 from time import monotonic
 
-from .._crew import WorkerHandle
-from .._items.finalizers import CROWDED, RUNS, overdue, patience, raised
-from .._system.processes import exit_text
-from .._transport.progress_page import FINALIZER
-from ._slot import SETTLE, ProcessSlot, aside
-from .protocol import NEVER, Aside, notice
+from ..._items.finalizers import CROWDED, RUNS, overdue, patience, raised
+from ..._system.processes import exit_text
+from ..._transport.progress_page import FINALIZER
+from ..protocol import NEVER, Aside, notice
+from .slot import SETTLE, ProcessSlot, aside
+from .supervisor import WorkerHandle
 
 
 class Leaver:

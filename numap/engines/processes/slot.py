@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from time import monotonic
 
-from .._crew import WorkerHandle
-from .._image import Definition
-from .._items.failures import RAW
-from .._items.segments import pack
-from .._transport.channel import outgoing
-from .._transport.progress_page import CLOCK, EPOCH, STARTED
-from ._books import Books
-from .protocol import NEVER, UNLIMITED, Aside, Job, Returned, Slot
+from ..._image import Definition
+from ..._items.failures import RAW
+from ..._items.segments import pack
+from ..._transport.channel import outgoing
+from ..._transport.progress_page import CLOCK, EPOCH, STARTED
+from ..protocol import NEVER, UNLIMITED, Aside, Job, Returned, Slot
+from .ledger import Books
+from .supervisor import WorkerHandle
 
 #: Seconds without progress after which a worker counts as stuck in one item: what it holds is asked for.
 PATIENCE = 0.010

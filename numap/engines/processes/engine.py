@@ -11,25 +11,25 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from .._base.capabilities import CAPABILITIES
-from .._base.errors import SerializationError, WorkerStartError
-from .._base.options import Options, limited
-from .._crew import WorkerHandle
-from .._environment import environment
-from .._items.failures import Segment, render
-from .._items.segments import encode_item, serialization_error
-from .._items.side_output import logging_levels
-from .._mirror import Mirror, OwnImage, main_identity
-from .._system.processes import exit_text
-from .._transport.progress_page import INITIALIZING, STAGE, STARTED
-from .._transport.shared_objects import Code, Constants, Packer, size_of_code
-from .._worker.results import CUT_OFF
-from ._books import item
-from ._leavers import Leaver, ignore
-from ._memory import Memory
-from ._slot import ProcessSlot, aside
-from ._staff import Staff, drain
-from .protocol import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
+from ..._base.capabilities import CAPABILITIES
+from ..._base.errors import SerializationError, WorkerStartError
+from ..._base.options import Options, limited
+from ..._environment import environment
+from ..._items.failures import Segment, render
+from ..._items.segments import encode_item, serialization_error
+from ..._items.side_output import logging_levels
+from ..._mirror import Mirror, OwnImage, main_identity
+from ..._system.processes import exit_text
+from ..._transport.progress_page import INITIALIZING, STAGE, STARTED
+from ..._transport.shared_objects import Code, Constants, Packer, size_of_code
+from ..._worker.results import CUT_OFF
+from ..protocol import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
+from .ledger import item
+from .memory import Memory
+from .retirement import Leaver, ignore
+from .slot import ProcessSlot, aside
+from .supervisor import WorkerHandle
+from .workforce import Staff, drain
 
 #: Workers that may die in a row while they start: what is wrong with them all kills every one.
 STILLBORN = 4

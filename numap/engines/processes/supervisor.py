@@ -11,13 +11,13 @@ from collections import deque
 from time import monotonic
 from typing import Any, NamedTuple
 
-from ._base.errors import WorkerStartError
-from ._client import Link, connect
-from ._items.side_output import standard_logging
-from ._system.rights import Rights, rights
-from ._system.thread_signals import Nudge
-from ._transport.channel import Channel
-from ._transport.progress_page import Page
+from ..._base.errors import WorkerStartError
+from ..._items.side_output import standard_logging
+from ..._system.rights import Rights, rights
+from ..._system.thread_signals import Nudge
+from ..._transport.channel import Channel
+from ..._transport.progress_page import Page
+from .starter_client import Link, connect
 
 
 class WorkerHandle:

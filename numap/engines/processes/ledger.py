@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from .._items.failures import Segment
-from .._items.segments import parts
-from .protocol import Job, Returned
+from ..._items.failures import Segment
+from ..._items.segments import parts
+from ..protocol import Job, Returned
 
 
 class Books:

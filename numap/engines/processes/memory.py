@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .._crew import WorkerHandle
-from .._items.failures import PICKLED, Segment
-from .._system.processes import is_address_space_limited, memory_budget
-from .._transport.allocator import Layout, layout
-from .._transport.shared_memory import CALLER, SHARE, Arena
-from .._transport.shared_objects import incoming
-from .protocol import Complaint
+from ..._items.failures import PICKLED, Segment
+from ..._system.processes import is_address_space_limited, memory_budget
+from ..._transport.allocator import Layout, layout
+from ..._transport.shared_memory import CALLER, SHARE, Arena
+from ..._transport.shared_objects import incoming
+from ..protocol import Complaint
+from .supervisor import WorkerHandle
 
 #: A pickle of this size holds something that could have been shared: pickles are a little larger than what is in them.
 _LARGE = 2 * SHARE

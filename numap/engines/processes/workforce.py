@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .._base.errors import WorkerStartError
-from .._crew import Crew, Exit, WorkerHandle
-from .._mirror import Mirror
-from .._transport.channel import beside
-from ._leavers import Leaver, Leavers, ignore
-from ._memory import Memory
-from ._slot import ProcessSlot
-from .protocol import Aside, Event
+from ..._base.errors import WorkerStartError
+from ..._mirror import Mirror
+from ..._transport.channel import beside
+from ..protocol import Aside, Event
+from .memory import Memory
+from .retirement import Leaver, Leavers, ignore
+from .slot import ProcessSlot
+from .supervisor import Crew, Exit, WorkerHandle
 
 if TYPE_CHECKING:
-    from .._forks import ForkCrew
+    from .fork import ForkCrew
 
 
 class Staff:
@@ -255,7 +255,7 @@ def drain(sock: socket.socket) -> None:
 
 def _crew(method: str) -> Crew | ForkCrew:
     if method == "fork":
-        from .._forks import ForkCrew
+        from .fork import ForkCrew
 
         return ForkCrew()
     return Crew(method)
