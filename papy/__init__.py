@@ -13,10 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from papy._base.errors import DaggerError, PiperError, PlumberError, WorkerError
     from papy._counter import Counter, entry_counter
     from papy._dagger import Dagger
     from papy._debugger import Debugger, PipelineRuntimeDebugger
-    from papy._errors import DaggerError, PiperError, PlumberError, WorkerError
     from papy._pipeline import Pipeline
     from papy._piper import Piper
     from papy._plumber import Plumber
@@ -92,7 +92,7 @@ _HOMES = {
     "CallbackReporter": "papy._reporters",
     "Counter": "papy._counter",
     "Dagger": "papy._dagger",
-    "DaggerError": "papy._errors",
+    "DaggerError": "papy._base.errors",
     "DebugReporter": "papy._reporters",
     "Debugger": "papy._debugger",
     "Entries": "papy.steps",
@@ -101,9 +101,9 @@ _HOMES = {
     "PipelineRuntimeDebugger": "papy._debugger",
     "PipelineStep": "papy.coroutines",
     "Piper": "papy._piper",
-    "PiperError": "papy._errors",
+    "PiperError": "papy._base.errors",
     "Plumber": "papy._plumber",
-    "PlumberError": "papy._errors",
+    "PlumberError": "papy._base.errors",
     "Resources": "papy._reporters",
     "RunStatistics": "papy._run",
     "SiblingInfo": "papy.steps",
@@ -111,7 +111,7 @@ _HOMES = {
     "TableReporter": "papy._reporters",
     "TimedChunk": "papy.steps",
     "Worker": "papy._worker",
-    "WorkerError": "papy._errors",
+    "WorkerError": "papy._base.errors",
     "chunk": "papy.coroutines",
     "combine_pipeline": "papy.coroutines",
     "consume": "papy.coroutines",

@@ -6,9 +6,9 @@ import threading
 from _thread import start_new_thread
 from contextlib import suppress
 
-from papy._flag import Flag
+from papy._base.interrupts import Flag
+from papy._base.threads import ContextThread, launch
 from papy._line import Line
-from papy._threads import ContextThread, launch
 
 __all__ = ["Background"]
 

@@ -11,8 +11,8 @@ from threading import Lock, Thread
 from typing import Any, Final, Literal
 
 from numap import ItemError, TooManyFailures
+from papy._base.errors import add_note
 from papy._entries import Entry, Meta, place_of
-from papy._errors import add_note
 from papy._patience import Patience
 
 __all__ = [

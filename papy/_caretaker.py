@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from papy._threads import ContextThread, launch
+from papy._base.threads import ContextThread, launch
 
 __all__ = ["Caretaker"]
 

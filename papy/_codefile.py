@@ -13,9 +13,9 @@ from types import ModuleType
 from typing import Any, Final
 
 from numap import IMap
-from papy._checks import wrong_type
+from papy._base.checks import wrong_type
+from papy._base.errors import PlumberError
 from papy._dagger import Dagger
-from papy._errors import PlumberError
 from papy._expression import SAVED, NotSource, Source
 from papy._piper import Piper
 from papy._worker import Worker

@@ -7,8 +7,8 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Final
 
-from papy._checks import check_flag, check_seconds, wrong_type
-from papy._public import public
+from papy._base.checks import check_flag, check_seconds, wrong_type
+from papy._base.public import public
 from papy._reporters import check_logger, found_logger
 
 __all__ = ["Counter", "entry_counter"]

@@ -10,16 +10,16 @@ from types import TracebackType
 from typing import Any, ClassVar, Final
 
 from numap import StateError
+from papy._base.checks import check_flag, check_seconds, limited
+from papy._base.errors import DaggerError, PiperError, TooManyFailed
+from papy._base.forks import FORKED, live
+from papy._base.misuse import known_options
+from papy._base.public import public
 from papy._caretaker import Caretaker
-from papy._checks import check_flag, check_seconds, limited
 from papy._driver import PATIENCE, Driver
-from papy._errors import DaggerError, PiperError, TooManyFailed
 from papy._flow import NOTHING, Source
-from papy._forks import FORKED, live
-from papy._misuse import known_options
 from papy._piper import Piper
 from papy._pipes import PiperGraph
-from papy._public import public
 from papy._run import GraphRun, RunStatistics, check_datas, data_sources
 from papy._terms import Terms
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, Final
 
-from papy._public import public
+from papy._base.public import public
 from papy._reporters import DebugReporter, LoggingReporter, Resources
 from papy.coroutines import is_iterable
 

@@ -9,7 +9,7 @@ from math import ldexp
 from types import CodeType
 from typing import Any, Final
 
-from papy._checks import did_you_mean
+from papy._base.checks import did_you_mean
 from papy._worker import Uncallable
 from papy.coroutines import chunk
 from papy.steps import AbstractIterStep, AbstractStep, Step, funcstep, is_step

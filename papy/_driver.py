@@ -8,7 +8,7 @@ from threading import RLock, current_thread
 from time import monotonic, perf_counter
 from typing import Any, Final
 
-from papy._threads import ContextThread, launch
+from papy._base.threads import ContextThread, launch
 
 __all__ = ["PATIENCE", "Driver"]
 

@@ -8,9 +8,9 @@ from contextlib import suppress
 from threading import Condition, Lock, get_ident
 from typing import Any
 
+from papy._base.threads import ContextThread
 from papy._books import Books
 from papy._scale import Scale
-from papy._threads import ContextThread
 
 __all__ = ["Feeder"]
 

@@ -25,10 +25,10 @@ from numap import (
     WorkerStartError,
     tee,
 )
+from papy._base.errors import DaggerError, PiperError, place, without_ours
+from papy._base.interrupts import Flag
 from papy._counts import Count
-from papy._errors import DaggerError, PiperError, place, without_ours
 from papy._evaluator import Evaluator
-from papy._flag import Flag
 
 __all__ = [
     "FORK_LIMIT",

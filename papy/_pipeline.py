@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from numap import StateError
 from papy._background import Background
+from papy._base.public import public
 from papy._books import DROPPED, STOPPED, Counts, add_note
 from papy._counter import Counter
 from papy._debugger import PipelineRuntimeDebugger, log_debugger
@@ -21,7 +22,6 @@ from papy._intake import Intake
 from papy._leftovers import made, release, tell_unread, wait_at_exit
 from papy._line import Line
 from papy._line_results import Results
-from papy._public import public
 
 __all__ = ["Pipeline"]
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from numap import IMap, NumapError, TaskIterator
-from papy._checks import check_flag, check_list
-from papy._errors import PiperError, PiperTypeError, PiperValueError, add_note
-from papy._flag import Flag
+from papy._base.checks import check_flag, check_list
+from papy._base.errors import PiperError, PiperTypeError, PiperValueError, add_note
+from papy._base.external_programs import end_of
+from papy._base.forks import FORKED, live
+from papy._base.interrupts import Flag
+from papy._base.public import public
 from papy._flow import Source, Tap, branches, items_of
-from papy._forks import FORKED, live
-from papy._public import public
 from papy._results import Results
-from papy._running import end_of
 from papy._settings import Settings
 from papy._wiring import Run, Wiring, keep_order, wire
 

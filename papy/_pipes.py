@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from papy._checks import check_branch, check_flag, check_list, check_xtra, wrong_type
-from papy._errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError
+from papy._base.checks import check_branch, check_flag, check_list, check_xtra, wrong_type
+from papy._base.errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError
 from papy._piper import Piper
 from papy.graph import DictGraph
 

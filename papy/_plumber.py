@@ -14,16 +14,16 @@ from time import perf_counter, time
 from types import TracebackType
 from typing import Any, ClassVar, Final, overload
 
+from papy._base.checks import check_seconds, limited
+from papy._base.errors import DaggerError, PiperError, PlumberError, PlumberValueError
+from papy._base.forks import FORKED
+from papy._base.misuse import unknown_option
+from papy._base.public import public
 from papy._caretaker import Caretaker
-from papy._checks import check_seconds, limited
 from papy._codefile import read, write
 from papy._dagger import Dagger
 from papy._driver import PATIENCE, Driver
-from papy._errors import DaggerError, PiperError, PlumberError, PlumberValueError
-from papy._forks import FORKED
-from papy._misuse import unknown_option
 from papy._piper import Piper
-from papy._public import public
 from papy._run import GraphRun, RunStatistics
 from papy._terms import Terms
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from papy._checks import wrong_type
-from papy._public import public
+from papy._base.checks import wrong_type
+from papy._base.public import public
 
 __all__ = ["CallbackReporter", "DebugReporter", "LoggingReporter", "Resources", "TableReporter", "aligned"]
 

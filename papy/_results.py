@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import RLock
 from typing import Any, Final
 
-from papy._errors import PiperError, TooManyFailed, add_note, duplicate, failures_in, origins, policy_of
+from papy._base.errors import PiperError, TooManyFailed, add_note, duplicate, failures_in, origins, policy_of
 from papy._flow import NOTHING, Data, Steady
 
 __all__ = ["Report", "Results", "admitted"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from papy._errors import is_failure
+from papy._base.errors import is_failure
 from papy._flow import Ending, Steady
 
 __all__ = ["Blocks", "expand", "regroup", "split"]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from papy._base.errors import DaggerError
 from papy._counts import Count
-from papy._errors import DaggerError
 from papy._flow import Steady
 
 __all__ = ["Column", "InStep", "Numbered", "Numbering", "Shares"]

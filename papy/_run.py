@@ -13,16 +13,16 @@ from threading import Lock
 from typing import Any, Final
 
 from numap import IMap, NumapError
+from papy._base.errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
+from papy._base.external_programs import end_of
+from papy._base.misuse import datas_text
+from papy._base.public import public
 from papy._counts import evaluations
-from papy._errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
 from papy._flow import NOTHING, Data, Source, branches, items_of
-from papy._misuse import datas_text
 from papy._piper import Piper
 from papy._pipes import PiperGraph
-from papy._public import public
 from papy._results import Results, admitted
 from papy._rows import Column, InStep, Shares
-from papy._running import end_of
 from papy._terms import Terms
 from papy._toll import advice, toll
 from papy._wiring import Run

@@ -7,10 +7,10 @@ from itertools import count
 from typing import Any, Literal
 
 from numap import IMap
-from papy._checks import check_branch, check_flag, check_name, check_policy, check_seconds, check_whole
-from papy._errors import PiperError, PiperTypeError, PiperValueError
+from papy._base.checks import check_branch, check_flag, check_name, check_policy, check_seconds, check_whole
+from papy._base.errors import PiperError, PiperTypeError, PiperValueError
+from papy._base.misuse import known_options, parallel_text
 from papy._misfits import generator_text
-from papy._misuse import known_options, parallel_text
 from papy._worker import Uncallable, Worker
 
 __all__ = ["Settings"]

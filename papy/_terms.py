@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from papy._checks import check_policy, check_whole
-from papy._errors import DaggerError
+from papy._base.checks import check_policy, check_whole
+from papy._base.errors import DaggerError
 
 __all__ = ["Terms"]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
-from papy._errors import PiperError
+from papy._base.errors import PiperError
 from papy._settings import Settings
 from papy._worker import Worker
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from papy._checks import check_flag, check_name
-from papy._errors import WorkerError, failures_in, passed_on
-from papy._item import Folder
+from papy._base.checks import check_flag, check_name
+from papy._base.current_item import Folder
+from papy._base.errors import WorkerError, failures_in, passed_on
+from papy._base.public import public
 from papy._misfits import coroutine_text, declared, name_of, step_text
-from papy._public import public
 
 __all__ = ["Uncallable", "Worker"]
 

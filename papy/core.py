@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from papy._base.errors import DaggerError, PiperError, PlumberError, WorkerError
 from papy._dagger import Dagger
-from papy._errors import DaggerError, PiperError, PlumberError, WorkerError
 from papy._piper import Piper
 from papy._plumber import Plumber
 from papy._worker import Worker

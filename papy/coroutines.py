@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from papy._public import public
+from papy._base.public import public
 
 __all__ = [
     "PipelineStep", "chunk", "combine_pipeline", "consume", "flatten", "identity_step", "is_iterable", "recursive_flatten",

@@ -11,7 +11,7 @@ from types import new_class
 from typing import Any, cast
 
 from numap import NextTimeout
-from papy._public import public
+from papy._base.public import public
 
 __all__ = [
     "AbstractIterStep", "AbstractStep", "Entries", "SiblingInfo", "SkipEntry", "Step", "TimedChunk", "funcstep", "is_step",

@@ -43,8 +43,9 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
-        _public _portable
-        _errors _checks _running _item _misfits _misuse _forks _flag _threads graph
+        _base
+        _base.public _base.portable
+        _base.errors _base.checks _base.external_programs _base.current_item _misfits _base.misuse _base.forks _base.interrupts _base.threads graph
         _worker _call _counts _evaluator
         _settings _toll _flow _rounds _rows _results
         _wiring _piper
@@ -56,7 +57,7 @@ LAYERS = {
         _definition _entries _patience _books _letterbox _scale _handover _intake _feeder _reading _upstream _hands _stages _line
         _line_results _background _leftovers _pipeline
         core __init__
-        util util._guard
+        util _base.guard
         util._passers util._coders util._streams util._offers util._items util._database
         util.func
         util._process util._ports util._templates util._workdir util._records util._recipe util.script

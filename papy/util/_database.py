@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from papy._checks import LONGEST_POLL, check_path, check_seconds, wrong_type
+from papy._base.checks import LONGEST_POLL, check_path, check_seconds, wrong_type
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

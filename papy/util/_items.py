@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from typing import Any, NamedTuple
 
-from papy._checks import check_name, check_path, check_seconds, check_whole
-from papy.util._guard import Guard
+from papy._base.checks import check_name, check_path, check_seconds, check_whole
+from papy._base.guard import Guard
 
 __all__ = ["ItemHandle", "dump_item", "item_directory", "load_item"]
 

@@ -14,7 +14,7 @@ from secrets import token_hex
 from time import monotonic
 from typing import Any, NamedTuple
 
-from papy._checks import LONGEST_POLL, limited
+from papy._base.checks import LONGEST_POLL, limited
 
 __all__ = ["Place", "offer_fifo", "offer_socket", "take_fifo", "take_socket"]
 

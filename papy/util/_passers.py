@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from papy._checks import wrong_type
+from papy._base.checks import wrong_type
 
 __all__ = ["ipasser", "njoiner", "npasser", "nzipper", "plugger", "print_", "sjoiner", "spasser", "szipper"]
 

@@ -11,9 +11,9 @@ from shutil import which
 from subprocess import PIPE, Popen, TimeoutExpired
 from typing import IO
 
-from papy._checks import LONGEST_POLL, limited
-from papy._running import Running
-from papy.util._guard import Guard
+from papy._base.checks import LONGEST_POLL, limited
+from papy._base.external_programs import Running
+from papy._base.guard import Guard
 
 __all__ = ["Outcome", "run"]
 

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from threading import Event
 from typing import IO, Any, AnyStr
 
-from papy._checks import check_flag, check_seconds, wrong_type
+from papy._base.checks import check_flag, check_seconds, wrong_type
 
 __all__ = ["dump_pickle_stream", "dump_stream", "load_pickle_stream", "load_stream", "make_lines"]
 

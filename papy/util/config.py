@@ -13,7 +13,7 @@ from logging.handlers import RotatingFileHandler
 from threading import Lock
 from typing import IO, Any, Final
 
-from papy._checks import check_flag, check_path, check_whole, wrong_type
+from papy._base.checks import check_flag, check_path, check_whole, wrong_type
 
 __all__ = ["start_logger", "stop_logger"]
 

@@ -29,8 +29,8 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
 
-from papy._checks import check_flag, check_name, check_path, check_seconds, wrong_type, wrong_value
-from papy._running import Running
+from papy._base.checks import check_flag, check_name, check_path, check_seconds, wrong_type, wrong_value
+from papy._base.external_programs import Running
 from papy.util import _process
 from papy.util._ports import environment, filled, input_paths, named, output_names, sources
 from papy.util._recipe import recipe

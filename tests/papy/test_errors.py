@@ -11,7 +11,7 @@ import pytest
 
 from numap import IMap
 from papy import Dagger, DaggerError, Piper, PiperError, Worker, WorkerError
-from papy._errors import failure, is_failure, origins, passed_on, place
+from papy._base.errors import failure, is_failure, origins, passed_on, place
 from tests.papy import work
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from numap import IMap, NextTimeout
+from papy._base.errors import DaggerError, PiperError, failure
 from papy._call import PiperCall
-from papy._errors import DaggerError, PiperError, failure
 from papy._evaluator import Evaluator
 from papy._flow import Chain, Data, Late, Link, Source, Steady, Tap, Values, items_of
 from papy._results import Report, Results

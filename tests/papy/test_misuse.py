@@ -15,8 +15,9 @@ import pytest
 
 import papy
 from numap import IMap
-from papy import Dagger, DaggerError, Piper, PiperError, Plumber, PlumberError, _errors
-from papy._checks import check_flag
+from papy import Dagger, DaggerError, Piper, PiperError, Plumber, PlumberError
+from papy._base import errors as _errors
+from papy._base.checks import check_flag
 from tests.papy import work
 
 RUNS: list[Callable[[Dagger], Callable[..., Any]]] = [lambda it: it.results, lambda it: it.run, lambda it: it.start]

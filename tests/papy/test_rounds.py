@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from papy._errors import PiperError, failure
+from papy._base.errors import PiperError, failure
 from papy._flow import Ending
 from papy._rounds import Blocks, expand, regroup, split
 from tests.numap.tools import each_seed

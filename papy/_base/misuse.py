@@ -8,7 +8,7 @@ from functools import cache, wraps
 from typing import Final, ParamSpec, TypeVar
 
 from numap import IMap
-from papy._checks import did_you_mean, wrong_type
+from papy._base.checks import did_you_mean, wrong_type
 
 __all__ = ["datas_text", "known_options", "parallel_text", "unknown_option"]
 
@@ -31,7 +31,7 @@ def known_options(error: type[Exception], prefix: str = "") -> Callable[[Callabl
     """Have a function refuse keywords that it doesn't know with what was meant, as a TypeError of this kind.
 
     Args:
-        error: As for `papy._checks.wrong_type`.
+        error: As for `papy._base.checks.wrong_type`.
         prefix: What to write before ``parallel=IMap(...)``, where the function has no such argument.
     """
 

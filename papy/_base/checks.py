@@ -7,7 +7,7 @@ from _thread import TIMEOUT_MAX
 from collections.abc import Iterable, Mapping, Set
 from typing import Any, Final
 
-from papy._errors import (
+from papy._base.errors import (
     POLICIES,
     DaggerError,
     DaggerTypeError,

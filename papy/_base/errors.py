@@ -21,8 +21,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from numap import TooManyFailures
-from papy._portable import Copied, by_pickle, portable, travels, whole
-from papy._public import public
+from papy._base.portable import Copied, by_pickle, portable, travels, whole
+from papy._base.public import public
 
 __all__ = [
     "DaggerError",
