@@ -15,8 +15,8 @@ from typing import Any, Final
 from numap import IMap
 from papy._base.checks import wrong_type
 from papy._base.errors import PlumberError
+from papy._codegen.expression import SAVED, NotSource, Source
 from papy._dagger import Dagger
-from papy._expression import SAVED, NotSource, Source
 from papy._piper import Piper
 from papy._worker import Worker
 

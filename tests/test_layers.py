@@ -43,6 +43,7 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
+        _codegen
         _base
         _base.public _base.portable
         _base.errors _base.checks _base.external_programs _base.current_item _misfits _base.misuse _base.forks _base.interrupts _base.threads graph
@@ -51,7 +52,7 @@ LAYERS = {
         _wiring _piper
         _terms _pipes _run
         _caretaker _driver _dagger
-        _as_written _ordering _origins _expression _codefile
+        _codegen.changes _codegen.definition_order _codegen.origins _codegen.expression _codefile
         _plumber
         steps coroutines _reporters _counter _debugger
         _definition _entries _patience _books _letterbox _scale _handover _intake _feeder _reading _upstream _hands _stages _line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from papy._as_written import NotSource
+from papy._codegen.changes import NotSource
 
 __all__ = ["Definition", "in_order"]
 

@@ -18,9 +18,9 @@ from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, ForwardRef, TypeVar
 
-from papy._as_written import NotSource, changes, needed_at_once
-from papy._ordering import Definition, in_order
-from papy._origins import SAVED, is_logger, origin_of
+from papy._codegen.changes import NotSource, changes, needed_at_once
+from papy._codegen.definition_order import Definition, in_order
+from papy._codegen.origins import SAVED, is_logger, origin_of
 
 __all__ = ["SAVED", "NotSource", "Source"]
 
