@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from papy._base.errors import DaggerError, PiperError, PlumberError, WorkerError
     from papy._counter import Counter, entry_counter
-    from papy._dagger import Dagger
+    from papy._dagger.dagger import Dagger
+    from papy._dagger.graph_run import RunStatistics
+    from papy._dagger.piper import Piper
+    from papy._dagger.plumber import Plumber
     from papy._debugger import Debugger, PipelineRuntimeDebugger
     from papy._pipeline import Pipeline
-    from papy._piper import Piper
-    from papy._plumber import Plumber
     from papy._reporters import CallbackReporter, DebugReporter, LoggingReporter, Resources, TableReporter
-    from papy._run import RunStatistics
     from papy._worker import Worker
     from papy.coroutines import (
         PipelineStep,
@@ -91,7 +91,7 @@ _HOMES = {
     "AbstractStep": "papy.steps",
     "CallbackReporter": "papy._reporters",
     "Counter": "papy._counter",
-    "Dagger": "papy._dagger",
+    "Dagger": "papy._dagger.dagger",
     "DaggerError": "papy._base.errors",
     "DebugReporter": "papy._reporters",
     "Debugger": "papy._debugger",
@@ -100,12 +100,12 @@ _HOMES = {
     "Pipeline": "papy._pipeline",
     "PipelineRuntimeDebugger": "papy._debugger",
     "PipelineStep": "papy.coroutines",
-    "Piper": "papy._piper",
+    "Piper": "papy._dagger.piper",
     "PiperError": "papy._base.errors",
-    "Plumber": "papy._plumber",
+    "Plumber": "papy._dagger.plumber",
     "PlumberError": "papy._base.errors",
     "Resources": "papy._reporters",
-    "RunStatistics": "papy._run",
+    "RunStatistics": "papy._dagger.graph_run",
     "SiblingInfo": "papy.steps",
     "SkipEntry": "papy.steps",
     "TableReporter": "papy._reporters",

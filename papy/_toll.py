@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from papy._base.errors import PiperError
-from papy._settings import Settings
+from papy._dagger.piper_options import Settings
 from papy._worker import Worker
 
 __all__ = ["advice", "toll"]

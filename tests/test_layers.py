@@ -43,17 +43,18 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
+        _dagger
         _codegen
         _base
         _base.public _base.portable
         _base.errors _base.checks _base.external_programs _base.current_item _misfits _base.misuse _base.forks _base.interrupts _base.threads graph
         _worker _call _counts _evaluator
-        _settings _toll _flow _rounds _rows _results
-        _wiring _piper
-        _terms _pipes _run
-        _caretaker _driver _dagger
-        _codegen.changes _codegen.definition_order _codegen.origins _codegen.expression _codefile
-        _plumber
+        _dagger.piper_options _toll _flow _rounds _rows _results
+        _dagger.wiring _dagger.piper
+        _dagger.run_options _dagger.piper_graph _dagger.graph_run
+        _dagger.finalizer _dagger.background _dagger.dagger
+        _codegen.changes _codegen.definition_order _codegen.origins _codegen.expression _dagger.codefile
+        _dagger.plumber
         steps coroutines _reporters _counter _debugger
         _definition _entries _patience _books _letterbox _scale _handover _intake _feeder _reading _upstream _hands _stages _line
         _line_results _background _leftovers _pipeline

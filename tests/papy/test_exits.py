@@ -73,8 +73,8 @@ plumber = Plumber(pipes=[(Piper(work, pool, unpack=True), Piper(store, unpack=Tr
 
 def test_76_a_forgotten_plumber_does_not_wait_for_what_may_never_end(tmp_path: Path) -> None:
     code = PIPELINE + """
-import papy._plumber
-papy._plumber.GRACE = 0.1
+import papy._dagger.plumber
+papy._dagger.plumber.GRACE = 0.1
 plumber.start([(n for n in itertools.count())])
 plumber.run()
 """

@@ -551,7 +551,7 @@ def test_nobody_is_told_twice() -> None:
 
 def test_stop_without_patience_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither for the item in hand: the patience of a pause would be three hours here."""
-    monkeypatch.setattr("papy._driver.PATIENCE", 10_000.0)
+    monkeypatch.setattr("papy._dagger.background.PATIENCE", 10_000.0)
     arrived, gate = threading.Event(), threading.Event()
 
     def block(x: int) -> None:

@@ -12,10 +12,10 @@ from papy._base.external_programs import end_of
 from papy._base.forks import FORKED, live
 from papy._base.interrupts import Flag
 from papy._base.public import public
+from papy._dagger.piper_options import Settings
+from papy._dagger.wiring import Run, Wiring, keep_order, wire
 from papy._flow import Source, Tap, branches, items_of
 from papy._results import Results
-from papy._settings import Settings
-from papy._wiring import Run, Wiring, keep_order, wire
 
 __all__ = ["Piper"]
 

@@ -19,13 +19,13 @@ from papy._base.errors import DaggerError, PiperError, PlumberError, PlumberValu
 from papy._base.forks import FORKED
 from papy._base.misuse import unknown_option
 from papy._base.public import public
-from papy._caretaker import Caretaker
-from papy._codefile import read, write
-from papy._dagger import Dagger
-from papy._driver import PATIENCE, Driver
-from papy._piper import Piper
-from papy._run import GraphRun, RunStatistics
-from papy._terms import Terms
+from papy._dagger.background import PATIENCE, Driver
+from papy._dagger.codefile import read, write
+from papy._dagger.dagger import Dagger
+from papy._dagger.finalizer import Caretaker
+from papy._dagger.graph_run import GraphRun, RunStatistics
+from papy._dagger.piper import Piper
+from papy._dagger.run_options import Terms
 
 __all__ = ["Plumber"]
 

@@ -15,13 +15,13 @@ from papy._base.errors import DaggerError, PiperError, TooManyFailed
 from papy._base.forks import FORKED, live
 from papy._base.misuse import known_options
 from papy._base.public import public
-from papy._caretaker import Caretaker
-from papy._driver import PATIENCE, Driver
+from papy._dagger.background import PATIENCE, Driver
+from papy._dagger.finalizer import Caretaker
+from papy._dagger.graph_run import GraphRun, RunStatistics, check_datas, data_sources
+from papy._dagger.piper import Piper
+from papy._dagger.piper_graph import PiperGraph
+from papy._dagger.run_options import Terms
 from papy._flow import NOTHING, Source
-from papy._piper import Piper
-from papy._pipes import PiperGraph
-from papy._run import GraphRun, RunStatistics, check_datas, data_sources
-from papy._terms import Terms
 
 __all__ = ["MOVES", "Dagger"]
 

@@ -16,8 +16,8 @@ from numap import IMap
 from papy._base.checks import wrong_type
 from papy._base.errors import PlumberError
 from papy._codegen.expression import SAVED, NotSource, Source
-from papy._dagger import Dagger
-from papy._piper import Piper
+from papy._dagger.dagger import Dagger
+from papy._dagger.piper import Piper
 from papy._worker import Worker
 
 __all__ = ["read", "write"]

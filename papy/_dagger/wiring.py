@@ -15,12 +15,12 @@ from papy._base.errors import POLICIES, PiperError
 from papy._base.interrupts import Flag
 from papy._call import PiperCall
 from papy._counts import Counts
+from papy._dagger.piper_options import Settings
 from papy._evaluator import Evaluator
 from papy._flow import SEQUENCES, Chain, Data, Ending, Late, Link, Source, Steady, Values, items_of
 from papy._results import Report
 from papy._rounds import Blocks, expand, regroup, split
 from papy._rows import InStep, Numbered, Numbering
-from papy._settings import Settings
 
 __all__ = ["Run", "Wiring", "keep_order", "wire"]
 
