@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from papy._dagger.piper import Piper
     from papy._dagger.plumber import Plumber
     from papy._debugger import Debugger, PipelineRuntimeDebugger
+    from papy._evaluate.worker import Worker
     from papy._pipeline import Pipeline
     from papy._reporters import CallbackReporter, DebugReporter, LoggingReporter, Resources, TableReporter
-    from papy._worker import Worker
     from papy.coroutines import (
         PipelineStep,
         chunk,
@@ -110,7 +110,7 @@ _HOMES = {
     "SkipEntry": "papy.steps",
     "TableReporter": "papy._reporters",
     "TimedChunk": "papy.steps",
-    "Worker": "papy._worker",
+    "Worker": "papy._evaluate.worker",
     "WorkerError": "papy._base.errors",
     "chunk": "papy.coroutines",
     "combine_pipeline": "papy.coroutines",

@@ -10,7 +10,7 @@ from types import CodeType
 from typing import Any, Final
 
 from papy._base.checks import did_you_mean
-from papy._worker import Uncallable
+from papy._evaluate.worker import Uncallable
 from papy.coroutines import chunk
 from papy.steps import AbstractIterStep, AbstractStep, Step, funcstep, is_step
 

@@ -27,8 +27,8 @@ from numap import (
 )
 from papy._base.errors import DaggerError, PiperError, place, without_ours
 from papy._base.interrupts import Flag
-from papy._counts import Count
-from papy._evaluator import Evaluator
+from papy._evaluate.counts import Count
+from papy._evaluate.provenance import Evaluator
 
 __all__ = [
     "FORK_LIMIT",

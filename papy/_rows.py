@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from papy._base.errors import DaggerError
-from papy._counts import Count
+from papy._evaluate.counts import Count
 from papy._flow import Steady
 
 __all__ = ["Column", "InStep", "Numbered", "Numbering", "Shares"]

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from papy._base.errors import PiperError
 from papy._dagger.piper_options import Settings
-from papy._worker import Worker
+from papy._evaluate.worker import Worker
 
 __all__ = ["advice", "toll"]
 

@@ -6,6 +6,6 @@ from papy._base.errors import DaggerError, PiperError, PlumberError, WorkerError
 from papy._dagger.dagger import Dagger
 from papy._dagger.piper import Piper
 from papy._dagger.plumber import Plumber
-from papy._worker import Worker
+from papy._evaluate.worker import Worker
 
 __all__ = ["Dagger", "DaggerError", "Piper", "PiperError", "Plumber", "PlumberError", "Worker", "WorkerError"]

@@ -43,12 +43,13 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
+        _evaluate
         _dagger
         _codegen
         _base
         _base.public _base.portable
-        _base.errors _base.checks _base.external_programs _base.current_item _misfits _base.misuse _base.forks _base.interrupts _base.threads graph
-        _worker _call _counts _evaluator
+        _base.errors _base.checks _base.external_programs _base.current_item _evaluate.misfits _base.misuse _base.forks _base.interrupts _base.threads graph
+        _evaluate.worker _evaluate.call _evaluate.counts _evaluate.provenance
         _dagger.piper_options _toll _flow _rounds _rows _results
         _dagger.wiring _dagger.piper
         _dagger.run_options _dagger.piper_graph _dagger.graph_run

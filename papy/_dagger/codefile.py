@@ -18,7 +18,7 @@ from papy._base.errors import PlumberError
 from papy._codegen.expression import SAVED, NotSource, Source
 from papy._dagger.dagger import Dagger
 from papy._dagger.piper import Piper
-from papy._worker import Worker
+from papy._evaluate.worker import Worker
 
 __all__ = ["read", "write"]
 

@@ -10,8 +10,8 @@ from numap import IMap
 from papy._base.checks import check_branch, check_flag, check_name, check_policy, check_seconds, check_whole
 from papy._base.errors import PiperError, PiperTypeError, PiperValueError
 from papy._base.misuse import known_options, parallel_text
-from papy._misfits import generator_text
-from papy._worker import Uncallable, Worker
+from papy._evaluate.misfits import generator_text
+from papy._evaluate.worker import Uncallable, Worker
 
 __all__ = ["Settings"]
 

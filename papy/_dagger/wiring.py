@@ -13,10 +13,10 @@ from numap import IMap, StateError, TaskIterator, join
 from papy._base.current_item import Folder
 from papy._base.errors import POLICIES, PiperError
 from papy._base.interrupts import Flag
-from papy._call import PiperCall
-from papy._counts import Counts
 from papy._dagger.piper_options import Settings
-from papy._evaluator import Evaluator
+from papy._evaluate.call import PiperCall
+from papy._evaluate.counts import Counts
+from papy._evaluate.provenance import Evaluator
 from papy._flow import SEQUENCES, Chain, Data, Ending, Late, Link, Source, Steady, Values, items_of
 from papy._results import Report
 from papy._rounds import Blocks, expand, regroup, split

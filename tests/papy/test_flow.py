@@ -14,13 +14,13 @@ import pytest
 
 from numap import IMap, NextTimeout
 from papy._base.errors import DaggerError, PiperError, failure
-from papy._call import PiperCall
-from papy._evaluator import Evaluator
+from papy._evaluate.call import PiperCall
+from papy._evaluate.provenance import Evaluator
+from papy._evaluate.worker import Worker
 from papy._flow import Chain, Data, Late, Link, Source, Steady, Tap, Values, items_of
 from papy._results import Report, Results
 from papy._rounds import Blocks, expand, regroup
 from papy._rows import Column, InStep
-from papy._worker import Worker
 from tests.papy import work
 
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 from numap import ItemError
 from papy._base.current_item import CURRENT, Item
 from papy._base.errors import PiperError, WorkerError, failure, failures_in, passed_on
-from papy._misfits import instead_of_generator, wraps_generator
-from papy._worker import Worker
+from papy._evaluate.misfits import instead_of_generator, wraps_generator
+from papy._evaluate.worker import Worker
 
 __all__ = ["PiperCall"]
 

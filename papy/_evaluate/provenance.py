@@ -5,8 +5,8 @@ from __future__ import annotations
 from numap import NumapError
 from papy._base.errors import PiperError, add_note, failure
 from papy._base.interrupts import Flag
-from papy._call import PiperCall
-from papy._counts import Count, Counts
+from papy._evaluate.call import PiperCall
+from papy._evaluate.counts import Count, Counts
 
 __all__ = ["Evaluator"]
 
