@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from papy._base.errors import DaggerError, PiperError, PlumberError, WorkerError
-    from papy._counter import Counter, entry_counter
     from papy._dagger.dagger import Dagger
     from papy._dagger.graph_run import RunStatistics
     from papy._dagger.piper import Piper
     from papy._dagger.plumber import Plumber
-    from papy._debugger import Debugger, PipelineRuntimeDebugger
     from papy._evaluate.worker import Worker
+    from papy._monitor.counter import Counter, entry_counter
+    from papy._monitor.debugger import Debugger, PipelineRuntimeDebugger
+    from papy._monitor.reporters import CallbackReporter, DebugReporter, LoggingReporter, Resources, TableReporter
     from papy._pipeline import Pipeline
-    from papy._reporters import CallbackReporter, DebugReporter, LoggingReporter, Resources, TableReporter
     from papy.coroutines import (
         PipelineStep,
         chunk,
@@ -89,33 +89,33 @@ __all__ = [
 _HOMES = {
     "AbstractIterStep": "papy.steps",
     "AbstractStep": "papy.steps",
-    "CallbackReporter": "papy._reporters",
-    "Counter": "papy._counter",
+    "CallbackReporter": "papy._monitor.reporters",
+    "Counter": "papy._monitor.counter",
     "Dagger": "papy._dagger.dagger",
     "DaggerError": "papy._base.errors",
-    "DebugReporter": "papy._reporters",
-    "Debugger": "papy._debugger",
+    "DebugReporter": "papy._monitor.reporters",
+    "Debugger": "papy._monitor.debugger",
     "Entries": "papy.steps",
-    "LoggingReporter": "papy._reporters",
+    "LoggingReporter": "papy._monitor.reporters",
     "Pipeline": "papy._pipeline",
-    "PipelineRuntimeDebugger": "papy._debugger",
+    "PipelineRuntimeDebugger": "papy._monitor.debugger",
     "PipelineStep": "papy.coroutines",
     "Piper": "papy._dagger.piper",
     "PiperError": "papy._base.errors",
     "Plumber": "papy._dagger.plumber",
     "PlumberError": "papy._base.errors",
-    "Resources": "papy._reporters",
+    "Resources": "papy._monitor.reporters",
     "RunStatistics": "papy._dagger.graph_run",
     "SiblingInfo": "papy.steps",
     "SkipEntry": "papy.steps",
-    "TableReporter": "papy._reporters",
+    "TableReporter": "papy._monitor.reporters",
     "TimedChunk": "papy.steps",
     "Worker": "papy._evaluate.worker",
     "WorkerError": "papy._base.errors",
     "chunk": "papy.coroutines",
     "combine_pipeline": "papy.coroutines",
     "consume": "papy.coroutines",
-    "entry_counter": "papy._counter",
+    "entry_counter": "papy._monitor.counter",
     "flatten": "papy.coroutines",
     "funcstep": "papy.steps",
     "identity_step": "papy.coroutines",

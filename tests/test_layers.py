@@ -43,6 +43,7 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
+        _monitor
         _evaluate
         _dagger
         _codegen
@@ -56,7 +57,7 @@ LAYERS = {
         _dagger.finalizer _dagger.background _dagger.dagger
         _codegen.changes _codegen.definition_order _codegen.origins _codegen.expression _dagger.codefile
         _dagger.plumber
-        steps coroutines _reporters _counter _debugger
+        steps coroutines _monitor.reporters _monitor.counter _monitor.debugger
         _definition _entries _patience _books _letterbox _scale _handover _intake _feeder _reading _upstream _hands _stages _line
         _line_results _background _leftovers _pipeline
         core __init__

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from papy._base.checks import check_flag, check_seconds, wrong_type
 from papy._base.public import public
-from papy._reporters import check_logger, found_logger
+from papy._monitor.reporters import check_logger, found_logger
 
 __all__ = ["Counter", "entry_counter"]
 

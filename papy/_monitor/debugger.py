@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from papy._base.public import public
-from papy._reporters import DebugReporter, LoggingReporter, Resources
+from papy._monitor.reporters import DebugReporter, LoggingReporter, Resources
 from papy.coroutines import is_iterable
 
 __all__ = ["Debugger", "PipelineRuntimeDebugger", "log_debugger"]
