@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from papy._monitor.counter import Counter, entry_counter
     from papy._monitor.debugger import Debugger, PipelineRuntimeDebugger
     from papy._monitor.reporters import CallbackReporter, DebugReporter, LoggingReporter, Resources, TableReporter
-    from papy._pipeline import Pipeline
+    from papy._pipeline.pipeline import Pipeline
     from papy.coroutines import (
         PipelineStep,
         chunk,
@@ -97,7 +97,7 @@ _HOMES = {
     "Debugger": "papy._monitor.debugger",
     "Entries": "papy.steps",
     "LoggingReporter": "papy._monitor.reporters",
-    "Pipeline": "papy._pipeline",
+    "Pipeline": "papy._pipeline.pipeline",
     "PipelineRuntimeDebugger": "papy._monitor.debugger",
     "PipelineStep": "papy.coroutines",
     "Piper": "papy._dagger.piper",

@@ -43,6 +43,7 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
+        _pipeline
         _monitor
         _evaluate
         _dagger
@@ -58,8 +59,8 @@ LAYERS = {
         _codegen.changes _codegen.definition_order _codegen.origins _codegen.expression _dagger.codefile
         _dagger.plumber
         steps coroutines _monitor.reporters _monitor.counter _monitor.debugger
-        _definition _entries _patience _books _letterbox _scale _handover _intake _feeder _reading _upstream _hands _stages _line
-        _line_results _background _leftovers _pipeline
+        _definition _entries _patience _books _letterbox _scale _handover _pipeline.input_queue _pipeline.iterable_reader _pipeline.entry_reader _upstream _hands _stages _pipeline.pipeline_run
+        _pipeline.results _pipeline.background _pipeline.leftovers _pipeline.pipeline
         core __init__
         util _base.guard
         util._passers util._coders util._streams util._offers util._items util._database

@@ -21,7 +21,7 @@ import pytest
 
 from numap import StateError
 from papy import AbstractStep, Pipeline, chunk, combine_pipeline, iterstep
-from papy._line import Line
+from papy._pipeline.pipeline_run import Line
 from tests.numap.programs import until, until_main_waits
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,8 @@ from typing import Any
 
 from papy._books import Books, Weight
 from papy._entries import Entry, Meta
-from papy._feeder import Feeder
-from papy._intake import End, Intake, Many, ShutDown, is_entry, log_left
+from papy._pipeline.input_queue import End, Intake, Many, ShutDown, is_entry, log_left
+from papy._pipeline.iterable_reader import Feeder
 
 __all__ = ["Reading"]
 

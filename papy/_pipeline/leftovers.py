@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any, Final
 
 from papy._books import Drained
-from papy._intake import Intake
-from papy._line import Line
+from papy._pipeline.input_queue import Intake
+from papy._pipeline.pipeline_run import Line
 
 __all__ = ["made", "release", "tell_unread", "wait_at_exit"]
 

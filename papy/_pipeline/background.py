@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from papy._base.interrupts import Flag
 from papy._base.threads import ContextThread, launch
-from papy._line import Line
+from papy._pipeline.pipeline_run import Line
 
 __all__ = ["Background"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from numap import StateError
 from papy._books import DROPPED, STOPPED, Books
 from papy._entries import Meta
-from papy._line import Line
+from papy._pipeline.pipeline_run import Line
 from papy._upstream import FromMap
 
 __all__ = ["Results"]

@@ -17,10 +17,10 @@ from papy._base.interrupts import Flag
 from papy._base.threads import ContextThread, launch
 from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted, tell_of
 from papy._definition import Limits, StepSpec
-from papy._intake import Intake, log_left
 from papy._monitor.debugger import PipelineRuntimeDebugger
 from papy._monitor.reporters import Resources
-from papy._reading import Reading
+from papy._pipeline.entry_reader import Reading
+from papy._pipeline.input_queue import Intake, log_left
 from papy._stages import Stage, stages
 from papy._upstream import FromHandover, FromMap
 

@@ -11,17 +11,17 @@ from types import TracebackType
 from typing import Any, Final
 
 from numap import StateError
-from papy._background import Background
 from papy._base.public import public
 from papy._books import DROPPED, STOPPED, Counts, add_note
 from papy._definition import NAMES, Limits, Settings, define, steps_of, unknown
 from papy._entries import Meta
-from papy._intake import Intake
-from papy._leftovers import made, release, tell_unread, wait_at_exit
-from papy._line import Line
-from papy._line_results import Results
 from papy._monitor.counter import Counter
 from papy._monitor.debugger import PipelineRuntimeDebugger, log_debugger
+from papy._pipeline.background import Background
+from papy._pipeline.input_queue import Intake
+from papy._pipeline.leftovers import made, release, tell_unread, wait_at_exit
+from papy._pipeline.pipeline_run import Line
+from papy._pipeline.results import Results
 
 __all__ = ["Pipeline"]
 
