@@ -43,6 +43,7 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
+        _stages
         _pipeline
         _monitor
         _evaluate
@@ -59,7 +60,7 @@ LAYERS = {
         _codegen.changes _codegen.definition_order _codegen.origins _codegen.expression _dagger.codefile
         _dagger.plumber
         steps coroutines _monitor.reporters _monitor.counter _monitor.debugger
-        _definition _entries _patience _books _letterbox _scale _handover _pipeline.input_queue _pipeline.iterable_reader _pipeline.entry_reader _upstream _hands _stages _pipeline.pipeline_run
+        _stages.spec _stages.entries _stages.backoff _stages.accounting _stages.error_file _stages.byte_bounds _stages.bounded_queue _pipeline.input_queue _pipeline.iterable_reader _pipeline.entry_reader _stages.upstream _stages.workers _stages.stages _pipeline.pipeline_run
         _pipeline.results _pipeline.background _pipeline.leftovers _pipeline.pipeline
         core __init__
         util _base.guard

@@ -10,10 +10,10 @@ from threading import Lock, get_ident
 from time import monotonic
 from typing import Any
 
-from papy._books import Books, Weight
-from papy._entries import Entry, Meta
 from papy._pipeline.input_queue import End, Intake, Many, ShutDown, is_entry, log_left
 from papy._pipeline.iterable_reader import Feeder
+from papy._stages.accounting import Books, Weight
+from papy._stages.entries import Entry, Meta
 
 __all__ = ["Reading"]
 

@@ -14,8 +14,8 @@ from time import monotonic
 from typing import Any
 
 from numap import StateError
-from papy._books import Books, Drained
-from papy._entries import First
+from papy._stages.accounting import Books, Drained
+from papy._stages.entries import First
 
 __all__ = ["End", "GRACE", "Intake", "Many", "ShutDown", "is_entry", "log_left"]
 

@@ -9,8 +9,8 @@ from threading import Condition, Lock, get_ident
 from typing import Any
 
 from papy._base.threads import ContextThread
-from papy._books import Books
-from papy._scale import Scale
+from papy._stages.accounting import Books
+from papy._stages.byte_bounds import Scale
 
 __all__ = ["Feeder"]
 

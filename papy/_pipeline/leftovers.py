@@ -10,9 +10,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from papy._books import Drained
 from papy._pipeline.input_queue import Intake
 from papy._pipeline.pipeline_run import Line
+from papy._stages.accounting import Drained
 
 __all__ = ["made", "release", "tell_unread", "wait_at_exit"]
 

@@ -12,9 +12,6 @@ from typing import Any, Final
 
 from numap import StateError
 from papy._base.public import public
-from papy._books import DROPPED, STOPPED, Counts, add_note
-from papy._definition import NAMES, Limits, Settings, define, steps_of, unknown
-from papy._entries import Meta
 from papy._monitor.counter import Counter
 from papy._monitor.debugger import PipelineRuntimeDebugger, log_debugger
 from papy._pipeline.background import Background
@@ -22,6 +19,9 @@ from papy._pipeline.input_queue import Intake
 from papy._pipeline.leftovers import made, release, tell_unread, wait_at_exit
 from papy._pipeline.pipeline_run import Line
 from papy._pipeline.results import Results
+from papy._stages.accounting import DROPPED, STOPPED, Counts, add_note
+from papy._stages.entries import Meta
+from papy._stages.spec import NAMES, Limits, Settings, define, steps_of, unknown
 
 __all__ = ["Pipeline"]
 

@@ -15,14 +15,14 @@ from typing import Final
 from numap import TooManyFailures
 from papy._base.interrupts import Flag
 from papy._base.threads import ContextThread, launch
-from papy._books import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted, tell_of
-from papy._definition import Limits, StepSpec
 from papy._monitor.debugger import PipelineRuntimeDebugger
 from papy._monitor.reporters import Resources
 from papy._pipeline.entry_reader import Reading
 from papy._pipeline.input_queue import Intake, log_left
-from papy._stages import Stage, stages
-from papy._upstream import FromHandover, FromMap
+from papy._stages.accounting import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted, tell_of
+from papy._stages.spec import Limits, StepSpec
+from papy._stages.stages import Stage, stages
+from papy._stages.upstream import FromHandover, FromMap
 
 __all__ = ["Line"]
 

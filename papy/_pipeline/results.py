@@ -8,10 +8,10 @@ from itertools import islice
 from typing import Any
 
 from numap import StateError
-from papy._books import DROPPED, STOPPED, Books
-from papy._entries import Meta
 from papy._pipeline.pipeline_run import Line
-from papy._upstream import FromMap
+from papy._stages.accounting import DROPPED, STOPPED, Books
+from papy._stages.entries import Meta
+from papy._stages.upstream import FromMap
 
 __all__ = ["Results"]
 

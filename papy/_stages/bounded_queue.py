@@ -7,7 +7,7 @@ from threading import Condition, Lock
 from typing import Any
 
 from numap import NextTimeout
-from papy._scale import Scale
+from papy._stages.byte_bounds import Scale
 
 __all__ = ["Handover"]
 

@@ -8,14 +8,14 @@ from time import perf_counter, thread_time
 from typing import Any
 
 from numap import IMap, NextTimeout, StateError, WorkerDied
-from papy._books import Books
-from papy._definition import StepSpec
-from papy._entries import Entry, Meta
-from papy._handover import Handover
-from papy._hands import Crew, RemoteHand, make_steps, tell
-from papy._letterbox import Letterbox
-from papy._scale import Room
-from papy._upstream import FromHandover, FromMap, FromSource, Numbered, Shared, Upstream
+from papy._stages.accounting import Books
+from papy._stages.bounded_queue import Handover
+from papy._stages.byte_bounds import Room
+from papy._stages.entries import Entry, Meta
+from papy._stages.error_file import Letterbox
+from papy._stages.spec import StepSpec
+from papy._stages.upstream import FromHandover, FromMap, FromSource, Numbered, Shared, Upstream
+from papy._stages.workers import Crew, RemoteHand, make_steps, tell
 from papy.steps import AbstractIterStep, AbstractStep, Entries, Step
 
 __all__ = ["FunctionStage", "IteratorStage", "Passing", "ProcessStage", "Stage", "stages"]

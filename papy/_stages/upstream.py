@@ -17,10 +17,10 @@ from numap import (
     TooManyFailures,
     WorkerStartError,
 )
-from papy._books import Books, Weight
-from papy._entries import Entry, Failed, Lost, Meta, RemoteTraceback, Skipped
-from papy._handover import Handover
-from papy._letterbox import Letterbox
+from papy._stages.accounting import Books, Weight
+from papy._stages.bounded_queue import Handover
+from papy._stages.entries import Entry, Failed, Lost, Meta, RemoteTraceback, Skipped
+from papy._stages.error_file import Letterbox
 
 __all__ = ["FromHandover", "FromMap", "FromSource", "Shared", "Upstream"]
 

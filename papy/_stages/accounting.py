@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 
 from numap import ItemError, TooManyFailures
 from papy._base.errors import add_note
-from papy._entries import Entry, Meta, place_of
-from papy._patience import Patience
+from papy._stages.backoff import Patience
+from papy._stages.entries import Entry, Meta, place_of
 
 __all__ = [
     "DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "Weight", "add_note", "noted", "presentable", "tell_of",

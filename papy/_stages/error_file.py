@@ -7,7 +7,7 @@ import pickle
 import weakref
 from typing import Any
 
-from papy._entries import Failed
+from papy._stages.entries import Failed
 
 __all__ = ["Letterbox", "post"]
 

@@ -12,13 +12,13 @@ from traceback import format_exc
 from typing import Any
 
 from numap import StateError
-from papy._books import FAILED, Books, noted, presentable
-from papy._definition import Settings, StepSpec
-from papy._entries import AGAIN, Entry, Failed, Lost, Meta, Skipped, place_of
-from papy._handover import Handover
-from papy._letterbox import post
-from papy._patience import RemotePatience
-from papy._upstream import Upstream
+from papy._stages.accounting import FAILED, Books, noted, presentable
+from papy._stages.backoff import RemotePatience
+from papy._stages.bounded_queue import Handover
+from papy._stages.entries import AGAIN, Entry, Failed, Lost, Meta, Skipped, place_of
+from papy._stages.error_file import post
+from papy._stages.spec import Settings, StepSpec
+from papy._stages.upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
 
 __all__ = ["Crew", "RemoteHand", "make_steps", "tell"]
