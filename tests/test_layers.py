@@ -43,6 +43,7 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
+        _streams
         _stages
         _pipeline
         _monitor
@@ -53,7 +54,7 @@ LAYERS = {
         _base.public _base.portable
         _base.errors _base.checks _base.external_programs _base.current_item _evaluate.misfits _base.misuse _base.forks _base.interrupts _base.threads graph
         _evaluate.worker _evaluate.call _evaluate.counts _evaluate.provenance
-        _dagger.piper_options _toll _flow _rounds _rows _results
+        _dagger.piper_options _dagger.failure_summary _streams.streams _streams.interleave _streams.zip_streams _streams.results
         _dagger.wiring _dagger.piper
         _dagger.run_options _dagger.piper_graph _dagger.graph_run
         _dagger.finalizer _dagger.background _dagger.dagger

@@ -17,15 +17,15 @@ from papy._base.errors import POLICIES, DaggerError, DaggerTypeError, DaggerValu
 from papy._base.external_programs import end_of
 from papy._base.misuse import datas_text
 from papy._base.public import public
+from papy._dagger.failure_summary import advice, toll
 from papy._dagger.piper import Piper
 from papy._dagger.piper_graph import PiperGraph
 from papy._dagger.run_options import Terms
 from papy._dagger.wiring import Run
 from papy._evaluate.counts import evaluations
-from papy._flow import NOTHING, Data, Source, branches, items_of
-from papy._results import Results, admitted
-from papy._rows import Column, InStep, Shares
-from papy._toll import advice, toll
+from papy._streams.results import Results, admitted
+from papy._streams.streams import NOTHING, Data, Source, branches, items_of
+from papy._streams.zip_streams import Column, InStep, Shares
 
 __all__ = ["GraphRun", "RunStatistics", "check_datas", "data_sources"]
 

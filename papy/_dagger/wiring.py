@@ -17,10 +17,10 @@ from papy._dagger.piper_options import Settings
 from papy._evaluate.call import PiperCall
 from papy._evaluate.counts import Counts
 from papy._evaluate.provenance import Evaluator
-from papy._flow import SEQUENCES, Chain, Data, Ending, Late, Link, Source, Steady, Values, items_of
-from papy._results import Report
-from papy._rounds import Blocks, expand, regroup, split
-from papy._rows import InStep, Numbered, Numbering
+from papy._streams.interleave import Blocks, expand, regroup, split
+from papy._streams.results import Report
+from papy._streams.streams import SEQUENCES, Chain, Data, Ending, Late, Link, Source, Steady, Values, items_of
+from papy._streams.zip_streams import InStep, Numbered, Numbering
 
 __all__ = ["Run", "Wiring", "keep_order", "wire"]
 

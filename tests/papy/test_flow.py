@@ -1,4 +1,4 @@
-"""papy._flow: streams of values, against plain lists; interrupted anywhere they lose nothing and double nothing."""
+"""papy._streams.streams: streams of values, against plain lists; interrupted anywhere they lose nothing and double nothing."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from papy._base.errors import DaggerError, PiperError, failure
 from papy._evaluate.call import PiperCall
 from papy._evaluate.provenance import Evaluator
 from papy._evaluate.worker import Worker
-from papy._flow import Chain, Data, Late, Link, Source, Steady, Tap, Values, items_of
-from papy._results import Report, Results
-from papy._rounds import Blocks, expand, regroup
-from papy._rows import Column, InStep
+from papy._streams.interleave import Blocks, expand, regroup
+from papy._streams.results import Report, Results
+from papy._streams.streams import Chain, Data, Late, Link, Source, Steady, Tap, Values, items_of
+from papy._streams.zip_streams import Column, InStep
 from tests.papy import work
 
 

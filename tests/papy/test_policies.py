@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from numap import IMap, ItemError, TaskTimeout, WorkerDied
-from papy import Dagger, DaggerError, Piper, PiperError, Plumber, WorkerError, _results
+from papy import Dagger, DaggerError, Piper, PiperError, Plumber, WorkerError
+from papy._streams import results as _results
 from tests.papy import work
 
 Make = Callable[..., Piper]

@@ -1,4 +1,4 @@
-"""papy._rounds: what is spread over a stream is collected again, whatever the stride, and nothing is lost at the end."""
+"""papy._streams.interleave: what is spread over a stream is collected again, whatever the stride, and nothing is lost at the end."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from papy._base.errors import PiperError, failure
-from papy._flow import Ending
-from papy._rounds import Blocks, expand, regroup, split
+from papy._streams.interleave import Blocks, expand, regroup, split
+from papy._streams.streams import Ending
 from tests.numap.tools import each_seed
 
 

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from numap import IMap, ItemError, StateError
-from papy import Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker, _flow
+from papy import Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker
+from papy._streams import streams as _flow
 from tests.numap.tools import each_seed
 from tests.papy import work
 

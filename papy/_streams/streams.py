@@ -117,7 +117,7 @@ class Source(NamedTuple):
         stream: Where the items come from.
         name: What to call it in an error.
         maker: Who makes the items; None: the stream is the user's data.
-        width: How many items a round has; see `papy._rounds`.
+        width: How many items a round has; see `papy._streams.interleave`.
         stride: How many rounds are spread together.
         imap: The IMap that evaluates the maker's call, if one does.
         ending: How the rounds end; None: nobody knows.

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from papy._base.errors import is_failure
-from papy._flow import Ending, Steady
+from papy._streams.streams import Ending, Steady
 
 __all__ = ["Blocks", "expand", "regroup", "split"]
 
