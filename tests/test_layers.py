@@ -43,6 +43,7 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
+        util._func
         _streams
         _stages
         _pipeline
@@ -65,7 +66,7 @@ LAYERS = {
         _pipeline.results _pipeline.background _pipeline.leftovers _pipeline.pipeline
         core __init__
         util _base.guard
-        util._passers util._coders util._streams util._offers util._items util._database
+        util._func.passers util._func.coders util._func.streams util._func.offers util._func.items util._func.database
         util.func
         util._process util._ports util._templates util._workdir util._records util._recipe util.script
         util.config

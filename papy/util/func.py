@@ -10,10 +10,10 @@
 
 from __future__ import annotations
 
-from papy.util._coders import json_dumps, json_loads, pickle_dumps, pickle_loads
-from papy.util._database import DbHandle, dump_db_item, load_db_item
-from papy.util._items import ItemHandle, dump_item, item_directory, load_item
-from papy.util._passers import (
+from papy.util._func.coders import json_dumps, json_loads, pickle_dumps, pickle_loads
+from papy.util._func.database import DbHandle, dump_db_item, load_db_item
+from papy.util._func.items import ItemHandle, dump_item, item_directory, load_item
+from papy.util._func.passers import (
     ipasser,
     njoiner,
     npasser,
@@ -24,7 +24,7 @@ from papy.util._passers import (
     spasser,
     szipper,
 )
-from papy.util._streams import dump_pickle_stream, dump_stream, load_pickle_stream, load_stream, make_lines
+from papy.util._func.streams import dump_pickle_stream, dump_stream, load_pickle_stream, load_stream, make_lines
 
 __all__ = [
     "DbHandle",

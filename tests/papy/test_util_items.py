@@ -222,7 +222,7 @@ def test_an_item_whose_workers_have_ended_is_a_failure(kind: str) -> None:
 def test_no_room() -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("a system without /dev/full")
-    from papy.util import _items
+    from papy.util._func import items as _items
 
     def full(*_: Any) -> tuple[int, str]:
         return os.open("/dev/full", os.O_WRONLY), "/nonexistent"

@@ -97,7 +97,7 @@ def dump_item(
     if type in ("file", "shm"):
         name = _write(data, prefix, suffix, _directory(type) if dir is None else dir)
     else:
-        from papy.util import _offers
+        from papy.util._func import offers as _offers
 
         offer = _offers.offer_fifo if type == "fifo" else _offers.offer_socket
         place = os.fspath(tempfile.gettempdir() if dir is None else dir)
@@ -146,7 +146,7 @@ def load_item(
         return data
     if type == "mmap" or not remove:
         raise ValueError(f"type='mmap' and remove=False: not for an item in a {handle.type}, which is read once")
-    from papy.util import _offers
+    from papy.util._func import offers as _offers
 
     take = _offers.take_fifo if handle.type == "fifo" else _offers.take_socket
     return take(handle.name, handle.size, handle.pid, timeout, buffer)
