@@ -43,6 +43,7 @@ LAYERS = {
         testing
     """.split(),
     "papy": """
+        util._script
         util._func
         _streams
         _stages
@@ -68,7 +69,7 @@ LAYERS = {
         util _base.guard
         util._func.passers util._func.coders util._func.streams util._func.offers util._func.items util._func.database
         util.func
-        util._process util._ports util._templates util._workdir util._records util._recipe util.script
+        util._script.process util._script.ports util._script.templates util._script.workdir util._script.output_records util._script.recipe util.script
         util.config
     """.split(),
 }

@@ -31,12 +31,12 @@ from typing import Any
 
 from papy._base.checks import check_flag, check_name, check_path, check_seconds, wrong_type, wrong_value
 from papy._base.external_programs import Running
-from papy.util import _process
-from papy.util._ports import environment, filled, input_paths, named, output_names, sources
-from papy.util._recipe import recipe
-from papy.util._records import claimed
-from papy.util._templates import CONFIGS, TEMPLATES
-from papy.util._workdir import RunFolder, work_directory
+from papy.util._script import process as _process
+from papy.util._script.output_records import claimed
+from papy.util._script.ports import environment, filled, input_paths, named, output_names, sources
+from papy.util._script.recipe import recipe
+from papy.util._script.templates import CONFIGS, TEMPLATES
+from papy.util._script.workdir import RunFolder, work_directory
 
 __all__ = ["Program", "ScriptError", "get_config", "script", "write_template"]
 

@@ -19,7 +19,7 @@ import pytest
 
 from numap import IMap
 from papy import Dagger, Piper, PiperError, Plumber, Worker
-from papy.util import _workdir
+from papy.util._script import workdir as _workdir
 from papy.util.script import Program, ScriptError, get_config, script, write_template
 
 

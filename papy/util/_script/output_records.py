@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from papy._base.current_item import CURRENT
-from papy.util._workdir import NAME, is_alive, runs, this_host
+from papy.util._script.workdir import NAME, is_alive, runs, this_host
 
 try:
     import fcntl

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from papy.util._ports import filled
-from papy.util._records import state_of
+from papy.util._script.output_records import state_of
+from papy.util._script.ports import filled
 
 __all__ = ["recipe"]
 
