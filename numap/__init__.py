@@ -22,10 +22,10 @@ if TYPE_CHECKING:
         WorkerStartError,
     )
     from ._base.statistics import Statistics, TaskStatistics
+    from ._environment.python import set_executable
     from ._imap import IMap, NuMap
     from ._imports import imports
     from ._items.sizes import sizeof
-    from ._python import set_executable
     from ._results.stream import join, tee
     from ._task import TaskIterator
 
@@ -73,7 +73,7 @@ _HOMES = {
     "WorkerStartError": "numap._base.errors",
     "imports": "numap._imports",
     "join": "numap._results.stream",
-    "set_executable": "numap._python",
+    "set_executable": "numap._environment.python",
     "sizeof": "numap._items.sizes",
     "tee": "numap._results.stream",
 }

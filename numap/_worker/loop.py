@@ -15,7 +15,7 @@ from time import monotonic_ns
 from time import perf_counter as clock
 from typing import TYPE_CHECKING, Any
 
-from .._environment import adopt
+from .._environment.process_state import adopt
 from .._image import Image
 from .._items.call import bound
 from .._items.failures import FAILED, LONG, PACKED, SHARED, Failure, Segment, trace_of, unpickle_failure

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from numap import IMap, _settings
+from numap import IMap
+from numap._environment import settings as _settings
 from tests.numap.programs import ENGINES, STARTS, run
 
 #: A program that makes settings after its first map, so that what was started for that can't have them; and what reads them.

@@ -14,7 +14,7 @@ from typing import Any
 from ..._base.capabilities import CAPABILITIES
 from ..._base.errors import SerializationError, WorkerStartError
 from ..._base.options import Options, limited
-from ..._environment import environment
+from ..._environment.process_state import environment
 from ..._items.failures import Segment, render
 from ..._items.segments import encode_item, serialization_error
 from ..._items.side_output import logging_levels

@@ -17,7 +17,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from ..._base.errors import WorkerStartError
-from ..._python import ADVICE, check_of_likeness, executable
+from ..._environment.python import ADVICE, check_of_likeness, executable
 from ..._system.processes import (
     exit_text,
     hard_limits,

@@ -9,9 +9,10 @@ import warnings
 from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import Any
 
-from . import _settings, _zone
-from ._dispositions import adopt_dispositions, dispositions
-from ._system.processes import adopt_limits, cpu_count, limits, umask
+from .._system.processes import adopt_limits, cpu_count, limits, umask
+from . import settings as _settings
+from . import time_zone as _zone
+from .signal_handling import adopt_dispositions, dispositions
 
 #: How the numeric libraries are told how many threads to use; OpenMP's word also counts for most others that have their own.
 _OPENMP = "OMP_NUM_THREADS"

@@ -16,8 +16,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from ._serialize.lookup import Scope
-from ._serialize.pickler import CodePickler
+from .._serialize.lookup import Scope
+from .._serialize.pickler import CodePickler
 
 #: How a setting is passed to what sets it: as one argument, as several, or by name.
 _ONE, _SEVERAL, _NAMED = range(3)

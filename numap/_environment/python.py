@@ -6,8 +6,8 @@ import os
 import re
 import sys
 
-from ._base.errors import WorkerStartError
-from ._base.public import public
+from .._base.errors import WorkerStartError
+from .._base.public import public
 
 #: What to write instead, behind every refusal.
 ADVICE = (
