@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
+        _modules
         _environment
         engines.processes
         engines
@@ -29,7 +30,7 @@ LAYERS = {
         _base.errors _base.capabilities _turn _items.failures _system.cgroups _system.processes _environment.python _system.rights _base.options _base.lifecycle _base.statistics
         _items.segments
         _schedule.scheduler _schedule.ordering _schedule.batching _schedule.fusion _schedule.retries _schedule.failure_limit _transport.allocator _transport.shared_memory _transport.shared_objects _serialize.lookup _serialize.c_layouts _serialize.classes
-        _serialize.functions _serialize.tensors _serialize.pickler _image _origins _names _owners _mirror _context _items.side_output _items.finalizers _transport.channel _system.thread_signals
+        _serialize.functions _serialize.tensors _serialize.pickler _modules.main_import _modules.origins _modules.identities _modules.owners _modules.main_export _context _items.side_output _items.finalizers _transport.channel _system.thread_signals
         _transport.outbox _transport.progress_page _worker.fused_calls _worker.results _environment.settings _environment.time_zone _environment.signal_handling _environment.process_state _worker.log_capture _items.portable
         _worker.loop
         _worker.starter

@@ -3,7 +3,7 @@
 `CodePickler` is ``pickle.Pickler`` with `reduce` as its ``reducer_override``. Plain data never gets there; an
 object that has a name in an importable module goes by that name; a lambda, a closure, a local class goes by value:
 its code object by marshal, its globals as the module of the same name over there, the names it uses there being the
-business of the scope (see `_mirror`).
+business of the scope (see `main_export`).
 """
 
 from __future__ import annotations

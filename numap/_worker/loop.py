@@ -16,14 +16,14 @@ from time import perf_counter as clock
 from typing import TYPE_CHECKING, Any
 
 from .._environment.process_state import adopt
-from .._image import Image
 from .._items.call import bound
 from .._items.failures import FAILED, LONG, PACKED, SHARED, Failure, Segment, trace_of, unpickle_failure
 from .._items.finalizers import BEGUN, DONE, OWED, RUNS
 from .._items.portable import portable
 from .._items.segments import encode_item, is_lent, item_of
 from .._items.side_output import forward_warnings
-from .._owners import Everything
+from .._modules.main_import import Image
+from .._modules.owners import Everything
 from .._serialize.pickler import CodePickler
 from .._system.forked_items import end_fork, flush_streams
 from .._system.thread_signals import Nudge

@@ -8,8 +8,8 @@ import struct
 import sys
 from typing import Any
 
-from numap._image import Image
-from numap._owners import Everything
+from numap._modules.main_import import Image
+from numap._modules.owners import Everything
 from numap._serialize.pickler import CodePickler
 
 LENGTH = struct.Struct("<Q")

@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import pytest
 
-from numap._mirror import Mirror
+from numap._modules.main_export import Mirror
 from numap._serialize.lookup import Scope, find, global_names
 from numap._serialize.pickler import CodePickler
 from tests.numap.test_mirror import Receiver, there

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from numap import IMap, SerializationError, _origins
-from numap._mirror import Mirror
-from numap._origins import Origins
+from numap import IMap, SerializationError
+from numap._modules import origins as _origins
+from numap._modules.main_export import Mirror
+from numap._modules.origins import Origins
 from tests.numap.programs import ENGINES, STARTS, Program
 from tests.numap.test_mirror import Receiver, there
 from tests.numap.tools import says

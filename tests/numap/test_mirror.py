@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from numap import SerializationError
-from numap._mirror import Mirror, main_identity
+from numap._modules.main_export import Mirror, main_identity
 from numap._transport.shared_objects import size_of_code
 from tests.numap.receiver import LENGTH
 from tests.numap.tools import says, shown

@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from numap._names import Names, Order, Tangle
+from numap._modules.identities import Names, Order, Tangle
 
 A, B, C, D = (("module", name) for name in "abcd")
 

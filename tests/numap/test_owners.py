@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from numap._mirror import Mirror
-from numap._owners import Owners
+from numap._modules.main_export import Mirror
+from numap._modules.owners import Owners
 from tests.numap.programs import ENGINES, STARTS, Program
 from tests.numap.test_mirror import Receiver, there, walk
 

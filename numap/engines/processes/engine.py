@@ -18,7 +18,7 @@ from ..._environment.process_state import environment
 from ..._items.failures import Segment, render
 from ..._items.segments import encode_item, serialization_error
 from ..._items.side_output import logging_levels
-from ..._mirror import Mirror, OwnImage, main_identity
+from ..._modules.main_export import Mirror, OwnImage, main_identity
 from ..._system.processes import exit_text
 from ..._transport.progress_page import INITIALIZING, STAGE, STARTED
 from ..._transport.shared_objects import Code, Constants, Packer, size_of_code

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from time import monotonic
 
-from ..._image import Definition
 from ..._items.failures import RAW
 from ..._items.segments import pack
+from ..._modules.main_import import Definition
 from ..._transport.channel import outgoing
 from ..._transport.progress_page import CLOCK, EPOCH, STARTED
 from ..protocol import NEVER, UNLIMITED, Aside, Job, Returned, Slot

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..._base.errors import WorkerStartError
-from ..._mirror import Mirror
+from ..._modules.main_export import Mirror
 from ..._transport.channel import beside
 from ..protocol import Aside, Event
 from .memory import Memory

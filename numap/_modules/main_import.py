@@ -13,12 +13,12 @@ from functools import partial
 from io import BytesIO
 from typing import Any, NamedTuple
 
-from ._base.errors import SerializationError
-from ._serialize.classes import fill_apart, in_the_making, is_unfilled, not_made
-from ._serialize.functions import stand_in
-from ._serialize.lookup import named
-from ._transport.shared_memory import Arena
-from ._transport.shared_objects import Code, load
+from .._base.errors import SerializationError
+from .._serialize.classes import fill_apart, in_the_making, is_unfilled, not_made
+from .._serialize.functions import stand_in
+from .._serialize.lookup import named
+from .._transport.shared_memory import Arena
+from .._transport.shared_objects import Code, load
 
 
 class Definition(NamedTuple):

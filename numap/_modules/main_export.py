@@ -16,17 +16,17 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from io import BytesIO
 from typing import Any
 
-from ._base.errors import SerializationError
-from ._image import Definition
-from ._items.failures import safe_text
-from ._names import Names, Order, Tangle
-from ._origins import Origins, is_of_library, is_unfinished
-from ._owners import Owners, state_of
-from ._serialize.classes import ELSEWHERE, token_of
-from ._serialize.functions import Appearance
-from ._serialize.lookup import Scope, find, global_names, named
-from ._serialize.pickler import CodePickler, reduce
-from ._transport.shared_objects import Constants
+from .._base.errors import SerializationError
+from .._items.failures import safe_text
+from .._serialize.classes import ELSEWHERE, token_of
+from .._serialize.functions import Appearance
+from .._serialize.lookup import Scope, find, global_names, named
+from .._serialize.pickler import CodePickler, reduce
+from .._transport.shared_objects import Constants
+from .identities import Names, Order, Tangle
+from .main_import import Definition
+from .origins import Origins, is_of_library, is_unfinished
+from .owners import Owners, state_of
 
 #: What a module says of itself; never a definition.
 _IDENTITY = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__"))

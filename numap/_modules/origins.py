@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from importlib.machinery import PathFinder, SourceFileLoader
 from typing import Any
 
-from ._serialize.lookup import imported_names
+from .._serialize.lookup import imported_names
 
 #: Where the interpreter's own finders and loaders are at home; and pytest's, which changes what a failing assertion says, not
 #: what a module does.

@@ -11,8 +11,8 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from ._origins import contents, is_installed, is_of_library
-from ._serialize.lookup import Scope
+from .._serialize.lookup import Scope
+from .origins import contents, is_installed, is_of_library
 
 #: Nobody asks whether values of these types are the same, or they have a name of their own.
 _WITHOUT_IDENTITY = (
