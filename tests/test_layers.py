@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The order: each module imports only what stands before it.
 LAYERS = {
     "numap": """
+        _sync
         _modules
         _environment
         engines.processes
@@ -27,18 +28,18 @@ LAYERS = {
         _base
         _system
         _base.public _items.call _system.forked_items _items.sizes
-        _base.errors _base.capabilities _turn _items.failures _system.cgroups _system.processes _environment.python _system.rights _base.options _base.lifecycle _base.statistics
+        _base.errors _base.capabilities _sync.interrupt_lock _items.failures _system.cgroups _system.processes _environment.python _system.rights _base.options _base.lifecycle _base.statistics
         _items.segments
         _schedule.scheduler _schedule.ordering _schedule.batching _schedule.fusion _schedule.retries _schedule.failure_limit _transport.allocator _transport.shared_memory _transport.shared_objects _serialize.lookup _serialize.c_layouts _serialize.classes
-        _serialize.functions _serialize.tensors _serialize.pickler _modules.main_import _modules.origins _modules.identities _modules.owners _modules.main_export _context _items.side_output _items.finalizers _transport.channel _system.thread_signals
+        _serialize.functions _serialize.tensors _serialize.pickler _modules.main_import _modules.origins _modules.identities _modules.owners _modules.main_export _sync.threads _items.side_output _items.finalizers _transport.channel _system.thread_signals
         _transport.outbox _transport.progress_page _worker.fused_calls _worker.results _environment.settings _environment.time_zone _environment.signal_handling _environment.process_state _worker.log_capture _items.portable
         _worker.loop
         _worker.starter
         engines.processes.starter_client engines.processes.supervisor
         engines.processes.fork
-        engines.protocol _runtime.wakeup _runtime.log_forwarder engines._signals engines.processes.ledger engines.processes.slot engines.processes.retirement engines.processes.memory engines.processes.workforce
+        engines.protocol _runtime.wakeup _runtime.log_forwarder _sync.event_queue engines.processes.ledger engines.processes.slot engines.processes.retirement engines.processes.memory engines.processes.workforce
         engines.threads engines.serial engines.processes.engine engines.executor
-        _demand _results.tracking _runtime.sources _runtime.inline_source _results.output_queue _results.reader _results.stream _schedule.task_queue _runtime.router _runtime.snapshot _runtime.inputs _runtime.inline _runtime.outcomes _runtime.manager
+        _sync.demand _results.tracking _runtime.sources _runtime.inline_source _results.output_queue _results.reader _results.stream _schedule.task_queue _runtime.router _runtime.snapshot _runtime.inputs _runtime.inline _runtime.outcomes _runtime.manager
         _runtime.build
         _base.habits _task _task_inputs _imap _imports
         __init__

@@ -22,7 +22,6 @@ from typing import Any, Protocol
 
 from .._base.errors import StateError, next_timeout
 from .._base.options import limited
-from .._demand import Demand, current
 from .._items.failures import (
     END,
     ENDING,
@@ -37,7 +36,8 @@ from .._items.failures import (
     unpickle_failure,
 )
 from .._items.segments import item_of
-from .._turn import Taken, Turn
+from .._sync.demand import Demand, current
+from .._sync.interrupt_lock import Taken, Turn
 
 
 class Hooks(Protocol):

@@ -15,9 +15,9 @@ from typing import Any
 from .._base.errors import SourceError, StateError
 from .._base.options import positive, shown
 from .._base.public import public
-from .._demand import current
 from .._items.failures import FAILED, RAW, SKIPPED, Segment, exception_of, source_error
-from .._turn import OpenTurn, Turn
+from .._sync.demand import current
+from .._sync.interrupt_lock import OpenTurn, Turn
 
 
 class _Box:

@@ -9,9 +9,9 @@ from itertools import islice
 from typing import Any
 
 from .._base.errors import SourceError
-from .._context import ContextThread, own_context
 from .._items.failures import RAW, Segment, source_error
-from .._turn import Taken, Turn
+from .._sync.interrupt_lock import Taken, Turn
+from .._sync.threads import ContextThread, own_context
 from ..engines.serial import from_outside
 from .sources import begin_to_read, end_to_read
 

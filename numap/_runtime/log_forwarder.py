@@ -13,9 +13,9 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
-from .._context import ContextThread
 from .._items.finalizers import say
 from .._items.side_output import standard_logging
+from .._sync.threads import ContextThread
 from ..engines.protocol import Aside
 
 #: What was said, a mark to be given back, or the end.

@@ -15,7 +15,6 @@ from typing import Any
 
 from .._base.errors import WorkerStartError
 from .._base.options import Options
-from .._context import ContextThread
 from .._items.failures import PACKED, RAW
 from .._items.segments import size_of_all
 from .._results.output_queue import Outlet
@@ -24,6 +23,7 @@ from .._schedule.batching import Pacing, Share
 from .._schedule.failure_limit import Tolerance
 from .._schedule.fusion import Fusion
 from .._schedule.scheduler import Schedule
+from .._sync.threads import ContextThread
 from ..engines.protocol import (
     Aside,
     Complaint,

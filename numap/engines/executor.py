@@ -19,7 +19,7 @@ from .._items.portable import portable
 from .._items.segments import encode_item, item_of, parts
 from .._serialize.lookup import Scope, named
 from .._serialize.pickler import CodePickler
-from ._signals import Signals
+from .._sync.event_queue import Signals
 from .protocol import NEVER, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed
 
 #: Seconds after which a chunk of items ends early: what is left of it goes to whoever is idle.

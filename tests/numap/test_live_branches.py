@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, SourceError, StateError, join, tee
-from numap._turn import OpenTurn
+from numap._sync.interrupt_lock import OpenTurn
 
 KINDS = ["process", "thread", "serial"]
 

@@ -6,7 +6,7 @@ import contextlib
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from .protocol import seconds_left
+from ..engines.protocol import seconds_left
 
 T = TypeVar("T")
 
