@@ -6,30 +6,30 @@ A value is the node id of a test, which may stand for all its parameters, or beg
 from __future__ import annotations
 
 CODEFILE = "tests/papy/test_codefile.py::test_"
-CRASHES = "tests/numap/test_crashes.py::test_"
+CRASHES = "tests/numap/engines/test_crashes.py::test_"
 DAGGER = "tests/papy/test_dagger.py::test_"
 ENGINES = "tests/papy/test_engines.py::test_"
 ERRORS = "tests/papy/test_errors.py::test_"
-EXITS = "tests/numap/test_exits.py::test_"
+EXITS = "tests/numap/behaviour/test_exits.py::test_"
 FLOW = "tests/papy/test_flow.py::test_"
 GRAPH = "tests/papy/test_graph.py::test_"
-HISTORIES = "tests/numap/test_histories.py::test_"
-LAZY = "tests/numap/test_lazy.py::test_"
+HISTORIES = "tests/numap/_runtime/test_histories.py::test_"
+LAZY = "tests/numap/behaviour/test_lazy.py::test_"
 LIFE = "tests/papy/test_life.py::test_"
-LIFECYCLE = "tests/numap/test_lifecycle.py::test_"
-LIMITS = "tests/numap/test_limits.py::test_"
-NEXT = "tests/numap/test_timeouts_of_next.py::test_"
-OPTIONS = "tests/numap/test_options.py::test_"
+LIFECYCLE = "tests/numap/_base/test_lifecycle.py::test_"
+LIMITS = "tests/numap/engines/test_limits.py::test_"
+NEXT = "tests/numap/_results/test_timeouts_of_next.py::test_"
+OPTIONS = "tests/numap/_base/test_options.py::test_"
 PIPER = "tests/papy/test_piper.py::test_"
 PLUMBER = "tests/papy/test_plumber.py::test_"
 POLICIES = "tests/papy/test_policies.py::test_"
 ROUNDS = "tests/papy/test_rounds.py::test_"
 RUNS = "tests/papy/test_runs.py::test_"
 SCENARIOS = "tests/papy/test_scenarios.py::test_"
-SCHEDULE = "tests/numap/test_schedule.py::test_"
+SCHEDULE = "tests/numap/_schedule/test_scheduler.py::test_"
 STOP = "tests/papy/test_stop.py::test_"
-SURFACE = "tests/numap/test_surface.py::test_"
-WHERE = "tests/numap/test_where_code_lives.py::test_"
+SURFACE = "tests/numap/behaviour/test_surface.py::test_"
+WHERE = "tests/numap/_modules/test_where_code_lives.py::test_"
 WORKER = "tests/papy/test_worker.py::test_"
 
 RPYC = "superseded: other machines are reached by engines, and nothing listens for code over the network"
@@ -51,7 +51,7 @@ ROWS: dict[str, str] = {
     "A12": LAZY + "25_pulled_minus_yielded",
     "A13": HISTORIES + "an_infinite_input",
     "A14": LAZY + "each_input_is_read_in_one_thread_of_its_own",
-    "A15": "tests/numap/test_delivery.py::test_ordered_histories",
+    "A15": "tests/numap/_schedule/test_ordering.py::test_ordered_histories",
     "A16": LAZY + "28_the_first_item_holds_back_nobody_who_is_unordered",
     "A17": LIMITS + "17_a_result_that_was_late_is_given_up_or_not",
     "A18": LIMITS + "17_a_result_that_was_late_is_given_up_or_not",
@@ -61,7 +61,7 @@ ROWS: dict[str, str] = {
     "A22": RPYC,
     "A23": SURFACE + "tasks_are_numbered_in_the_order_of_adding",
     "A24": SURFACE + "a_map_is_the_iterator_of_its_first_task",
-    "A25": "tests/numap/test_streams.py::test_join_pairs_by_place",
+    "A25": "tests/numap/_results/test_streams.py::test_join_pairs_by_place",
     "A26": LAZY + "32_the_first_is_saved_before_too_many_are_loaded",
     "A27": LAZY + "26_a_chain_of_five",
     "A28": SURFACE + "tasks_are_numbered_in_the_order_of_adding",
@@ -74,7 +74,7 @@ ROWS: dict[str, str] = {
     "A35": LIFECYCLE + "each_call_in_each_state",
     "A36": LIFECYCLE + "the_end_is_an_end_for_good",
     "A37": CRASHES + "item_7_of_100",
-    "A38": "tests/numap/test_outcome.py::test_the_remote_traceback_is_the_cause",
+    "A38": "tests/numap/_items/test_failures.py::test_the_remote_traceback_is_the_cause",
     "A39": LIMITS + "what_exits_is_an_item_error_everywhere",
     "A40": CRASHES + "item_7_of_100",
     "A41": CRASHES + "21_items_that_can_not_be_pickled_at_their_places",
@@ -89,7 +89,7 @@ ROWS: dict[str, str] = {
     "A50": LIMITS + "a_stopped_map_tells_what_it_discarded",
     "A51": EXITS + "a_program_ends_by_itself",
     "A52": EXITS + "57_a_map_inside_an_item_dies_with_it",
-    "A53": "tests/numap/test_payloads.py::test_40_a_heavy_global_goes_once_to_each_worker",
+    "A53": "tests/numap/_transport/test_payloads.py::test_40_a_heavy_global_goes_once_to_each_worker",
     "A54": LIMITS + "tracked_outcomes",
     "A55": LAZY + "31_tasks_read_one_after_the_other",
     "A56": SCHEDULE + "fewer_than_one_each_is_an_error_that_names_the_least",
@@ -98,8 +98,8 @@ ROWS: dict[str, str] = {
     "A59": LIMITS + "17_a_result_that_was_late_is_given_up_or_not",
     "A60": NEXT + "in_time_or_not",
     "A61": LAZY + "28_others_go_on_behind_a_slow_item_that_is_ordered",
-    "A62": "tests/numap/test_interrupts.py::test_17_no_new_item_starts_and_who_goes_on_misses_nothing",
-    "A63": "tests/numap/test_serialize.py::test_the_error_names_what_and_its_type_but_not_the_value",
+    "A62": "tests/numap/_results/test_interrupts.py::test_17_no_new_item_starts_and_who_goes_on_misses_nothing",
+    "A63": "tests/numap/_items/test_segments.py::test_the_error_names_what_and_its_type_but_not_the_value",
     "A64": WHERE + "37_at_a_prompt_on_a_terminal",
     "A65": WHERE + "37_to_39",
     "A66": HISTORIES + "thread",

@@ -17,8 +17,8 @@ from numap import IMap, SerializationError
 from numap._modules import origins as _origins
 from numap._modules.main_export import Mirror
 from numap._modules.origins import Origins
+from tests.numap._modules.test_main_export import Receiver, there
 from tests.numap.programs import ENGINES, STARTS, Program
-from tests.numap.test_mirror import Receiver, there
 from tests.numap.tools import says
 
 __all__ = ["there"]  # the fixture

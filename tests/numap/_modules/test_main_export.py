@@ -17,7 +17,7 @@ import pytest
 from numap import SerializationError
 from numap._modules.main_export import Mirror, main_identity
 from numap._transport.shared_objects import size_of_code
-from tests.numap.receiver import LENGTH
+from tests.numap._modules.receiver import LENGTH
 from tests.numap.tools import says, shown
 
 HERE = Path(__file__).parent
@@ -70,7 +70,7 @@ class Receiver:
 
     def __init__(self) -> None:
         path = HERE.parent.parent
-        code = f"import sys; sys.path.insert(0, {str(path)!r}); from tests.numap.receiver import main; main()"
+        code = f"import sys; sys.path.insert(0, {str(path)!r}); from tests.numap._modules.receiver import main; main()"
         self._process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ import pytest
 from numap import IMap, WorkerDied, join, tee
 from numap.testing import ScriptedEngine
 from tests.numap import work
-from tests.numap.test_schedule import random_inputs
+from tests.numap._schedule.test_scheduler import random_inputs
 from tests.numap.tools import each_seed
 
 #: What comes out at a place: a value, or the task at which its item failed.

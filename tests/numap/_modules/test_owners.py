@@ -15,8 +15,8 @@ import pytest
 
 from numap._modules.main_export import Mirror
 from numap._modules.owners import Owners
+from tests.numap._modules.test_main_export import Receiver, there, walk
 from tests.numap.programs import ENGINES, STARTS, Program
-from tests.numap.test_mirror import Receiver, there, walk
 
 __all__ = ["there"]  # the fixture
 

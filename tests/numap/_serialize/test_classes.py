@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tests.numap._modules.test_main_export import Receiver, there
 from tests.numap.programs import STARTS, run
-from tests.numap.test_mirror import Receiver, there
 
 __all__ = ["there"]  # the fixture
 

@@ -17,7 +17,7 @@ import pytest
 from numap._modules.main_export import Mirror
 from numap._serialize.lookup import Scope, find, global_names
 from numap._serialize.pickler import CodePickler
-from tests.numap.test_mirror import Receiver, there
+from tests.numap._modules.test_main_export import Receiver, there
 from tests.numap.tools import each_seed
 
 __all__ = ["there"]  # the fixture
