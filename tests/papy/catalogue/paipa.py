@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-_P = "tests/papy/test_pipeline.py::"
-_E = "tests/papy/test_pipeline_errors.py::"
-_L = "tests/papy/test_pipeline_life.py::"
-_R = "tests/papy/test_retries.py::"
-_S = "tests/papy/test_steps.py::"
+_P = "tests/papy/_pipeline/test_pipeline.py::"
+_E = "tests/papy/_pipeline/test_errors.py::"
+_L = "tests/papy/_pipeline/test_life.py::"
+_R = "tests/papy/_dagger/test_retries.py::"
+_S = "tests/papy/_stages/test_steps.py::"
 _C = "tests/papy/test_coroutines.py::"
-_D = "tests/papy/test_debugger.py::"
-_X = "tests/papy/test_pipeline_examples.py::"
+_D = "tests/papy/_monitor/test_debugger.py::"
+_X = "tests/papy/_pipeline/test_examples.py::"
 
 ROWS: dict[str, str] = {
     # The pipeline of threads.

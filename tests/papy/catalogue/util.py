@@ -5,10 +5,10 @@ A value is the node id of a test, which may stand for all its parameters, or beg
 
 from __future__ import annotations
 
-FUNC = "tests/papy/test_util_func.py::test_"
-ITEMS = "tests/papy/test_util_items.py::test_"
-SCRIPT = "tests/papy/test_util_script.py::test_"
-CONFIG = "tests/papy/test_util_config.py::test_"
+FUNC = "tests/papy/util/test_func.py::test_"
+ITEMS = "tests/papy/util/test_items.py::test_"
+SCRIPT = "tests/papy/util/test_script.py::test_"
+CONFIG = "tests/papy/util/test_config.py::test_"
 NAMES = "tests/papy/test_names.py::test_"
 EXAMPLE = "tests/test_examples.py::test_"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.papy.interrupted import KINDS
+from tests.papy.behaviour.interrupted import KINDS
 
 PROGRAM = Path(__file__).with_name("interrupted.py")
 ROOT = PROGRAM.parents[2]

@@ -13,7 +13,7 @@ import pytest
 
 from numap import ItemError, TooManyFailures, WorkerDied
 from papy import AbstractStep, Pipeline, SkipEntry, iterstep
-from tests.papy.test_pipeline_errors import balanced, notes
+from tests.papy._pipeline.test_errors import balanced, notes
 
 MB = 1 << 20
 
