@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 #: Programs, not modules.
-collect_ignore = ["numap/kinds_of_code.py", "numap/hooked.py", "numap/owned.py"]
+collect_ignore = ["numap/_serialize/kinds_of_code.py", "numap/_modules/hooked.py", "numap/_modules/owned.py"]
 
 #: Whether the system lists the children of a thread.
 LISTED = os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children")

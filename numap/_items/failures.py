@@ -119,7 +119,7 @@ class Overrun(NamedTuple):
     first: Failure
 
 
-_OWN = os.path.dirname(__file__) + os.sep
+_OWN = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 def trace_of(error: BaseException, depth: int = 20) -> Trace:

@@ -7,7 +7,7 @@ import sys
 from types import TracebackType
 from typing import NoReturn
 
-_FOLDER = os.path.dirname(__file__)
+_FOLDER = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 def end_fork(error: BaseException | None = None) -> NoReturn:
@@ -43,7 +43,7 @@ def _of_the_function(error: BaseException) -> TracebackType | None:
     """The traceback from the function on; None: we have raised it, behind the function, as nothing can be told here."""
     trace, found = error.__traceback__, None
     while trace is not None:
-        own = os.path.dirname(trace.tb_frame.f_code.co_filename) in (_FOLDER, os.path.join(_FOLDER, "engines"))
+        own = trace.tb_frame.f_code.co_filename.startswith(_FOLDER)
         found = None if own else found or trace
         trace = trace.tb_next
     return found

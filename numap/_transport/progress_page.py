@@ -63,7 +63,7 @@ class Page:
     def crash(self) -> str:
         """In the caller: what a crash has written, without the frames of the worker's own loop."""
         text = self._map[_TEXT:].partition(b"\0")[0].decode("utf-8", "replace")
-        own = f'  File "{os.path.dirname(__file__)}'
+        own = f'  File "{os.path.dirname(os.path.dirname(__file__))}'
         return "\n".join(takewhile(lambda line: not line.startswith(own), text.splitlines())).strip()
 
     def close_fd(self) -> None:

@@ -48,7 +48,7 @@ E = TypeVar("E", bound=type[Exception])
 SHOWN: Final = 20
 
 # What is in these says nothing about the user's code.
-_OWN: Final = tuple(os.path.dirname(str(path)) + os.sep for path in (__file__, sys.modules["numap"].__file__))
+_OWN: Final = tuple(os.path.dirname(str(path)) + os.sep for path in (sys.modules["papy"].__file__, sys.modules["numap"].__file__))
 
 # What is done with an item that failed, from the mildest to the strictest: the failure is the result in the item's
 # place, the item is dropped, the failure is raised. Where several failures meet the strictest decides.

@@ -69,7 +69,7 @@ class Receiver:
     """Another process; see `receiver`."""
 
     def __init__(self) -> None:
-        path = HERE.parent.parent
+        path = HERE.parent.parent.parent
         code = f"import sys; sys.path.insert(0, {str(path)!r}); from tests.numap._modules.receiver import main; main()"
         self._process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 

@@ -16,7 +16,7 @@ from numap import IMap
 from papy import Piper, Plumber, PlumberError, Worker
 from tests.papy import saved_program, work
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def python(code: str, *args: str, folder: Path | None = None) -> str:

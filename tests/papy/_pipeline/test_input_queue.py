@@ -22,7 +22,7 @@ from papy import AbstractStep, Pipeline
 from papy._pipeline.iterable_reader import Feeder
 from tests.numap.programs import until
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def double(n: int) -> int:

@@ -24,7 +24,7 @@ from papy import AbstractStep, Pipeline, chunk, combine_pipeline, iterstep
 from papy._pipeline.pipeline_run import Line
 from tests.numap.programs import until, until_main_waits
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def double(n: int) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 FILES = sorted((ROOT / "tests" / "papy" / "catalogue").glob("*.py"))
 
 # The numbers of the entries of each section.
