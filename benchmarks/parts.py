@@ -18,8 +18,7 @@ from typing import Any
 from functions import increment
 from machine import facts
 
-from numap._items.failures import PACKED
-from numap._items.segments import pack
+from numap._items.segments import PACKED, pack
 from numap._results.output_queue import Outlet
 from numap._results.reader import Reader
 from numap._schedule.ordering import Delivery

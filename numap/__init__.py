@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from ._imap import IMap, NuMap
     from ._imports import imports
     from ._items.sizes import sizeof
-    from ._results.stream import join, tee
+    from ._results.join import join
+    from ._results.tee import tee
     from ._task import TaskIterator
 
 __all__ = [
@@ -72,10 +73,10 @@ _HOMES = {
     "WorkerDied": "numap._base.errors",
     "WorkerStartError": "numap._base.errors",
     "imports": "numap._imports",
-    "join": "numap._results.stream",
+    "join": "numap._results.join",
     "set_executable": "numap._environment.python",
     "sizeof": "numap._items.sizes",
-    "tee": "numap._results.stream",
+    "tee": "numap._results.tee",
 }
 
 
@@ -97,6 +98,6 @@ def shutdown() -> None:
     Never needed for a clean exit; the next map starts a new one.
     """
     # A signal handler may call this in the middle of the import of the module; then there is no map.
-    end = getattr(sys.modules.get("numap._runtime.manager"), "shutdown", None)
+    end = getattr(sys.modules.get("numap._runtime.shutdown"), "shutdown", None)
     if end is not None:
         end()

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._base.checks import flag, sequence, shown, timeout_seconds
 from ._base.errors import StateError, TooManyFailures, WorkerStartError
 from ._base.habits import MAP_HABITS, NEXT_HABITS, TASK_HABITS, checked
 from ._base.lifecycle import FAILED, FINISHED, IDLE, STOPPED, move
-from ._base.options import Options, TaskSpec, flag, sequence, shown, task_spec, timeout_seconds
+from ._base.options import Options
 from ._base.public import public
 from ._base.statistics import Statistics, TaskStatistics
+from ._base.task_spec import TaskSpec, task_spec
 from ._results.reader import Reader
 from ._results.stream import least, length_of
 from ._runtime.sources import check_free

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from ._base.options import flag, shown
+from ._base.checks import flag, shown
 from ._base.public import public
 
 F = TypeVar("F", bound=Callable[..., Any])

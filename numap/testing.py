@@ -16,22 +16,10 @@ from typing import Any, NamedTuple
 
 from ._base.errors import WorkerStartError
 from ._items.call import bound
-from ._items.failures import FAILED, RAW, Failure, Segment, trace_of
-from ._items.segments import item_of, part, parts
-from .engines.protocol import (
-    NEVER,
-    Aside,
-    Capabilities,
-    Died,
-    Event,
-    Job,
-    Output,
-    Program,
-    Returned,
-    Slot,
-    StartFailed,
-    seconds_left,
-)
+from ._items.failures import Failure, trace_of
+from ._items.segments import FAILED, RAW, Segment, item_of, part, parts
+from ._sync.event_queue import NEVER, seconds_left
+from .engines.protocol import Aside, Capabilities, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
 
 __all__ = ["Gate", "Running", "ScriptedEngine", "Submission", "Visitor"]
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeVar
 
-from .options import nearest, shown
+from .checks import nearest, shown
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -24,37 +24,16 @@ from .._base.errors import (
 )
 
 if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
     from traceback import FrameSummary
     from types import TracebackType
 
-Segment = tuple[int, int, Any]
 
-#: ``data`` is a list of ``count`` live objects, or a range as long.
-RAW = 0
-#: ``data`` is the pickle of a list of ``count`` atoms, or of a range as long.
-PACKED = 1
-#: ``data`` is the pickle of one item.
-PICKLED = 2
-#: ``data`` is one Failure.
-FAILED = 3
-#: ``data`` is a tuple of segments of one item each, the members of a join.
-JOINED = 4
 
-#: ``data`` is the Parcel of one item; on its way to another process, what that makes the parcel of.
-SHARED = 8
 
-#: No data: the items were dropped by ``on_error="skip"``.
-SKIPPED = 5
-#: ``data`` is the exception that ends a task, or the Overrun that it is made of, to be raised once; no items.
-ENDING = 6
-#: The end of a task; no items.
-END = 7
 
-#: Types whose values are immutable, hold no other object and run no code when pickled: many of them may share
-#: one pickle, and nobody can tell.
-ATOMS: frozenset[type] = frozenset((int, float, bool, type(None), str, bytes))
-#: Longer texts and bytes go alone: a batch is there to save the price of a message, which they do not notice.
-LONG = 4096
 
 
 class Place(NamedTuple):
@@ -273,3 +252,17 @@ def source_error(error: BaseException) -> BaseException:
     wrapped = SourceError(f"the input iterable raised {type(error).__name__}: {safe_text(error)}")
     wrapped.__cause__ = error
     return wrapped
+
+
+def serialization_error(what: str, value: object, error: BaseException) -> SerializationError:
+    """The error for an object that can't be pickled; it shows the type, never the value."""
+    if isinstance(error, SerializationError):
+        return error
+    wrapped = SerializationError(
+        f"the {what} (a {type(value).__qualname__}) can't be pickled: {type(error).__name__}: {safe_text(error)}; "
+        f"send plain data, and make locks, connections and generators inside the function or an initializer"
+    )
+    wrapped.__cause__ = error
+    return wrapped
+
+

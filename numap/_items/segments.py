@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._base.errors import SerializationError
-from .failures import ATOMS, FAILED, JOINED, LONG, PACKED, PICKLED, RAW, SHARED, Failure, Segment, safe_text
+from .failures import Failure, serialization_error
 from .sizes import sizeof
+
+if TYPE_CHECKING:
+    pass
 
 #: Segments of live objects that are measured, of many.
 _LOOKS = 4
@@ -42,16 +44,6 @@ def encode_item(value: object, encode: Callable[[object], Any], what: str) -> Se
     return PICKLED if type(data) is bytes else SHARED, 1, data
 
 
-def serialization_error(what: str, value: object, error: BaseException) -> SerializationError:
-    """The error for an object that can't be pickled; it shows the type, never the value."""
-    if isinstance(error, SerializationError):
-        return error
-    wrapped = SerializationError(
-        f"the {what} (a {type(value).__qualname__}) can't be pickled: {type(error).__name__}: {safe_text(error)}; "
-        f"send plain data, and make locks, connections and generators inside the function or an initializer"
-    )
-    wrapped.__cause__ = error
-    return wrapped
 
 
 def segments_of(entries: list[Any]) -> list[Segment]:
@@ -139,3 +131,29 @@ def is_lent(segment: Segment) -> bool:
     """Whether who runs this item gets memory that it may change, so that it can't simply run again."""
     kind, _, data = segment
     return kind == SHARED or (kind == JOINED and any(map(is_lent, data)))
+
+
+Segment = tuple[int, int, Any]
+#: ``data`` is a list of ``count`` live objects, or a range as long.
+RAW = 0
+#: ``data`` is the pickle of a list of ``count`` atoms, or of a range as long.
+PACKED = 1
+#: ``data`` is the pickle of one item.
+PICKLED = 2
+#: ``data`` is one Failure.
+FAILED = 3
+#: ``data`` is a tuple of segments of one item each, the members of a join.
+JOINED = 4
+#: ``data`` is the Parcel of one item; on its way to another process, what that makes the parcel of.
+SHARED = 8
+#: No data: the items were dropped by ``on_error="skip"``.
+SKIPPED = 5
+#: ``data`` is the exception that ends a task, or the Overrun that it is made of, to be raised once; no items.
+ENDING = 6
+#: The end of a task; no items.
+END = 7
+#: Types whose values are immutable, hold no other object and run no code when pickled: many of them may share
+#: one pickle, and nobody can tell.
+ATOMS: frozenset[type] = frozenset((int, float, bool, type(None), str, bytes))
+#: Longer texts and bytes go alone: a batch is there to save the price of a message, which they do not notice.
+LONG = 4096

@@ -13,17 +13,18 @@ import threading
 import types
 from collections.abc import Callable, Iterable
 from importlib.machinery import EXTENSION_SUFFIXES
-from io import BytesIO
 from typing import Any
 
 from .._base.errors import SerializationError
 from .._items.failures import safe_text
 from .._serialize.classes import ELSEWHERE, token_of
+from .._serialize.dill_fallback import _dill_dumps
 from .._serialize.functions import Appearance
 from .._serialize.lookup import Scope, find, global_names, named
-from .._serialize.pickler import CodePickler, reduce
+from .._serialize.pickler import CodePickler
 from .._transport.shared_objects import Constants
-from .identities import Names, Order, Tangle
+from .dependencies import Order, Tangle
+from .identities import Names
 from .main_import import Definition
 from .origins import Origins, is_of_library, is_unfinished
 from .owners import Owners, state_of
@@ -316,26 +317,8 @@ def _is_nameless(func: types.FunctionType) -> bool:
     return module is None or find(module, func.__qualname__) is not func
 
 
-_NEVER_BY_DILL = ("_thread", "_io", "socket", "_socket", "threading", "subprocess", "sqlite3")
 
 
-def _dill_dumps(obj: Any, scope: Scope) -> bytes:
-    import dill
-
-    class DillPickler(dill.Pickler):  # type: ignore[misc]
-        def reducer_override(self, obj: Any) -> Any:
-            if type(obj).__module__ in _NEVER_BY_DILL or isinstance(obj, types.GeneratorType):
-                raise pickle.PicklingError(f"a {type(obj).__name__} belongs to the process that made it")
-            rv = reduce(scope, obj)
-            if rv is NotImplemented and isinstance(obj, (type, types.FunctionType)) and scope.by_name(
-                obj, obj.__module__, obj.__qualname__
-            ):
-                return obj.__qualname__  # dill would send a class of __main__ by value
-            return rv
-
-    buffer = BytesIO()
-    DillPickler(buffer, protocol=pickle.HIGHEST_PROTOCOL, byref=False, recurse=True).dump(obj)
-    return buffer.getvalue()
 
 
 def main_identity() -> dict[str, Any]:

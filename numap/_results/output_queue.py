@@ -20,22 +20,10 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Protocol
 
+from .._base.checks import limited
 from .._base.errors import StateError, next_timeout
-from .._base.options import limited
-from .._items.failures import (
-    END,
-    ENDING,
-    FAILED,
-    PACKED,
-    RAW,
-    SKIPPED,
-    Failure,
-    Segment,
-    exception_of,
-    overrun_error,
-    unpickle_failure,
-)
-from .._items.segments import item_of
+from .._items.failures import Failure, exception_of, overrun_error, unpickle_failure
+from .._items.segments import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Segment, item_of
 from .._sync.demand import Demand, current
 from .._sync.interrupt_lock import Taken, Turn
 

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .._base.errors import NextTimeout
-from .._items.failures import FAILED, RAW, SKIPPED
+from .._items.segments import FAILED, RAW, SKIPPED
 
 if TYPE_CHECKING:
     import asyncio
 
-    from .._items.failures import Segment
+    from .._items.segments import Segment
     from .output_queue import Outlet
 
 T = TypeVar("T")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from .._items.failures import FAILED, PACKED, RAW, Segment, exception_of
-from .._items.segments import item_of
+from .._items.failures import exception_of
+from .._items.segments import FAILED, PACKED, RAW, Segment, item_of
 
 
 class Track:

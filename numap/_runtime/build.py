@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._base.errors import WorkerStartError
-from .._base.options import Options, TaskSpec
-from .._results.stream import made_of
+from .._base.options import Options
+from .._base.task_spec import TaskSpec
+from .._results.join import made_of
 from .._results.tracking import Track
 from ..engines.protocol import Engine, InlineEngine, Program
 from .manager import Manager

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any
 
 from .._base.errors import SourceError
-from .._items.failures import RAW, Segment, source_error
+from .._items.failures import source_error
+from .._items.segments import RAW, Segment
 from .._sync.interrupt_lock import Taken, Turn
 from .._sync.threads import ContextThread, own_context
 from ..engines.serial import from_outside

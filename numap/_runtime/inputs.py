@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from .._items.failures import Segment
-from .._items.segments import size_of_all
+from .._items.segments import Segment, size_of_all
 from .._results.output_queue import Outlet
 from .._schedule.batching import Pacing
 from .._schedule.scheduler import Schedule

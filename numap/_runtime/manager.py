@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import sys
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
@@ -15,8 +13,7 @@ from typing import Any
 
 from .._base.errors import WorkerStartError
 from .._base.options import Options
-from .._items.failures import PACKED, RAW
-from .._items.segments import size_of_all
+from .._items.segments import PACKED, RAW, size_of_all
 from .._results.output_queue import Outlet
 from .._results.tracking import Track
 from .._schedule.batching import Pacing, Share
@@ -39,15 +36,13 @@ from ..engines.protocol import (
     StartFailed,
 )
 from .inputs import Intake
-from .log_forwarder import Listener, busy, settle_all
+from .log_forwarder import Listener
 from .outcomes import Outcomes
 from .router import Flow
+from .shutdown import live
 from .snapshot import figures
 from .sources import Source
 from .wakeup import Bell
-
-#: Managers whose workers may be alive, for the end of the interpreter.
-live: weakref.WeakSet[Manager] = weakref.WeakSet()
 
 #: Seconds that `stop` waits for the manager's thread; it never waits for user code, so this is for a busy machine.
 _PATIENCE = 10.0
@@ -416,31 +411,3 @@ def _broken(error: BaseException) -> BaseException:
     wrapped = RuntimeError("the manager of the map failed; this is a defect of numap")
     wrapped.__cause__ = error
     return wrapped
-
-
-def shutdown(at_exit: bool = False) -> None:
-    """Stops every map of this process, then the starter, in this order: a map that loses its starter gets a new one."""
-    for manager in list(live):
-        manager.stop(at_exit)
-    if at_exit:
-        settle_all()
-    else:
-        for listener in list(busy):  # those of maps that were dropped
-            listener.settle()
-    client = sys.modules.get("numap.engines.processes.starter_client")
-    if client is not None:
-        client.shutdown_starter()
-
-
-atexit.register(shutdown, at_exit=True)
-
-
-def _after_fork() -> None:
-    for manager in list(live):
-        manager.after_fork()
-    live.clear()
-    busy.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

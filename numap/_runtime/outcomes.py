@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._base.errors import TaskTimeout, WorkerDied
-from .._items.failures import FAILED, Failure
-from .._items.segments import is_lent, parts
+from .._items.failures import Failure
+from .._items.segments import FAILED, is_lent, parts
 from .._schedule.fusion import Fusion
 from .._schedule.retries import Retries
 from .._schedule.scheduler import Schedule

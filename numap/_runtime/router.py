@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from .._base.errors import SourceError
-from .._items.failures import END, ENDING, FAILED, JOINED, SHARED, SKIPPED, Failure, Overrun, Segment
-from .._items.segments import part, singles
+from .._items.failures import Failure, Overrun
+from .._items.segments import END, ENDING, FAILED, JOINED, SHARED, SKIPPED, Segment, part, singles
 from .._results.output_queue import Outlet
 from .._results.tracking import Track
 from .._schedule.failure_limit import Tolerance

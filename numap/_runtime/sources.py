@@ -8,8 +8,8 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from .._items.failures import ATOMS, RAW, SKIPPED, Segment, source_error
-from .._items.segments import is_atom, segments_of, size_of
+from .._items.failures import source_error
+from .._items.segments import ATOMS, RAW, SKIPPED, Segment, is_atom, segments_of, size_of
 from .._items.sizes import sizeof
 from .._sync.demand import Demand
 from .._sync.threads import ContextThread

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .._items.failures import SKIPPED, Segment
-from .._items.segments import part
+from .._items.segments import SKIPPED, Segment, part
 
 
 class Delivery:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from .._items.failures import Segment
-from .._items.segments import part
+from .._items.segments import Segment, part
 
 
 class Lane:

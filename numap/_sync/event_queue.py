@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import TypeVar
-
-from ..engines.protocol import seconds_left
 
 T = TypeVar("T")
 
@@ -38,3 +37,12 @@ class Signals(SimpleQueue[T | None]):
             while True:
                 heard.append(self.get(False))
         return [it for it in heard if it is not None]
+
+
+#: The moment of the monotonic clock that does not come.
+NEVER = float("inf")
+def seconds_left(until: float) -> float | None:
+    """Seconds up to that moment of the monotonic clock, 0 if it has passed; None: it is `NEVER`."""
+    return None if until == NEVER else max(0.0, until - monotonic())
+
+

@@ -12,7 +12,7 @@ from collections import deque
 from itertools import islice
 from typing import Any
 
-from .._items.failures import JOINED, PICKLED, SHARED, Segment
+from .._items.segments import JOINED, PICKLED, SHARED, Segment
 
 _HEADER = struct.Struct("<QI")
 _LENGTH = struct.Struct("<Q")

@@ -11,7 +11,7 @@ import mmap
 import os
 from itertools import takewhile
 
-from .._system.processes import memory_file
+from .._system.memory import memory_file
 
 SIZE = mmap.PAGESIZE
 

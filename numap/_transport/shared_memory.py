@@ -14,7 +14,7 @@ import weakref
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from .._system.processes import memory_file, remap, reserve
+from .._system.memory import memory_file, remap, reserve
 from .allocator import BLOCKS, PAGE, PLACE, Layout, Region
 
 #: Buffers from this size on are shared; below, the socket is as fast.

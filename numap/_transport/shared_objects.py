@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from .._items.failures import JOINED, SHARED, Segment
+from .._items.segments import JOINED, SHARED, Segment
 from .shared_memory import SHARE, Arena, Ref, Wire
 
 #: What the first buffer of a parcel without a pickle of its own is.

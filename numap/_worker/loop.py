@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from .._environment.process_state import adopt
 from .._items.call import bound
-from .._items.failures import FAILED, LONG, PACKED, SHARED, Failure, Segment, trace_of, unpickle_failure
+from .._items.failures import Failure, trace_of, unpickle_failure
 from .._items.finalizers import BEGUN, DONE, OWED, RUNS
 from .._items.portable import portable
-from .._items.segments import encode_item, is_lent, item_of
+from .._items.segments import FAILED, LONG, PACKED, SHARED, Segment, encode_item, is_lent, item_of
 from .._items.side_output import forward_warnings
 from .._modules.main_import import Image
 from .._modules.owners import Everything

@@ -12,8 +12,7 @@ from io import TextIOWrapper
 from time import perf_counter as clock
 from typing import Any
 
-from .._items.failures import RAW, SHARED, Segment
-from .._items.segments import pack, segments_of
+from .._items.segments import RAW, SHARED, Segment, pack, segments_of
 from .._system.forked_items import end_fork, flush_streams
 from .._system.processes import see_off
 from .._system.thread_signals import Nudge

@@ -14,13 +14,13 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import SerializationError, WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import ATOMS, FAILED, RAW, Failure, Segment, safe_text, trace_of, unpickle_failure
+from .._items.failures import Failure, safe_text, trace_of, unpickle_failure
 from .._items.portable import portable
-from .._items.segments import encode_item, item_of, parts
+from .._items.segments import ATOMS, FAILED, RAW, Segment, encode_item, item_of, parts
 from .._serialize.lookup import Scope, named
 from .._serialize.pickler import CodePickler
-from .._sync.event_queue import Signals
-from .protocol import NEVER, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed
+from .._sync.event_queue import NEVER, Signals
+from .protocol import Aside, Event, Job, Output, Program, Returned, Slot, StartFailed
 
 #: Seconds after which a chunk of items ends early: what is left of it goes to whoever is idle.
 LIMIT = 0.010

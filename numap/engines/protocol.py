@@ -9,11 +9,10 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Callable, Sequence
-from time import monotonic
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .._base.capabilities import Capabilities
-from .._items.failures import Segment
+from .._items.segments import Segment
 
 
 class Program(NamedTuple):
@@ -54,13 +53,8 @@ class Job:
 
 
 UNLIMITED = 1 << 62
-#: The moment of the monotonic clock that does not come.
-NEVER = float("inf")
 
 
-def seconds_left(until: float) -> float | None:
-    """Seconds up to that moment of the monotonic clock, 0 if it has passed; None: it is `NEVER`."""
-    return None if until == NEVER else max(0.0, until - monotonic())
 
 
 class Slot:

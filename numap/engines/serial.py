@@ -21,14 +21,14 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import FAILED, RAW, Failure, Segment, safe_text, trace_of
+from .._items.failures import Failure, safe_text, trace_of
 from .._items.finalizers import finalize
-from .._items.segments import item_of
-from .._sync.event_queue import Signals
+from .._items.segments import FAILED, RAW, Segment, item_of
+from .._sync.event_queue import NEVER, Signals
 from .._sync.interrupt_lock import Taken, Turn
 from .._sync.threads import own_context
 from .._system.forked_items import end_fork
-from .protocol import NEVER, Aside, Event, Job, Output, Program, Slot
+from .protocol import Aside, Event, Job, Output, Program, Slot
 
 _RAISE = opmap["RAISE_VARARGS"]
 #: More is wrapped around no handler, unless it is wrapped around itself.

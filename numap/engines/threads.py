@@ -13,13 +13,13 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import FAILED, RAW, Failure, Segment, safe_text, trace_of
+from .._items.failures import Failure, safe_text, trace_of
 from .._items.finalizers import BEGUN, DONE, GRACE, ITEM_GRACE, OWED, RUNS, finalize, overdue, patience
-from .._items.segments import item_of, parts
-from .._sync.event_queue import Signals
+from .._items.segments import FAILED, RAW, Segment, item_of, parts
+from .._sync.event_queue import NEVER, Signals
 from .._sync.threads import ContextThread
 from .._system.forked_items import end_fork
-from .protocol import NEVER, UNLIMITED, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed, notice
+from .protocol import UNLIMITED, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed, notice
 
 #: Seconds in one item after which what was given to the same thread is taken back, and what it has done is handed over.
 PATIENCE = 0.010

@@ -21,7 +21,8 @@ from papy._dagger.graph_run import GraphRun, RunStatistics, check_datas, data_so
 from papy._dagger.piper import Piper
 from papy._dagger.piper_graph import PiperGraph
 from papy._dagger.run_options import Terms
-from papy._streams.streams import NOTHING, Source
+from papy._streams.base import NOTHING
+from papy._streams.source import Source
 
 __all__ = ["MOVES", "Dagger"]
 

@@ -23,8 +23,10 @@ from papy._dagger.piper_graph import PiperGraph
 from papy._dagger.run_options import Terms
 from papy._dagger.wiring import Run
 from papy._evaluate.counts import evaluations
+from papy._streams.base import NOTHING
 from papy._streams.results import Results, admitted
-from papy._streams.streams import NOTHING, Data, Source, branches, items_of
+from papy._streams.source import Source
+from papy._streams.streams import Data, branches, items_of
 from papy._streams.zip_streams import Column, InStep, Shares
 
 __all__ = ["GraphRun", "RunStatistics", "check_datas", "data_sources"]

@@ -15,7 +15,8 @@ from papy._base.public import public
 from papy._dagger.piper_options import Settings
 from papy._dagger.wiring import Run, Wiring, keep_order, wire
 from papy._streams.results import Results
-from papy._streams.streams import Source, Tap, branches, items_of
+from papy._streams.source import Source
+from papy._streams.streams import Tap, branches, items_of
 
 __all__ = ["Piper"]
 

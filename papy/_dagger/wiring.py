@@ -17,9 +17,11 @@ from papy._dagger.piper_options import Settings
 from papy._evaluate.call import PiperCall
 from papy._evaluate.counts import Counts
 from papy._evaluate.provenance import Evaluator
+from papy._streams.base import Steady
 from papy._streams.interleave import Blocks, expand, regroup, split
 from papy._streams.results import Report
-from papy._streams.streams import SEQUENCES, Chain, Data, Ending, Late, Link, Source, Steady, Values, items_of
+from papy._streams.source import Ending, Link, Source
+from papy._streams.streams import SEQUENCES, Chain, Data, Late, Values, items_of
 from papy._streams.zip_streams import InStep, Numbered, Numbering
 
 __all__ = ["Run", "Wiring", "keep_order", "wire"]

@@ -12,7 +12,8 @@ from itertools import islice
 from typing import Any
 
 from papy._base.errors import is_failure
-from papy._streams.streams import Ending, Steady
+from papy._streams.base import Steady
+from papy._streams.source import Ending
 
 __all__ = ["Blocks", "expand", "regroup", "split"]
 

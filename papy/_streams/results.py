@@ -8,7 +8,8 @@ from threading import RLock
 from typing import Any, Final
 
 from papy._base.errors import PiperError, TooManyFailed, add_note, duplicate, failures_in, origins, policy_of
-from papy._streams.streams import NOTHING, Data, Steady
+from papy._streams.base import NOTHING, Steady
+from papy._streams.streams import Data
 
 __all__ = ["Report", "Results", "admitted"]
 

@@ -6,15 +6,13 @@ a `PiperError` as the item, and raise only what ends them. `items_of` makes the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, cycle, repeat
 from math import inf
 from operator import length_hint
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from numap import (
-    IMap,
     ItemError,
     NextTimeout,
     SerializationError,
@@ -25,10 +23,12 @@ from numap import (
     WorkerStartError,
     tee,
 )
-from papy._base.errors import DaggerError, PiperError, place, without_ours
+from papy._base.errors import DaggerError, PiperError, without_ours
 from papy._base.interrupts import Flag
-from papy._evaluate.counts import Count
 from papy._evaluate.provenance import Evaluator
+
+from .base import NOTHING, Steady
+from .source import Ending, Link, Source
 
 __all__ = [
     "FORK_LIMIT",
@@ -49,7 +49,6 @@ __all__ = [
 
 # A PiperError is what a call raises that is evaluated again, as often as that is to be.
 ITEM_ERRORS: Final = (ItemError, NextTimeout, PiperError, SerializationError, TaskTimeout, WorkerDied)
-NOTHING: Final = object()
 SEQUENCES: Final = (list, tuple, range)  # these raise nothing
 
 # Consumers of one piper may be so many items apart. What one has read and another has not is kept, so this bounds
@@ -57,91 +56,12 @@ SEQUENCES: Final = (list, tuple, range)  # these raise nothing
 FORK_LIMIT: Final = 2**15
 
 
-class Steady(Iterator[Any]):
-    """An iterator that loses no item to an interrupt: what it has taken it keeps until it has given it away.
-
-    CPython looks for signals after calls and at jumps. So an item is taken by the head of a ``for`` loop (or by one call
-    of a list's ``extend``), and no call or jump follows on what gives it away. Whoever catches the KeyboardInterrupt
-    and goes on gets the same item again, evaluated again where that was interrupted.
-    """
-
-    __slots__ = ("_held", "count")
-
-    _counted = False  # what failed, too
-    _again = False  # see Values
-
-    def __init__(self) -> None:
-        self._held: Any = NOTHING
-        self.count = Count()
-
-    def __numap_detach__(self, owner: object) -> None:
-        """An IMap that reads this has started: it must not be kept alive by streams that are its own input."""
-        for stream in self._reads():
-            let_go = getattr(stream, "__numap_detach__", None)
-            if let_go is not None:
-                let_go(owner)
-
-    def _reads(self) -> Sequence[object]:
-        """The streams that this one reads."""
-        raise NotImplementedError
-
-    def __next__(self) -> Any:
-        if self._held is NOTHING:
-            self._pull()
-        if isinstance(self._held, PiperError):
-            place(self._held, self.count.given)
-            if self._counted:
-                self.count.note(self._held, self._again)
-        item = self._held
-        self._held = NOTHING
-        self.count.given += 1
-        return item
-
-    def _pull(self) -> None:
-        """Put the next item into ``_held``, or raise what ends the stream."""
-        raise NotImplementedError
 
 
-@dataclass
-class Ending:
-    """How a stream of blocks ends: the number of the one that is shorter than the others (None: not yet), and its stride."""
-
-    block: int | None = None
-    stride: int = 0
 
 
-class Source(NamedTuple):
-    """One input of a piper.
-
-    Attributes:
-        stream: Where the items come from.
-        name: What to call it in an error.
-        maker: Who makes the items; None: the stream is the user's data.
-        width: How many items a round has; see `papy._streams.interleave`.
-        stride: How many rounds are spread together.
-        imap: The IMap that evaluates the maker's call, if one does.
-        ending: How the rounds end; None: nobody knows.
-    """
-
-    stream: Iterable[Any]
-    name: str
-    maker: Evaluator | None = None
-    width: int = 1
-    stride: int = 1
-    imap: IMap[Any] | None = None
-    ending: Ending | None = None
 
 
-class Link(NamedTuple):
-    """One call of a chain.
-
-    Attributes:
-        call: What to do with an item.
-        tracked: Gets the results by the index of their item, if they are wanted.
-    """
-
-    call: Callable[[Any], Any]
-    tracked: dict[int, Any] | None = None
 
 
 class Chain(Steady):

@@ -8,7 +8,7 @@ from typing import Any
 
 from papy._base.errors import DaggerError
 from papy._evaluate.counts import Count
-from papy._streams.streams import Steady
+from papy._streams.base import Steady
 
 __all__ = ["Column", "InStep", "Numbered", "Numbering", "Shares"]
 

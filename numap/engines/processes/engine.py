@@ -12,18 +12,20 @@ from time import monotonic
 from typing import Any
 
 from ..._base.capabilities import CAPABILITIES
+from ..._base.checks import limited
 from ..._base.errors import SerializationError, WorkerStartError
-from ..._base.options import Options, limited
+from ..._base.options import Options
 from ..._environment.process_state import environment
-from ..._items.failures import Segment, render
-from ..._items.segments import encode_item, serialization_error
+from ..._items.failures import render, serialization_error
+from ..._items.segments import Segment, encode_item
 from ..._items.side_output import logging_levels
 from ..._modules.main_export import Mirror, OwnImage, main_identity
+from ..._sync.event_queue import seconds_left
 from ..._system.processes import exit_text
 from ..._transport.progress_page import INITIALIZING, STAGE, STARTED
 from ..._transport.shared_objects import Code, Constants, Packer, size_of_code
 from ..._worker.results import CUT_OFF
-from ..protocol import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed, seconds_left
+from ..protocol import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
 from .ledger import item
 from .memory import Memory
 from .retirement import Leaver, ignore

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ..._items.failures import Segment
-from ..._items.segments import parts
+from ..._items.segments import Segment, parts
 from ..protocol import Job, Returned
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..._items.failures import PICKLED, Segment
-from ..._system.processes import is_address_space_limited, memory_budget
+from ..._items.segments import PICKLED, Segment
+from ..._system.memory import is_address_space_limited, memory_budget
 from ..._transport.allocator import Layout, layout
 from ..._transport.shared_memory import CALLER, SHARE, Arena
 from ..._transport.shared_objects import incoming

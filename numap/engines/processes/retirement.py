@@ -8,9 +8,10 @@ from collections.abc import Container, Iterator
 from time import monotonic
 
 from ..._items.finalizers import CROWDED, RUNS, overdue, patience, raised
+from ..._sync.event_queue import NEVER
 from ..._system.processes import exit_text
 from ..._transport.progress_page import FINALIZER
-from ..protocol import NEVER, Aside, notice
+from ..protocol import Aside, notice
 from .slot import SETTLE, ProcessSlot, aside
 from .supervisor import WorkerHandle
 

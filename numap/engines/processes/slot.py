@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from time import monotonic
 
-from ..._items.failures import RAW
-from ..._items.segments import pack
+from ..._items.segments import RAW, pack
 from ..._modules.main_import import Definition
+from ..._sync.event_queue import NEVER
 from ..._transport.channel import outgoing
 from ..._transport.progress_page import CLOCK, EPOCH, STARTED
-from ..protocol import NEVER, UNLIMITED, Aside, Job, Returned, Slot
+from ..protocol import UNLIMITED, Aside, Job, Returned, Slot
 from .ledger import Books
 from .supervisor import WorkerHandle
 

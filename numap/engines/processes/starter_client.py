@@ -18,16 +18,8 @@ from typing import NamedTuple
 
 from ..._base.errors import WorkerStartError
 from ..._environment.python import ADVICE, check_of_likeness, executable
-from ..._system.processes import (
-    exit_text,
-    hard_limits,
-    is_at_work,
-    kill_all,
-    kill_group,
-    memory_file,
-    process_limit,
-    process_tree,
-)
+from ..._system.memory import memory_file
+from ..._system.processes import exit_text, hard_limits, is_at_work, kill_all, kill_group, process_limit, process_tree
 from ..._system.rights import Rights, capabilities_to_keep, namespaces, rights
 
 _BOOT = "{check}; sys.path[:] = {path!r}; from numap._worker.starter import main; main({control}, {life}, {keep})"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from numap import ItemError, NumapError, SerializationError, SourceError, StateError, TooManyFailures, WorkerDied
+from numap._base.checks import function
 from numap._base.errors import RemoteTraceback
-from numap._base.options import function
 from numap._items.failures import Failure, Trace, exception_of, place, render, safe_text, trace_of, unpickle_failure
 from numap._runtime.sources import source_error
 

@@ -11,8 +11,15 @@ from typing import Any
 import pytest
 
 from numap import SerializationError
-from numap._items.failures import FAILED, JOINED, LONG, PACKED, PICKLED, RAW, Failure, Segment
+from numap._items.failures import Failure, serialization_error
 from numap._items.segments import (
+    FAILED,
+    JOINED,
+    LONG,
+    PACKED,
+    PICKLED,
+    RAW,
+    Segment,
     encode_item,
     is_atom,
     item_of,
@@ -20,7 +27,6 @@ from numap._items.segments import (
     part,
     parts,
     segments_of,
-    serialization_error,
     singles,
     size_of,
 )

@@ -6,7 +6,8 @@ import types
 
 import pytest
 
-from numap._modules.identities import Names, Order, Tangle
+from numap._modules.dependencies import Order, Tangle
+from numap._modules.identities import Names
 
 A, B, C, D = (("module", name) for name in "abcd")
 

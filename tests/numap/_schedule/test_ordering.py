@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from numap._items.failures import FAILED, RAW, Failure, Segment
+from numap._items.failures import Failure
+from numap._items.segments import FAILED, RAW, Segment
 from numap._schedule.ordering import Delivery, Pairing
 from tests.numap.tools import each_seed
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from numap._items.failures import PACKED, PICKLED, RAW, Segment
-from numap._items.segments import encode_item, item_of, pack, part
+from numap._items.segments import PACKED, PICKLED, RAW, Segment, encode_item, item_of, pack, part
 from numap._schedule.task_queue import Lane
 from tests.numap.tools import each_seed
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from numap._items.failures import FAILED, JOINED, PACKED, PICKLED, RAW, Failure
+from numap._items.failures import Failure
+from numap._items.segments import FAILED, JOINED, PACKED, PICKLED, RAW
 from numap._transport.channel import _BESIDE, _SCRATCH, Channel, beside, outgoing
 from tests.numap.tools import each_seed
 

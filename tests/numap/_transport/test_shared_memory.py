@@ -203,8 +203,7 @@ def test_joined_items_are_parcels_within_a_segment() -> None:
     pair = Pair()
     packer = Packer(_plain, pair.caller)
     segments = tuple(encode_item(value, packer, "item") for value in (array(), [5]))
-    from numap._items.failures import JOINED
-    from numap._items.segments import is_lent, item_of
+    from numap._items.segments import JOINED, is_lent, item_of
     from numap._transport.channel import outgoing
 
     there = incoming(pickle.loads(pickle.dumps(outgoing((JOINED, 1, segments)))), pair.worker)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, SerializationError, SourceError, StateError, WorkerStartError
-from numap._items.failures import RAW
+from numap._items.segments import RAW
 from numap.engines import executor as futures
 from tests.numap import work
 from tests.numap.programs import Program, run, until_main_waits

@@ -11,7 +11,7 @@ import pytest
 
 from papy._base.errors import PiperError, failure
 from papy._streams.interleave import Blocks, expand, regroup, split
-from papy._streams.streams import Ending
+from papy._streams.source import Ending
 from tests.numap.tools import each_seed
 
 

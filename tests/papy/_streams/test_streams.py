@@ -17,9 +17,11 @@ from papy._base.errors import DaggerError, PiperError, failure
 from papy._evaluate.call import PiperCall
 from papy._evaluate.provenance import Evaluator
 from papy._evaluate.worker import Worker
+from papy._streams.base import Steady
 from papy._streams.interleave import Blocks, expand, regroup
 from papy._streams.results import Report, Results
-from papy._streams.streams import Chain, Data, Late, Link, Source, Steady, Tap, Values, items_of
+from papy._streams.source import Link, Source
+from papy._streams.streams import Chain, Data, Late, Tap, Values, items_of
 from papy._streams.zip_streams import Column, InStep
 from tests.papy import work
 
