@@ -19,14 +19,14 @@ from functions import increment
 from machine import facts
 
 from numap._items.segments import PACKED, pack
-from numap._results.output_queue import Outlet
+from numap._results.output_queue import OutputQueue
 from numap._results.reader import Reader
-from numap._schedule.ordering import Delivery
-from numap._schedule.scheduler import Schedule
+from numap._schedule.ordering import ReorderBuffer
+from numap._schedule.scheduler import Scheduler
 from numap._transport.allocator import layout
 from numap._transport.channel import Channel
-from numap._transport.shared_memory import Arena
-from numap._transport.shared_objects import Packer
+from numap._transport.shared_memory import SharedMemoryFile
+from numap._transport.shared_objects import ObjectWriter
 
 #: Items in a batch.
 BATCH = 2048
@@ -56,7 +56,7 @@ class _Quiet:
 
     def __init__(self) -> None:
         self.touched: deque[int] = deque()
-        self.awaited: list[Outlet] = []
+        self.awaited: list[OutputQueue] = []
 
     def nothing(self) -> None:
         pass
@@ -68,7 +68,7 @@ class _Quiet:
 
 
 class _Results(Reader[int]):
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: OutputQueue) -> None:
         self._outlet = outlet
 
 
@@ -77,7 +77,7 @@ def iterate() -> float:
     segment = pack(list(range(BATCH)))
 
     def once() -> None:
-        outlet = Outlet(0, "f", "raise", False, _Quiet())
+        outlet = OutputQueue(0, "f", "raise", False, _Quiet())
         outlet.put(0, segment)
         results = iter(_Results(outlet))
         for _, _ in zip(range(BATCH), results, strict=False):
@@ -113,7 +113,7 @@ def run_items() -> float:
 
 def schedule() -> float:
     """The decisions for a batch: pull, arrive, turn, submit, leave, release."""
-    decide = Schedule([[]], None, None, 4 * BATCH)
+    decide = Scheduler([[]], None, None, 4 * BATCH)
 
     def once() -> None:
         decide.pull(0, BATCH)
@@ -129,7 +129,7 @@ def schedule() -> float:
 
 def deliver() -> float:
     """Putting a batch in order."""
-    delivery = Delivery(True)
+    delivery = ReorderBuffer(True)
     place = 0
 
     def once() -> None:
@@ -193,8 +193,8 @@ def arena(size: int) -> float:
     """Bytes into shared memory, and out of it into an object of their own; gigabytes a second."""
     shape = layout(1, 512 << 20)
     assert shape is not None
-    memory = Arena(shape, 0, 0)
-    packer = Packer(pickle.dumps, memory)
+    memory = SharedMemoryFile(shape, 0, 0)
+    packer = ObjectWriter(pickle.dumps, memory)
     data = b"x" * size
 
     def once() -> None:

@@ -27,11 +27,11 @@ def row(entry: dict[str, Any]) -> str:
     if "ratio" in entry:
         ratios = f"{_short(entry['ratio'])} ({_short(entry['least_ratio'])} - {_short(entry['most_ratio'])})"
     return _LINE.format(
-        entry["workload"], title, entry["peer"], f"{figures} {workload.unit}"[:40], ratios, _verdict(workload, entry)
+        entry["workload"], title, entry["peer"], f"{figures} {workload.unit}"[:40], ratios, _death_event(workload, entry)
     ).rstrip()
 
 
-def _verdict(workload: Workload, entry: dict[str, Any]) -> str:
+def _death_event(workload: Workload, entry: dict[str, Any]) -> str:
     if workload.reach is None or entry["peer"] != "numap":
         return ""
     value = entry.get("ratio", entry["median"])

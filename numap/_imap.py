@@ -27,7 +27,7 @@ from ._task_inputs import check_input, check_members, check_unread, detach_all, 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ._results.output_queue import Outlet
+    from ._results.output_queue import OutputQueue
     from ._results.tracking import Track
 
 T = TypeVar("T")
@@ -382,7 +382,7 @@ class IMap(Reader[T]):
         finally:
             del self  # whoever keeps an error must not keep the map; not sooner, as nobody else may hold it
 
-    def _find_outlet(self) -> Outlet:
+    def _find_outlet(self) -> OutputQueue:
         return self._outlet_of(0)
 
     def _claim_order(self) -> None:
@@ -394,11 +394,11 @@ class IMap(Reader[T]):
                 raise StateError("join: results of a started, unordered map have lost their places; join before start()")
             self._in_order.add(task)
 
-    def _outlet_of(self, task: int) -> Outlet:
+    def _outlet_of(self, task: int) -> OutputQueue:
         move(self._current(), "next")
         self._check_task(task)
         try:
-            outlet: Outlet = self._manager.outlets[task]
+            outlet: OutputQueue = self._manager.outlets[task]
         except KeyError:
             raise StateError(
                 f"next: task {task} ({self._specs[task].label}) is read by another task; read the end of the chain"

@@ -8,7 +8,7 @@ from ._base.public import public
 from ._results.reader import Reader
 
 if TYPE_CHECKING:
-    from ._results.output_queue import Outlet
+    from ._results.output_queue import OutputQueue
     from ._results.tracking import Track
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class TaskIterator(Reader[T]):
         """
         return {} if self._track is None else self._track.results()
 
-    def _find_outlet(self) -> Outlet:
+    def _find_outlet(self) -> OutputQueue:
         outlet = self._outlet
         if outlet is None:
             assert self._imap is not None, "who has no map has an outlet"
@@ -68,7 +68,7 @@ class TaskIterator(Reader[T]):
         return f"<task {self.task} of {self._imap.name if self._imap is not None else 'its own map'}>"
 
 
-class ImpatientIterator(TaskIterator[T]):
+class TimedTaskIterator(TaskIterator[T]):
     """A TaskIterator whose ``next`` waits for a limited time, or not at all."""
 
     def __init__(self, imap: Any, task: int, timeout: float | None, block: bool) -> None:
@@ -87,7 +87,7 @@ class ImpatientIterator(TaskIterator[T]):
 
 def iterator(imap: Any, task: int, timeout: float | None, block: bool) -> TaskIterator[Any]:
     """The iterator over the results of a task."""
-    return TaskIterator(imap, task) if timeout is None and block else ImpatientIterator(imap, task, timeout, block)
+    return TaskIterator(imap, task) if timeout is None and block else TimedTaskIterator(imap, task, timeout, block)
 
 
 def remaining(imap: Any, task: int) -> int:

@@ -19,7 +19,7 @@ from ._items.call import bound
 from ._items.failures import Failure, trace_of
 from ._items.segments import FAILED, RAW, Segment, item_of, part, parts
 from ._sync.event_queue import NEVER, seconds_left
-from .engines.protocol import Aside, Capabilities, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
+from .engines.protocol import Capabilities, Died, Event, Job, Output, Program, Returned, SideOutput, Slot, StartFailed
 
 __all__ = ["Gate", "Running", "ScriptedEngine", "Submission", "Visitor"]
 
@@ -384,7 +384,7 @@ class ScriptedEngine:
             for slot in self.slots:
                 self._events += self._give_back(slot)
 
-    def stop(self) -> Sequence[Aside]:
+    def stop(self) -> Sequence[SideOutput]:
         """See `Engine.stop`."""
         with self._news:
             self.stopped = True

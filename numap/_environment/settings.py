@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from .._serialize.lookup import Scope
+from .._serialize.lookup import NameResolver
 from .._serialize.pickler import CodePickler
 
 #: How a setting is passed to what sets it: as one argument, as several, or by name.
@@ -90,7 +90,7 @@ def _pickled(state: State) -> bytes:
     try:
         return pickle.dumps(state, 5)
     except Exception:
-        encode = CodePickler(Scope()).encode
+        encode = CodePickler(NameResolver()).encode
         return encode(dict(_portable(state, encode)))
 
 

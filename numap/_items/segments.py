@@ -98,7 +98,7 @@ def singles(segment: Segment, pickled: bool) -> list[Segment]:
 
 
 def item_of(segment: Segment, lent: Any = None) -> Any:
-    """The object of a segment of one item; raises what unpickling raises. ``lent``: see `Parcel.open`."""
+    """The object of a segment of one item; raises what unpickling raises. ``lent``: see `SharedObject.open`."""
     kind, _, data = segment
     if kind == PICKLED:
         return pickle.loads(data)
@@ -144,7 +144,7 @@ PICKLED = 2
 FAILED = 3
 #: ``data`` is a tuple of segments of one item each, the members of a join.
 JOINED = 4
-#: ``data`` is the Parcel of one item; on its way to another process, what that makes the parcel of.
+#: ``data`` is the SharedObject of one item; on its way to another process, what that makes the parcel of.
 SHARED = 8
 #: No data: the items were dropped by ``on_error="skip"``.
 SKIPPED = 5

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from .identities import Key
 
 
-class Tangle(Exception):
+class DependencyCycle(Exception):
     """Definitions that need each other; one of them has to hold its own copy of what the other one stands for."""
 
     def __init__(self, user: Key, used: Key) -> None:
@@ -16,7 +16,7 @@ class Tangle(Exception):
         self.used = used
 
 
-class Order:
+class DependencyGraph:
     """Which definition is needed to make which other one. Functions and classes can be made before what they hold, data can't."""
 
     def __init__(self) -> None:
@@ -39,10 +39,10 @@ class Order:
         """
         for step in self._path(used, user) or ():
             if self._needs[step[0]][step[1]]:
-                raise Tangle(*step)
+                raise DependencyCycle(*step)
         self._needs.setdefault(user, {}).setdefault(used, False)
 
-    def copy(self, tangle: Tangle) -> None:
+    def copy(self, tangle: DependencyCycle) -> None:
         """From now on that definition has a copy."""
         self._copied.add((tangle.user, tangle.used))
 

@@ -16,7 +16,7 @@ _WITHOUT_IDENTITY = (
 )  # fmt: skip
 
 
-class Names:
+class ObjectNames:
     """The objects by identity. None is kept, and no module: whether a name still stands for an object is looked up."""
 
     def __init__(self) -> None:

@@ -20,11 +20,11 @@ from .._items.failures import safe_text
 from .._serialize.classes import ELSEWHERE, token_of
 from .._serialize.dill_fallback import _dill_dumps
 from .._serialize.functions import Appearance
-from .._serialize.lookup import Scope, find, global_names, named
+from .._serialize.lookup import NameResolver, find, global_names, named
 from .._serialize.pickler import CodePickler
 from .._transport.shared_objects import Constants
-from .dependencies import Order, Tangle
-from .identities import Names
+from .dependencies import DependencyCycle, DependencyGraph
+from .identities import ObjectNames
 from .main_import import Definition
 from .origins import Origins, is_of_library, is_unfinished
 from .owners import Owners, state_of
@@ -33,7 +33,7 @@ from .owners import Owners, state_of
 _IDENTITY = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__"))
 
 
-class Mirror(Scope):
+class MainExporter(NameResolver):
     """The caller's side: collects the definitions that go to the workers.
 
     One mirror serves a run; its log only grows. `encode` may be called by several threads.
@@ -55,8 +55,8 @@ class Mirror(Scope):
         self._exempt: set[str] = set()
         self._lock = threading.RLock()
         self._pickler = CodePickler(self)
-        self._names = Names()
-        self._order = Order()
+        self._names = ObjectNames()
+        self._order = DependencyGraph()
         #: The name that is being defined.
         self._current: tuple[str, str] | None = None
 
@@ -98,7 +98,7 @@ class Mirror(Scope):
                     for key in self._added:
                         self._known.pop(key, None)
                     self._order.forget(self._added)
-                    if not isinstance(error, Tangle):
+                    if not isinstance(error, DependencyCycle):
                         raise
                     self._order.copy(error)
                 else:
@@ -115,7 +115,7 @@ class Mirror(Scope):
         self._current = (module.__name__, name)
         try:
             code = self.constants.encode(value, _DefinitionPickler(self).encode)
-        except Tangle:
+        except DependencyCycle:
             raise
         except Exception as error:
             code = self._by_dill(module, name, error), []
@@ -220,7 +220,7 @@ class Mirror(Scope):
             if state is not None:
                 code = self.constants.encode(state, _DefinitionPickler(self).encode)
                 self._staged.append(Definition(*key, code, own=True))
-        except Tangle:
+        except DependencyCycle:
             raise
         except Exception:
             for other in self._added[counts[0] :]:
@@ -271,7 +271,7 @@ class Mirror(Scope):
         return module.__name__ != "__main__" and self._origins.importable(module)
 
 
-class OwnImage(Mirror):
+class ForkExporter(MainExporter):
     """The mirror for forks of this process: they have every module as it is, so all that has a name goes by it.
 
     A class of the program that is not found by a name, from a factory say, is known by a token, which it gets before the fork.
@@ -300,7 +300,7 @@ class OwnImage(Mirror):
 class _DefinitionPickler(CodePickler):
     """Of several definitions that hold the same object one makes it, and the others refer to that."""
 
-    def __init__(self, mirror: Mirror) -> None:
+    def __init__(self, mirror: MainExporter) -> None:
         super().__init__(mirror)
         self._global_of = mirror.global_of
 

@@ -17,7 +17,7 @@ from .._base.errors import SerializationError
 from .._serialize.classes import fill_apart, in_the_making, is_unfilled, not_made
 from .._serialize.functions import stand_in
 from .._serialize.lookup import named
-from .._transport.shared_memory import Arena
+from .._transport.shared_memory import SharedMemoryFile
 from .._transport.shared_objects import Code, load
 
 
@@ -41,10 +41,10 @@ class Definition(NamedTuple):
 _STAND_FOR = {(func.__module__, func.__name__) for func in (fill_apart, named)}
 
 
-class Image:
+class MainImporter:
     """The worker's side: modules that are filled with the caller's definitions, each when it is first needed."""
 
-    def __init__(self, main: dict[str, Any] | None, arena: Arena | None = None) -> None:
+    def __init__(self, main: dict[str, Any] | None, arena: SharedMemoryFile | None = None) -> None:
         """``main``: what the caller's ``__main__`` says of itself; None: this process has that module itself."""
         self._arena = arena
         self._pending: dict[tuple[str, str], Code] = {}
@@ -162,7 +162,7 @@ class Image:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: BytesIO, image: Image, buffers: list[Any]) -> None:
+    def __init__(self, file: BytesIO, image: MainImporter, buffers: list[Any]) -> None:
         super().__init__(file, buffers=buffers)
         self._image = image
 

@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from .._serialize.lookup import Scope
+from .._serialize.lookup import NameResolver
 from .origins import contents, is_installed, is_of_library
 
 #: Nobody asks whether values of these types are the same, or they have a name of their own.
@@ -153,10 +153,10 @@ def _refill(obj: Any, told: tuple[Any, ...]) -> None:
         object.__setattr__(obj, name, value)
 
 
-class Everything(Scope):
+class Everything(NameResolver):
     """What a process finds by the name that another one has sent: also what holds nothing and is only known by its identity."""
 
     def name_of(self, obj: object) -> tuple[str, str] | None:
-        """See `Scope.name_of`."""
+        """See `NameResolver.name_of`."""
         found = super().name_of(obj)
         return found or next(((module.__name__, name) for module, name in Owners().of(obj)), None)

@@ -11,7 +11,7 @@ from .._base.checks import shown
 from .._base.errors import SourceError
 from .._base.public import public
 from .._items.segments import FAILED, RAW, SKIPPED, Segment
-from .._sync.interrupt_lock import Turn
+from .._sync.interrupt_lock import InterruptSafeLock
 from .stream import Puller, Stream, _Box, _outcomes, _returns, detach, least, length_of
 from .tee import Branch
 
@@ -26,7 +26,7 @@ class _Pairs(Puller):
         self._parts: list[list[Segment]] = [[] for _ in members]
         self._count = 0
         self._over = False
-        self._turn = Turn()
+        self._turn = InterruptSafeLock()
 
     def pull_into(self, box: _Box) -> None:
         """See `Puller.pull_into`."""

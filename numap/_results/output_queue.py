@@ -25,7 +25,7 @@ from .._base.errors import StateError, next_timeout
 from .._items.failures import Failure, exception_of, overrun_error, unpickle_failure
 from .._items.segments import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Segment, item_of
 from .._sync.demand import Demand, current
-from .._sync.interrupt_lock import Taken, Turn
+from .._sync.interrupt_lock import InterruptSafeLock, LockTimeout
 
 
 class Hooks(Protocol):
@@ -34,7 +34,7 @@ class Hooks(Protocol):
     paused: bool
     complaint: str | None
     touched: deque[int]
-    awaited: list[Outlet]
+    awaited: list[OutputQueue]
 
     def on_release(self) -> None:
         """Places were handed over, or somebody found nothing to take."""
@@ -56,7 +56,7 @@ class Hooks(Protocol):
         ...
 
 
-class Outlet:
+class OutputQueue:
     """The results of one task on their way to its consumers.
 
     Args:
@@ -95,7 +95,7 @@ class Outlet:
         #: Called, once each, when something comes; see `notify`.
         self._callbacks: deque[Callable[[], None]] = deque()
         self._hooks = hooks
-        self._turn = Turn()
+        self._turn = InterruptSafeLock()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._waiting = False
         #: Who waits, if it is a thread of ours; and at which of its waits a consumer waited in vain for what it is to bring.
@@ -169,7 +169,7 @@ class Outlet:
 
     def after_fork(self) -> None:
         """In a child of the user's: the map belongs to the parent, and so may the locks."""
-        self._turn = Turn()
+        self._turn = InterruptSafeLock()
         self._bell = SimpleQueue()
         self.close("next: this map belongs to the process that started it; make a new one in the child")
 
@@ -281,7 +281,7 @@ class Outlet:
         remaining = None if deadline is None else max(0.0, deadline - monotonic())
         try:
             return self._turn.hold(partial(self._open_next, deadline, block, skipped), block, remaining)
-        except Taken:
+        except LockTimeout:
             raise next_timeout("next: other threads waited for results all the time that was given") from None
 
     def _open_next(self, deadline: float | None, block: bool, skipped: bool) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from .._items.segments import Segment
-    from .output_queue import Outlet
+    from .output_queue import OutputQueue
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ class Reader(Generic[T]):
     """An iterator over the results of one task. Several readers of a task share its results."""
 
     #: Where the results come from; None before the start, and again after the end of the run.
-    _outlet: Outlet | None = None
+    _outlet: OutputQueue | None = None
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -42,7 +42,7 @@ class Reader(Generic[T]):
                 return value  # type: ignore[no-any-return]
             outlet.open()
 
-    def _find_outlet(self) -> Outlet:
+    def _find_outlet(self) -> OutputQueue:
         """The outlet of the running map; raises StateError where there is none."""
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class AsyncReader(Generic[T]):
         find: gives the outlet; it holds the map, so the map lives as long as somebody iterates.
     """
 
-    def __init__(self, find: Callable[[], Outlet]) -> None:
+    def __init__(self, find: Callable[[], OutputQueue]) -> None:
         self._find = find
 
     def __aiter__(self) -> AsyncReader[T]:

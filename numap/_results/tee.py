@@ -17,7 +17,7 @@ from .._base.public import public
 from .._items.failures import source_error
 from .._items.segments import Segment
 from .._sync.demand import current
-from .._sync.interrupt_lock import OpenTurn, Turn
+from .._sync.interrupt_lock import InterruptSafeLock, OpenTurn
 from .stream import Puller, Stream, _Box, _outcomes, _returns, detach, length_of
 
 
@@ -144,7 +144,7 @@ class _Cursor(Puller):
         super().__init__()
         self.splitter = splitter
         self.place = 0
-        self._turn = Turn()
+        self._turn = InterruptSafeLock()
 
     def pull_into(self, box: _Box) -> None:
         """See `Puller.pull_into`."""

@@ -12,7 +12,7 @@ from .._results.join import made_of
 from .._results.tracking import Track
 from ..engines.protocol import Engine, InlineEngine, Program
 from .manager import Manager
-from .sources import Encode, Feeder, SequenceSource, Source
+from .sources import Encode, InputThread, SequenceSource, Source
 
 
 def build(
@@ -61,7 +61,7 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Enco
 
 def _source(iterable: Any, encode: Encode | None, manager: Manager, engine: Engine) -> Source:
     def feed(items: Iterator[Any]) -> Source:
-        return Feeder(items, encode, manager.bell, manager.is_wanted)
+        return InputThread(items, encode, manager.bell, manager.is_wanted)
 
     if type(iterable) in (list, tuple, range):
         return SequenceSource(iterable, feed if encode is not None else None)

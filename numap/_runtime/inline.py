@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .._results.output_queue import Outlet
-from .._schedule.scheduler import Schedule
+from .._results.output_queue import OutputQueue
+from .._schedule.scheduler import Scheduler
 from ..engines.protocol import InlineEngine
 from .inline_source import AskedSource
 from .sources import Source
-from .wakeup import Bell
+from .wakeup import Wakeup
 
 
 class Inline:
@@ -22,7 +22,7 @@ class Inline:
         outlets: where results are waited for.
     """
 
-    def __init__(self, engine: InlineEngine, schedule: Schedule, bell: Bell, outlets: Mapping[int, Outlet]) -> None:
+    def __init__(self, engine: InlineEngine, schedule: Scheduler, bell: Wakeup, outlets: Mapping[int, OutputQueue]) -> None:
         self._engine = engine
         self._schedule = schedule
         self._bell = bell

@@ -11,7 +11,7 @@ from typing import Any
 from .._base.errors import SourceError
 from .._items.failures import source_error
 from .._items.segments import RAW, Segment
-from .._sync.interrupt_lock import Taken, Turn
+from .._sync.interrupt_lock import InterruptSafeLock, LockTimeout
 from .._sync.threads import ContextThread, own_context
 from ..engines.serial import from_outside
 from .sources import begin_to_read, end_to_read
@@ -37,7 +37,7 @@ class AskedSource:
         self._wake = wake
         self._apart = False
         self._context = own_context()
-        self._turn = Turn()
+        self._turn = InterruptSafeLock()
         #: An item on its way from the input to ``_entries``; each step is one of C, so an interrupt loses nothing.
         self._box: list[Any] = []
         self._entries: deque[Any] = deque()
@@ -107,7 +107,7 @@ class AskedSource:
         self._read()
 
     def _read(self) -> None:
-        with suppress(Taken):
+        with suppress(LockTimeout):
             self._turn.hold(self._pull, block=False)
             self._wake()
 

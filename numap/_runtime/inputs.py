@@ -6,14 +6,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from .._items.segments import Segment, size_of_all
-from .._results.output_queue import Outlet
-from .._schedule.batching import Pacing
-from .._schedule.scheduler import Schedule
-from .router import Flow
+from .._results.output_queue import OutputQueue
+from .._schedule.batching import BatchSizer
+from .._schedule.scheduler import Scheduler
+from .router import Router
 from .sources import Source
 
 
-class Intake:
+class InputController:
     """The inputs of one run. All methods are called by the manager's thread.
 
     Args:
@@ -26,7 +26,7 @@ class Intake:
     """
 
     def __init__(
-        self, schedule: Schedule, pacing: Pacing, flow: Flow, outlets: Mapping[int, Outlet], touched: deque[int],
+        self, schedule: Scheduler, pacing: BatchSizer, flow: Router, outlets: Mapping[int, OutputQueue], touched: deque[int],
         grows: bool,
     ) -> None:
         self._schedule = schedule
@@ -84,7 +84,7 @@ class Intake:
         for end in touched:
             self._take_release(end, self._outlets[end])
 
-    def _take_release(self, end: int, outlet: Outlet) -> None:
+    def _take_release(self, end: int, outlet: OutputQueue) -> None:
         while outlet.dropped:
             self._flow.give_up(end, outlet.dropped.popleft())
         released = self._left(end)

@@ -16,10 +16,10 @@ from typing import Any
 from .._items.finalizers import say
 from .._items.side_output import standard_logging
 from .._sync.threads import ContextThread
-from ..engines.protocol import Aside
+from ..engines.protocol import SideOutput
 
 #: What was said, a mark to be given back, or the end.
-_Entry = Aside | SimpleQueue[None] | None
+_Entry = SideOutput | SimpleQueue[None] | None
 
 #: Seconds that is waited for handlers at the end of a map; what is left then, they do in the background.
 PATIENCE = 2.0
@@ -34,12 +34,12 @@ _OVERHEAD = 500
 _LOGGERS = {"warning": "py.warnings", "notice": "numap"}
 
 #: Listeners whose handlers may still have something to do, for the end of the interpreter.
-busy: set[Listener] = set()
+busy: set[LogForwarder] = set()
 #: By file, what `warnings` knows of warnings that were shown.
 _shown: dict[str, dict[Any, Any]] = {}
 
 
-class Listener:
+class LogForwarder:
     """Hands log records and warnings of the workers of one map to the handlers of this process, in order."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Listener:
         """Bytes that wait for handlers."""
         return self._came - self._left
 
-    def hear(self, aside: Aside) -> None:
+    def hear(self, aside: SideOutput) -> None:
         """Takes what was said, if there is room; the thread begins with the first."""
         size = _size(aside)
         if size + sum(listener.waiting for listener in list(busy)) > ROOM:
@@ -101,7 +101,7 @@ class Listener:
             self._thread.join(patience)
         return True
 
-    def close(self, last: Sequence[Aside]) -> None:
+    def close(self, last: Sequence[SideOutput]) -> None:
         """Hears these, and then nothing more; the thread ends when it has handled all."""
         for aside in last:
             self.hear(aside)
@@ -135,7 +135,7 @@ class Listener:
         busy.discard(self)
 
     def _take(self, entry: _Entry) -> None:
-        if isinstance(entry, Aside):
+        if isinstance(entry, SideOutput):
             if not self._given_up:
                 self._handle(entry)
                 self.handled += 1
@@ -143,7 +143,7 @@ class Listener:
         elif entry is not None:
             entry.put(None)
 
-    def _handle(self, aside: Aside) -> None:
+    def _handle(self, aside: SideOutput) -> None:
         try:
             content = pickle.loads(aside.content)
             self.logger = content["name"] if aside.kind == "log" else _LOGGERS[aside.kind]
@@ -203,11 +203,11 @@ def _handlers(logging: Any, name: str | None) -> set[Any]:
     return found or {logging.lastResort}
 
 
-def _size(aside: Aside) -> int:
+def _size(aside: SideOutput) -> int:
     return len(aside.content) + _OVERHEAD
 
 
-def _log(aside: Aside, fields: dict[str, Any]) -> None:
+def _log(aside: SideOutput, fields: dict[str, Any]) -> None:
     import logging
 
     record = logging.makeLogRecord({"task": aside.program, "index": aside.place, **fields})
@@ -217,7 +217,7 @@ def _log(aside: Aside, fields: dict[str, Any]) -> None:
         logger.handle(record)
 
 
-def _warn(aside: Aside, warning: tuple[Any, type[Warning], str, int]) -> None:
+def _warn(aside: SideOutput, warning: tuple[Any, type[Warning], str, int]) -> None:
     message, category, filename, lineno = warning
     if isinstance(message, str):
         message = category(message)
@@ -230,9 +230,9 @@ def _warn(aside: Aside, warning: tuple[Any, type[Warning], str, int]) -> None:
         warnings.showwarning(message, category, filename, lineno)
 
 
-def _say(_: Aside, text: str) -> None:
+def _say(_: SideOutput, text: str) -> None:
     say(text)
 
 
 #: Who takes an aside of a kind.
-_TAKERS: dict[str, Callable[[Aside, Any], None]] = {"log": _log, "warning": _warn, "notice": _say}
+_TAKERS: dict[str, Callable[[SideOutput, Any], None]] = {"log": _log, "warning": _warn, "notice": _say}

@@ -14,35 +14,35 @@ from typing import Any
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._items.segments import PACKED, RAW, size_of_all
-from .._results.output_queue import Outlet
+from .._results.output_queue import OutputQueue
 from .._results.tracking import Track
-from .._schedule.batching import Pacing, Share
+from .._schedule.batching import BatchSizer, Share
 from .._schedule.failure_limit import Tolerance
 from .._schedule.fusion import Fusion
-from .._schedule.scheduler import Schedule
+from .._schedule.scheduler import Scheduler
 from .._sync.threads import ContextThread
 from ..engines.protocol import (
-    Aside,
-    Complaint,
     Died,
     Engine,
+    EngineWarning,
     Event,
     InlineEngine,
     Job,
     Output,
     Program,
     Returned,
+    SideOutput,
     Slot,
     StartFailed,
 )
-from .inputs import Intake
-from .log_forwarder import Listener
+from .inputs import InputController
+from .log_forwarder import LogForwarder
 from .outcomes import Outcomes
-from .router import Flow
+from .router import Router
 from .shutdown import live
 from .snapshot import figures
 from .sources import Source
-from .wakeup import Bell
+from .wakeup import Wakeup
 
 #: Seconds that `stop` waits for the manager's thread; it never waits for user code, so this is for a busy machine.
 _PATIENCE = 10.0
@@ -50,7 +50,7 @@ _PATIENCE = 10.0
 _PAUSE = 0.5
 
 
-def _close(outlets: Mapping[int, Outlet], why: str, at_exit: bool = False) -> None:
+def _close(outlets: Mapping[int, OutputQueue], why: str, at_exit: bool = False) -> None:
     for outlet in outlets.values():
         outlet.close(why, at_exit)
 
@@ -79,26 +79,26 @@ class Manager:
         #: Ends where something left or somebody had to wait.
         self.touched: deque[int] = deque()
         #: Ends where something came that somebody waits for.
-        self.awaited: list[Outlet] = []
+        self.awaited: list[OutputQueue] = []
         share = Share(options.buffer_bytes, options.sharing, sum(not members for members in inputs))
-        self._pacing = Pacing(len(labels), options.workers, engine.capabilities.alone, engine.capabilities.pickles, share)
-        self._schedule = Schedule(inputs, options.stride, options.buffer, self._pacing.initial_bound())
+        self._pacing = BatchSizer(len(labels), options.workers, engine.capabilities.alone, engine.capabilities.pickles, share)
+        self._schedule = Scheduler(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         self._schedule.needed = self._pacing.needed
         self._fusion = Fusion(inputs, self._pacing, _apart(options, engine, programs, tracks))
-        self.outlets = {end: Outlet(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
+        self.outlets = {end: OutputQueue(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
         skip, pickled = options.on_error == "skip", engine.capabilities.pickles
         self._tolerance = Tolerance(options.max_failures, {end: ordered[end] for end in self._schedule.ends})
-        self._flow = Flow(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks, self._tolerance)
+        self._flow = Router(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks, self._tolerance)
         self._outcomes = Outcomes(programs, options.task_timeout, self._schedule, self._fusion, self._flow)
         self.know_streams = self._flow.know_streams
-        self._intake = Intake(
+        self._intake = InputController(
             self._schedule, self._pacing, self._flow, self.outlets, self.touched, engine.capabilities.ahead
         )
         for end in self._schedule.ends:
             self._intake.weigh(end)
         self._replaced = 0
-        self._listener = Listener()
-        self.bell = Bell(engine, self._decide)
+        self._listener = LogForwarder()
+        self.bell = Wakeup(engine, self._decide)
         #: If items run in the threads of those who ask.
         self._inline = None
         if isinstance(engine, InlineEngine):
@@ -279,7 +279,7 @@ class Manager:
         return True
 
     def _decide(self) -> bool:
-        """See `Bell`: gives out work, in the thread of a reader of an input; False: our thread is needed."""
+        """See `Wakeup`: gives out work, in the thread of a reader of an input; False: our thread is needed."""
         before, self._came = self._came, sum(self._flow.places)
         # Of an input that gave more than one since, the next ones are near, and better sent together.
         if self._came > before + 1 or self._stopping or self._draining or self.paused or self._inline is not None:
@@ -358,9 +358,9 @@ class Manager:
                 self._outcomes.blame(event, event.program, event.index)
         elif isinstance(event, StartFailed):
             self.crash(event.error)
-        elif isinstance(event, Complaint):
+        elif isinstance(event, EngineWarning):
             self.complaint = event.text
-        elif isinstance(event, Aside):
+        elif isinstance(event, SideOutput):
             self._listener.hear(event)
 
     # ------------------------------------------------------------------ any thread

@@ -12,10 +12,10 @@ from .._items.failures import Failure
 from .._items.segments import FAILED, is_lent, parts
 from .._schedule.fusion import Fusion
 from .._schedule.retries import Retries
-from .._schedule.scheduler import Schedule
+from .._schedule.scheduler import Scheduler
 from .._system.processes import exit_text
 from ..engines.protocol import Died, Output, Program
-from .router import Flow
+from .router import Router
 
 
 class Outcomes:
@@ -30,7 +30,7 @@ class Outcomes:
     """
 
     def __init__(
-        self, programs: Sequence[Program], task_timeout: float | None, schedule: Schedule, fusion: Fusion, flow: Flow
+        self, programs: Sequence[Program], task_timeout: float | None, schedule: Scheduler, fusion: Fusion, flow: Router
     ) -> None:  # fmt: skip
         self._labels = [program.label for program in programs]
         self._task_timeout = task_timeout

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from .._base.errors import SourceError
 from .._items.failures import Failure, Overrun
 from .._items.segments import END, ENDING, FAILED, JOINED, SHARED, SKIPPED, Segment, part, singles
-from .._results.output_queue import Outlet
+from .._results.output_queue import OutputQueue
 from .._results.tracking import Track
 from .._schedule.failure_limit import Tolerance
-from .._schedule.ordering import Delivery, Pairing
-from .._schedule.scheduler import Schedule
-from .._schedule.task_queue import Lane
+from .._schedule.ordering import JoinBuffer, ReorderBuffer
+from .._schedule.scheduler import Scheduler
+from .._schedule.task_queue import TaskQueue
 
 
-class Flow:
+class Router:
     """The items of one run that are in no worker. All methods are called by the manager's thread.
 
     Args:
@@ -30,8 +30,8 @@ class Flow:
     """
 
     def __init__(
-        self, schedule: Schedule, labels: Sequence[str], ordered: Sequence[bool], skip: bool, pickled: bool,
-        outlets: dict[int, Outlet], tracks: Mapping[int, Track], tolerance: Tolerance,
+        self, schedule: Scheduler, labels: Sequence[str], ordered: Sequence[bool], skip: bool, pickled: bool,
+        outlets: dict[int, OutputQueue], tracks: Mapping[int, Track], tolerance: Tolerance,
     ) -> None:
         self._schedule = schedule
         self._labels = labels
@@ -42,9 +42,9 @@ class Flow:
         self._tolerance = tolerance
         #: Roots that read tasks of this run by a stream: what failed in those was counted there.
         self._inner: set[int] = set()
-        self._lanes = [Lane() for _ in labels]
-        self._pairings = {task: Pairing(list(m)) for task, m in enumerate(schedule.inputs) if len(m) > 1}
-        self._deliveries = {end: Delivery(ordered[end]) for end in schedule.ends}
+        self._lanes = [TaskQueue() for _ in labels]
+        self._pairings = {task: JoinBuffer(list(m)) for task, m in enumerate(schedule.inputs) if len(m) > 1}
+        self._deliveries = {end: ReorderBuffer(ordered[end]) for end in schedule.ends}
         #: Items that came in at a root.
         self.places = [0] * len(labels)
         #: Items of a task that gave a result, and an error.

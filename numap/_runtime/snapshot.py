@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .._results.output_queue import Outlet
-from .._schedule.scheduler import Schedule
-from .router import Flow
+from .._results.output_queue import OutputQueue
+from .._schedule.scheduler import Scheduler
+from .router import Router
 
 
 def figures(
-    schedule: Schedule, flow: Flow, outlets: Mapping[int, Outlet], replaced: int, bound_bytes: int
+    schedule: Scheduler, flow: Router, outlets: Mapping[int, OutputQueue], replaced: int, bound_bytes: int
 ) -> Callable[[str], Any]:
     """Numbers for `Statistics`, by name; read while the run goes on, each exact in itself."""
     values = {

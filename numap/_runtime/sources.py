@@ -13,7 +13,7 @@ from .._items.segments import ATOMS, RAW, SKIPPED, Segment, is_atom, segments_of
 from .._items.sizes import sizeof
 from .._sync.demand import Demand
 from .._sync.threads import ContextThread
-from .wakeup import Bell
+from .wakeup import Wakeup
 
 #: Items of a sequence in one piece at most.
 _PIECE = 2048
@@ -177,7 +177,7 @@ def check_free(items: object) -> None:
         )
 
 
-class Feeder:
+class InputThread:
     """A source with a thread that pulls one iterator and pickles what it pulled before it pulls on.
 
     ``entries`` is filled by the thread and emptied by the manager; a deque needs no lock for that.
@@ -191,7 +191,7 @@ class Feeder:
 
     quiet = False
 
-    def __init__(self, items: Iterator[Any], encode: Encode | None, bell: Bell, wanted: Callable[[], bool]) -> None:
+    def __init__(self, items: Iterator[Any], encode: Encode | None, bell: Wakeup, wanted: Callable[[], bool]) -> None:
         self.demand = Demand(bell.ring)
         self.entries: deque[Any] = deque()
         self.credits: SimpleQueue[tuple[int, int]] = SimpleQueue()
@@ -255,7 +255,7 @@ class Feeder:
         return unused
 
 
-def _feed(items: Iterator[Any], encode: Encode | None, bell: Bell, feeder: Feeder) -> None:
+def _feed(items: Iterator[Any], encode: Encode | None, bell: Wakeup, feeder: InputThread) -> None:
     """The life of a feeder's thread."""
     error: BaseException | None = None
     pull = outcome_reader(items) if hasattr(items, "_next_outcome") else None
@@ -279,7 +279,7 @@ def _feed(items: Iterator[Any], encode: Encode | None, bell: Bell, feeder: Feede
 
 
 def _serve(
-    items: Iterator[Any], pull: Callable[[], Segment] | None, encode: Encode | None, bell: Bell, feeder: Feeder, count: int,
+    items: Iterator[Any], pull: Callable[[], Segment] | None, encode: Encode | None, bell: Wakeup, feeder: InputThread, count: int,
     nbytes: int,
 ) -> bool:
     """Pulls ``count`` items, or as many as have ``nbytes`` bytes; False: the input has ended."""
@@ -308,7 +308,7 @@ def _serve(
 
 
 def _serve_outcomes(
-    pull: Callable[[], Segment], encode: Encode | None, bell: Bell, feeder: Feeder, count: int, nbytes: int
+    pull: Callable[[], Segment], encode: Encode | None, bell: Wakeup, feeder: InputThread, count: int, nbytes: int
 ) -> bool:
     """The same for an input of which the failures come, too."""
     append = feeder.entries.append

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from ..engines.protocol import Engine, Event, Slot
 
 
-class Bell:
+class Wakeup:
     """Wakes the manager, but only if it is about to sleep or sleeping: a wake-up costs more than most news.
 
     To wake a thread takes as long as a message to a process and back, so where nothing is in any worker, the thread that rings

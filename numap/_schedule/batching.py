@@ -38,7 +38,7 @@ class Share(NamedTuple):
     inputs: int = 1
 
 
-class Pacing:
+class BatchSizer:
     """Costs of the tasks of one run, and what follows from them.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .batching import Pacing
+from .batching import BatchSizer
 
 
 class Fusion:
@@ -29,7 +29,7 @@ class Fusion:
     ((1, 2), (2,), ())
     """
 
-    def __init__(self, inputs: Sequence[Sequence[int]], pacing: Pacing, apart: Collection[int]) -> None:
+    def __init__(self, inputs: Sequence[Sequence[int]], pacing: BatchSizer, apart: Collection[int]) -> None:
         self._pacing = pacing
         follower = {members[0]: task for task, members in enumerate(inputs) if len(members) == 1}
         self._behind: list[tuple[int, ...]] = [()] * len(inputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .._items.segments import SKIPPED, Segment, part
 
 
-class Delivery:
+class ReorderBuffer:
     """Puts the segments of one task in order.
 
     Args:
@@ -58,7 +58,7 @@ class Delivery:
         return ready
 
 
-class Pairing:
+class JoinBuffer:
     """Brings the members of joined tasks together by their place.
 
     A place with a failed member fails as a whole, once; its other members are absorbed when they come.

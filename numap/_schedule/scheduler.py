@@ -16,7 +16,7 @@ from collections.abc import Sequence
 NO_END = 1 << 62
 
 
-class Schedule:
+class Scheduler:
     """The schedule of one run.
 
     Args:

@@ -7,7 +7,7 @@ from collections import deque
 from .._items.segments import Segment, part
 
 
-class Lane:
+class TaskQueue:
     """A queue of segments with their places; what was given back goes first."""
 
     def __init__(self) -> None:

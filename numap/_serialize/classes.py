@@ -18,7 +18,7 @@ from typing import Any
 from .._base.errors import SerializationError
 from .._items.failures import safe_text
 from .c_layouts import derived, layout_of
-from .lookup import Scope, named
+from .lookup import NameResolver, named
 
 #: Of classes that are made while a program runs.
 HEAP_TYPE = 1 << 9
@@ -56,7 +56,7 @@ def token_of(cls: type) -> str:
     return token
 
 
-def reduce_class(scope: Scope, obj: type) -> Any:
+def reduce_class(scope: NameResolver, obj: type) -> Any:
     if obj in _NAMED_IN_TYPES:
         return getattr, (types, _NAMED_IN_TYPES[obj])
     if not obj.__flags__ & HEAP_TYPE:
@@ -255,7 +255,7 @@ def is_unfilled(cls: object) -> bool:
 
 
 def fill_apart(cls: type, content: bytes, load: Callable[[bytes], Any] = pickle.loads) -> None:
-    """Sets what a class holds from a pickle of its own, once. In pickles it stands for `Image.fill_apart`."""
+    """Sets what a class holds from a pickle of its own, once. In pickles it stands for `MainImporter.fill_apart`."""
     if cls in _unfilled:
         fill_class(cls, load(content))
 

@@ -7,11 +7,11 @@ import types
 from io import BytesIO
 from typing import Any
 
-from .lookup import Scope
+from .lookup import NameResolver
 from .pickler import reduce
 
 _NEVER_BY_DILL = ("_thread", "_io", "socket", "_socket", "threading", "subprocess", "sqlite3")
-def _dill_dumps(obj: Any, scope: Scope) -> bytes:
+def _dill_dumps(obj: Any, scope: NameResolver) -> bytes:
     import dill
 
     class DillPickler(dill.Pickler):  # type: ignore[misc]

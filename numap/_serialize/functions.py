@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from .classes import announce
-from .lookup import Scope, global_names, imported_names, named, used_names
+from .lookup import NameResolver, global_names, imported_names, named, used_names
 
 
-def reduce_function(scope: Scope, obj: types.FunctionType) -> Any:
+def reduce_function(scope: NameResolver, obj: types.FunctionType) -> Any:
     if scope.by_name(obj, obj.__module__, obj.__qualname__):
         return scope.reference(obj.__module__, obj.__qualname__)
     found = scope.home_of(obj)
@@ -48,7 +48,7 @@ def _items(own: Any) -> tuple[tuple[str, Any], ...] | None:
     return tuple(own.items()) if own else None
 
 
-def _modules(scope: Scope, func: types.FunctionType, names: set[str]) -> list[types.ModuleType]:
+def _modules(scope: NameResolver, func: types.FunctionType, names: set[str]) -> list[types.ModuleType]:
     """The modules below its global packages that a function uses: to import a package does not import them."""
     found: list[types.ModuleType] = []
     for module in [func.__globals__[name] for name in names if type(func.__globals__.get(name)) is types.ModuleType]:
@@ -61,7 +61,7 @@ def _modules(scope: Scope, func: types.FunctionType, names: set[str]) -> list[ty
     return found
 
 
-def _require_imported(scope: Scope, func: types.FunctionType) -> None:
+def _require_imported(scope: NameResolver, func: types.FunctionType) -> None:
     """What a function imports when it runs must be there, too."""
     names = imported_names(func.__code__)
     if names:
@@ -81,7 +81,7 @@ def _loaded(names: set[str], used: set[str], package: str) -> Iterator[types.Mod
                 yield module
 
 
-def reduce_method(scope: Scope, obj: types.MethodType) -> Any:
+def reduce_method(scope: NameResolver, obj: types.MethodType) -> Any:
     # Not by its name: that may lead to what overrides it, to what was set on the object since, or nowhere (a private name, a
     # function of another name).
     return types.MethodType, (obj.__func__, obj.__self__)
@@ -95,7 +95,7 @@ def _is_empty(cell: types.CellType) -> bool:
     return False
 
 
-def reduce_cell(scope: Scope, obj: types.CellType) -> Any:
+def reduce_cell(scope: NameResolver, obj: types.CellType) -> Any:
     # Empty on purpose: the function's state fills it, after the function itself is known, so that a closure may
     # refer to itself, and two functions that share a variable share the cell.
     return types.CellType, ()
@@ -126,12 +126,12 @@ def _fill_function(func: types.FunctionType, state: tuple[Any, ...]) -> None:
         cell.cell_contents = contents
 
 
-def reduce_identity(scope: Scope, obj: object) -> Any:
+def reduce_identity(scope: NameResolver, obj: object) -> Any:
     found = scope.name_of(obj)
     return NotImplemented if found is None else (named, found)
 
 
-def reduce_module(scope: Scope, obj: types.ModuleType) -> Any:
+def reduce_module(scope: NameResolver, obj: types.ModuleType) -> Any:
     if scope.defining is not obj and obj.__name__ != "__main__":
         # For whom, nobody knows. Of the modules among a function's globals only that goes which the function names.
         scope.require(obj, list(vars(obj)), obj.__name__)

@@ -17,7 +17,7 @@ _LOADS |= {opmap[name] for name in ("LOAD_FROM_DICT_OR_GLOBALS",) if name in opm
 _STORES = {opmap[name] for name in ("STORE_GLOBAL", "DELETE_GLOBAL") if name in opmap}
 _SHIFTED = opmap["LOAD_GLOBAL"] if sys.version_info >= (3, 11) else -1
 
-#: Objects of which a scope keeps the last so many, see `Scope.keep`: more than there are on their way at any time.
+#: Objects of which a scope keeps the last so many, see `NameResolver.keep`: more than there are on their way at any time.
 _KEPT = 1 << 14
 
 
@@ -69,14 +69,14 @@ def find(module: types.ModuleType, qualname: str) -> object:
 
 
 def named(module: str, qualname: str) -> object:
-    """What a module holds under a name. In pickles for workers it stands for `Image.named`."""
+    """What a module holds under a name. In pickles for workers it stands for `MainImporter.named`."""
     found = find(sys.modules.get(module) or importlib.import_module(module), qualname)
     if found is None:
         raise AttributeError(f"{module}.{qualname} is not there")
     return found
 
 
-class Scope:
+class NameResolver:
     """What the other side can find by name. This base class: whatever this process finds by the same name."""
 
     def __init__(self) -> None:

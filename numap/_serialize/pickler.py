@@ -22,14 +22,14 @@ from typing import Any
 
 from .classes import HEAP_TYPE, reduce_class
 from .functions import reduce_cell, reduce_function, reduce_identity, reduce_method, reduce_module
-from .lookup import Scope, global_names
+from .lookup import NameResolver, global_names
 from .tensors import narrowed, reduce_storage
 
 
 class CodePickler(pickle.Pickler):
     """A C pickler for data and code; one object at a time with `encode`."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: NameResolver) -> None:
         self._buffer = io.BytesIO()
         super().__init__(self._buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=self._beside)
         self._scope = scope
@@ -60,7 +60,7 @@ class CodePickler(pickle.Pickler):
         return buffer.getvalue()
 
 
-def reduce(scope: Scope, obj: Any) -> Any:
+def reduce(scope: NameResolver, obj: Any) -> Any:
     """The ``reducer_override`` of a pickler in a scope."""
     kind = type(obj)
     reducer = _REDUCERS.get(kind)
@@ -91,7 +91,7 @@ def _blank(kind: type) -> object:
     return object.__new__(kind)
 
 
-def _reduce_as_told(scope: Scope, obj: Any) -> Any:
+def _reduce_as_told(scope: NameResolver, obj: Any) -> Any:
     """What the object's class says. Where that is its own name, or a function that looks it up, the other side needs the name."""
     storage = reduce_storage(obj) if "torch" in sys.modules else None
     if storage is not None:
@@ -117,7 +117,7 @@ def _reduce_as_told(scope: Scope, obj: Any) -> Any:
     return told
 
 
-def _with_key(scope: Scope, proxy: Any, told: Any) -> Any:
+def _with_key(scope: NameResolver, proxy: Any, told: Any) -> Any:
     """How a manager's proxy is made again, with the key that it talks to its manager with, as in a child of multiprocessing.
 
     Its pickle alone is no user of what it stands for: the manager would drop that with the last proxy here.
@@ -129,7 +129,7 @@ def _with_key(scope: Scope, proxy: Any, told: Any) -> Any:
     return told
 
 
-def _called(scope: Scope, module: str, name: str) -> Any:
+def _called(scope: NameResolver, module: str, name: str) -> Any:
     """What a reducer returns for what has this name."""
     told = scope.reference(module, name)
     return name if told is NotImplemented else told
@@ -137,10 +137,10 @@ def _called(scope: Scope, module: str, name: str) -> Any:
 
 def _copied(obj: object) -> object:
     """The object as it arrives elsewhere."""
-    return pickle.loads(CodePickler(Scope()).encode(obj))
+    return pickle.loads(CodePickler(NameResolver()).encode(obj))
 
 
-def _reduce_cached(scope: Scope, obj: Any) -> Any:
+def _reduce_cached(scope: NameResolver, obj: Any) -> Any:
     if scope.by_name(obj, getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)):
         return scope.reference(obj.__module__, obj.__qualname__)
     parameters = obj.cache_parameters()
@@ -151,7 +151,7 @@ def _make_cached(maxsize: int | None, typed: bool, func: Callable[..., Any]) -> 
     return functools.lru_cache(maxsize, typed)(func)
 
 
-def _reduce_type_variable(scope: Scope, obj: Any) -> Any:
+def _reduce_type_variable(scope: NameResolver, obj: Any) -> Any:
     if scope.by_name(obj, obj.__module__, obj.__name__):
         return scope.reference(obj.__module__, obj.__name__)
     if type(obj) is not typing.TypeVar:
@@ -172,7 +172,7 @@ def _make_named(kind: Any, name: str, module: str) -> Any:
     return made
 
 
-def _reduce_alias(scope: Scope, obj: Any) -> Any:
+def _reduce_alias(scope: NameResolver, obj: Any) -> Any:
     if scope.by_name(obj, obj.__module__, obj.__name__):
         return _called(scope, obj.__module__, obj.__name__)
     return _make_alias, (obj.__name__, obj.__value__, obj.__type_params__)
@@ -182,7 +182,7 @@ def _make_alias(name: str, value: Any, type_params: Any) -> Any:
     return typing.TypeAliasType(name, value, type_params=type_params)  # type: ignore[attr-defined]
 
 
-def _reduce_field_kind(scope: Scope, obj: Any) -> Any:
+def _reduce_field_kind(scope: NameResolver, obj: Any) -> Any:
     return getattr, (sys.modules["dataclasses"], obj.name)
 
 
@@ -192,7 +192,7 @@ def _make_cached_property(func: Callable[..., Any], name: str | None) -> Any:
     return made
 
 
-def _reduce_memoryview(scope: Scope, obj: memoryview) -> Any:
+def _reduce_memoryview(scope: NameResolver, obj: memoryview) -> Any:
     # Only a buffer that is in one piece, in the order of C, is told by its bytes, format and shape.
     if not obj.c_contiguous:
         return NotImplemented
@@ -203,7 +203,7 @@ def _make_memoryview(data: Any, form: str, shape: tuple[int, ...]) -> memoryview
     return memoryview(data).cast("B").cast(form, shape)  # type: ignore[call-overload,no-any-return]
 
 
-def _reduce_weak_dictionary(scope: Scope, obj: Any) -> Any:
+def _reduce_weak_dictionary(scope: NameResolver, obj: Any) -> Any:
     return _make_weak_dictionary, (type(obj), dict(obj))
 
 
@@ -212,7 +212,7 @@ def _make_weak_dictionary(kind: Any, items: dict[Any, Any]) -> Any:
     return kind(items)
 
 
-def _reduce_weak_reference(scope: Scope, obj: weakref.ref[Any]) -> Any:
+def _reduce_weak_reference(scope: NameResolver, obj: weakref.ref[Any]) -> Any:
     return _make_weak_reference, (obj(),)
 
 
@@ -229,7 +229,7 @@ class _Gone:
 _TYPE_VARIABLES = [vars(typing)[name] for name in ("TypeVar", "ParamSpec", "TypeVarTuple") if name in vars(typing)]
 _ALIASES = [vars(typing)[name] for name in ("TypeAliasType",) if name in vars(typing)]
 
-_REDUCERS: dict[type, Callable[[Scope, Any], Any]] = {
+_REDUCERS: dict[type, Callable[[NameResolver, Any], Any]] = {
     types.FunctionType: reduce_function,
     types.CellType: reduce_cell,
     object: reduce_identity,

@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Signals(SimpleQueue[T | None]):
+class EventQueue(SimpleQueue[T | None]):
     """A queue that any thread puts into and one thread listens to; None only wakes that one.
 
     The implementation in C: `put` is one operation under the interpreter lock, so finalizers may call it, too.

@@ -12,11 +12,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Taken(Exception):
+class LockTimeout(Exception):
     """Others had their turn all the time that was given."""
 
 
-class Turn:
+class InterruptSafeLock:
     """One thread at a time. An interrupt finds the token with its holder or back in its place, never in between.
 
     With an ordinary lock that is acquired in time or not, it could come between the acquisition and the ``try``.
@@ -46,7 +46,7 @@ class Turn:
                 except Empty:
                     pass
                 if not token:
-                    raise Taken
+                    raise LockTimeout
                 return func()
             finally:
                 self._give_back(token)
@@ -57,8 +57,8 @@ class Turn:
         any(map(self._tokens.put, islice(iter(token.pop, 0), len(token))))
 
 
-class OpenTurn(Turn):
-    """A Turn for those who may find what they want without it: who waits is told after each turn, and looks again.
+class OpenTurn(InterruptSafeLock):
+    """A InterruptSafeLock for those who may find what they want without it: who waits is told after each turn, and looks again.
 
     To wait for the token itself is not enough. A thread that takes one turn after the other has the token back before another
     one wakes, and what it found for that one in the first turn is not seen until its second is over.
@@ -82,7 +82,7 @@ class OpenTurn(Turn):
                     return
             try:
                 self.hold(func, block=False)
-            except Taken:
+            except LockTimeout:
                 if gate is not None:
                     # Who has the token tells us, as our gate was there before.
                     gate.get()

@@ -71,7 +71,7 @@ def layout(workers: int, budget: int) -> Layout | None:
     return Layout(columns, tuple(regions))
 
 
-class Region:
+class BlockAllocator:
     """Gives out blocks, the lowest room first: memory that was used before is the fastest.
 
     Args:

@@ -33,7 +33,7 @@ STAGE = 4
 FINALIZER = 5
 
 
-class Page:
+class ProgressPage:
     """One mapping of a progress page.
 
     Args:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from .._system.memory import memory_file, remap, reserve
-from .allocator import BLOCKS, PAGE, PLACE, Layout, Region
+from .allocator import BLOCKS, PAGE, PLACE, BlockAllocator, Layout
 
 #: Buffers from this size on are shared; below, the socket is as fast.
 SHARE: Final = 1 << 16
@@ -23,7 +23,7 @@ SHARE: Final = 1 << 16
 CALLER: Final = 0
 
 #: How a buffer is told to another process: its block, and offset and size in the file.
-Wire = tuple[int, int, int]
+BufferAddress = tuple[int, int, int]
 
 
 class Lease:
@@ -31,7 +31,7 @@ class Lease:
 
     __slots__ = ("__weakref__", "_arena", "_at", "block", "offset", "private", "size", "views")
 
-    def __init__(self, arena: Arena, block: int, at: int | None, offset: int, size: int) -> None:
+    def __init__(self, arena: SharedMemoryFile, block: int, at: int | None, offset: int, size: int) -> None:
         self._arena = arena
         self._at = at
         self.block = block
@@ -39,7 +39,7 @@ class Lease:
         self.size = size
         #: What was made of it; dead where it is used no more.
         self.views: list[weakref.ref[Any]] = []
-        #: It is no shared memory here any more; see `Arena.part_from_forks`.
+        #: It is no shared memory here any more; see `SharedMemoryFile.part_from_forks`.
         self.private = False
         if at is not None:
             arena.memory[at] = 1
@@ -66,12 +66,12 @@ class Ref(NamedTuple):
     size: int
 
     @property
-    def wire(self) -> Wire:
+    def wire(self) -> BufferAddress:
         """For another process."""
         return self.lease.block, self.offset, self.size
 
 
-class Arena:
+class SharedMemoryFile:
     """The memory file as one process sees it. It is mapped when it is first needed.
 
     Args:
@@ -94,7 +94,7 @@ class Arena:
         self._number = region
         self._lock = threading.Lock()
         self._map: mmap.mmap | None = None
-        self._region: Region | None = None
+        self._region: BlockAllocator | None = None
         self._leases: weakref.WeakValueDictionary[int, Lease] = weakref.WeakValueDictionary()
 
     def __del__(self) -> None:
@@ -147,7 +147,7 @@ class Arena:
 
     def _allocate(self, size: int, column: int) -> int | None:
         if self._region is None:
-            self._region = Region(self.memory, self.layout, self._number, partial(reserve, self.fd))
+            self._region = BlockAllocator(self.memory, self.layout, self._number, partial(reserve, self.fd))
         return self._region.allocate(size, column)
 
     def hand_over(self, ref: Ref) -> None:
@@ -156,7 +156,7 @@ class Arena:
 
     # ------------------------------------------------------------------ reading
 
-    def adopt(self, wire: Wire) -> Ref:
+    def adopt(self, wire: BufferAddress) -> Ref:
         """The buffer that another process told of; it stays as long as the ref does."""
         block, offset, size = wire
         self.open()
@@ -183,7 +183,7 @@ class Arena:
         # Not `values`: that runs in several steps, and other threads add to the dictionary.
         return [lease for lease in (ref() for ref in self._leases.valuerefs()) if lease is not None]
 
-    def private(self, wire: Wire) -> memoryview:
+    def private(self, wire: BufferAddress) -> memoryview:
         """A buffer that begins with a page, as a private copy that takes memory only where it is changed.
 
         For what is never given back while this process lives: a page would show what comes after it.
@@ -278,7 +278,7 @@ class Arena:
 
 
 #: All that are mapped.
-_arenas: weakref.WeakSet[Arena] = weakref.WeakSet()
+_arenas: weakref.WeakSet[SharedMemoryFile] = weakref.WeakSet()
 
 
 def _before_fork() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from .._items.segments import JOINED, SHARED, Segment
-from .shared_memory import SHARE, Arena, Ref, Wire
+from .shared_memory import SHARE, BufferAddress, Ref, SharedMemoryFile
 
 #: What the first buffer of a parcel without a pickle of its own is.
 _PICKLE, _BYTES, _TEXT, _BYTEARRAY = range(4)
@@ -18,7 +18,7 @@ _PLAIN: dict[type, int] = {bytes: _BYTES, str: _TEXT, bytearray: _BYTEARRAY}
 Buffer = Ref | bytes
 
 #: A constant object: its pickle, or where that is, and where its large buffers are.
-Code = tuple[bytes | Wire, list[Wire]]
+Code = tuple[bytes | BufferAddress, list[BufferAddress]]
 
 
 class Encode(Protocol):
@@ -29,7 +29,7 @@ class Encode(Protocol):
         ...
 
 
-class Parcel:
+class SharedObject:
     """An object in shared memory.
 
     Attributes:
@@ -38,7 +38,7 @@ class Parcel:
 
     __slots__ = ("_arena", "_buffers", "_control", "_form", "several")
 
-    def __init__(self, arena: Arena, form: int, control: bytes, buffers: Sequence[Buffer], several: bool = False) -> None:
+    def __init__(self, arena: SharedMemoryFile, form: int, control: bytes, buffers: Sequence[Buffer], several: bool = False) -> None:
         self._arena = arena
         self._form = form
         self._control = control
@@ -49,11 +49,11 @@ class Parcel:
         """Bytes of it."""
         return len(self._control) + sum(_size(buffer) for buffer in self._buffers)
 
-    def open(self, lent: Loan | None = None) -> Any:
+    def open(self, lent: BorrowedBuffers | None = None) -> Any:
         """The object. A buffer of it is the memory itself where nobody else will need that, else a copy.
 
         Args:
-            lent: notes what was lent, for `Packer`.
+            lent: notes what was lent, for `ObjectWriter`.
         """
         copies = self.several or (self._arena.crowded() if lent is None else lent.copies)
         plain = self._form != _PICKLE
@@ -80,19 +80,19 @@ class Parcel:
         return self._form, self._control, buffers, self.several
 
     @classmethod
-    def of_wire(cls, arena: Arena, wire: tuple[Any, ...]) -> Parcel:
+    def of_wire(cls, arena: SharedMemoryFile, wire: tuple[Any, ...]) -> SharedObject:
         """What another process has sent."""
         form, control, buffers, several = wire
         found = [arena.adopt(buffer) if isinstance(buffer, tuple) else buffer for buffer in buffers]
         return cls(arena, form, control, found, several)
 
     def hand_over(self) -> None:
-        """To be called by a worker before it sends a parcel; see `Arena.hand_over`."""
+        """To be called by a worker before it sends a parcel; see `SharedMemoryFile.hand_over`."""
         for buffer in self._buffers:
             if isinstance(buffer, Ref):
                 self._arena.hand_over(buffer)
 
-    def part_from(self, loan: Loan) -> None:
+    def part_from(self, loan: BorrowedBuffers) -> None:
         """Copies what is still lent: somebody here goes on using it, and the receiver shall have it for itself."""
         for number, buffer in enumerate(self._buffers):
             if isinstance(buffer, Ref) and loan.covers(buffer):
@@ -116,13 +116,13 @@ def _beside(put: Callable[[memoryview], bool]) -> Callable[[pickle.PickleBuffer]
 class Constants:
     """Objects that all workers get once, their large buffers in one memory for all. They live as long as this object."""
 
-    def __init__(self, arena: Arena | None) -> None:
+    def __init__(self, arena: SharedMemoryFile | None) -> None:
         self._arena = arena
         self._refs: list[Ref] = []
 
     def encode(self, obj: object, encode: Encode) -> Code:
         """The object for the workers; `load` is the other side."""
-        buffers: list[Wire] = []
+        buffers: list[BufferAddress] = []
 
         def put(raw: memoryview) -> bool:
             place = self._put(raw)
@@ -133,7 +133,7 @@ class Constants:
         blob = encode(obj, _beside(put))
         return self._put(blob) or blob, buffers
 
-    def _put(self, data: Any) -> Wire | None:
+    def _put(self, data: Any) -> BufferAddress | None:
         ref = self._arena.put(data) if self._arena is not None and len(data) >= SHARE else None
         if ref is None:
             return None
@@ -146,7 +146,7 @@ def size_of_code(code: Code) -> int:
     return sum(part[2] if isinstance(part, tuple) else len(part) for part in (code[0], *code[1]))
 
 
-def load(code: Code, arena: Arena | None, unpickle: Callable[[Any, list[Any]], Any]) -> Any:
+def load(code: Code, arena: SharedMemoryFile | None, unpickle: Callable[[Any, list[Any]], Any]) -> Any:
     """In a worker: a constant object. It may be changed; nobody else sees that."""
     blob, buffers = code
     if arena is None:
@@ -155,7 +155,7 @@ def load(code: Code, arena: Arena | None, unpickle: Callable[[Any, list[Any]], A
     return unpickle(data, [arena.private(buffer) for buffer in buffers])
 
 
-class Loan:
+class BorrowedBuffers:
     """What was lent to one item.
 
     Args:
@@ -181,14 +181,14 @@ class Loan:
         return any(view() is not None for view in self._views)
 
 
-class Packer:
+class ObjectWriter:
     """Pickles objects, with their large buffers in shared memory as far as there is room."""
 
-    def __init__(self, encode: Encode, arena: Arena | None) -> None:
+    def __init__(self, encode: Encode, arena: SharedMemoryFile | None) -> None:
         self._encode = encode
         self._arena = arena
 
-    def __call__(self, obj: object, loan: Loan | None = None) -> bytes | Parcel:
+    def __call__(self, obj: object, loan: BorrowedBuffers | None = None) -> bytes | SharedObject:
         """The pickle, or the parcel.
 
         Args:
@@ -217,10 +217,10 @@ class Packer:
         if len(control) >= SHARE:
             found = arena.put(control)
             if found is not None:
-                return Parcel(arena, _PICKLE, b"", [found, *buffers])
-        return Parcel(arena, _PICKLE, control, buffers) if buffers else control
+                return SharedObject(arena, _PICKLE, b"", [found, *buffers])
+        return SharedObject(arena, _PICKLE, control, buffers) if buffers else control
 
-    def _plain(self, arena: Arena, form: int, obj: Any) -> bytes | Parcel:
+    def _plain(self, arena: SharedMemoryFile, form: int, obj: Any) -> bytes | SharedObject:
         # A character takes up to four bytes.
         if form == _TEXT and 4 * len(obj) >= SHARE:
             raw = obj.encode("utf-8", "surrogatepass")
@@ -229,7 +229,7 @@ class Packer:
         if len(raw) >= SHARE:
             found = arena.put(raw)
             if found is not None:
-                return Parcel(arena, form, b"", [found])
+                return SharedObject(arena, form, b"", [found])
         return self._encode(obj)
 
 
@@ -241,11 +241,11 @@ def _overlaps(ref: Ref, others: Iterable[Ref]) -> bool:
     return any(ref.offset < other.offset + other.size and other.offset < ref.offset + ref.size for other in others)
 
 
-def incoming(segment: Segment, arena: Arena) -> Segment:
+def incoming(segment: Segment, arena: SharedMemoryFile) -> Segment:
     """A segment that another process has sent, with its parcels."""
     kind, count, data = segment
     if kind == SHARED:
-        return kind, count, Parcel.of_wire(arena, data)
+        return kind, count, SharedObject.of_wire(arena, data)
     if kind == JOINED:
         return kind, count, tuple(incoming(member, arena) for member in data)
     return segment

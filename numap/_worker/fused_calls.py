@@ -11,7 +11,7 @@ from .._transport.progress_page import STAGE
 _QUICK = frozenset((int, float, bool, type(None)))
 
 
-class Halted:
+class NotFusable:
     """A result that goes no further here: another process could tell it from its copy.
 
     Args:
@@ -40,7 +40,7 @@ def fused(calls: Sequence[Callable[[Any], Any]], words: memoryview) -> Callable[
         value = first(value)
         for stage, follow in behind:
             if type(value) not in quick and not is_atom(value):
-                return Halted(value, stage - 1)
+                return NotFusable(value, stage - 1)
             words[STAGE] = stage
             value = follow(value)
         return value

@@ -11,7 +11,7 @@ from .._items.side_output import Tell, flattened, portable
 _FORMATTER = logging.Formatter()
 
 
-class Recorder(logging.Handler):
+class LogCapture(logging.Handler):
     """The handler at the root of a worker's loggers.
 
     Args:
@@ -60,7 +60,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return fields
 
 
-def listen(levels: dict[str, Any], tell: Tell) -> Recorder:
+def listen(levels: dict[str, Any], tell: Tell) -> LogCapture:
     """Sets this worker's loggers as those of its caller are, but with the handlers over there.
 
     The recorder hears what no handler takes, until it is attached: so an initializer may configure the logging here as if there
@@ -82,5 +82,5 @@ def listen(levels: dict[str, Any], tell: Tell) -> Recorder:
     if levels["captures warnings"]:
         logging.captureWarnings(False)  # a fork has it already, with the caller's way to show them behind it
         logging.captureWarnings(True)
-    recorder = logging.lastResort = Recorder(tell)
+    recorder = logging.lastResort = LogCapture(tell)
     return recorder

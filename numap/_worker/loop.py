@@ -22,24 +22,24 @@ from .._items.finalizers import BEGUN, DONE, OWED, RUNS
 from .._items.portable import portable
 from .._items.segments import FAILED, LONG, PACKED, SHARED, Segment, encode_item, is_lent, item_of
 from .._items.side_output import forward_warnings
-from .._modules.main_import import Image
+from .._modules.main_import import MainImporter
 from .._modules.owners import Everything
 from .._serialize.pickler import CodePickler
 from .._system.forked_items import end_fork, flush_streams
 from .._system.thread_signals import Nudge
 from .._transport.channel import Channel
 from .._transport.outbox import Outbox
-from .._transport.progress_page import CLOCK, EPOCH, FINALIZER, INITIALIZING, STAGE, STARTED, Page
-from .._transport.shared_memory import Arena
-from .._transport.shared_objects import Loan, Packer, incoming
-from .fused_calls import Halted, fused
+from .._transport.progress_page import CLOCK, EPOCH, FINALIZER, INITIALIZING, STAGE, STARTED, ProgressPage
+from .._transport.shared_memory import SharedMemoryFile
+from .._transport.shared_objects import BorrowedBuffers, ObjectWriter, incoming
+from .fused_calls import NotFusable, fused
 from .results import Results
 
 if TYPE_CHECKING:
-    from .log_capture import Recorder
+    from .log_capture import LogCapture
 
 #: Results stay in the worker for so many seconds at most while it goes on with other items.
-LINGER = 0.010
+FLUSH_AFTER = 0.010
 #: Short items between two looks at the clock at most, and the seconds for all of them that count as short.
 _STEP = 32
 _SHORT = 50e-6
@@ -55,12 +55,12 @@ loading = False
 class Worker:
     """A worker process: takes jobs from its channel until it is told to end, or is killed."""
 
-    def __init__(self, channel: Channel, page: Page, nudge: Nudge, memory: int | None) -> None:
+    def __init__(self, channel: Channel, page: ProgressPage, nudge: Nudge, memory: int | None) -> None:
         self._channel = channel
         self._outbox = Outbox(channel)
         self._words = page.words
         self._memory = memory
-        self._arena: Arena | None = None
+        self._arena: SharedMemoryFile | None = None
         self._encode = CodePickler(Everything()).encode
         self._calls: list[Callable[[Any], Any]] = []
         self._fusions: dict[tuple[int, ...], Callable[[Any], Any]] = {}
@@ -68,7 +68,7 @@ class Worker:
         self._last_stage = 0
         self._clocked = False
         self._copies = False
-        self._linger, self._step = LINGER, _STEP
+        self._linger, self._step = FLUSH_AFTER, _STEP
         self._finalizer: Any = None
 
     # ------------------------------------------------------------------ life
@@ -100,9 +100,9 @@ class Worker:
             forward_warnings(self._say)
             if self._memory is not None:
                 layout, column, region = setup["memory"]
-                self._arena = Arena(layout, column, region, self._memory)
-            self._pack = Packer(self._encode, self._arena)
-            self._image = Image(setup["main"], self._arena)
+                self._arena = SharedMemoryFile(layout, column, region, self._memory)
+            self._pack = ObjectWriter(self._encode, self._arena)
+            self._image = MainImporter(setup["main"], self._arena)
             loading = True
             stage = "load the code of the map in"
             self._image.update(setup["mirror"], setup["needed"])
@@ -142,7 +142,7 @@ class Worker:
         self._outbox.send(("ready", os.getpid()))
         return True
 
-    def _recorder(self, levels: dict[str, Any] | None) -> Recorder | None:
+    def _recorder(self, levels: dict[str, Any] | None) -> LogCapture | None:
         if levels is None:
             return None
         from .log_capture import listen
@@ -232,11 +232,11 @@ class Worker:
     def _lent(self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment) -> int:
         """Runs an item with lent memory."""
         # Without a column nobody would know that it is in use here.
-        loan = Loan(self._copies or self._arena is None or self._arena.column is None)
+        loan = BorrowedBuffers(self._copies or self._arena is None or self._arena.column is None)
         return self._single(seq, epoch, call, segment, loan)
 
     def _single(
-        self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment, loan: Loan | None = None
+        self, seq: int, epoch: int, call: Callable[[Any], Any], segment: Segment, loan: BorrowedBuffers | None = None
     ) -> int:
         words, results = self._words, self._results
         words[STARTED] = seq + 1
@@ -257,7 +257,7 @@ class Worker:
             results.tell(False)
         return 1
 
-    def _run(self, call: Callable[[Any], Any], segment: Segment, loan: Loan | None) -> Any:
+    def _run(self, call: Callable[[Any], Any], segment: Segment, loan: BorrowedBuffers | None) -> Any:
         try:
             value = item_of(segment, loan)
         except BaseException as error:
@@ -271,12 +271,12 @@ class Worker:
             return self._failed(error)
         return result if type(result) in _SMALL else self._entry(result, loan)
 
-    def _entry(self, result: Any, loan: Loan | None = None) -> Any:
+    def _entry(self, result: Any, loan: BorrowedBuffers | None = None) -> Any:
         """A result as it waits for its message: an atom as it is, all else pickled at once, as it may change."""
         kind = type(result)
         if (kind is str or kind is bytes) and len(result) < LONG:
             return result
-        if kind is Halted:
+        if kind is NotFusable:
             return (*self._entry(result.value), result.stage)
         segment = encode_item(result, self._pack if loan is None else partial(self._pack, loan=loan), "result")
         if segment[0] == FAILED:
@@ -318,7 +318,7 @@ def main(sock_fd: int, page_fd: int, nudge_fd: int, memory_fd: int | None = None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sock = socket.socket(fileno=sock_fd)
     sock.setblocking(True)
-    page = Page(page_fd)
+    page = ProgressPage(page_fd)
     page.hear_crashes()
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=page.part)

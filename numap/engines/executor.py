@@ -17,10 +17,10 @@ from .._items.call import bound
 from .._items.failures import Failure, safe_text, trace_of, unpickle_failure
 from .._items.portable import portable
 from .._items.segments import ATOMS, FAILED, RAW, Segment, encode_item, item_of, parts
-from .._serialize.lookup import Scope, named
+from .._serialize.lookup import NameResolver, named
 from .._serialize.pickler import CodePickler
-from .._sync.event_queue import NEVER, Signals
-from .protocol import Aside, Event, Job, Output, Program, Returned, Slot, StartFailed
+from .._sync.event_queue import NEVER, EventQueue
+from .protocol import Event, Job, Output, Program, Returned, SideOutput, Slot, StartFailed
 
 #: Seconds after which a chunk of items ends early: what is left of it goes to whoever is idle.
 LIMIT = 0.010
@@ -46,7 +46,7 @@ class ExecutorEngine:
         self._executor: Executor = options.worker_type
         self._programs = programs
         self.slots = [Slot() for _ in range(options.workers)]
-        self._signals: Signals[tuple[Slot, Job, Future[_Done]]] = Signals()
+        self._signals: EventQueue[tuple[Slot, Job, Future[_Done]]] = EventQueue()
         self._futures: dict[Job, Future[_Done]] = {}
         #: Jobs that the executor did not carry as a whole, so their items go one by one.
         self._one_by_one: set[Job] = set()
@@ -164,7 +164,7 @@ class ExecutorEngine:
         for future in list(self._futures.values()):
             future.cancel()
 
-    def stop(self) -> Sequence[Aside]:
+    def stop(self) -> Sequence[SideOutput]:
         """Cancels what has not begun. What runs can't be ended."""
         self._stopped = True
         self.recall()
@@ -175,7 +175,7 @@ class ExecutorEngine:
         return ()
 
 
-def _tell(signals: Signals[tuple[Slot, Job, Future[_Done]]], slot: Slot, job: Job, future: Future[_Done]) -> None:
+def _tell(signals: EventQueue[tuple[Slot, Job, Future[_Done]]], slot: Slot, job: Job, future: Future[_Done]) -> None:
     signals.put((slot, job, future))
 
 
@@ -241,11 +241,11 @@ def _encoded(outcome: Segment) -> Segment:
         outcome = encode_item(data[0], CodePickler(_CallersScope()).encode, "result")
     if outcome[0] == FAILED:
         failure = outcome[2]
-        return FAILED, 1, portable(failure, failure.error, CodePickler(Scope()).encode)
+        return FAILED, 1, portable(failure, failure.error, CodePickler(NameResolver()).encode)
     return outcome
 
 
-class _CallersScope(Scope):
+class _CallersScope(NameResolver):
     """The names of the caller: this process may have got classes of its main module without having that module."""
 
     def by_name(self, obj: Any, module_name: object, qualname: object) -> bool:

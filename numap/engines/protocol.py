@@ -133,7 +133,7 @@ class Died:
         self.stack = stack
 
 
-class Aside(NamedTuple):
+class SideOutput(NamedTuple):
     """What the code in worker ``pid`` said beside its results, in the form of `side_output`.
 
     ``program`` and ``place`` tell the item that it was in; None: it was in none.
@@ -146,9 +146,9 @@ class Aside(NamedTuple):
     content: bytes
 
 
-def notice(text: str, pid: int | None = None) -> Aside:
+def notice(text: str, pid: int | None = None) -> SideOutput:
     """What the engine itself has to say to the user, in the form of what workers say."""
-    return Aside(None, None, pid, "notice", pickle.dumps(text))
+    return SideOutput(None, None, pid, "notice", pickle.dumps(text))
 
 
 class StartFailed(NamedTuple):
@@ -157,13 +157,13 @@ class StartFailed(NamedTuple):
     error: Exception
 
 
-class Complaint(NamedTuple):
+class EngineWarning(NamedTuple):
     """Something that users should know; said once in the life of an engine."""
 
     text: str
 
 
-Event = Output | Returned | Died | StartFailed | Complaint | Aside
+Event = Output | Returned | Died | StartFailed | EngineWarning | SideOutput
 
 
 class Engine(Protocol):
@@ -205,7 +205,7 @@ class Engine(Protocol):
     def recall(self) -> None:
         """Asks for all items back that have not begun; they come as Returned."""
 
-    def stop(self) -> Sequence[Aside]:
+    def stop(self) -> Sequence[SideOutput]:
         """Ends all workers and returns what they still said. The engine is of no use afterwards.
 
         Where there is a finalizer, a worker that was initialised has some time to end in order; see `finalizers`.
@@ -229,6 +229,6 @@ class InlineEngine(Engine, Protocol):
 
 
 __all__ = [
-    "Aside", "Capabilities", "Complaint", "Died", "Engine", "Event", "InlineEngine", "Job", "Output", "Program", "Returned",
+    "SideOutput", "Capabilities", "EngineWarning", "Died", "Engine", "Event", "InlineEngine", "Job", "Output", "Program", "Returned",
     "Slot", "StartFailed",
 ]  # fmt: skip

@@ -24,11 +24,11 @@ from .._items.call import bound
 from .._items.failures import Failure, safe_text, trace_of
 from .._items.finalizers import finalize
 from .._items.segments import FAILED, RAW, Segment, item_of
-from .._sync.event_queue import NEVER, Signals
-from .._sync.interrupt_lock import Taken, Turn
+from .._sync.event_queue import NEVER, EventQueue
+from .._sync.interrupt_lock import InterruptSafeLock, LockTimeout
 from .._sync.threads import own_context
 from .._system.forked_items import end_fork
-from .protocol import Aside, Event, Job, Output, Program, Slot
+from .protocol import Event, Job, Output, Program, SideOutput, Slot
 
 _RAISE = opmap["RAISE_VARARGS"]
 #: More is wrapped around no handler, unless it is wrapped around itself.
@@ -63,10 +63,10 @@ class SerialEngine:
         self.slots = [Slot()]
         #: Called when there is a job to run.
         self.offer: Callable[[], None] = lambda: None
-        self._signals: Signals[_Done] = Signals()
+        self._signals: EventQueue[_Done] = EventQueue()
         self._ready: deque[Job] = deque()
         #: Who has the token runs items.
-        self._turn = Turn()
+        self._turn = InterruptSafeLock()
 
     def start(self) -> None:
         """Runs the initializer.
@@ -97,7 +97,7 @@ class SerialEngine:
         """
         try:
             ran = self._turn.hold(self._run_ready, block=False)
-        except Taken:
+        except LockTimeout:
             return False
         if ran and self._ready:
             # Who came for the next item while it was still our turn has gone to wait.
@@ -156,7 +156,7 @@ class SerialEngine:
     def recall(self) -> None:
         """Nothing begins by itself here."""
 
-    def stop(self) -> Sequence[Aside]:
+    def stop(self) -> Sequence[SideOutput]:
         """Forgets what has not run."""
         # Not `clear`: somebody may be about to take out the job that has just run.
         self._ready = deque()

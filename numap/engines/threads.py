@@ -16,10 +16,10 @@ from .._items.call import bound
 from .._items.failures import Failure, safe_text, trace_of
 from .._items.finalizers import BEGUN, DONE, GRACE, ITEM_GRACE, OWED, RUNS, finalize, overdue, patience
 from .._items.segments import FAILED, RAW, Segment, item_of, parts
-from .._sync.event_queue import NEVER, Signals
+from .._sync.event_queue import NEVER, EventQueue
 from .._sync.threads import ContextThread
 from .._system.forked_items import end_fork
-from .protocol import UNLIMITED, Aside, Event, Job, Output, Program, Returned, Slot, StartFailed, notice
+from .protocol import UNLIMITED, Event, Job, Output, Program, Returned, SideOutput, Slot, StartFailed, notice
 
 #: Seconds in one item after which what was given to the same thread is taken back, and what it has done is handed over.
 PATIENCE = 0.010
@@ -112,14 +112,14 @@ class ThreadEngine:
         self._hooks = _Hooks(options.initializer, options.initargs, options.finalizer, label)
         self._room = options.max_items_per_worker or UNLIMITED
         self.slots: list[ThreadSlot] = [ThreadSlot() for _ in range(options.workers)]
-        self._signals: Signals[tuple[str, Any]] = Signals()
+        self._signals: EventQueue[tuple[str, Any]] = EventQueue()
         #: No thread is to be looked at before this moment.
         self._look_at = NEVER
         self._work: dict[Job, _Work] = {}
         self._events: list[Event] = []
         self._lives: dict[ThreadSlot, _Life] = {}
         #: Those that have had their number of items.
-        self._leaving: list[_Life] = []
+        self._retiring: list[_Life] = []
         self._stopped = False
 
     # ------------------------------------------------------------------ life
@@ -151,7 +151,7 @@ class ThreadEngine:
         life.thread = ContextThread("numap-worker", _serve, args)
         return life.thread
 
-    def stop(self) -> Sequence[Aside]:
+    def stop(self) -> Sequence[SideOutput]:
         """Tells the threads to end after the item they are in, as a thread can't be killed; waits for finalizers, not for ever."""
         self._stopped = True
         for work in list(self._work.values()):
@@ -171,10 +171,10 @@ class ThreadEngine:
                 _join(life, monotonic() + GRACE)
         return ()
 
-    def _take_leave(self) -> list[Aside]:
+    def _take_leave(self) -> list[SideOutput]:
         """Waits for finalizers, not for ever; returns what is to be said of those that take longer."""
         began = monotonic()
-        lives = [*self._leaving, *self._lives.values()]
+        lives = [*self._retiring, *self._lives.values()]
         for until in (began + ITEM_GRACE, began + GRACE):
             for life in lives:
                 if began + patience(life.state) >= until:
@@ -287,7 +287,7 @@ class ThreadEngine:
                 self._watch(slot)
             if slot.room <= 0 and not slot.jobs and not self._stopped:
                 slot.inbox.put(None)
-                self._leaving = [it for it in self._leaving if it.thread.is_alive()] + [self._lives[slot]]
+                self._retiring = [it for it in self._retiring if it.thread.is_alive()] + [self._lives[slot]]
                 try:
                     self._fill(slot, []).start()
                 except RuntimeError as error:
@@ -350,7 +350,7 @@ def _join(life: _Life, until: float) -> None:
 
 
 def _serve(
-    life: _Life, slot: ThreadSlot, inbox: SimpleQueue[_Work | None], signals: Signals[tuple[str, Any]], hooks: _Hooks,
+    life: _Life, slot: ThreadSlot, inbox: SimpleQueue[_Work | None], signals: EventQueue[tuple[str, Any]], hooks: _Hooks,
     followers: list[threading.Thread],
 ) -> None:
     """The life of a worker thread. It holds no reference to the engine, so a dropped map can go."""

@@ -6,16 +6,16 @@ import os
 from collections.abc import Callable, Iterable
 from itertools import count
 
-__all__ = ["Running", "end_of"]
+__all__ = ["ExternalRun", "end_of"]
 
 _numbers = count()
 # All changes are single operations on the dictionary, so that no lock is needed.
-_running: dict[int, Running] = {}
+_running: dict[int, ExternalRun] = {}
 if hasattr(os, "register_at_fork"):  # what the parent runs a forked child has no say in
     os.register_at_fork(after_in_child=_running.clear)
 
 
-class Running:
+class ExternalRun:
     """Something that runs for an owner: a context, from before it starts until it has ended.
 
     Args:
@@ -28,7 +28,7 @@ class Running:
         self._number = next(_numbers)
         self._end: Callable[[], None] | None = None
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> ExternalRun:
         _running[self._number] = self
         return self
 

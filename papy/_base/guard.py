@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-__all__ = ["Guard"]
+__all__ = ["Watchdog"]
 
 # It reads from a pipe of which this process alone has the other end: a line is its release, the end of the pipe our end.
 _WATCH = 'trap "" INT TERM HUP; read -r line && exit 0; "$@"'
 
 
-class Guard:
+class Watchdog:
     """Runs a command if this process ends, even by SIGKILL, before the guard is released.
 
     It costs a process that sleeps. On systems without a POSIX shell there is none, and nothing is guarded.

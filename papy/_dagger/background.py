@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from papy._base.threads import ContextThread, launch
 
-__all__ = ["PATIENCE", "Driver"]
+__all__ = ["PATIENCE", "BackgroundRunner"]
 
 # So many seconds a pause waits for the item in hand, and a stop for all that was taken: when it returns, nothing moves
 # any more, unless an item takes longer; then it is finished, and nothing after it is begun.
@@ -18,7 +18,7 @@ PATIENCE: Final = 1.0
 BRIEF: Final = 0.1  # where it has been waited for already, or was not to be
 
 
-class Driver:
+class BackgroundRunner:
     """Pulls and drops items while it is in the state ``"running"``.
 
     Args:

@@ -15,8 +15,8 @@ from papy._base.errors import DaggerError, PiperError, TooManyFailed
 from papy._base.forks import FORKED, live
 from papy._base.misuse import known_options
 from papy._base.public import public
-from papy._dagger.background import PATIENCE, Driver
-from papy._dagger.finalizer import Caretaker
+from papy._dagger.background import PATIENCE, BackgroundRunner
+from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.graph_run import GraphRun, RunStatistics, check_datas, data_sources
 from papy._dagger.piper import Piper
 from papy._dagger.piper_graph import PiperGraph
@@ -123,7 +123,7 @@ class Dagger(PiperGraph):
         self._state = "idle"
         self._moving = RLock()  # for as long as a call leads from one state to another
         self._run: GraphRun | None = None
-        self._caretaker: Caretaker | None = None
+        self._caretaker: ThreadedFinalizer | None = None
         self._datas: dict[Piper, Source] | None = None
         super().__init__(pipers, pipes, xtras)
         live.add(self)
@@ -259,7 +259,7 @@ class Dagger(PiperGraph):
     def _look_after(self, run: GraphRun) -> None:
         """A run was started: have it end if it is forgotten."""
         if run.parallel:
-            self._caretaker = Caretaker(self, partial(_tell_dropped, run), run.close)
+            self._caretaker = ThreadedFinalizer(self, partial(_tell_dropped, run), run.close)
             self._caretaker.start()
 
     def _begin(self, call: str, begun: list[GraphRun], datas: Iterable[Iterable[Any]] | None, terms: Terms) -> None:
@@ -310,9 +310,9 @@ class Dagger(PiperGraph):
             if driver is not None:
                 driver.rest()
 
-    def _driver_of(self, run: GraphRun) -> Driver:
+    def _driver_of(self, run: GraphRun) -> BackgroundRunner:
         """Who pulls what is left of a run."""
-        return Driver(run.rest(), _nothing)
+        return BackgroundRunner(run.rest(), _nothing)
 
     def _close(self) -> None:
         """Stop everything at once."""

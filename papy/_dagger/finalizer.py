@@ -8,10 +8,10 @@ from queue import SimpleQueue
 
 from papy._base.threads import ContextThread, launch
 
-__all__ = ["Caretaker"]
+__all__ = ["ThreadedFinalizer"]
 
 
-class Caretaker:
+class ThreadedFinalizer:
     """Does something in a thread of its own when an object was dropped, unless it is released before.
 
     A finalizer may run anywhere, also where its thread holds a lock that closing needs. So it only puts a word into

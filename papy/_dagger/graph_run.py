@@ -26,8 +26,8 @@ from papy._evaluate.counts import evaluations
 from papy._streams.base import NOTHING
 from papy._streams.results import Results, admitted
 from papy._streams.source import Source
-from papy._streams.streams import Data, branches, items_of
-from papy._streams.zip_streams import Column, InStep, Shares
+from papy._streams.streams import InputStream, branches, items_of
+from papy._streams.zip_streams import Column, ZipShares, ZipStrict
 
 __all__ = ["GraphRun", "RunStatistics", "check_datas", "data_sources"]
 
@@ -106,7 +106,7 @@ class GraphRun:
         self.report = self._run.report
         self.report.limit = terms.max_failures
         self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
-        self._doors: list[Data] = []
+        self._doors: list[InputStream] = []
         #: Its failures have been logged, or need not be.
         self._told = False
         #: What `connect` needs. The graph may be the Dagger, which is not to be kept alive by what runs for it.
@@ -138,7 +138,7 @@ class GraphRun:
         graph, datas = self._plan
         given = self._connect(graph, datas)
         self._undo.append(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
-        self.report.doors = self._doors = [source.stream for source in datas.values() if isinstance(source.stream, Data)]
+        self.report.doors = self._doors = [source.stream for source in datas.values() if isinstance(source.stream, InputStream)]
         self._sources = [given[piper] for piper in self.outputs]
         self._streams = [items_of(source) for source in self._sources]
         self._plan = None
@@ -260,7 +260,7 @@ class GraphRun:
         if len(self._streams) == 1:
             return admitted(self._streams[0], False, self.report)
         if dropped and len(set(self._shares)) > 1:
-            return admitted(Shares(self._streams, self._shares), True, self.report)
+            return admitted(ZipShares(self._streams, self._shares), True, self.report)
         for place, share in enumerate(self._shares):
             for other in range(place):
                 if share != self._shares[other] and self._inputs[place] & self._inputs[other]:
@@ -270,8 +270,8 @@ class GraphRun:
                     )
         return admitted(self._in_step(), True, self.report)
 
-    def _in_step(self) -> InStep:
-        return InStep(self._streams, [piper.name for piper in self.outputs], "the outputs are of unequal length")
+    def _in_step(self) -> ZipStrict:
+        return ZipStrict(self._streams, [piper.name for piper in self.outputs], "the outputs are of unequal length")
 
     def _single(self) -> list[Results]:
         """What comes out of each output; an item that is dropped is dropped from all of them."""
@@ -339,9 +339,9 @@ def data_sources(
             continue
         sharing = readers[id(data)] if isinstance(data, Iterator) else [piper]
         name = f"the data of {' and '.join(it.name for it in sharing)}"
-        whole = Source(data if len(sharing) == 1 or hasattr(data, "__numap_detach__") else Data(data, name), name)
+        whole = Source(data if len(sharing) == 1 or hasattr(data, "__numap_detach__") else InputStream(data, name), name)
         for reader, source in zip(sharing, branches(whole, len(sharing)), strict=True):
-            sources[reader] = source._replace(stream=Data(source.stream, source.name)) if doors else source
+            sources[reader] = source._replace(stream=InputStream(source.stream, source.name)) if doors else source
     return {piper: sources[piper] for piper in inputs}
 
 

@@ -16,7 +16,7 @@ from papy._dagger.piper_options import Settings
 from papy._dagger.wiring import Run, Wiring, keep_order, wire
 from papy._streams.results import Results
 from papy._streams.source import Source
-from papy._streams.streams import Tap, branches, items_of
+from papy._streams.streams import DeferredStream, branches, items_of
 
 __all__ = ["Piper"]
 
@@ -123,7 +123,7 @@ class Piper(Settings):
     _wiring = Wiring()
     _run: Run | None = None
     _ups: tuple[Piper, ...] = ()
-    _taps: tuple[Tap, ...] = ()
+    _taps: tuple[DeferredStream, ...] = ()
     _items: Iterator[Any] | None = None
 
     # what it is ------------------------------------------------------------
@@ -198,7 +198,7 @@ class Piper(Settings):
         wiring = wire(self, sources, run)
         for up, tap in zip(ups, taps, strict=True):
             if isinstance(up, Piper) and tap is not None:
-                assert isinstance(tap.stream, Tap)
+                assert isinstance(tap.stream, DeferredStream)
                 up._taps = (*up._taps, tap.stream)
                 if len(ups) > 1:
                     up._keep_order()
@@ -343,7 +343,7 @@ class Piper(Settings):
         if self._owned or self._state != "connected" or output is None or run is None:
             where = "in a running Dagger" if self._owned else self._state
             raise PiperError(f"{self.name} can't be an input: it is {where}; connect to it before it is started")
-        return output._replace(stream=Tap(run.started))
+        return output._replace(stream=DeferredStream(run.started))
 
     def after_fork(self) -> None:
         """In a child that the user forked: what it was doing goes on in the parent."""

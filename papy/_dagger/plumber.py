@@ -19,10 +19,10 @@ from papy._base.errors import DaggerError, PiperError, PlumberError, PlumberValu
 from papy._base.forks import FORKED
 from papy._base.misuse import unknown_option
 from papy._base.public import public
-from papy._dagger.background import PATIENCE, Driver
+from papy._dagger.background import PATIENCE, BackgroundRunner
 from papy._dagger.codefile import read, write
 from papy._dagger.dagger import Dagger
-from papy._dagger.finalizer import Caretaker
+from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.graph_run import GraphRun, RunStatistics
 from papy._dagger.piper import Piper
 from papy._dagger.run_options import Terms
@@ -114,7 +114,7 @@ class Plumber(Dagger):
         if unknown:
             name = unknown[0]
             raise unknown_option(DaggerError, "Plumber.__init__", name, options[name], _OPTIONS, "Piper(function, ")
-        self._driver: Driver | None = None
+        self._driver: BackgroundRunner | None = None
         self._raises = False  # what would be logged is about to be raised
         self._began = 0.0  # by the clock of the machine
         self._timer = 0.0
@@ -129,15 +129,15 @@ class Plumber(Dagger):
         self._began, self._timer, self._seconds = began, timer, None
 
     def _look_after(self, run: GraphRun) -> None:
-        ends: list[Caretaker] = []
+        ends: list[ThreadedFinalizer] = []
 
         def end(failed: bool) -> None:
             run.close()
             if not failed:  # else a caller has to be told, or the log
                 ends[0].release()
 
-        driver = self._driver = Driver(run.rows(dropped=True), end)
-        self._caretaker = Caretaker(self, partial(_tell_forgotten, driver, run, "was dropped"), driver.stop, run.close)
+        driver = self._driver = BackgroundRunner(run.rows(dropped=True), end)
+        self._caretaker = ThreadedFinalizer(self, partial(_tell_forgotten, driver, run, "was dropped"), driver.stop, run.close)
         ends.append(self._caretaker)
         self._caretaker.start()
         driver.start()
@@ -258,7 +258,7 @@ class Plumber(Dagger):
         if driver is not None and ended_by is not None:
             _log_error(driver, ended_by)
 
-    def _told(self, driver: Driver, error: BaseException) -> BaseException:
+    def _told(self, driver: BackgroundRunner, error: BaseException) -> BaseException:
         """The error that ended the run, to be raised to a caller; then the log need not tell."""
         driver.told = True
         # Its thread would hold the error, and this the frames of the caller.
@@ -283,7 +283,7 @@ class Plumber(Dagger):
         if run.left() != 0 or driver.ended is None or _untold(driver) is not None:
             _tell_forgotten(driver, run, "was left at the end of the program", state)
 
-    def _driver_of(self, run: GraphRun) -> Driver:
+    def _driver_of(self, run: GraphRun) -> BackgroundRunner:
         return super()._driver_of(run) if self._driver is None else self._driver
 
     def _close(self) -> None:
@@ -375,14 +375,14 @@ def _look_at_exit(plumber: Plumber) -> None:
     weakref.finalize(driver, atexit.unregister, look).atexit = False
 
 
-def _untold(driver: Driver) -> BaseException | None:
+def _untold(driver: BackgroundRunner) -> BaseException | None:
     """What ended a run, or made it fail while it was stopped, and has not been raised or logged."""
     # While a run is stopped inputs end where they are, so that one may seem to be shorter than another.
     counts = driver.state == "failed" or isinstance(driver.error, PiperError)
     return driver.error if counts and not driver.told else None
 
 
-def _tell_forgotten(driver: Driver, run: GraphRun, what: str, state: str | None = None) -> None:
+def _tell_forgotten(driver: BackgroundRunner, run: GraphRun, what: str, state: str | None = None) -> None:
     """Log what has become of the run of a Plumber that was forgotten in a state, the present one by default."""
     state = driver.state if state is None else state
     error = _untold(driver)
@@ -396,7 +396,7 @@ def _tell_forgotten(driver: Driver, run: GraphRun, what: str, state: str | None 
         logging.getLogger("papy").warning("a Plumber %s %s: %s; %s", what, when, run.state_text(), advice)
 
 
-def _log_error(driver: Driver, error: BaseException) -> None:
+def _log_error(driver: BackgroundRunner, error: BaseException) -> None:
     import logging
 
     driver.told = True

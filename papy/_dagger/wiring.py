@@ -16,13 +16,13 @@ from papy._base.interrupts import Flag
 from papy._dagger.piper_options import Settings
 from papy._evaluate.call import PiperCall
 from papy._evaluate.counts import Counts
-from papy._evaluate.provenance import Evaluator
-from papy._streams.base import Steady
+from papy._evaluate.provenance import Provenance
+from papy._streams.base import ResumableStream
 from papy._streams.interleave import Blocks, expand, regroup, split
-from papy._streams.results import Report
+from papy._streams.results import RunReport
 from papy._streams.source import Ending, Link, Source
-from papy._streams.streams import SEQUENCES, Chain, Data, Late, Values, items_of
-from papy._streams.zip_streams import InStep, Numbered, Numbering
+from papy._streams.streams import SEQUENCES, Chain, InputStream, TaskStream, TimedTaskStream, items_of
+from papy._streams.zip_streams import Numbered, Numbering, ZipStrict
 
 __all__ = ["Run", "Wiring", "keep_order", "wire"]
 
@@ -49,7 +49,7 @@ class Run:
     by_place: bool
     policy: str = POLICIES[0]
     retries: int | None = None
-    report: Report = field(default_factory=Report)
+    report: RunReport = field(default_factory=RunReport)
     started: Flag = field(default_factory=Flag)
     counts: Counts = field(default_factory=dict)
     token: str = field(default_factory=_token)
@@ -106,7 +106,7 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
         policy=settings.on_error or run.policy, retries=_retries(settings, run),
         here=settings.imap is None, run=run.token if folders else None,
     )  # fmt: skip
-    maker = Evaluator(call, run.started, run.counts)
+    maker = Provenance(call, run.started, run.counts)
     maker.shown = frozenset([settings.number])
     task = None
     results: Callable[[], Mapping[int, Any]] = dict
@@ -131,7 +131,7 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
         turn = partial(expand, produce=settings.produce, stride=stride, width=settings.spawn, repeat=settings.repeat)
         stream = Blocks(items_of(Source(stream, settings.name, maker)), settings.spawn * stride, turn, stride)
         given = stream.ending
-    if isinstance(stream, Steady):
+    if isinstance(stream, ResumableStream):
         maker.shown = frozenset()  # who reads a branch of it may see it in part, or see rounds
     output = Source(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap, given)
     return Wiring(sources, output, task, results, stride, ending)
@@ -173,7 +173,7 @@ def _paired(settings: Settings, sources: tuple[Source, ...]) -> Iterator[Any]:
     if len(streams) == 1:
         return streams[0]
     names = [source.name for source in sources]
-    return InStep(streams, names, f"the inputs of {settings.name} are of unequal length")
+    return ZipStrict(streams, names, f"the inputs of {settings.name} are of unequal length")
 
 
 def _grouped(items: Iterator[Any], settings: Settings, sources: tuple[Source, ...], stride: int) -> Iterator[Any]:
@@ -195,12 +195,12 @@ def _chained(
     return chain.then(Link(call if call.run is None else Numbering(call, chain.count), tracked))
 
 
-def _task(maker: Evaluator, settings: Settings, sources: tuple[Source, ...], stride: int) -> TaskIterator[Any]:
+def _task(maker: Provenance, settings: Settings, sources: tuple[Source, ...], stride: int) -> TaskIterator[Any]:
     """Have the IMap evaluate it."""
     assert settings.imap is not None
     if settings.consume > 1:
         stream: Iterable[Any] = _grouped(_paired(settings, sources), settings, sources, stride)
-    elif len(sources) > 1 and any(it.imap is not settings.imap or isinstance(it.stream, Steady) for it in sources):
+    elif len(sources) > 1 and any(it.imap is not settings.imap or isinstance(it.stream, ResumableStream) for it in sources):
         stream = _paired(settings, sources)  # numap knows no names for these
     elif maker.call.run is not None and not _is_told_apart(settings.imap, sources):
         stream = _paired(settings, sources)
@@ -223,18 +223,18 @@ def _task(maker: Evaluator, settings: Settings, sources: tuple[Source, ...], str
 
 def _is_told_apart(imap: IMap[Any], sources: tuple[Source, ...]) -> bool:
     """Whether no two items are the same files: they come from functions that see to that, by tasks of the same IMap."""
-    makers = [source.maker for source in sources if source.imap is imap and not isinstance(source.stream, Steady)]
+    makers = [source.maker for source in sources if source.imap is imap and not isinstance(source.stream, ResumableStream)]
     alone = [maker for maker in makers if maker is not None and maker.call.run is not None and len(maker.call.worker.steps) == 1]
     return len(alone) == len(sources)
 
 
-def _for_numap(source: Source, reader: Evaluator, imap: IMap[Any]) -> Iterable[Any]:
+def _for_numap(source: Source, reader: Provenance, imap: IMap[Any]) -> Iterable[Any]:
     """A source as the input of a task."""
     if source.maker is None:
         # What numap splits or pairs itself it reads at the places of failed items, too.
         raw = type(source.stream) in SEQUENCES or hasattr(source.stream, "__numap_detach__")
-        return source.stream if raw else Data(source.stream, source.name)
-    if source.imap is not imap or isinstance(source.stream, Steady):
+        return source.stream if raw else InputStream(source.stream, source.name)
+    if source.imap is not imap or isinstance(source.stream, ResumableStream):
         # Read as values: an item that another engine could not deliver is a failure of a piper there.
         return items_of(source)
     # Tasks of the same IMap are chained by numap without detours.
@@ -243,7 +243,7 @@ def _for_numap(source: Source, reader: Evaluator, imap: IMap[Any]) -> Iterable[A
     return source.stream
 
 
-def _timed(imap: IMap[Any], task: TaskIterator[Any], maker: Evaluator, by_place: bool) -> Values:
+def _timed(imap: IMap[Any], task: TaskIterator[Any], maker: Provenance, by_place: bool) -> TaskStream:
     if by_place and not imap.options["skip"]:
-        return Late(task, maker, imap.get_task(task.task))
-    return Values(task, maker, again=not imap.options["skip"])
+        return TimedTaskStream(task, maker, imap.get_task(task.task))
+    return TaskStream(task, maker, again=not imap.options["skip"])

@@ -8,10 +8,10 @@ from papy._base.interrupts import Flag
 from papy._evaluate.call import PiperCall
 from papy._evaluate.counts import Count, Counts
 
-__all__ = ["Evaluator"]
+__all__ = ["Provenance"]
 
 
-class Evaluator:
+class Provenance:
     """Who makes the items of a stream.
 
     Args:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from papy._base.interrupts import Flag
 from papy._base.threads import ContextThread, launch
-from papy._pipeline.pipeline_run import Line
+from papy._pipeline.pipeline_run import PipelineRun
 
 __all__ = ["Background"]
 
@@ -19,7 +19,7 @@ class Background:
     What goes wrong goes to the log if this is dropped before anybody was told.
     """
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: PipelineRun) -> None:
         self._line = line
         #: Not empty when nobody can ask for the errors any more. A list, as a finalizer takes no lock.
         self._dropped: list[bool] = []
@@ -62,7 +62,7 @@ class Background:
                 start_new_thread(_log_in_thread, (self._errors,))
 
 
-def _drain(line: Line, errors: list[BaseException], dropped: list[bool], over: Flag) -> None:
+def _drain(line: PipelineRun, errors: list[BaseException], dropped: list[bool], over: Flag) -> None:
     try:
         line.drain()
     except BaseException as error:

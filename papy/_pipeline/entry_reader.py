@@ -10,18 +10,18 @@ from threading import Lock, get_ident
 from time import monotonic
 from typing import Any
 
-from papy._pipeline.input_queue import End, Intake, Many, ShutDown, is_entry, log_left
-from papy._pipeline.iterable_reader import Feeder
-from papy._stages.accounting import Books, Weight
+from papy._pipeline.input_queue import End, InputIterable, InputQueue, ShutDown, is_entry, log_left
+from papy._pipeline.iterable_reader import IterableReader
+from papy._stages.accounting import RunState, Throughput
 from papy._stages.entries import Entry, Meta
 
-__all__ = ["Reading"]
+__all__ = ["EntryReader"]
 
 
-class Reading:
+class EntryReader:
     """An iterator over the numbered entries of an intake, for one run and one thread.
 
-    An iterable that may block is read by a `Feeder`, as entries of the queue must not wait behind it, nor `stop`.
+    An iterable that may block is read by a `IterableReader`, as entries of the queue must not wait behind it, nor `stop`.
 
     Args:
         intake: What to read.
@@ -32,12 +32,12 @@ class Reading:
         room: How many entries, of so many bytes each, more than it has given out may be in the run.
     """
 
-    def __init__(self, intake: Intake, books: Books, forever: bool) -> None:
+    def __init__(self, intake: InputQueue, books: RunState, forever: bool) -> None:
         self._intake = intake
         self._books = books
         self._forever = forever
-        self.weight = Weight(books)
-        self._iterables: deque[Many] = deque()
+        self.weight = Throughput(books)
+        self._iterables: deque[InputIterable] = deque()
         self._had_iterables = False
         self._ending = False
         #: Held by who is in the queue. The end of the run waits there: nobody may take what is put for the next one.
@@ -45,14 +45,14 @@ class Reading:
         #: The thread in which an iterable is asked, while it is.
         self._asked_in = 0
         #: Reads the first of the iterables, if that may block.
-        self._feeder: Feeder | None = None
+        self._feeder: IterableReader | None = None
         #: What it has read.
         self._fed: deque[Any] = deque()
         #: Since the queue was empty last, what had been read before has been taken.
         self._queue_first = False
         self.room: Callable[[int], int] = lambda _: 0
 
-    def __iter__(self) -> Reading:
+    def __iter__(self) -> EntryReader:
         return self
 
     def __next__(self) -> Entry | Meta:
@@ -91,7 +91,7 @@ class Reading:
     def _drop_feeder(self) -> None:
         if self._feeder is not None:
             self._feeder.drop()
-            self._books.give_up(self._fed)
+            self._books.abort(self._fed)
 
     def is_asked(self) -> bool:
         """Whether a thread is in an iterable that nobody else asks."""
@@ -168,7 +168,7 @@ class Reading:
             return self._from_iterable(many)
         return self._from_feeder()
 
-    def _from_iterable(self, many: Many) -> Entry | Meta | None:
+    def _from_iterable(self, many: InputIterable) -> Entry | Meta | None:
         self._asked_in = get_ident()
         try:
             for entry in many.entries:
@@ -178,9 +178,9 @@ class Reading:
         self._iterables.popleft()
         return None
 
-    def _feed(self, many: Many) -> bool:
+    def _feed(self, many: InputIterable) -> bool:
         """Has an iterable read by a feeder; False: the interpreter ends, and starts no thread."""
-        feeder = Feeder(many.entries, self._books, lambda size: self.room(size) - len(self._fed), self._intake.wake_before_end)
+        feeder = IterableReader(many.entries, self._books, lambda size: self.room(size) - len(self._fed), self._intake.wake_before_end)
         with suppress(RuntimeError):
             feeder.start()
             self._feeder = feeder

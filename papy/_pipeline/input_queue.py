@@ -14,10 +14,10 @@ from time import monotonic
 from typing import Any
 
 from numap import StateError
-from papy._stages.accounting import Books, Drained
+from papy._stages.accounting import LateEntries, RunState
 from papy._stages.entries import First
 
-__all__ = ["End", "GRACE", "Intake", "Many", "ShutDown", "is_entry", "log_left"]
+__all__ = ["End", "GRACE", "InputQueue", "InputIterable", "ShutDown", "is_entry", "log_left"]
 
 
 #: What a queue that was shut down raises, from Python 3.13 on; before, something that doesn't come up where it is expected.
@@ -38,7 +38,7 @@ _CONTAINERS: tuple[Any, ...] = (
 _ENDING = frozenset(type(iter(it)) for it in _CONTAINERS)
 
 
-class Many:
+class InputIterable:
     """An iterable, to be read entry by entry."""
 
     __slots__ = ("entries", "finite")
@@ -62,12 +62,12 @@ class _Wake(metaclass=_Mark):
 
 
 #: Who reads a queue of the user's, by the queue's identity.
-_readers: dict[int, Intake] = {}
+_readers: dict[int, InputQueue] = {}
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_readers.clear)  # they read in the other process
 
 
-class Intake:
+class InputQueue:
     """A queue of entries, iterables and meta entries.
 
     Args:
@@ -97,14 +97,14 @@ class Intake:
         self._pending = False
         self.iterables = 0
         #: Those that nobody has begun to read.
-        self.unread: deque[Many] = deque()
+        self.unread: deque[InputIterable] = deque()
         #: When iterables that may be endless are left where they are, by `monotonic`; None: never.
         self.leave_at: float | None = None
         #: Whether the reader waits for the queue; then `wake` is needed to have it look around.
         self.waits = False
-        self._run: Books | None = None
+        self._run: RunState | None = None
         #: Set while the queue is drained after a run.
-        self.draining: Drained | None = None
+        self.draining: LateEntries | None = None
 
     def put(self, entry: Any, call: str) -> None:
         """Adds an entry, for a call of this name.
@@ -130,7 +130,7 @@ class Intake:
 
     def put_iterable(self, iterable: Iterable[Any]) -> None:
         """Adds all entries of an iterable, to be taken as the steps go on."""
-        many = Many(iterable)
+        many = InputIterable(iterable)
         with self._lock:
             self._check("put_iterable")
             self.iterables += 1
@@ -169,19 +169,19 @@ class Intake:
                 drained.thread.join()
         _readers[id(self._queue)] = self
 
-    def begin(self, books: Books) -> None:
+    def begin(self, books: RunState) -> None:
         """A run begins to read."""
         with self._lock:
             self._run = books
 
-    def leave(self, run: Books) -> None:
+    def leave(self, run: RunState) -> None:
         """A run does not come about; what was put stays for the next one."""
         with self._lock:
             if self._run is run:
                 self._run = None
         self._unclaim()
 
-    def finish(self, run: Books | None = None, hasty: bool = False) -> None:
+    def finish(self, run: RunState | None = None, hasty: bool = False) -> None:
         """Adds the end; again is no error.
 
         Args:
@@ -229,7 +229,7 @@ class Intake:
             if self.waits and not self.finished:
                 self.wake()
 
-    def discard(self, books: Books) -> None:
+    def discard(self, books: RunState) -> None:
         """Takes what nobody will take any more, and counts it as taken; then the next run can begin."""
         with self._lock:
             while not self.foreign and not self._queue.empty():
@@ -245,7 +245,7 @@ class Intake:
         if self._run is None and self.draining is None and _readers.get(id(self._queue)) is self:
             del _readers[id(self._queue)]
 
-    def drain(self, drained: Drained, gate: Lock) -> None:
+    def drain(self, drained: LateEntries, gate: Lock) -> None:
         """Takes whatever producers put into the user's queue after a run that ended before its input.
 
         They wait for room, perhaps, and know nothing of the end. What they put is taken, and thus skipped: until the queue is
@@ -269,13 +269,13 @@ class Intake:
             drained.waits = False
             drained.taken += is_entry(entry)
 
-    def tell(self, drained: Drained) -> None:
+    def tell(self, drained: LateEntries) -> None:
         """The user has heard of the end of the run: `drain` ends by itself."""
         drained.told = True
         if drained.waits:
             self.wake()
 
-    def release(self, drained: Drained) -> None:
+    def release(self, drained: LateEntries) -> None:
         """Ends `drain`."""
         drained.released = True
         if drained.waits:

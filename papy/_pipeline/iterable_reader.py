@@ -9,13 +9,13 @@ from threading import Condition, Lock, get_ident
 from typing import Any
 
 from papy._base.threads import ContextThread
-from papy._stages.accounting import Books
+from papy._stages.accounting import RunState
 from papy._stages.byte_bounds import Scale
 
-__all__ = ["Feeder"]
+__all__ = ["IterableReader"]
 
 
-class Feeder:
+class IterableReader:
     """The entries of an iterator, which is asked only when somebody has asked here, so that nobody has to wait there.
 
     Args:
@@ -26,7 +26,7 @@ class Feeder:
     """
 
     def __init__(
-        self, entries: Iterator[Any], books: Books, room: Callable[[int], int], notify: Callable[[], object]
+        self, entries: Iterator[Any], books: RunState, room: Callable[[int], int], notify: Callable[[], object]
     ) -> None:
         self._entries: Iterator[Any] | None = entries
         self._books = books
@@ -94,7 +94,7 @@ class Feeder:
     def drop(self) -> None:
         """As `leave`; what was read was for nothing."""
         self.leave()
-        self._books.give_up(self._read)
+        self._books.abort(self._read)
 
     def _serve(self) -> None:
         """The life of the thread."""

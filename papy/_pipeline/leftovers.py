@@ -10,9 +10,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from papy._pipeline.input_queue import Intake
-from papy._pipeline.pipeline_run import Line
-from papy._stages.accounting import Drained
+from papy._pipeline.input_queue import InputQueue
+from papy._pipeline.pipeline_run import PipelineRun
+from papy._stages.accounting import LateEntries
 
 __all__ = ["made", "release", "tell_unread", "wait_at_exit"]
 
@@ -22,7 +22,7 @@ _PATIENCE: Final = 5.0
 made: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def release(intake: Intake, drained: Drained, pid: int) -> None:
+def release(intake: InputQueue, drained: LateEntries, pid: int) -> None:
     """The pipeline was dropped. In a thread of its own: the user's queue has a lock, which the thread at hand may hold."""
     if os.getpid() != pid:  # that of a fork: the queue is the other process's
         return
@@ -30,7 +30,7 @@ def release(intake: Intake, drained: Drained, pid: int) -> None:
         start_new_thread(intake.release, (drained,))
 
 
-def wait_at_exit(pipeline: Any, line: Line) -> None:
+def wait_at_exit(pipeline: Any, line: PipelineRun) -> None:
     """At the end of the program, finish what was put; or if the pipeline was dropped before, have that told."""
     reference = weakref.ref(pipeline)
 
@@ -48,12 +48,12 @@ def wait_at_exit(pipeline: Any, line: Line) -> None:
         line.at_end()
 
 
-def _unread(intake: Intake, pid: int) -> str:
+def _unread(intake: InputQueue, pid: int) -> str:
     """What was put in, and no run has read or reads; in the process in which the pipeline was made."""
     return intake.waiting() if os.getpid() == pid and not intake.is_read else ""
 
 
-def tell_unread(intake: Intake, pid: int) -> None:
+def tell_unread(intake: InputQueue, pid: int) -> None:
     """The pipeline was dropped. In a thread of its own: the thread at hand may hold a lock of logging's."""
     found = _unread(intake, pid)
     if found:

@@ -15,9 +15,9 @@ from papy._base.public import public
 from papy._monitor.counter import Counter
 from papy._monitor.debugger import PipelineRuntimeDebugger, log_debugger
 from papy._pipeline.background import Background
-from papy._pipeline.input_queue import Intake
+from papy._pipeline.input_queue import InputQueue
 from papy._pipeline.leftovers import made, release, tell_unread, wait_at_exit
-from papy._pipeline.pipeline_run import Line
+from papy._pipeline.pipeline_run import PipelineRun
 from papy._pipeline.results import Results
 from papy._stages.accounting import DROPPED, STOPPED, Counts, add_note
 from papy._stages.entries import Meta
@@ -96,7 +96,7 @@ class Pipeline:
         if fail_callback is not None and not callable(fail_callback):
             raise TypeError(f"fail_callback: must be callable or None, not {type(fail_callback).__name__}")
         self._specs = define(steps_of(steps), Settings().changed(options, ""))
-        self._intake = Intake(in_queue)
+        self._intake = InputQueue(in_queue)
         if debugger is not None and not isinstance(debugger, PipelineRuntimeDebugger):
             raise TypeError(f"debugger: must be a PipelineRuntimeDebugger or None, not {type(debugger).__name__}")
         self._limits = Limits(buffer_bytes, max_failures)
@@ -105,7 +105,7 @@ class Pipeline:
         self._debugger = debugger
         self._on_failure = fail_callback if fail_callback is not None else lambda: None
         self._lock = threading.RLock()  # a signal handler may call stop()
-        self._line: Line | None = None
+        self._line: PipelineRun | None = None
         self._background: Background | None = None
         self._before = Counts()
         self._pid = os.getpid()
@@ -195,7 +195,7 @@ class Pipeline:
             line.start()
             line.drain()
         except BaseException:
-            line.give_up()
+            line.abort()
             line.tell()
             raise
 
@@ -224,14 +224,14 @@ class Pipeline:
             else:
                 line.drain()
         except BaseException:
-            line.give_up()
+            line.abort()
             line.tell()
             if behind is not None:
                 self._forget(behind)
             raise
         return self
 
-    def _leave_to(self, background: Background, line: Line) -> None:
+    def _leave_to(self, background: Background, line: PipelineRun) -> None:
         self._background = background
         background.start()
         self._when_dropped(line.books.end, DROPPED)
@@ -273,7 +273,7 @@ class Pipeline:
         if line.is_part() or self._intake.is_putting():
             return
         try:
-            line.outwait(self._intake.leave_at)
+            line.wait_until(self._intake.leave_at)
             if background is not None:
                 self._forget(background)
                 background.join()
@@ -284,7 +284,7 @@ class Pipeline:
             if line.over.is_set():
                 line.tell()
 
-    def _abort(self, line: Line, background: Background | None) -> BaseException | None:
+    def _abort(self, line: PipelineRun, background: Background | None) -> BaseException | None:
         """Ends a run without finishing what was put; returns what went wrong in the background, if nobody was told."""
         line.books.end(STOPPED)
         line.over.wait()
@@ -329,8 +329,8 @@ class Pipeline:
             raise StateError("results: not allowed with an in_queue, from which they take nothing; make a pipeline without one")
         entries = iter(iterable)
 
-        def make() -> Line:
-            intake = Intake(alone=True)
+        def make() -> PipelineRun:
+            intake = InputQueue(alone=True)
             intake.put_iterable(entries)
             return self._made(intake, forever=False, ordered=ordered)
 
@@ -356,11 +356,11 @@ class Pipeline:
                 return
         self._stop(patiently=True)
 
-    def _made(self, intake: Intake, forever: bool, ordered: bool) -> Line:
+    def _made(self, intake: InputQueue, forever: bool, ordered: bool) -> PipelineRun:
         debugger = self._debugger if self._debugger is not None or self._quiet else log_debugger()
-        return Line(self._specs, intake, forever, ordered, self._on_failure, debugger, self._limits)
+        return PipelineRun(self._specs, intake, forever, ordered, self._on_failure, debugger, self._limits)
 
-    def _begin(self, call: str, line: Line) -> None:
+    def _begin(self, call: str, line: PipelineRun) -> None:
         """From here on it is our run, if none goes on: before it is started, so whoever calls has to see to its end."""
         self._check_here(call)
         self._settle()
@@ -389,7 +389,7 @@ class Pipeline:
         if last is not None and last.books.reason is not None:
             last.wait()  # without the lock: its end calls the user, who may call us
 
-    def _check_over(self, call: str) -> Line | None:
+    def _check_over(self, call: str) -> PipelineRun | None:
         """The run before, if there was one; StateError unless it is over, and who ran it in the background has heard of that."""
         line = self._line
         if line is not None and (not line.over.is_set() or self._background is not None):

@@ -17,14 +17,14 @@ from papy._base.interrupts import Flag
 from papy._base.threads import ContextThread, launch
 from papy._monitor.debugger import PipelineRuntimeDebugger
 from papy._monitor.reporters import Resources
-from papy._pipeline.entry_reader import Reading
-from papy._pipeline.input_queue import Intake, log_left
-from papy._stages.accounting import DROPPED, ENDED, FAILED, STOPPED, Books, Counts, noted, tell_of
+from papy._pipeline.entry_reader import EntryReader
+from papy._pipeline.input_queue import InputQueue, log_left
+from papy._stages.accounting import DROPPED, ENDED, FAILED, STOPPED, Counts, RunState, noted, tell_of
 from papy._stages.spec import Limits, StepSpec
 from papy._stages.stages import Stage, stages
 from papy._stages.upstream import FromHandover, FromMap
 
-__all__ = ["Line"]
+__all__ = ["PipelineRun"]
 
 
 #: Where it was raised, for the user.
@@ -35,10 +35,10 @@ _SLACK: Final = 0.5
 _EXIT: Final = 3.0
 
 #: Runs that have workers, or may have them.
-_live: weakref.WeakSet[Line] = weakref.WeakSet()
+_live: weakref.WeakSet[PipelineRun] = weakref.WeakSet()
 
 
-class Line:
+class PipelineRun:
     """The steps of a pipeline at work; without effect until it is started.
 
     Args:
@@ -52,15 +52,15 @@ class Line:
     """
 
     def __init__(
-        self, specs: Sequence[StepSpec], intake: Intake, forever: bool, ordered: bool, on_failure: Callable[[], object],
+        self, specs: Sequence[StepSpec], intake: InputQueue, forever: bool, ordered: bool, on_failure: Callable[[], object],
         debugger: PipelineRuntimeDebugger | None, limits: Limits,
     ) -> None:
         self._pid = os.getpid()
-        self.books = Books(debugger is not None, limits.max_failures)
+        self.books = RunState(debugger is not None, limits.max_failures)
         self.intake = intake
         self._on_failure = on_failure
         self._debugger = debugger
-        self._reading = Reading(intake, self.books, forever)
+        self._reading = EntryReader(intake, self.books, forever)
         self._build = partial(stages, specs, self._reading, self.books, ordered, limits.buffer_bytes)
         self.stages: list[Stage] = []
         #: It is the run of its pipeline.
@@ -83,7 +83,7 @@ class Line:
         self.at_end: Callable[[], object] = lambda: None
 
     def start(self, readable: bool = False) -> None:
-        """Starts everything; whoever is not told that this is done has to `give_up`.
+        """Starts everything; whoever is not told that this is done has to `abort`.
 
         Args:
             readable: Results will be taken one by one, from `output`.
@@ -98,7 +98,7 @@ class Line:
         _live.add(self)
         launch(self._new_supervisor())
 
-    def give_up(self) -> None:
+    def abort(self) -> None:
         """Ends what there is, however far it has come, and waits until nothing is left."""
         if not self.begun:
             self.intake.leave(self.books)
@@ -185,7 +185,7 @@ class Line:
         if not self.is_elsewhere() and not self.is_inside():
             self.over.wait()
 
-    def outwait(self, leave_at: float | None) -> None:
+    def wait_until(self, leave_at: float | None) -> None:
         """Waits for the end of a run that leaves iterables that may be endless at that moment.
 
         At its end the interpreter starts no thread for one, so the reader is in it itself and may never come back; then the run
@@ -379,7 +379,7 @@ def _watch_exit() -> None:
     atexit.register(_end_all)
 
 
-def _room(books: Books, first: Stage) -> Callable[[int], int]:
+def _room(books: RunState, first: Stage) -> Callable[[int], int]:
     """How many entries more, of so many bytes each, the map of the first stage may hold; it doesn't hold the map."""
     buffer, nbytes, reference = first.imap.options["buffer"], first.room.share, weakref.ref(first.output)
 

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 from numap import StateError
-from papy._pipeline.pipeline_run import Line
-from papy._stages.accounting import DROPPED, STOPPED, Books
+from papy._pipeline.pipeline_run import PipelineRun
+from papy._stages.accounting import DROPPED, STOPPED, RunState
 from papy._stages.entries import Meta
 from papy._stages.upstream import FromMap
 
@@ -26,10 +26,10 @@ class Results(Iterator[Any]):
         begin: Makes it that of its pipeline.
     """
 
-    def __init__(self, make: Callable[[], Line], begin: Callable[[Line], None]) -> None:
-        self._make: Callable[[], Line] | None = make
+    def __init__(self, make: Callable[[], PipelineRun], begin: Callable[[PipelineRun], None]) -> None:
+        self._make: Callable[[], PipelineRun] | None = make
         self._begin = begin
-        self._line: Line | None = None
+        self._line: PipelineRun | None = None
         self._box: list[Any] = []
         self._interrupted = False
         self._closed = False
@@ -75,7 +75,7 @@ class Results(Iterator[Any]):
                 self._output.drop(entry)
             self._box = fresh
 
-    def _start(self) -> Line:
+    def _start(self) -> PipelineRun:
         if self._interrupted:
             raise StateError("results: the run was interrupted at its start, and its entries are gone; call results() again")
         if self._make is None:
@@ -94,15 +94,15 @@ class Results(Iterator[Any]):
             raise
         return line
 
-    def _give_up_start(self, line: Line | None, again: Callable[[], Line] | None) -> None:
+    def _give_up_start(self, line: PipelineRun | None, again: Callable[[], PipelineRun] | None) -> None:
         """It failed, or an interrupt came; then who goes on begins anew, if no entry is lost by that."""
         self._interrupted, self._line = again is not None, None
         if line is not None:
-            line.give_up()
+            line.abort()
         if line is None or not line.begun or line.is_untouched():
             self._interrupted, self._make = False, again
 
-    def _check_stopped(self, books: Books) -> None:
+    def _check_stopped(self, books: RunState) -> None:
         """Raises once, where it would look like the end of all entries."""
         if books.reason == STOPPED and not self._closed:
             self._closed = True

@@ -12,11 +12,11 @@ from typing import Any, Final, Literal
 
 from numap import ItemError, TooManyFailures
 from papy._base.errors import add_note
-from papy._stages.backoff import Patience
+from papy._stages.backoff import Backoff
 from papy._stages.entries import Entry, Meta, place_of
 
 __all__ = [
-    "DROPPED", "ENDED", "FAILED", "STOPPED", "Books", "Counts", "Drained", "Weight", "add_note", "noted", "presentable", "tell_of",
+    "DROPPED", "ENDED", "FAILED", "STOPPED", "RunState", "Counts", "LateEntries", "Throughput", "add_note", "noted", "presentable", "tell_of",
 ]  # fmt: skip
 
 # Why a run ends; None while it goes on.
@@ -43,7 +43,7 @@ class Counts:
         )
 
 
-class Tally:
+class SkipCount:
     """What became of entries at one place; only one thread adds, so no count is lost.
 
     Attributes:
@@ -58,7 +58,7 @@ class Tally:
         self.more = 0
 
 
-class Drained:
+class LateEntries:
     """What is taken from the user's queue after a run, without a way from here to its error and whatever hangs on that."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Drained:
         self.thread: Thread | None = None
 
 
-class Books:
+class RunState:
     """What all parts of a run share. They are told what happens here, and look here whether the run goes on.
 
     Nothing here refers to maps or to the pipeline: threads hold the books, and must keep neither of these alive.
@@ -104,17 +104,17 @@ class Books:
         self.failed = 0
         self.failure: BaseException | None = None
         self.ok = True
-        self.drained = Drained()
+        self.drained = LateEntries()
         self.dropped = False
         self.reason: Reason | None = None
-        self.patience = Patience()
+        self.patience = Backoff()
         self.mailbox: SimpleQueue[Reason] = SimpleQueue()
-        self.tallies: list[Tally] = []
+        self.tallies: list[SkipCount] = []
         self.lock = Lock()
 
-    def tally(self) -> Tally:
+    def tally(self) -> SkipCount:
         """A new place where entries are counted."""
-        made = Tally()
+        made = SkipCount()
         self.tallies.append(made)
         return made
 
@@ -178,7 +178,7 @@ class Books:
         with self.lock:
             self.drained.late += 1
 
-    def give_up(self, entries: deque[Any]) -> None:
+    def abort(self, entries: deque[Any]) -> None:
         """Empties this: these were taken, too. Several threads may do so."""
         with suppress(IndexError):
             while True:
@@ -206,7 +206,7 @@ class Books:
         return Counts(taken, count, skipped, failed)
 
 
-class Weight:
+class Throughput:
     """How many entries more there are if the members of lists count one by one, and what entries from processes took.
 
     Args:
@@ -217,7 +217,7 @@ class Weight:
         cpu: Of CPU time.
     """
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: RunState) -> None:
         self.wanted = books.weighed
         self.more = 0
         self.seconds = self.cpu = 0.0

@@ -8,10 +8,10 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event
 
-__all__ = ["Patience", "RemotePatience"]
+__all__ = ["Backoff", "RemotePatience"]
 
 
-class Patience:
+class Backoff:
     """That of all who wait within a run, until it `ends`: then whoever waits goes on, and nobody waits any more.
 
     Attributes:
@@ -56,10 +56,10 @@ def _close(*descriptors: int) -> None:
 
 
 class RemotePatience:
-    """A `Patience`, as a worker process has it.
+    """A `Backoff`, as a worker process has it.
 
     Args:
-        path: That of the `Patience`.
+        path: That of the `Backoff`.
     """
 
     def __init__(self, path: str | None) -> None:

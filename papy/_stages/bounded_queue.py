@@ -9,10 +9,10 @@ from typing import Any
 from numap import NextTimeout
 from papy._stages.byte_bounds import Scale
 
-__all__ = ["Handover"]
+__all__ = ["BoundedQueue"]
 
 
-class Handover:
+class BoundedQueue:
     """A bounded queue that ends when its producers are done, and can be closed.
 
     Iterator steps need it: how many entries they make of how many is theirs to decide, so no map can pair items with

@@ -9,10 +9,10 @@ from typing import Any
 
 from papy._stages.entries import Failed
 
-__all__ = ["Letterbox", "post"]
+__all__ = ["ErrorFile", "post"]
 
 
-class Letterbox:
+class ErrorFile:
     """A file for errors. On Linux it has no name, so that nothing is left of it, whatever happens to this process.
 
     Attributes:

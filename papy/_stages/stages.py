@@ -8,17 +8,17 @@ from time import perf_counter, thread_time
 from typing import Any
 
 from numap import IMap, NextTimeout, StateError, WorkerDied
-from papy._stages.accounting import Books
-from papy._stages.bounded_queue import Handover
+from papy._stages.accounting import RunState
+from papy._stages.bounded_queue import BoundedQueue
 from papy._stages.byte_bounds import Room
 from papy._stages.entries import Entry, Meta
-from papy._stages.error_file import Letterbox
+from papy._stages.error_file import ErrorFile
 from papy._stages.spec import StepSpec
 from papy._stages.upstream import FromHandover, FromMap, FromSource, Numbered, Shared, Upstream
-from papy._stages.workers import Crew, RemoteHand, make_steps, tell
+from papy._stages.workers import ProcessStepWorker, ThreadStepWorkers, make_steps, tell
 from papy.steps import AbstractIterStep, AbstractStep, Entries, Step
 
-__all__ = ["FunctionStage", "IteratorStage", "Passing", "ProcessStage", "Stage", "stages"]
+__all__ = ["FunctionStage", "IteratorStage", "RelayStage", "ProcessStage", "Stage", "stages"]
 
 
 class Stage:
@@ -39,7 +39,7 @@ class Stage:
     imap: IMap[Any]
     output: FromMap | FromHandover
 
-    def __init__(self, spec: StepSpec, books: Books, room: Room) -> None:
+    def __init__(self, spec: StepSpec, books: RunState, room: Room) -> None:
         self.spec = spec
         self.books = books
         self.room = room
@@ -74,10 +74,10 @@ class FunctionStage(Stage):
     """A function step with threads."""
 
     def __init__(
-        self, spec: StepSpec, upstream: Upstream, books: Books, room: Room, ordered: bool, queue: Handover | None
+        self, spec: StepSpec, upstream: Upstream, books: RunState, room: Room, ordered: bool, queue: BoundedQueue | None
     ) -> None:
         super().__init__(spec, books, room)
-        self.crew = Crew(spec, books, upstream, books.weighed, queue)
+        self.crew = ThreadStepWorkers(spec, books, upstream, books.weighed, queue)
         self.imap = room.map(
             worker_type="thread", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
             initializer=self.crew.enter, finalizer=self.crew.finalizer,
@@ -108,18 +108,18 @@ class FunctionStage(Stage):
 class ProcessStage(Stage):
     """A function step with processes."""
 
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, room: Room, ordered: bool) -> None:
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: RunState, room: Room, ordered: bool) -> None:
         super().__init__(spec, books, room)
         self._first: Step = make_steps(spec, 1)[0]
         # Without a hook for it nobody has to wait for the end of the processes.
         closes = spec.step.thread_shutdown is not Step.thread_shutdown
         # A function has no hooks.
-        self._letterbox = Letterbox() if _has_hooks(spec.step) else None
+        self._letterbox = ErrorFile() if _has_hooks(spec.step) else None
         settings = spec.settings
         if not settings.simple_retries:
             books.patience.share()
         letters = None if self._letterbox is None else self._letterbox.path
-        hand = RemoteHand(spec, letters, books.patience.path, books.weighed)
+        hand = ProcessStepWorker(spec, letters, books.patience.path, books.weighed)
         retries = settings.max_retries if issubclass(WorkerDied, settings.retry_on) else 0
         self.imap = room.map(
             worker_type="process", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
@@ -165,15 +165,15 @@ def _has_hooks(step: type[Step]) -> bool:
 
 
 class IteratorStage(Stage):
-    """An iterator step: each thread is one long item of its map, and puts what its generator yields into a `Handover`."""
+    """An iterator step: each thread is one long item of its map, and puts what its generator yields into a `BoundedQueue`."""
 
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, room: Room) -> None:
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: RunState, room: Room) -> None:
         super().__init__(spec, books, room)
-        self.crew = Crew(spec, books, upstream, measured=False)  # it has its own way to measure
+        self.crew = ThreadStepWorkers(spec, books, upstream, measured=False)  # it has its own way to measure
         self.shared = Shared(upstream)
-        self.handover = Handover(spec.settings.threshold, room.share, spec.workers)
+        self.handover = BoundedQueue(spec.settings.threshold, room.share, spec.workers)
         self._numbers = count()
-        self._owns: list[_Own] = []
+        self._owns: list[EntryIterator] = []
         # It reads nothing, so nothing of it has to be read: an item for each thread is within any bound.
         self.imap = IMap(
             worker_type="thread", worker_num=spec.workers, buffer=spec.workers, ordered=False, name=spec.name,
@@ -212,7 +212,7 @@ class IteratorStage(Stage):
 
     def _serve(self, _: int) -> None:
         """The life of one thread."""
-        own = _Own(self.crew.step, self)
+        own = EntryIterator(self.crew.step, self)
         self._owns.append(own)
         try:
             own.work()
@@ -223,7 +223,7 @@ class IteratorStage(Stage):
             self.handover.done()
 
 
-class _Own(Entries):
+class EntryIterator(Entries):
     """What the function of an iterator step iterates over, in one thread. Meta entries pass it by, to the next step."""
 
     def __init__(self, step: AbstractIterStep, stage: IteratorStage) -> None:
@@ -319,7 +319,7 @@ class _Own(Entries):
 
 
 def stages(
-    specs: Sequence[StepSpec], source: Iterable[Entry | Meta], books: Books, ordered: bool, buffer_bytes: int | None, readable: bool
+    specs: Sequence[StepSpec], source: Iterable[Entry | Meta], books: RunState, ordered: bool, buffer_bytes: int | None, readable: bool
 ) -> list[Stage]:
     """Make what runs the steps; nothing is started.
 
@@ -337,7 +337,7 @@ def stages(
     made: list[Stage] = []
     upstream: Any = FromSource(source, books)
     if passing[0]:
-        made.append(Passing(specs[0], upstream, books, room))
+        made.append(RelayStage(specs[0], upstream, books, room))
         upstream = made[-1].output
     for spec, own_queue in zip(specs, queued, strict=True):
         queue = None
@@ -353,7 +353,7 @@ def stages(
             made.append(FunctionStage(spec, upstream, books, room, ordered, queue))
         upstream = made[-1].output
     if passing[1]:
-        made.append(Passing(specs[-1], upstream, books, room))
+        made.append(RelayStage(specs[-1], upstream, books, room))
     return made
 
 
@@ -362,9 +362,9 @@ class QueueStage(Stage):
 
     own = False
 
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, room: Room) -> None:
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: RunState, room: Room) -> None:
         super().__init__(spec, books, room)
-        self.handover = Handover(spec.settings.threshold, room.share, 1, settling=True)
+        self.handover = BoundedQueue(spec.settings.threshold, room.share, 1, settling=True)
         self._upstream = upstream
         self.imap = IMap(worker_type="thread", worker_num=1, name=f"queue of {spec.name}")
         self.imap.add_task(self._serve, range(1))
@@ -384,7 +384,7 @@ class QueueStage(Stage):
             self.handover.done()
 
 
-class Passing(Stage):
+class RelayStage(Stage):
     """Reads the source for an iterator step, or an iterator step for who reads results.
 
     A map reads the source in a thread that may block, and can be stopped, and waited for with a time limit; and from a map
@@ -393,7 +393,7 @@ class Passing(Stage):
 
     own = False
 
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: Books, room: Room) -> None:
+    def __init__(self, spec: StepSpec, upstream: Upstream, books: RunState, room: Room) -> None:
         super().__init__(spec, books, room)
         self.imap = room.map(worker_type="thread", worker_num=1, buffer=spec.settings.threshold, ordered=True)
         self.output: FromMap = FromMap(self.imap, self.imap.add_task(_same, iter(upstream)), books, spec.name)

@@ -17,10 +17,10 @@ from numap import (
     TooManyFailures,
     WorkerStartError,
 )
-from papy._stages.accounting import Books, Weight
-from papy._stages.bounded_queue import Handover
+from papy._stages.accounting import RunState, Throughput
+from papy._stages.bounded_queue import BoundedQueue
 from papy._stages.entries import Entry, Failed, Lost, Meta, RemoteTraceback, Skipped
-from papy._stages.error_file import Letterbox
+from papy._stages.error_file import ErrorFile
 
 __all__ = ["FromHandover", "FromMap", "FromSource", "Shared", "Upstream"]
 
@@ -43,7 +43,7 @@ class Upstream(Protocol):
 class FromSource:
     """The entries of the source, which only maps read: it may block for ever, and they can be stopped meanwhile."""
 
-    def __init__(self, entries: Iterable[Entry | Meta], books: Books) -> None:
+    def __init__(self, entries: Iterable[Entry | Meta], books: RunState) -> None:
         self._entries = entries
         self._books = books
 
@@ -97,7 +97,7 @@ class FromMap:
     """
 
     def __init__(
-        self, imap: IMap[Any], task: TaskIterator[Any], books: Books, name: str, letterbox: Letterbox | None = None,
+        self, imap: IMap[Any], task: TaskIterator[Any], books: RunState, name: str, letterbox: ErrorFile | None = None,
         numbered: Numbered | None = None,
     ) -> None:
         self._letterbox = letterbox
@@ -109,7 +109,7 @@ class FromMap:
         self.passed = 0
         #: Entries that did not pass, for whatever reason.
         self.fallen = 0
-        self.weight = Weight(books)
+        self.weight = Throughput(books)
         self._tally = books.tally()
 
     def __iter__(self) -> Iterator[Entry | Meta]:
@@ -183,10 +183,10 @@ class FromMap:
 class FromHandover:
     """The entries that the threads of an iterator step hand over."""
 
-    def __init__(self, handover: Handover, books: Books) -> None:
+    def __init__(self, handover: BoundedQueue, books: RunState) -> None:
         self._handover = handover
         self.passed = 0
-        self.weight = Weight(books)
+        self.weight = Throughput(books)
 
     def __iter__(self) -> Iterator[Entry | Meta]:
         while True:

@@ -1,4 +1,4 @@
-"""Who does the work of a step: one `Hand` for each worker, in a thread of the pipeline or in a process."""
+"""Who does the work of a step: one `StepWorker` for each worker, in a thread of the pipeline or in a process."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from traceback import format_exc
 from typing import Any
 
 from numap import StateError
-from papy._stages.accounting import FAILED, Books, noted, presentable
+from papy._stages.accounting import FAILED, RunState, noted, presentable
 from papy._stages.backoff import RemotePatience
-from papy._stages.bounded_queue import Handover
+from papy._stages.bounded_queue import BoundedQueue
 from papy._stages.entries import AGAIN, Entry, Failed, Lost, Meta, Skipped, place_of
 from papy._stages.error_file import post
 from papy._stages.spec import Settings, StepSpec
 from papy._stages.upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
 
-__all__ = ["Crew", "RemoteHand", "make_steps", "tell"]
+__all__ = ["ThreadStepWorkers", "ProcessStepWorker", "make_steps", "tell"]
 
 
-class Hand:
+class StepWorker:
     """One object of a function step, and what is done with an entry.
 
     Args:
@@ -107,7 +107,7 @@ def make_steps(spec: StepSpec, number: int) -> list[Step]:
     return steps
 
 
-class Crew:
+class ThreadStepWorkers:
     """The workers of a step whose workers are threads; what they call, at the start, for each entry and at the end.
 
     Args:
@@ -119,7 +119,7 @@ class Crew:
     """
 
     def __init__(
-        self, spec: StepSpec, books: Books, upstream: Upstream, measured: bool, queue: Handover | None = None
+        self, spec: StepSpec, books: RunState, upstream: Upstream, measured: bool, queue: BoundedQueue | None = None
     ) -> None:
         self.__qualname__ = spec.name  # what numap calls it
         self.spec = spec
@@ -136,7 +136,7 @@ class Crew:
         #: Workers that have begun, and of these the ones that have ended. A thread that is too late for the run never begins.
         self._begun = self._left = 0
         self._closed = False
-        self.hands: list[Hand] = []
+        self.hands: list[StepWorker] = []
         #: Set when the last worker has done all that it had to do at its end.
         self._ended = threading.Event()
 
@@ -196,7 +196,7 @@ class Crew:
             raise
         if isinstance(step, AbstractStep):
             self._here.process = step.process
-            hand = self._here.hand = Hand(step, self.spec.settings, self._rest)
+            hand = self._here.hand = StepWorker(step, self.spec.settings, self._rest)
             self.hands.append(hand)
 
     def function(self) -> Callable[[Any], Any]:
@@ -221,7 +221,7 @@ class Crew:
         """One entry, of a function step."""
         if self._books.reason == FAILED:
             return Skipped  # it would be for nothing
-        hand: Hand = self._here.hand
+        hand: StepWorker = self._here.hand
         try:
             return hand.timed(entry) if self._measured else hand(entry)
         except BaseException as error:
@@ -295,12 +295,12 @@ class Crew:
 
 
 #: In a worker process: its hand for each step. In any other process it is empty.
-_hands: dict[int, Hand] = {}
+_hands: dict[int, StepWorker] = {}
 _numbers = count()
 
 
-class RemoteHand:
-    """What the worker processes of a step are sent: makes a `Hand` there, and lets it work.
+class ProcessStepWorker:
+    """What the worker processes of a step are sent: makes a `StepWorker` there, and lets it work.
 
     Errors are left to the map, which knows of attempts that ended with the process, too; unless it could not do the retries
     in the way that is wanted.
@@ -308,7 +308,7 @@ class RemoteHand:
     Args:
         spec: The step.
         letterbox: Where errors at the start and the end go.
-        patience: The path of the `Patience`.
+        patience: The path of the `Backoff`.
         measured: Results come with the seconds that they took, by the clock and of CPU time, as third and fourth member.
     """
 
@@ -335,7 +335,7 @@ class RemoteHand:
             raise
         assert isinstance(step, AbstractStep), "others run in threads"
         settings = replace(spec.settings, max_retries=0) if spec.settings.simple_retries else spec.settings
-        _hands[self._number] = Hand(step, settings, RemotePatience(self._patience).wait)
+        _hands[self._number] = StepWorker(step, settings, RemotePatience(self._patience).wait)
 
     def __call__(self, entry: Entry | Meta) -> Entry | Meta | Failed | type[Skipped]:
         """One entry."""
@@ -351,7 +351,7 @@ class RemoteHand:
             raise shown from error
 
     @staticmethod
-    def _timed(hand: Hand, entry: Entry | Meta) -> Any:
+    def _timed(hand: StepWorker, entry: Entry | Meta) -> Any:
         hand.seconds = hand.cpu = 0.0
         result = hand.timed(entry)
         return (*result, hand.seconds, hand.cpu) if type(result) is tuple else result

@@ -9,7 +9,7 @@ from papy._base.errors import PiperError, place
 from papy._evaluate.counts import Count
 
 NOTHING: Final = object()
-class Steady(Iterator[Any]):
+class ResumableStream(Iterator[Any]):
     """An iterator that loses no item to an interrupt: what it has taken it keeps until it has given it away.
 
     CPython looks for signals after calls and at jumps. So an item is taken by the head of a ``for`` loop (or by one call

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from papy._base.errors import is_failure
-from papy._streams.base import Steady
+from papy._streams.base import ResumableStream
 from papy._streams.source import Ending
 
 __all__ = ["Blocks", "expand", "regroup", "split"]
@@ -90,7 +90,7 @@ def _stride(block: list[Any], stride: int, width: int) -> int:
     return min(stride, -(-len(block) // width)) or 1
 
 
-class Blocks(Steady):
+class Blocks(ResumableStream):
     """A stream that is taken in blocks, each of which a function turns into other items.
 
     Args:

@@ -8,10 +8,10 @@ from threading import RLock
 from typing import Any, Final
 
 from papy._base.errors import PiperError, TooManyFailed, add_note, duplicate, failures_in, origins, policy_of
-from papy._streams.base import NOTHING, Steady
-from papy._streams.streams import Data
+from papy._streams.base import NOTHING, ResumableStream
+from papy._streams.streams import InputStream
 
-__all__ = ["Report", "Results", "admitted"]
+__all__ = ["RunReport", "Results", "admitted"]
 
 # The failures that are kept: enough to see what goes wrong, and a run that never ends needs no more memory for them.
 DEAD_LETTERS: Final = 1000
@@ -21,7 +21,7 @@ DEAD_LETTERS: Final = 1000
 REMEMBERED: Final = 2**16
 
 
-class Report:
+class RunReport:
     """What has come out so far, and what failed.
 
     Attributes:
@@ -49,7 +49,7 @@ class Report:
         self.limit: int | None = None
         # Not what refers to pipers or the run: that would be a reference cycle.
         self.advise: Callable[[PiperError], str] = lambda error: ""
-        self.doors: Sequence[Data] = ()
+        self.doors: Sequence[InputStream] = ()
         self.dead_letters: deque[PiperError] = deque(maxlen=DEAD_LETTERS)
         self.shut = False
         self.over = False
@@ -116,7 +116,7 @@ class Report:
 ALL: Final = ("skip", "raise")
 
 
-def admitted(items: Iterator[Any], rows: bool, report: Report) -> Iterator[Any]:
+def admitted(items: Iterator[Any], rows: bool, report: RunReport) -> Iterator[Any]:
     """As `Results`, but quicker, for one reader who doesn't go on after an interrupt.
 
     In the place of what is dropped comes ``NOTHING``: also where all is dropped the reader hears that he is to stop.
@@ -131,7 +131,7 @@ def admitted(items: Iterator[Any], rows: bool, report: Report) -> Iterator[Any]:
         yield item
 
 
-class Results(Steady):
+class Results(ResumableStream):
     """Results, without those to be dropped; a failure that is to be raised is raised in its place.
 
     Args:
@@ -143,7 +143,7 @@ class Results(Steady):
 
     __slots__ = ("_items", "_lock", "_policies", "_report", "_rows", "_taken")
 
-    def __init__(self, items: Iterator[Any], rows: bool, report: Report, policies: tuple[str, ...] = ALL) -> None:
+    def __init__(self, items: Iterator[Any], rows: bool, report: RunReport, policies: tuple[str, ...] = ALL) -> None:
         super().__init__()
         self._items = items
         self._rows = rows

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from numap import (
     IMap,
 )
-from papy._evaluate.provenance import Evaluator
+from papy._evaluate.provenance import Provenance
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Source(NamedTuple):
 
     stream: Iterable[Any]
     name: str
-    maker: Evaluator | None = None
+    maker: Provenance | None = None
     width: int = 1
     stride: int = 1
     imap: IMap[Any] | None = None

@@ -1,6 +1,6 @@
 """What runs between pipers: streams of items, in which a failed item is a value. Knows nothing of pipers and graphs.
 
-Streams of numap (tasks, branches of a fork) raise at the places of failed items. All others here are `Steady`: they give
+Streams of numap (tasks, branches of a fork) raise at the places of failed items. All others here are `ResumableStream`: they give
 a `PiperError` as the item, and raise only what ends them. `items_of` makes the second kind of the first.
 """
 
@@ -25,9 +25,9 @@ from numap import (
 )
 from papy._base.errors import DaggerError, PiperError, without_ours
 from papy._base.interrupts import Flag
-from papy._evaluate.provenance import Evaluator
+from papy._evaluate.provenance import Provenance
 
-from .base import NOTHING, Steady
+from .base import NOTHING, ResumableStream
 from .source import Ending, Link, Source
 
 __all__ = [
@@ -35,14 +35,14 @@ __all__ = [
     "NOTHING",
     "SEQUENCES",
     "Chain",
-    "Data",
+    "InputStream",
     "Ending",
-    "Late",
+    "TimedTaskStream",
     "Link",
     "Source",
-    "Steady",
-    "Tap",
-    "Values",
+    "ResumableStream",
+    "DeferredStream",
+    "TaskStream",
     "branches",
     "items_of",
 ]
@@ -64,7 +64,7 @@ FORK_LIMIT: Final = 2**15
 
 
 
-class Chain(Steady):
+class Chain(ResumableStream):
     """A stream of items that go through one call after the other, in the thread of whoever pulls them.
 
     Linear pipers that follow each other are one chain: as nested iterators a thousand of them would be too deep.
@@ -104,7 +104,7 @@ class Chain(Steady):
         self._item = NOTHING
 
 
-class Data(Steady):
+class InputStream(ResumableStream):
     """The user's data; what it raises ends the run as a `DaggerError` that names it.
 
     Attributes:
@@ -154,7 +154,7 @@ class Data(Steady):
         raise StopIteration
 
 
-class Values(Steady):
+class TaskStream(ResumableStream):
     """The items of a stream of numap as values: what failed is a `PiperError`.
 
     Args:
@@ -166,7 +166,7 @@ class Values(Steady):
     __slots__ = ("_again", "_error", "_items", "_maker", "_started")
     _counted = True
 
-    def __init__(self, stream: Iterable[Any], maker: Evaluator, again: bool = False) -> None:
+    def __init__(self, stream: Iterable[Any], maker: Provenance, again: bool = False) -> None:
         super().__init__()
         maker.show(self.count)
         self._again = again
@@ -208,8 +208,8 @@ class Values(Steady):
         self._held = self._maker.failure(error.with_traceback(None))
 
 
-class Late(Values):
-    """As `Values`, of a task whose ``next`` has a time limit: a result that comes late is given up, its place has failed.
+class TimedTaskStream(TaskStream):
+    """As `TaskStream`, of a task whose ``next`` has a time limit: a result that comes late is given up, its place has failed.
 
     Args:
         stream: The task.
@@ -219,7 +219,7 @@ class Late(Values):
 
     __slots__ = ("_due", "_patient")
 
-    def __init__(self, stream: Iterable[Any], maker: Evaluator, patient: Iterable[Any]) -> None:
+    def __init__(self, stream: Iterable[Any], maker: Provenance, patient: Iterable[Any]) -> None:
         super().__init__(stream, maker)
         self._patient = iter(patient)
         self._due: Any = None  # NOTHING: a late result has not come yet
@@ -244,7 +244,7 @@ class Late(Values):
             self._due = NOTHING
 
 
-class Tap(Steady):
+class DeferredStream(ResumableStream):
     """What one consumer reads of a piper that has not been started: then the items are there.
 
     Args:
@@ -277,13 +277,13 @@ def items_of(source: Source) -> Iterator[Any]:
     What ends the run is raised: a `DaggerError` if an input raised or did not fit, or else the error of numap.
     """
     stream = source.stream
-    if isinstance(stream, Steady):
+    if isinstance(stream, ResumableStream):
         return stream
     if source.maker is not None:
-        return Values(stream, source.maker)
+        return TaskStream(stream, source.maker)
     if type(stream) in SEQUENCES:
         return iter(stream)
-    return Data(stream, source.name)
+    return InputStream(stream, source.name)
 
 
 def branches(output: Source, consumers: int) -> list[Source]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from papy._base.errors import DaggerError
 from papy._evaluate.counts import Count
-from papy._streams.base import Steady
+from papy._streams.base import ResumableStream
 
-__all__ = ["Column", "InStep", "Numbered", "Numbering", "Shares"]
+__all__ = ["Column", "ZipStrict", "Numbered", "Numbering", "ZipShares"]
 
 
-class InStep(Steady):
+class ZipStrict(ResumableStream):
     """Rows with one item of each stream; a `DaggerError` names the stream that ends before the others.
 
     Args:
@@ -52,7 +52,7 @@ class InStep(Steady):
         self._cells = fresh
 
 
-class Shares(Steady):
+class ZipShares(ResumableStream):
     """Rows with so many items of each stream, as long as there are any; for streams that give different numbers of them.
 
     Args:
@@ -81,7 +81,7 @@ class Shares(Steady):
         self._row = []
 
 
-class Column(Steady):
+class Column(ResumableStream):
     """One output of rows."""
 
     __slots__ = ("_items", "_place")
@@ -101,7 +101,7 @@ class Column(Steady):
         raise StopIteration
 
 
-class Numbered(Steady):
+class Numbered(ResumableStream):
     """Pairs of the index of an item and the item, counted from 0."""
 
     __slots__ = ("_items",)

@@ -30,7 +30,7 @@ from types import NoneType
 from typing import Any
 
 from papy._base.checks import check_flag, check_name, check_path, check_seconds, wrong_type, wrong_value
-from papy._base.external_programs import Running
+from papy._base.external_programs import ExternalRun
 from papy.util._script import process as _process
 from papy.util._script.output_records import claimed
 from papy.util._script.ports import environment, filled, input_paths, named, output_names, sources
@@ -200,7 +200,7 @@ class Program:
         """The same as a call; ``owner`` is what a run that is stopped knows this program by."""
         assert self.inputs is not None
         directory = os.fspath(self.dir)
-        with Running(owner) as running, ExitStack() as stack:
+        with ExternalRun(owner) as running, ExitStack() as stack:
             inputs = input_paths(inbox, self.inputs)
             names = output_names(self.id, inputs, self.outputs, inbox, self.unique)
             results = {port: os.path.join(directory, name) for port, name in names.items()}
@@ -229,7 +229,7 @@ class Program:
     def __papy_folder__(self) -> RunFolder:
         return RunFolder(os.fspath(self.dir))
 
-    def _execute(self, work: str, inputs: dict[str, str], made: dict[str, str], running: Running) -> None:
+    def _execute(self, work: str, inputs: dict[str, str], made: dict[str, str], running: ExternalRun) -> None:
         """Run the program, and raise a ScriptError unless it made what it should."""
         os.mkdir(os.path.join(work, "out"))
         values: dict[str, Mapping[str, Any]] = {"params": self.params, "in": inputs, "out": made}

@@ -19,13 +19,13 @@ from ..._environment.process_state import environment
 from ..._items.failures import render, serialization_error
 from ..._items.segments import Segment, encode_item
 from ..._items.side_output import logging_levels
-from ..._modules.main_export import Mirror, OwnImage, main_identity
+from ..._modules.main_export import ForkExporter, MainExporter, main_identity
 from ..._sync.event_queue import seconds_left
 from ..._system.processes import exit_text
 from ..._transport.progress_page import INITIALIZING, STAGE, STARTED
-from ..._transport.shared_objects import Code, Constants, Packer, size_of_code
+from ..._transport.shared_objects import Code, Constants, ObjectWriter, size_of_code
 from ..._worker.results import CUT_OFF
-from ..protocol import UNLIMITED, Aside, Died, Event, Job, Output, Program, Returned, Slot, StartFailed
+from ..protocol import UNLIMITED, Died, Event, Job, Output, Program, Returned, SideOutput, Slot, StartFailed
 from .ledger import item
 from .memory import Memory
 from .retirement import Leaver, ignore
@@ -62,9 +62,9 @@ class ProcessEngine(Staff):
         method = options.start_method or "forkserver"
         memory = Memory(options.workers)
         constants = Constants(memory.arena)
-        mirror = OwnImage(constants) if method == "fork" else Mirror(constants)
+        mirror = ForkExporter(constants) if method == "fork" else MainExporter(constants)
         self._finalizes = options.finalizer is not None
-        self._pack = Packer(mirror.encode, memory.arena)
+        self._pack = ObjectWriter(mirror.encode, memory.arena)
         mirror.exempt(options.initializer)
         label = ", ".join(p.label for p in programs)
         setup = _setup(mirror, programs, options, method)
@@ -77,7 +77,7 @@ class ProcessEngine(Staff):
         #: What the last `listen` ended with.
         self._heard: list[tuple[selectors.SelectorKey, int]] = []
         #: Workers that died while they started, since the last that did start.
-        self._stillborn = 0
+        self._failed_starts = 0
 
     # ------------------------------------------------------------------ life
 
@@ -90,12 +90,12 @@ class ProcessEngine(Staff):
         self._selector.register(self._wake_r, selectors.EVENT_READ, None)
         self._hire()
 
-    def stop(self) -> Sequence[Aside]:
+    def stop(self) -> Sequence[SideOutput]:
         """Ends every worker, with all that it started; where there is a finalizer, those that were initialised may end in order."""
         if not self._stopped:
             self._stopped = True
             self._end()
-        return [event for event in self._events if isinstance(event, Aside)]
+        return [event for event in self._events if isinstance(event, SideOutput)]
 
     def _end(self) -> None:
         if self._finalizes and hasattr(self, "_crew"):
@@ -191,7 +191,7 @@ class ProcessEngine(Staff):
                 # The starter tells it, too, perhaps later.
                 handle.pid = message[1]
                 slot.ready = slot.open = True
-                self._stillborn = 0
+                self._failed_starts = 0
                 self._try_again()
                 if self._stopped:
                     return
@@ -235,7 +235,7 @@ class ProcessEngine(Staff):
 
     # ------------------------------------------------------------------ deaths
 
-    def _bury(self, slot: ProcessSlot, handle: WorkerHandle, exitcode: int | None) -> None:
+    def _on_worker_exit(self, slot: ProcessSlot, handle: WorkerHandle, exitcode: int | None) -> None:
         """The one procedure for every death: last words, blame, the rest given back, a successor."""
         self._hear(slot, all_of_it=True)
         if self._stopped or slot.handle is not handle:
@@ -252,13 +252,13 @@ class ProcessEngine(Staff):
             job, running, returned = slot.books.close(started)
             self._events += returned
             died = Died(None, None, [], handle.pid, exitcode, False, stack, stage)
-            self._events.append(died if job is None else _verdict(slot, died, job, running, started))
+            self._events.append(died if job is None else _death_event(slot, died, job, running, started))
         else:
-            self._stillborn += 1
+            self._failed_starts += 1
             # Without an exit code: the starter was killed, and its workers with it.
             by_others = exitcode in (None, -signal.SIGKILL) and not initializing
-            if self._stillborn > (STILLBORN_KILLED if by_others else STILLBORN):
-                self._go_without(slot, f"{self._stillborn} ended before they were ready ({exit_text(exitcode)})")
+            if self._failed_starts > (STILLBORN_KILLED if by_others else STILLBORN):
+                self._go_without(slot, f"{self._failed_starts} ended before they were ready ({exit_text(exitcode)})")
                 return
         self._refill(slot)
 
@@ -268,7 +268,7 @@ class ProcessEngine(Staff):
         self._events.append(StartFailed(WorkerStartError(why)))
 
 
-def _verdict(slot: ProcessSlot, died: Died, job: Job, running: int, started: int) -> Event:
+def _death_event(slot: ProcessSlot, died: Died, job: Job, running: int, started: int) -> Event:
     """What a death means for the item that was running, the one at place ``running`` of ``job``."""
     index, segments = job.first + running, item(job, running)
     if 0 <= slot.expired != started:
@@ -280,7 +280,7 @@ def _verdict(slot: ProcessSlot, died: Died, job: Job, running: int, started: int
     return Died(job.program, index, segments, died.pid, died.exitcode, slot.expired == started, died.stack, stage)
 
 
-def _setup(mirror: Mirror, programs: Sequence[Program], options: Options, method: str) -> dict[str, Any]:
+def _setup(mirror: MainExporter, programs: Sequence[Program], options: Options, method: str) -> dict[str, Any]:
     """What each worker is told first."""
     hooks = (options.initializer, options.initargs, options.finalizer)
     setup: dict[str, Any] = {
@@ -306,7 +306,7 @@ def _warn_of_size(label: str, size: int) -> None:
         )  # fmt: skip
 
 
-def _encode(mirror: Mirror, label: str, obj: object) -> Code:
+def _encode(mirror: MainExporter, label: str, obj: object) -> Code:
     try:
         return mirror.constants.encode(obj, mirror.encode_code)
     except Exception as error:

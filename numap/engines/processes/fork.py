@@ -66,8 +66,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class ForkCrew:
-    """The workers of one map as forks of this process; the same face as `Crew`."""
+class ForkSupervisor:
+    """The workers of one map as forks of this process; the same face as `WorkerSupervisor`."""
 
     def __init__(self) -> None:
         self._numbers = 0
@@ -75,7 +75,7 @@ class ForkCrew:
         self._bell, self._ring = socket.socketpair()
         self._bell.setblocking(False)
         self.connections = [self._bell]
-        #: See `Crew`: each arrival is news here.
+        #: See `WorkerSupervisor`: each arrival is news here.
         self.heard: Sequence[object] = ()
         self._exits: deque[tuple[int, int | None]] = deque()
         #: What tells each thread that waits for workers whom to wait for next, and those of them that have none.
@@ -85,20 +85,20 @@ class ForkCrew:
         self._rights = rights()
 
     def due(self) -> float:
-        """See `Crew.due`: there is nothing to wait for."""
+        """See `WorkerSupervisor.due`: there is nothing to wait for."""
         return float("inf")
 
     def check(self) -> None:
-        """See `Crew.check`."""
+        """See `WorkerSupervisor.check`."""
 
     def renew(self) -> None:
-        """See `Crew.renew`: a fork has the rights that the program has now."""
+        """See `WorkerSupervisor.renew`: a fork has the rights that the program has now."""
         now = rights()
         if successor(now, self._rights) != now:
             raise strangers()
 
     def spawn(self, memory: int | None) -> WorkerHandle:
-        """Forks a worker; see `Crew.spawn`."""
+        """Forks a worker; see `WorkerSupervisor.spawn`."""
         self._numbers += 1
         handle, theirs = new_worker(self._numbers)
         try:

@@ -11,7 +11,7 @@ from ..._items.segments import Segment, parts
 from ..protocol import Job, Returned
 
 
-class Books:
+class JobLedger:
     """What one worker was given and has not accounted for.
 
     Attributes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ..._items.segments import PICKLED, Segment
 from ..._system.memory import is_address_space_limited, memory_budget
 from ..._transport.allocator import Layout, layout
-from ..._transport.shared_memory import CALLER, SHARE, Arena
+from ..._transport.shared_memory import CALLER, SHARE, SharedMemoryFile
 from ..._transport.shared_objects import incoming
-from ..protocol import Complaint
+from ..protocol import EngineWarning
 from .supervisor import WorkerHandle
 
 #: A pickle of this size holds something that could have been shared: pickles are a little larger than what is in them.
@@ -51,7 +51,7 @@ class Memory:
         """What a worker has sent, with its parcels."""
         return segments if self.arena is None else [incoming(segment, self.arena) for segment in segments]
 
-    def complaint(self, segments: list[Segment], handle: WorkerHandle | None = None) -> list[Complaint]:
+    def complaint(self, segments: list[Segment], handle: WorkerHandle | None = None) -> list[EngineWarning]:
         """Once: these could have been shared and were not, for want of room. ``handle``: of the worker that sent them."""
         if self._complained or not any(kind == PICKLED and len(data) >= _LARGE for kind, _, data in segments):
             return []
@@ -60,7 +60,7 @@ class Memory:
         self._complained = True
         size = sum(length for _, length in self.arena.layout.regions) >> 20 if self.arena is not None else 0
         return [
-            Complaint(
+            EngineWarning(
                 f"large items or results find no room in the shared memory of this map ({size} MB) and go the slower way, "
                 f"through pipes (said once); keep fewer results, or copies of them"
             )
@@ -72,12 +72,12 @@ class Memory:
             self.arena.retire()
 
 
-def _make(workers: int) -> Arena | None:
+def _make(workers: int) -> SharedMemoryFile | None:
     divided = layout(workers, memory_budget())
     if divided is None:
         return None
     try:
-        arena = Arena(divided, CALLER, 0)
+        arena = SharedMemoryFile(divided, CALLER, 0)
         if is_address_space_limited():
             # What workers write must be readable here, too.
             arena.open()

@@ -11,7 +11,7 @@ from ..._items.finalizers import CROWDED, RUNS, overdue, patience, raised
 from ..._sync.event_queue import NEVER
 from ..._system.processes import exit_text
 from ..._transport.progress_page import FINALIZER
-from ..protocol import Aside, notice
+from ..protocol import SideOutput, notice
 from .slot import SETTLE, ProcessSlot, aside
 from .supervisor import WorkerHandle
 
@@ -67,7 +67,7 @@ class Leavers:
             wanted = selectors.EVENT_READ | (0 if handle.channel.flush() else selectors.EVENT_WRITE)
             self._selector.modify(handle.channel, wanted, leaver)
 
-    def hear(self, it: Leaver) -> list[Aside]:
+    def hear(self, it: Leaver) -> list[SideOutput]:
         """There is something to read from one, or room to write; returns what it said."""
         if self._all.get(it.handle) is not it:
             return []  # its exit was reported at the same time
@@ -79,9 +79,9 @@ class Leavers:
             ignore(self._selector, it.handle)
         return said
 
-    def hear_last(self, it: Leaver) -> list[Aside]:
+    def hear_last(self, it: Leaver) -> list[SideOutput]:
         """What a worker said beside its results, which nobody wants any more."""
-        said: list[Aside] = []
+        said: list[SideOutput] = []
         for message in it.handle.channel.receive(all_of_it=True):
             if message[0] == "aside":
                 said.append(aside(it.handle, it.slot, *message[1:]))
@@ -112,7 +112,7 @@ class Leavers:
         # Who owes nothing after this while has not begun its initializer, and will not.
         return began + max(SETTLE, *map(patience, states)) - monotonic()
 
-    def left(self, it: Leaver, exitcode: int | None) -> list[Aside]:
+    def left(self, it: Leaver, exitcode: int | None) -> list[SideOutput]:
         """A worker has ended; what it said, and what is to be said of that."""
         said = self.hear_last(it)
         ignore(self._selector, it.handle)
@@ -121,12 +121,12 @@ class Leavers:
             said.append(self._notice(it, f"{self._name(it)} died in its finalizer ({exit_text(exitcode)})"))
         return said
 
-    def overdue(self, alive: Container[int]) -> list[Aside]:
+    def overdue(self, alive: Container[int]) -> list[SideOutput]:
         """What is to be said of those that are killed at the end of a map."""
         texts = [(it, overdue(it.state, self._name(it), "it is killed")) for it in self if it.handle.number in alive]
         return [self._notice(it, text) for it, text in texts if text is not None and not it.dismissed]
 
-    def crowded_out(self, it: Leaver) -> list[Aside]:
+    def crowded_out(self, it: Leaver) -> list[SideOutput]:
         """What is to be said of one that has to give way to others."""
         if it.state != RUNS:
             return []
@@ -136,7 +136,7 @@ class Leavers:
         return f"worker process {it.handle.pid} of {self._label}"
 
     @staticmethod
-    def _notice(it: Leaver, text: str) -> Aside:
+    def _notice(it: Leaver, text: str) -> SideOutput:
         return notice(text, it.handle.pid)
 
 

@@ -9,8 +9,8 @@ from ..._modules.main_import import Definition
 from ..._sync.event_queue import NEVER
 from ..._transport.channel import outgoing
 from ..._transport.progress_page import CLOCK, EPOCH, STARTED
-from ..protocol import UNLIMITED, Aside, Job, Returned, Slot
-from .ledger import Books
+from ..protocol import UNLIMITED, Job, Returned, SideOutput, Slot
+from .ledger import JobLedger
 from .supervisor import WorkerHandle
 
 #: Seconds without progress after which a worker counts as stuck in one item: what it holds is asked for.
@@ -30,7 +30,7 @@ class ProcessSlot(Slot):
     """
 
     __slots__ = (
-        "books", "check_at", "clogged", "epoch", "expired", "handle", "known", "limit", "limit_at", "ready", "recalled_at",
+        "books", "check_at", "write_blocked", "epoch", "expired", "handle", "known", "limit", "limit_at", "ready", "recalled_at",
         "seen", "unpickling",
     )  # fmt: skip
 
@@ -42,11 +42,11 @@ class ProcessSlot(Slot):
 
     def fresh(self, room: int) -> None:
         """The books of a worker that has just been asked for."""
-        self.books = Books(self.jobs)
+        self.books = JobLedger(self.jobs)
         self.room = room
         self.ready = self.open = self.stuck = False
         #: Something waits for room in the socket of the worker.
-        self.clogged = False
+        self.write_blocked = False
         self.epoch = 0
         #: Definitions of the mirror that the worker knows.
         self.known = 0
@@ -176,10 +176,10 @@ class ProcessSlot(Slot):
 
 def aside(
     handle: WorkerHandle, slot: ProcessSlot | None, kind: str, started: int, stage: int, content: bytes
-) -> Aside:
+) -> SideOutput:
     """What a worker said when it had begun so many items."""
     found = None if slot is None else slot.books.running(started)
     if found is None:
-        return Aside(None, None, handle.pid, kind, content)
+        return SideOutput(None, None, handle.pid, kind, content)
     job, place = found
-    return Aside((job.program, *job.behind)[stage], job.first + place, handle.pid, kind, content)
+    return SideOutput((job.program, *job.behind)[stage], job.first + place, handle.pid, kind, content)

@@ -16,14 +16,14 @@ from ..._items.side_output import standard_logging
 from ..._system.rights import Rights, rights
 from ..._system.thread_signals import Nudge
 from ..._transport.channel import Channel
-from ..._transport.progress_page import Page
+from ..._transport.progress_page import ProgressPage
 from .starter_client import Link, connect
 
 
 class WorkerHandle:
     """One worker process as its caller sees it."""
 
-    def __init__(self, number: int, channel: Channel, page: Page, nudge: Nudge) -> None:
+    def __init__(self, number: int, channel: Channel, page: ProgressPage, nudge: Nudge) -> None:
         self.number = number
         self.channel = channel
         self.page = page
@@ -49,7 +49,7 @@ class WorkerHandle:
 def new_worker(number: int) -> tuple[WorkerHandle, socket.socket]:
     """The caller's end of a worker that is to be, and the socket to give to it, with the descriptors of page and nudge."""
     with contextlib.ExitStack() as made:
-        page = Page()
+        page = ProgressPage()
         made.callback(page.close)
         nudge = Nudge()
         made.callback(nudge.close)
@@ -75,7 +75,7 @@ class Exit(NamedTuple):
     refused: str | None = None
 
 
-class Crew:
+class WorkerSupervisor:
     """The workers of one map, by way of the starter.
 
     Args:

@@ -11,16 +11,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..._base.errors import WorkerStartError
-from ..._modules.main_export import Mirror
+from ..._modules.main_export import MainExporter
 from ..._transport.channel import beside
-from ..protocol import Aside, Event
+from ..protocol import Event, SideOutput
 from .memory import Memory
 from .retirement import Leaver, Leavers, ignore
 from .slot import ProcessSlot
-from .supervisor import Crew, Exit, WorkerHandle
+from .supervisor import Exit, WorkerHandle, WorkerSupervisor
 
 if TYPE_CHECKING:
-    from .fork import ForkCrew
+    from .fork import ForkSupervisor
 
 
 class Staff:
@@ -37,7 +37,7 @@ class Staff:
     """
 
     def __init__(
-        self, method: str, label: str, slots: list[ProcessSlot], memory: Memory, mirror: Mirror, setup: dict[str, Any], room: int
+        self, method: str, label: str, slots: list[ProcessSlot], memory: Memory, mirror: MainExporter, setup: dict[str, Any], room: int
     ) -> None:  # fmt: skip
         self._method = method
         self.slots = slots
@@ -58,11 +58,11 @@ class Staff:
 
     # ------------------------------------------------------------------ what an engine adds
 
-    def stop(self) -> Sequence[Aside]:
+    def stop(self) -> Sequence[SideOutput]:
         """See `Engine.stop`."""
         raise NotImplementedError
 
-    def _bury(self, slot: ProcessSlot, handle: WorkerHandle, exitcode: int | None) -> None:
+    def _on_worker_exit(self, slot: ProcessSlot, handle: WorkerHandle, exitcode: int | None) -> None:
         """A worker has died in its place."""
         raise NotImplementedError
 
@@ -153,10 +153,10 @@ class Staff:
         """Hears of room in the socket as long as something waits for it."""
         if slot.handle is None or slot.handle.channel.ended:
             return
-        clogged = not slot.handle.channel.flush()
-        if clogged != slot.clogged:
-            slot.clogged = clogged
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if clogged else 0)
+        write_blocked = not slot.handle.channel.flush()
+        if write_blocked != slot.write_blocked:
+            slot.write_blocked = write_blocked
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if write_blocked else 0)
             self._selector.modify(slot.handle.channel, wanted, slot)
 
     # ------------------------------------------------------------------ going
@@ -233,7 +233,7 @@ class Staff:
         if slot is not None and found.refused is not None:
             self._go_without(slot, found.refused)
         elif slot is not None:
-            self._bury(slot, handle, found.exitcode)
+            self._on_worker_exit(slot, handle, found.exitcode)
         elif (leaver := self._leavers.get(handle)) is not None:
             self._events += self._leavers.left(leaver, found.exitcode)
             handle.close()
@@ -253,9 +253,9 @@ def drain(sock: socket.socket) -> None:
             pass
 
 
-def _crew(method: str) -> Crew | ForkCrew:
+def _crew(method: str) -> WorkerSupervisor | ForkSupervisor:
     if method == "fork":
-        from .fork import ForkCrew
+        from .fork import ForkSupervisor
 
-        return ForkCrew()
-    return Crew(method)
+        return ForkSupervisor()
+    return WorkerSupervisor(method)

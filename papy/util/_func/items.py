@@ -10,7 +10,7 @@ from mmap import ACCESS_READ, mmap
 from typing import Any, NamedTuple
 
 from papy._base.checks import check_name, check_path, check_seconds, check_whole
-from papy._base.guard import Guard
+from papy._base.guard import Watchdog
 
 __all__ = ["ItemHandle", "dump_item", "item_directory", "load_item"]
 
@@ -169,7 +169,7 @@ def item_directory(type: str = "file") -> Iterator[str]:  # noqa: A002
     False
     """
     with tempfile.TemporaryDirectory(prefix="tmp_papy_", dir=_directory(type), ignore_cleanup_errors=True) as directory:
-        guard = Guard("rm", "-rf", directory)
+        guard = Watchdog("rm", "-rf", directory)
         try:
             yield directory
         finally:

@@ -12,8 +12,8 @@ from subprocess import PIPE, Popen, TimeoutExpired
 from typing import IO
 
 from papy._base.checks import LONGEST_POLL, limited
-from papy._base.external_programs import Running
-from papy._base.guard import Guard
+from papy._base.external_programs import ExternalRun
+from papy._base.guard import Watchdog
 
 __all__ = ["Outcome", "run"]
 
@@ -26,7 +26,7 @@ _GATE = 'read -r go && exec "$@" <"$0"'
 def run(
     command: Sequence[str],
     streams: tuple[str, IO[bytes], IO[bytes]],
-    running: Running,
+    running: ExternalRun,
     *,
     timeout: float | None,
     env: Mapping[str, str],
@@ -56,7 +56,7 @@ def run(
     process = _start(command, streams, env, cwd)
     guard = None
     try:
-        guard = Guard("kill", "-s", "KILL", "--", f"-{process.pid}")
+        guard = Watchdog("kill", "-s", "KILL", "--", f"-{process.pid}")
         running.started(lambda: _kill(process))
         _open_gate(process)
         in_time = _wait(process, timeout)

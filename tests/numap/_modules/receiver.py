@@ -8,7 +8,7 @@ import struct
 import sys
 from typing import Any
 
-from numap._modules.main_import import Image
+from numap._modules.main_import import MainImporter
 from numap._modules.owners import Everything
 from numap._serialize.pickler import CodePickler
 
@@ -20,7 +20,7 @@ def serve(request: Any) -> bytes:
     identity, log, blob = request
     encode = CodePickler(Everything()).encode
     try:
-        image = Image(identity)
+        image = MainImporter(identity)
         image.update(log, len(log))
         results = []
         for func, args in image.load((blob, [])):

@@ -6,8 +6,8 @@ import types
 
 import pytest
 
-from numap._modules.dependencies import Order, Tangle
-from numap._modules.identities import Names
+from numap._modules.dependencies import DependencyCycle, DependencyGraph
+from numap._modules.identities import ObjectNames
 
 A, B, C, D = (("module", name) for name in "abcd")
 
@@ -21,7 +21,7 @@ def module(**names: object) -> types.ModuleType:
 def test_an_object_has_the_first_of_its_names() -> None:
     shared: list[int] = []
     there = module(first=shared, second=shared, other=[])
-    names = Names()
+    names = ObjectNames()
     names.add(there)
     assert names.of(shared) == (there, "first")
     assert names.of([]) is None
@@ -30,7 +30,7 @@ def test_an_object_has_the_first_of_its_names() -> None:
 def test_a_name_that_is_bound_anew_is_none() -> None:
     value: list[int] = []
     there = module(name=value)
-    names = Names()
+    names = ObjectNames()
     names.add(there)
     there.name = []  # type: ignore[attr-defined]
     assert names.of(value) is None
@@ -38,20 +38,20 @@ def test_a_name_that_is_bound_anew_is_none() -> None:
 
 def test_names_that_are_left_out() -> None:
     value: list[int] = []
-    names = Names()
+    names = ObjectNames()
     names.add(module(mine=value), but=["mine"])
     assert names.of(value) is None
 
 
 @pytest.mark.parametrize("value", [1, 2.5, "text", b"bytes", None, (1,), len, test_names_that_are_left_out, types, int, True])
 def test_what_nobody_knows_by_its_identity(value: object) -> None:
-    names = Names()
+    names = ObjectNames()
     names.add(module(name=value))
     assert names.of(value) is None
 
 
 def test_data_that_need_each_other_are_copied_once() -> None:
-    order = Order()
+    order = DependencyGraph()
     assert order.data(A, B)
     assert order.data(B, C)
     assert not order.data(C, A)
@@ -60,18 +60,18 @@ def test_data_that_need_each_other_are_copied_once() -> None:
 
 
 def test_functions_and_classes_may_need_each_other() -> None:
-    order = Order()
+    order = DependencyGraph()
     order.code(A, B)
     order.code(B, A)
     order.code(A, A)
 
 
 def test_data_in_a_circle_of_functions_are_copied_the_next_time() -> None:
-    order = Order()
+    order = DependencyGraph()
     order.code(A, B)
     assert order.data(B, C)
     order.code(C, D)
-    with pytest.raises(Tangle) as found:
+    with pytest.raises(DependencyCycle) as found:
         order.code(D, A)
     assert (found.value.user, found.value.used) == (B, C)
     order.copy(found.value)

@@ -15,7 +15,7 @@ import pytest
 
 from numap import IMap, SerializationError
 from numap._modules import origins as _origins
-from numap._modules.main_export import Mirror
+from numap._modules.main_export import MainExporter
 from numap._modules.origins import Origins
 from tests.numap._modules.test_main_export import Receiver, there
 from tests.numap.programs import ENGINES, STARTS, Program
@@ -108,7 +108,7 @@ def test_63_what_is_no_python_code_is_refused_by_its_name(monkeypatch: pytest.Mo
     vars(module)["calc"] = _struct.calcsize
     monkeypatch.setitem(sys.modules, "hooked_extension", module)
     with pytest.raises(SerializationError) as error:
-        Mirror().encode_code(lambda x: module.calc(x))  # noqa: PLW0108 - the global is the point
+        MainExporter().encode_code(lambda x: module.calc(x))  # noqa: PLW0108 - the global is the point
     assert says(error, "'hooked_extension'", file, "without a hook")
 
 

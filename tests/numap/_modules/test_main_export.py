@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from numap import SerializationError
-from numap._modules.main_export import Mirror, main_identity
+from numap._modules.main_export import MainExporter, main_identity
 from numap._transport.shared_objects import size_of_code
 from tests.numap._modules.receiver import LENGTH
 from tests.numap.tools import says, shown
@@ -76,7 +76,7 @@ class Receiver:
     def close(self) -> None:
         self._process.communicate()
 
-    def run(self, calls: list[tuple[Any, tuple[Any, ...]]], mirror: Mirror) -> list[Any]:
+    def run(self, calls: list[tuple[Any, tuple[Any, ...]]], mirror: MainExporter) -> list[Any]:
         """Sends several functions and what they are called with; returns their results."""
         blob = mirror.encode(calls)
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -89,7 +89,7 @@ class Receiver:
 
     def __call__(self, func: Callable[..., Any], *args: Any) -> Any:
         """What a function returns there."""
-        (result,) = self.run([(func, args)], Mirror())
+        (result,) = self.run([(func, args)], MainExporter())
         return result
 
 
@@ -113,7 +113,7 @@ def same(left: Any, right: Any) -> bool:
 
 def needed(obj: Any) -> set[str]:
     """The names that would be defined there for an object."""
-    mirror = Mirror()
+    mirror = MainExporter()
     mirror.encode(obj)
     names = list(walk(mirror.log))
     assert len(names) == len(set(names)), "each name once"
@@ -214,12 +214,12 @@ def test_all_kinds_of_callables(func: Any, args: tuple[Any, ...], there: Receive
 def test_two_functions_share_a_cell(there: Receiver) -> None:
     increment, get = MAIN.counter()
     increment()
-    assert there.run([(get, ()), (increment, ()), (increment, ()), (get, ())], Mirror()) == [1, 2, 3, 3]
+    assert there.run([(get, ()), (increment, ()), (increment, ()), (get, ())], MainExporter()) == [1, 2, 3, 3]
     assert get() == 1, "here nothing has changed"
 
 
 def test_functions_share_globals(there: Receiver) -> None:
-    assert there.run([(MAIN.count, ()), (MAIN.counted, ()), (MAIN.count, ())], Mirror()) == [1, 1, 2]
+    assert there.run([(MAIN.count, ()), (MAIN.counted, ()), (MAIN.count, ())], MainExporter()) == [1, 1, 2]
     assert MAIN.calls == 0
 
 
@@ -231,13 +231,13 @@ def test_a_global_that_changes_is_a_snapshot(there: Receiver) -> None:
 
 def test_mutable_globals_are_one_object_there(there: Receiver) -> None:
     with defined("def mutate():\n table['b'] = 2\ndef look():\n return table"):
-        assert there.run([(MAIN.mutate, ()), (MAIN.look, ())], Mirror()) == [None, {"a": 1, "b": 2}]
+        assert there.run([(MAIN.mutate, ()), (MAIN.look, ())], MainExporter()) == [None, {"a": 1, "b": 2}]
         assert MAIN.table == {"a": 1}
 
 
 def test_what_comes_later_is_added(there: Receiver) -> None:
     """One mirror serves a run: an item may need definitions that no function needed."""
-    mirror = Mirror()
+    mirror = MainExporter()
     mirror.encode(MAIN.even)
     assert set(walk(mirror.log)) == {"__main__.even", "__main__.odd"}
     assert there.run([(len, ([MAIN.Point(1)],))], mirror) == [1]
@@ -263,7 +263,7 @@ def test_only_what_is_used_is_defined() -> None:
 
 
 def test_an_attribute_does_not_drag_a_global_along(there: Receiver) -> None:
-    mirror = Mirror()
+    mirror = MainExporter()
     raw = mirror.encode(MAIN.attributes)
     assert set(walk(mirror.log)) == {"__main__.attributes"}
     assert len(raw) + sum(size_of_code(it.code) for it in mirror.log) < 5000
@@ -272,7 +272,7 @@ def test_an_attribute_does_not_drag_a_global_along(there: Receiver) -> None:
 
 def test_a_global_is_sent_once() -> None:
     with defined("def one(): return huge\ndef two(): return len(huge)"):
-        mirror = Mirror()
+        mirror = MainExporter()
         raw = mirror.encode([MAIN.one, MAIN.two, MAIN.one])
         for _ in range(3):
             raw += mirror.encode(MAIN.two)
@@ -281,32 +281,32 @@ def test_a_global_is_sent_once() -> None:
 
 
 def test_what_can_be_imported_goes_by_name() -> None:
-    for obj in (subprocess.run, Path, pytest.raises, says, Mirror, SOURCE):
+    for obj in (subprocess.run, Path, pytest.raises, says, MainExporter, SOURCE):
         assert needed(obj) == set()
-        assert len(Mirror().encode(obj)) < 300
+        assert len(MainExporter().encode(obj)) < 300
 
 
 def test_an_unpicklable_global_names_itself_and_who_uses_it() -> None:
     with pytest.raises(SerializationError) as error:
-        Mirror().encode(MAIN.uses_locked)
+        MainExporter().encode(MAIN.uses_locked)
     assert says(error, "'lock'", "'__main__'", "locked", "initializer")
     assert isinstance(error.value.__cause__, Exception)
 
 
 def test_an_unpicklable_global_is_an_error_each_time() -> None:
-    mirror = Mirror()
+    mirror = MainExporter()
     for _ in range(2):
         with pytest.raises(SerializationError, match="'lock'"):
             mirror.encode(MAIN.locked)
 
 
 def test_the_global_that_an_initializer_makes_is_not_sent(there: Receiver) -> None:
-    mirror = Mirror()
+    mirror = MainExporter()
     mirror.exempt(MAIN.connect)
     assert there.run([(MAIN.connect, ("db",)), (MAIN.connected, ())], mirror) == [None, "db"]
     assert "__main__.connection" not in set(walk(mirror.log))
     with pytest.raises(SerializationError, match="'connection'"):
-        Mirror().encode(MAIN.connected)
+        MainExporter().encode(MAIN.connected)
 
 
 def test_a_global_that_does_not_exist_is_missed_there_too(there: Receiver) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from numap._modules.main_export import Mirror
+from numap._modules.main_export import MainExporter
 from numap._modules.owners import Owners
 from tests.numap._modules.test_main_export import Receiver, there, walk
 from tests.numap.programs import ENGINES, STARTS, Program
@@ -59,7 +59,7 @@ def test_62_values_without_identity_are_not_looked_for(module: types.ModuleType)
 
 
 def test_62_the_library_has_its_own_state() -> None:
-    mirror = Mirror()
+    mirror = MainExporter()
     raw = mirror.encode_code((os.environ, sys.path))
     assert mirror.log == []
     assert len(raw) < 1000
@@ -75,7 +75,7 @@ def test_62_what_the_program_has_put_into_the_library_is_its_own(module: types.M
 def test_62_what_can_not_be_sent_is_what_the_module_makes(module: types.ModuleType, there: Receiver) -> None:
     module.first["lock"] = threading.Lock()
     module.second.append(1)
-    mirror = Mirror()
+    mirror = MainExporter()
     mirror.encode_code((module.first, module.second, module.lock))
     assert list(walk(mirror.log)) == ["owning_module.second"]
 
@@ -83,4 +83,4 @@ def test_62_what_can_not_be_sent_is_what_the_module_makes(module: types.ModuleTy
 def test_62_nothing_is_looked_for_without_need(monkeypatch: pytest.MonkeyPatch) -> None:
     """To look through all modules takes longer than all the rest."""
     monkeypatch.setattr(Owners, "_look", None)
-    Mirror().encode_code((lambda x, *, y=2: (places(x), y), (), None))
+    MainExporter().encode_code((lambda x, *, y=2: (places(x), y), (), None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from random import Random
 
-from numap._schedule.batching import BATCH_BYTES, BATCH_CAP, BOUND_BYTES, BOUND_CAP, TARGET, Pacing
+from numap._schedule.batching import BATCH_BYTES, BATCH_CAP, BOUND_BYTES, BOUND_CAP, TARGET, BatchSizer
 from tests.numap.tools import each_seed
 
 PLENTY = 1 << 30
@@ -13,23 +13,23 @@ PLENTY = 1 << 30
 ALONE = 0.004
 
 
-def settled(cost: float, nbytes: int = 0, workers: int = 4, times: int = 20) -> Pacing:
+def settled(cost: float, nbytes: int = 0, workers: int = 4, times: int = 20) -> BatchSizer:
     """Pacing that has seen many items of this cost and size."""
-    pacing = Pacing(1, workers, ALONE)
+    pacing = BatchSizer(1, workers, ALONE)
     for _ in range(times):
         pacing.observe(0, 10, 10 * cost, 10 * nbytes)
     return pacing
 
 
 def test_one_at_a_time_until_the_cost_is_known() -> None:
-    pacing = Pacing(2, 4, ALONE)
+    pacing = BatchSizer(2, 4, ALONE)
     pacing.observe(1, 1, 0.0, 0)
     assert pacing.batch(0, PLENTY) == 1
     assert not pacing.ahead(0)
 
 
 def test_batches_grow_step_by_step() -> None:
-    pacing = Pacing(1, 4, ALONE)
+    pacing = BatchSizer(1, 4, ALONE)
     sizes = []
     for _ in range(8):
         pacing.observe(0, 1, 1e-6, 0)
@@ -79,7 +79,7 @@ def test_a_batch_leaves_work_for_all_workers() -> None:
 
 
 def test_tasks_are_measured_apart() -> None:
-    pacing = Pacing(2, 1, ALONE)
+    pacing = BatchSizer(2, 1, ALONE)
     for _ in range(10):
         pacing.observe(0, 1, 1e-6, 0)
         pacing.observe(1, 1, 1.0, 0)
@@ -87,17 +87,17 @@ def test_tasks_are_measured_apart() -> None:
 
 
 def test_bounds_start_small_and_above_the_workers() -> None:
-    assert [Pacing(1, workers, ALONE).initial_bound() for workers in (1, 4, 64)] == [4, 8, 128]
+    assert [BatchSizer(1, workers, ALONE).initial_bound() for workers in (1, 4, 64)] == [4, 8, 128]
 
 
 def test_bounds_grow_for_cheap_items_only() -> None:
-    assert Pacing(1, 4, ALONE).grown_bound(8, [0]) == 8, "nothing is known yet"
+    assert BatchSizer(1, 4, ALONE).grown_bound(8, [0]) == 8, "nothing is known yet"
     assert settled(1e-6).grown_bound(8, [0]) == 32
     assert settled(1.0).grown_bound(8 * 4, [0]) == 8 * 4
 
 
 def test_bounds_of_several_tasks_follow_the_most_expensive() -> None:
-    pacing = Pacing(2, 2, ALONE)
+    pacing = BatchSizer(2, 2, ALONE)
     for _ in range(10):
         pacing.observe(0, 1, 1e-6, 0)
         pacing.observe(1, 1, 1.0, 0)
@@ -122,7 +122,7 @@ def test_input_bytes_count_too() -> None:
 @each_seed(500)
 def test_decisions_stay_within_their_limits(random: Random) -> None:
     tasks, workers = random.randint(1, 3), random.randint(1, 16)
-    pacing = Pacing(tasks, workers, ALONE)
+    pacing = BatchSizer(tasks, workers, ALONE)
     bound = pacing.initial_bound()
     for _ in range(40):
         task, count = random.randrange(tasks), random.randint(1, 50)

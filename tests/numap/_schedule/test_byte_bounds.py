@@ -17,8 +17,8 @@ import numpy
 import pytest
 
 from numap import IMap, sizeof
-from numap._schedule.batching import BOUND_BYTES, Pacing, Share
-from numap._schedule.scheduler import Schedule
+from numap._schedule.batching import BOUND_BYTES, BatchSizer, Share
+from numap._schedule.scheduler import Scheduler
 
 MB = 1 << 20
 ARRAY = numpy.zeros(MB, dtype=numpy.uint8)
@@ -108,14 +108,14 @@ def test_room_is_shared_and_workers_stay_busy() -> None:
         (Share(inputs=2), MB, BOUND_BYTES // 2 // MB),
         (Share(), BOUND_BYTES, 5), (Share(10 * MB), MB, 10), (Share(1), MB, 1),
     ):  # fmt: skip
-        pacing = Pacing(1, 4, 0.004, share=share)
+        pacing = BatchSizer(1, 4, 0.004, share=share)
         assert pacing.fits([0]) == pacing.initial_bound(), "nothing is known yet"
         pacing.observe(0, 1, 0.001, size)
         assert pacing.fits([0]) == fits
 
 
 def test_nothing_begins_without_room_unless_there_is_nothing_to_take() -> None:
-    schedule = Schedule([[]], None, 100, 4)
+    schedule = Scheduler([[]], None, 100, 4)
     schedule.pull(0, 50)
     schedule.arrive(0, 50)
     schedule.set_fits(0, 100, 3)
@@ -133,7 +133,7 @@ def test_nothing_begins_without_room_unless_there_is_nothing_to_take() -> None:
 
 
 def test_a_smaller_room_lets_nothing_more_come() -> None:
-    schedule = Schedule([[]], None, 100, 4)
+    schedule = Scheduler([[]], None, 100, 4)
     schedule.set_fits(0, 8, 8)
     assert (schedule.bound(0), schedule.grant(0)) == (8, 8)
     schedule.pull(0, 8)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from numap import IMap, SerializationError, WorkerDied
-from numap._schedule.batching import LIGHT, Pacing
+from numap._schedule.batching import LIGHT, BatchSizer
 from numap._schedule.fusion import Fusion
 from numap._transport.progress_page import STAGE
-from numap._worker.fused_calls import Halted, fused
+from numap._worker.fused_calls import NotFusable, fused
 
 COUNT = 4000
 #: An item that comes when chains run as one for long.
@@ -187,13 +187,13 @@ def test_a_tracked_task_is_not_fused() -> None:
 
 
 def test_a_join_is_where_a_fused_chain_ends() -> None:
-    pacing = Pacing(5, 2, 0.004)
+    pacing = BatchSizer(5, 2, 0.004)
     fusion = Fusion([[], [0], [], [1, 2], [3]], pacing, ())
     assert [fusion.all_behind(task) for task in range(5)] == [(1,), (), (), (4,), ()]
 
 
 def test_only_light_items_are_fused() -> None:
-    pacing = Pacing(2, 2, 0.004)
+    pacing = BatchSizer(2, 2, 0.004)
     fusion = Fusion([[], [0]], pacing, ())
     pacing.observe(0, 1, LIGHT / 2, 1)
     assert fusion.behind(0) == (), "the cost of the second is not known"
@@ -215,5 +215,5 @@ def test_a_fused_call_says_where_it_is() -> None:
     assert call(3) == 3
     assert seen == [0, 1, 2]
     halted = fused([lambda x: [x], len], words)(5)
-    assert isinstance(halted, Halted)
+    assert isinstance(halted, NotFusable)
     assert (halted.value, halted.stage) == ([5], 0)

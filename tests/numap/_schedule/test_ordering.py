@@ -8,7 +8,7 @@ import pytest
 
 from numap._items.failures import Failure
 from numap._items.segments import FAILED, RAW, Segment
-from numap._schedule.ordering import Delivery, Pairing
+from numap._schedule.ordering import JoinBuffer, ReorderBuffer
 from tests.numap.tools import each_seed
 
 
@@ -16,20 +16,20 @@ def segment(first: int, count: int) -> Segment:
     return RAW, count, list(range(first, first + count))
 
 
-def held(delivery: Delivery) -> int:
+def held(delivery: ReorderBuffer) -> int:
     """Outcomes that wait for earlier ones."""
     return sum(segment[1] for segment in delivery._early.values())
 
 
 def test_unordered_passes_all_on_as_it_comes() -> None:
-    delivery = Delivery(ordered=False)
+    delivery = ReorderBuffer(ordered=False)
     assert delivery.add(7, segment(7, 2)) == [(7, segment(7, 2))]
     assert delivery.add(0, segment(0, 1)) == [(0, segment(0, 1))]
     assert held(delivery) == 0
 
 
 def test_ordered_holds_what_is_early() -> None:
-    delivery = Delivery(ordered=True)
+    delivery = ReorderBuffer(ordered=True)
     assert delivery.add(3, segment(3, 2)) == []
     assert delivery.add(1, segment(1, 2)) == []
     assert held(delivery) == 4
@@ -39,7 +39,7 @@ def test_ordered_holds_what_is_early() -> None:
 
 
 def test_a_gap_stays_a_gap() -> None:
-    delivery = Delivery(ordered=True)
+    delivery = ReorderBuffer(ordered=True)
     delivery.add(1, segment(1, 1))
     delivery.add(4, segment(4, 1))
     assert delivery.add(0, segment(0, 1)) == [(0, segment(0, 1)), (1, segment(1, 1))]
@@ -47,7 +47,7 @@ def test_a_gap_stays_a_gap() -> None:
 
 
 def test_a_failure_keeps_its_place() -> None:
-    delivery = Delivery(ordered=True)
+    delivery = ReorderBuffer(ordered=True)
     failure = (FAILED, 1, Failure(ValueError()))
     assert delivery.add(1, failure) == []
     assert delivery.add(0, segment(0, 1)) == [(0, segment(0, 1)), (1, failure)]
@@ -68,7 +68,7 @@ def test_ordered_histories(random: Random) -> None:
     length = random.randint(0, 60)
     segments = cut(random, length)
     random.shuffle(segments)
-    delivery = Delivery(ordered=True)
+    delivery = ReorderBuffer(ordered=True)
     out: list[int] = []
     came: set[int] = set()
     for first, piece in segments:
@@ -86,7 +86,7 @@ def test_ordered_histories(random: Random) -> None:
 def test_unordered_histories(random: Random) -> None:
     segments = cut(random, random.randint(0, 60))
     random.shuffle(segments)
-    delivery = Delivery(ordered=False)
+    delivery = ReorderBuffer(ordered=False)
     assert [ready for first, piece in segments for ready in delivery.add(first, piece)] == segments
 
 
@@ -94,14 +94,14 @@ def test_unordered_histories(random: Random) -> None:
 
 
 def test_parts_come_in_the_order_of_the_members() -> None:
-    pairing = Pairing([5, 2, 9])
+    pairing = JoinBuffer([5, 2, 9])
     assert pairing.add(9, 0, "c") is None
     assert pairing.add(5, 0, "a") is None
     assert pairing.add(2, 0, "b") == ("a", "b", "c")
 
 
 def test_places_do_not_mix() -> None:
-    pairing = Pairing([0, 1])
+    pairing = JoinBuffer([0, 1])
     assert pairing.add(0, 1, "a1") is None
     assert pairing.add(1, 0, "b0") is None
     assert pairing.add(0, 0, "a0") == ("a0", "b0")
@@ -110,7 +110,7 @@ def test_places_do_not_mix() -> None:
 
 @pytest.mark.parametrize("early", [True, False])
 def test_a_place_fails_once(early: bool) -> None:
-    pairing = Pairing([0, 1])
+    pairing = JoinBuffer([0, 1])
     if early:
         assert pairing.fail(0)
         assert pairing.add(1, 0, "b0") is None
@@ -123,14 +123,14 @@ def test_a_place_fails_once(early: bool) -> None:
 
 
 def test_all_members_of_a_place_may_fail() -> None:
-    pairing = Pairing([0, 1, 2])
+    pairing = JoinBuffer([0, 1, 2])
     assert [pairing.fail(4) for _ in range(3)] == [True, False, False]
     assert not pairing.reaches(0)
 
 
 @pytest.mark.parametrize("failed", [True, False])
 def test_reaches(failed: bool) -> None:
-    pairing = Pairing([0, 1])
+    pairing = JoinBuffer([0, 1])
     if failed:
         pairing.fail(3)
     else:
@@ -146,7 +146,7 @@ def test_pairing_histories(random: Random) -> None:
     length = random.randint(0, 20)
     events = [(member, place, random.random() < 0.2) for member in members for place in range(length)]
     random.shuffle(events)
-    pairing = Pairing(members)
+    pairing = JoinBuffer(members)
     paired: dict[int, tuple[object, ...]] = {}
     failed: list[int] = []
     left = {place: len(members) for place in range(length)}

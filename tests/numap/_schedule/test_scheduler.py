@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 
-from numap._schedule.scheduler import Schedule
+from numap._schedule.scheduler import Scheduler
 from tests.numap.tools import each_seed, says
 
 Inputs = list[list[int]]
 
 
-def drained(schedule: Schedule, task: int) -> bool:
+def drained(schedule: Scheduler, task: int) -> bool:
     """No item of the task is waiting or running."""
     return not schedule.waiting[task] and not schedule.inside[task]
 
@@ -23,7 +23,7 @@ def chain(length: int) -> Inputs:
     return [[task - 1] if task else [] for task in range(length)]
 
 
-def turns(schedule: Schedule, number: int) -> list[int]:
+def turns(schedule: Scheduler, number: int) -> list[int]:
     """Submits one item at a time; the tasks that got the turns."""
     found = []
     for _ in range(number):
@@ -40,7 +40,7 @@ def turns(schedule: Schedule, number: int) -> list[int]:
 
 def test_reader_depth_roots_and_ends() -> None:
     # 0 -> 1 -> 4 joins with 2 -> 4; 3 is alone
-    schedule = Schedule([[], [0], [], [], [1, 2]], None, None, 1)
+    schedule = Scheduler([[], [0], [], [], [1, 2]], None, None, 1)
     assert schedule.roots == [0, 2, 3]
     assert schedule.ends == [3, 4]
     assert schedule.reader == [1, 4, 4, -1, -1]
@@ -53,11 +53,11 @@ def test_reader_depth_roots_and_ends() -> None:
 
 
 def test_nobody_can_go_without_items() -> None:
-    assert Schedule([[], []], 2, None, 4).next_turn() is None
+    assert Scheduler([[], []], 2, None, 4).next_turn() is None
 
 
 def test_tasks_take_turns_by_strides() -> None:
-    schedule = Schedule([[], [], []], 2, None, 8)
+    schedule = Scheduler([[], [], []], 2, None, 8)
     for task in range(3):
         schedule.arrive(task, 4)
     order = []
@@ -69,7 +69,7 @@ def test_tasks_take_turns_by_strides() -> None:
 
 
 def test_without_a_stride_each_submission_is_a_turn() -> None:
-    schedule = Schedule([[], []], None, None, 8)
+    schedule = Scheduler([[], []], None, None, 8)
     schedule.arrive(0, 6)
     schedule.arrive(1, 3)
     assert turns(schedule, 9) == [0, 1, 0, 1, 0, 1, 0, 0, 0]
@@ -77,7 +77,7 @@ def test_without_a_stride_each_submission_is_a_turn() -> None:
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 7])
 def test_stride_limits_what_is_inside(stride: int) -> None:
-    schedule = Schedule([[]], stride, None, 100)
+    schedule = Scheduler([[]], stride, None, 100)
     schedule.arrive(0, 50)
     assert turns(schedule, 50) == [0] * stride
     assert schedule.inside == [stride]
@@ -86,7 +86,7 @@ def test_stride_limits_what_is_inside(stride: int) -> None:
 
 
 def test_a_turn_says_how_many_may_go() -> None:
-    schedule = Schedule([[], []], 3, None, 100)
+    schedule = Scheduler([[], []], 3, None, 100)
     schedule.arrive(0, 2)
     schedule.arrive(1, 50)
     assert schedule.next_turn() == (0, 2)
@@ -100,28 +100,28 @@ def test_a_turn_says_how_many_may_go() -> None:
 
 
 def test_without_a_stride_all_that_waits_may_go() -> None:
-    schedule = Schedule([[]], None, None, 100)
+    schedule = Scheduler([[]], None, None, 100)
     schedule.arrive(0, 37)
     assert schedule.next_turn() == (0, 37)
 
 
 def test_asking_is_free() -> None:
     """Whose turn it is does not change by asking: who asked may find that no worker is there for it."""
-    schedule = Schedule([[], []], None, None, 8)
+    schedule = Scheduler([[], []], None, None, 8)
     schedule.arrive(0, 5)
     schedule.arrive(1, 5)
     assert [schedule.next_turn() for _ in range(4)] == [(0, 5)] * 4
 
 
 def test_further_down_goes_first() -> None:
-    schedule = Schedule(chain(3), None, None, 8)
+    schedule = Scheduler(chain(3), None, None, 8)
     for task in range(3):
         schedule.arrive(task, 2)
     assert turns(schedule, 6) == [2, 2, 1, 1, 0, 0]
 
 
 def test_further_down_goes_first_as_far_as_its_stride_allows() -> None:
-    schedule = Schedule(chain(2), 2, None, 8)
+    schedule = Scheduler(chain(2), 2, None, 8)
     schedule.arrive(0, 4)
     schedule.arrive(1, 4)
     assert turns(schedule, 8) == [1, 1, 0, 0]
@@ -131,7 +131,7 @@ def test_further_down_goes_first_as_far_as_its_stride_allows() -> None:
 
 
 def test_of_equals_who_has_less_inside_goes_first() -> None:
-    schedule = Schedule([[], [], [0, 1]], None, None, 8)
+    schedule = Scheduler([[], [], [0, 1]], None, None, 8)
     schedule.arrive(0, 4)
     assert turns(schedule, 2) == [0, 0]
     schedule.arrive(1, 3)
@@ -139,7 +139,7 @@ def test_of_equals_who_has_less_inside_goes_first() -> None:
 
 
 def test_a_group_that_comes_late_gets_the_next_turn() -> None:
-    schedule = Schedule([[], []], 4, None, 8)
+    schedule = Scheduler([[], []], 4, None, 8)
     schedule.arrive(0, 100)
     for _ in range(10):
         schedule.submit(*_one(schedule))
@@ -153,7 +153,7 @@ def test_a_group_that_comes_late_gets_the_next_turn() -> None:
     assert len(got) <= 5, got
 
 
-def _one(schedule: Schedule) -> tuple[int, int]:
+def _one(schedule: Scheduler) -> tuple[int, int]:
     turn = schedule.next_turn()
     assert turn is not None
     return turn[0], 1
@@ -175,14 +175,14 @@ def _one(schedule: Schedule) -> tuple[int, int]:
     ],
 )
 def test_shares_are_even(inputs: Inputs, buffer: int, shares: list[int]) -> None:
-    schedule = Schedule(inputs, None, buffer, 1)
+    schedule = Scheduler(inputs, None, buffer, 1)
     assert [schedule.bound(root) for root in schedule.roots] == shares
     assert [schedule.allowance(root) for root in schedule.roots] == shares
     assert schedule.total_bound() == buffer
 
 
 def test_a_chain_is_one_group() -> None:
-    assert Schedule(chain(5), None, 1, 1).allowance(0) == 1
+    assert Scheduler(chain(5), None, 1, 1).allowance(0) == 1
 
 
 @pytest.mark.parametrize(
@@ -190,13 +190,13 @@ def test_a_chain_is_one_group() -> None:
 )
 def test_fewer_than_one_each_is_an_error_that_names_the_least(inputs: Inputs, buffer: int, least: int) -> None:
     with pytest.raises(ValueError, match="buffer") as error:
-        Schedule(inputs, None, buffer, 1)
+        Scheduler(inputs, None, buffer, 1)
     assert says(error, buffer, f"at least {least}")
-    Schedule(inputs, None, least, 1)
+    Scheduler(inputs, None, least, 1)
 
 
 def test_an_item_counts_until_it_is_released() -> None:
-    schedule = Schedule(chain(2), None, 3, 1)
+    schedule = Scheduler(chain(2), None, 3, 1)
     schedule.pull(0, 3)
     assert schedule.allowance(0) == 0
     schedule.arrive(0, 3)
@@ -209,7 +209,7 @@ def test_an_item_counts_until_it_is_released() -> None:
 
 
 def test_a_release_frees_a_place_at_every_root_of_a_join() -> None:
-    schedule = Schedule([[], [], [0, 1]], None, 4, 1)
+    schedule = Scheduler([[], [], [0, 1]], None, 4, 1)
     schedule.pull(0, 2)
     schedule.pull(1, 2)
     schedule.release(2, 1)
@@ -217,14 +217,14 @@ def test_a_release_frees_a_place_at_every_root_of_a_join() -> None:
 
 
 def test_a_promise_that_was_not_used_is_taken_back() -> None:
-    schedule = Schedule([[]], None, 5, 1)
+    schedule = Scheduler([[]], None, 5, 1)
     schedule.pull(0, 5)
     schedule.unpull(0, 3)
     assert (schedule.in_flight(0), schedule.allowance(0)) == (2, 3)
 
 
 def test_an_ended_group_gives_its_share_back() -> None:
-    schedule = Schedule([[], []], None, 6, 1)
+    schedule = Scheduler([[], []], None, 6, 1)
     schedule.pull(0, 3)
     schedule.close(0)
     assert [schedule.allowance(root) for root in (0, 1)] == [0, 3]  # its items are still in flight
@@ -236,20 +236,20 @@ def test_an_ended_group_gives_its_share_back() -> None:
 
 
 def test_an_abandoned_group_gives_all_back_at_once() -> None:
-    schedule = Schedule([[], []], None, 6, 1)
+    schedule = Scheduler([[], []], None, 6, 1)
     schedule.pull(0, 3)
     schedule.abandon(0)
     assert [schedule.allowance(root) for root in (0, 1)] == [0, 6]
 
 
 def test_the_last_group_may_end() -> None:
-    schedule = Schedule([[]], None, 6, 1)
+    schedule = Scheduler([[]], None, 6, 1)
     schedule.close(0)
     assert schedule.allowance(0) == 0
 
 
 def test_automatic_bounds() -> None:
-    schedule = Schedule([[], []], 3, None, 4)
+    schedule = Scheduler([[], []], 3, None, 4)
     assert (schedule.bound(0), schedule.total_bound()) == (4, 8)
     schedule.set_bound(0, 20)
     assert (schedule.bound(0), schedule.bound(1), schedule.total_bound()) == (20, 4, 24)
@@ -258,13 +258,13 @@ def test_automatic_bounds() -> None:
 
 
 def test_a_given_buffer_can_not_be_grown() -> None:
-    schedule = Schedule([[]], None, 4, 1)
+    schedule = Scheduler([[]], None, 4, 1)
     schedule.set_bound(0, 100)
     assert schedule.bound(0) == schedule.total_bound() == 4
 
 
 def test_drained() -> None:
-    schedule = Schedule([[]], None, 4, 1)
+    schedule = Scheduler([[]], None, 4, 1)
     assert drained(schedule, 0)
     schedule.arrive(0, 1)
     assert not drained(schedule, 0)
@@ -301,7 +301,7 @@ class History:
         self.stride = random.choice([None, 1, 2, 3, 5])
         roots = sum(not members for members in self.inputs)
         buffer = random.choice([None, roots, roots + random.randint(0, 12)])
-        self.schedule = schedule = Schedule(self.inputs, self.stride, buffer, random.randint(1, 4))
+        self.schedule = schedule = Scheduler(self.inputs, self.stride, buffer, random.randint(1, 4))
         self.length = {end: random.randint(0, 25) for end in schedule.ends}
         self.pulled = dict.fromkeys(schedule.roots, 0)
         self.open = set(schedule.roots)

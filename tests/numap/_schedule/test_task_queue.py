@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from numap._items.segments import PACKED, PICKLED, RAW, Segment, encode_item, item_of, pack, part
-from numap._schedule.task_queue import Lane
+from numap._schedule.task_queue import TaskQueue
 from tests.numap.tools import each_seed
 
 
@@ -18,21 +18,21 @@ def raw(*values: object) -> Segment:
 
 
 def test_items_leave_as_they_came() -> None:
-    lane = Lane()
+    lane = TaskQueue()
     lane.append(0, raw("a", "b"))
     lane.append(2, raw("c"))
     assert lane.take(10) == (0, 3, [raw("a", "b"), raw("c")])
 
 
 def test_a_segment_is_cut_where_it_is_too_long() -> None:
-    lane = Lane()
+    lane = TaskQueue()
     lane.append(0, raw("a", "b", "c"))
     assert lane.take(2) == (0, 2, [raw("a", "b")])
     assert lane.take(2) == (2, 1, [raw("c")])
 
 
 def test_only_neighbours_go_together() -> None:
-    lane = Lane()
+    lane = TaskQueue()
     lane.append(4, raw("e"))
     lane.append(5, raw("f"))
     lane.append(0, raw("a"))
@@ -41,7 +41,7 @@ def test_only_neighbours_go_together() -> None:
 
 
 def test_what_is_put_back_goes_first() -> None:
-    lane = Lane()
+    lane = TaskQueue()
     lane.append(0, raw("a", "b", "c", "d"))
     first, _, segments = lane.take(3)
     lane.put_back(first, segments)
@@ -52,7 +52,7 @@ def test_what_is_put_back_goes_first() -> None:
 
 
 def test_what_several_workers_give_back_goes_in_order() -> None:
-    lane = Lane()
+    lane = TaskQueue()
     lane.append(0, raw(*"abcdefgh"))
     taken = [lane.take(2) for _ in range(3)]
     for first, _, segments in (taken[1], taken[0], taken[2]):
@@ -61,7 +61,7 @@ def test_what_several_workers_give_back_goes_in_order() -> None:
 
 
 def test_several_segments_are_put_back_in_their_order() -> None:
-    lane = Lane()
+    lane = TaskQueue()
     lane.append(9, raw("j"))
     lane.put_back(3, [raw("d"), raw("e", "f"), raw("g")])
     assert lane.take(9) == (3, 4, [raw("d"), raw("e", "f"), raw("g")])
@@ -69,7 +69,7 @@ def test_several_segments_are_put_back_in_their_order() -> None:
 
 
 def test_drop_from_forgets_what_lies_behind() -> None:
-    lane = Lane()
+    lane = TaskQueue()
     lane.append(5, raw("f"))
     lane.append(0, raw("a", "b"))
     lane.append(7, raw("h", "i"))
@@ -78,7 +78,7 @@ def test_drop_from_forgets_what_lies_behind() -> None:
 
 
 def test_drop_from_cuts_a_segment_that_reaches_over_the_limit() -> None:
-    lane = Lane()
+    lane = TaskQueue()
     lane.append(0, raw("a", "b", "c", "d"))
     assert lane.drop_from(2) == 2
     assert lane.take(9) == (0, 2, [raw("a", "b")])
@@ -102,7 +102,7 @@ def test_histories(random: Random) -> None:
         assert segments[-1][1][0] in (RAW, PACKED, PICKLED)
         place += count
     random.shuffle(segments)
-    lane, waiting, taken = Lane(), 0, []
+    lane, waiting, taken = TaskQueue(), 0, []
     while segments or waiting:
         if segments and random.random() < 0.5:
             first, segment = segments.pop()

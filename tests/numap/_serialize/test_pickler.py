@@ -14,8 +14,8 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import pytest
 
-from numap._modules.main_export import Mirror
-from numap._serialize.lookup import Scope, find, global_names
+from numap._modules.main_export import MainExporter
+from numap._serialize.lookup import NameResolver, find, global_names
 from numap._serialize.pickler import CodePickler
 from tests.numap._modules.test_main_export import Receiver, there
 from tests.numap.tools import each_seed
@@ -336,7 +336,7 @@ def test_a_class_is_sent_whole_once_per_message() -> None:
     class Local:
         text = "x" * 10_000
 
-    mirror = Mirror()
+    mirror = MainExporter()
     assert len(mirror.encode([Local() for _ in range(50)])) < 12_000
 
 
@@ -356,17 +356,17 @@ def test_a_class_that_refers_to_what_can_not_travel() -> None:
         lock = threading.Lock()
 
     with pytest.raises(Exception, match=r"lock"):
-        Mirror().encode(Local)
+        MainExporter().encode(Local)
 
 
 def test_the_plain_scope_uses_names_for_what_this_process_has() -> None:
-    encode = CodePickler(Scope()).encode
+    encode = CodePickler(NameResolver()).encode
     assert b"global_names" in encode(global_names)
     assert len(encode(global_names)) < 100
 
 
 def test_a_pickler_remembers_nothing() -> None:
-    encode = CodePickler(Scope()).encode
+    encode = CodePickler(NameResolver()).encode
     value = ["some text", "some text"]
     assert encode(value) == encode(value)
 
@@ -374,7 +374,7 @@ def test_a_pickler_remembers_nothing() -> None:
 def test_data_is_left_to_the_pickler() -> None:
     import pickle
 
-    encode = CodePickler(Scope()).encode
+    encode = CodePickler(NameResolver()).encode
     for value in ([1, 2], {"a": (1, None)}, "x" * 10_000, 1.5, sys.maxsize, {1, 2}, frozenset("a"), bytearray(b"x")):
         assert pickle.loads(encode(value)) == value
         assert len(encode(value)) <= len(pickle.dumps(value, 5)) + 8

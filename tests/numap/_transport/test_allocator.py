@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from numap._transport.allocator import BLOCKS, PAGE, PLACE, Layout, Region, layout
+from numap._transport.allocator import BLOCKS, PAGE, PLACE, BlockAllocator, Layout, layout
 
 MB = 1 << 20
 
@@ -57,7 +57,7 @@ def test_blocks_never_overlap_and_room_comes_back(seed: int) -> None:
     dice = random.Random(seed)
     division = divided()
     file = Memory(division)
-    region = Region(file.memory, division, 1, file.reserve)
+    region = BlockAllocator(file.memory, division, 1, file.reserve)
     start, size = division.regions[1]
     used: dict[int, tuple[int, int]] = {}
     for _ in range(400):
@@ -87,7 +87,7 @@ def test_blocks_never_overlap_and_room_comes_back(seed: int) -> None:
 def test_a_block_is_in_use_as_long_as_anybody_uses_it() -> None:
     division = divided()
     file = Memory(division)
-    region = Region(file.memory, division, 0, file.reserve)
+    region = BlockAllocator(file.memory, division, 0, file.reserve)
     size = division.regions[0][1]
     block = region.allocate(size, 0)
     assert block is not None
@@ -103,7 +103,7 @@ def test_a_block_is_in_use_as_long_as_anybody_uses_it() -> None:
 def test_used_memory_is_used_again_before_more_is_asked_for() -> None:
     division = divided()
     file = Memory(division)
-    region = Region(file.memory, division, 1, file.reserve)
+    region = BlockAllocator(file.memory, division, 1, file.reserve)
     for _ in range(1000):
         block = region.allocate(MB, 1)
         assert block is not None
@@ -115,7 +115,7 @@ def test_a_system_without_memory_is_no_room() -> None:
     division = divided()
     start, _ = division.regions[1]
     file = Memory(division, limit=start + MB)
-    region = Region(file.memory, division, 1, file.reserve)
+    region = BlockAllocator(file.memory, division, 1, file.reserve)
     assert region.allocate(MB + 1, 1) is None
     assert region.allocate(MB, 1) is not None
     assert region.allocate(1, 1) is None
@@ -124,7 +124,7 @@ def test_a_system_without_memory_is_no_room() -> None:
 def test_more_blocks_than_the_table_has() -> None:
     division = divided()
     file = Memory(division)
-    region = Region(file.memory, division, 1, file.reserve)
+    region = BlockAllocator(file.memory, division, 1, file.reserve)
     blocks = [region.allocate(1, 1) for _ in range(BLOCKS)]
     assert None not in blocks and len(set(blocks)) == BLOCKS
     assert region.allocate(1, 1) is None
@@ -136,11 +136,11 @@ def test_more_blocks_than_the_table_has() -> None:
 def test_the_next_owner_respects_what_is_in_use() -> None:
     division = divided()
     file = Memory(division)
-    first = Region(file.memory, division, 1, file.reserve)
+    first = BlockAllocator(file.memory, division, 1, file.reserve)
     kept, dropped = first.allocate(MB, 0), first.allocate(MB, 1)
     assert kept is not None and dropped is not None
     holders(file.memory, division, dropped)[1] = 0
-    second = Region(file.memory, division, 1, file.reserve)
+    second = BlockAllocator(file.memory, division, 1, file.reserve)
     size = division.regions[1][1]
     assert second.allocate(size - MB, 1) is not None
     assert second.allocate(1, 1) is None

@@ -19,8 +19,8 @@ import pytest
 from numap import IMap, WorkerDied
 from numap._items.segments import encode_item
 from numap._transport.allocator import layout
-from numap._transport.shared_memory import SHARE, Arena
-from numap._transport.shared_objects import Loan, Packer, Parcel, incoming
+from numap._transport.shared_memory import SHARE, SharedMemoryFile
+from numap._transport.shared_objects import BorrowedBuffers, ObjectWriter, SharedObject, incoming
 from tests.numap import work
 from tests.numap.programs import ENGINES, SOON, STARTS, Program, run, until
 
@@ -35,23 +35,23 @@ class Pair:
     def __init__(self, budget: int = 64 * MB) -> None:
         division = layout(1, budget)
         assert division is not None
-        self.caller = Arena(division, 0, 0)
-        self.worker = Arena(division, 1, 1, os.dup(self.caller.fd))
+        self.caller = SharedMemoryFile(division, 0, 0)
+        self.worker = SharedMemoryFile(division, 1, 1, os.dup(self.caller.fd))
 
     def send(self, value: Any) -> Any:
         """A value as the caller packs it, as it comes out of the worker's socket."""
-        self.packed = Packer(_plain, self.caller)(value)
-        assert isinstance(self.packed, Parcel)
-        return Parcel.of_wire(self.worker, pickle.loads(pickle.dumps(self.packed.wire())))
+        self.packed = ObjectWriter(_plain, self.caller)(value)
+        assert isinstance(self.packed, SharedObject)
+        return SharedObject.of_wire(self.worker, pickle.loads(pickle.dumps(self.packed.wire())))
 
-    def answer(self, values: list[Any], loan: Loan) -> Parcel:
+    def answer(self, values: list[Any], loan: BorrowedBuffers) -> SharedObject:
         """A result, taken out of the list, as the worker packs it, as the caller sees it."""
-        packed = Packer(_plain, self.worker)(values.pop(), loan)
-        assert isinstance(packed, Parcel)
+        packed = ObjectWriter(_plain, self.worker)(values.pop(), loan)
+        assert isinstance(packed, SharedObject)
         if loan.is_kept():
             packed.part_from(loan)
         packed.hand_over()
-        return Parcel.of_wire(self.caller, pickle.loads(pickle.dumps(packed.wire())))
+        return SharedObject.of_wire(self.caller, pickle.loads(pickle.dumps(packed.wire())))
 
     def room(self) -> bool:
         """Whether nothing is in use in either region."""
@@ -87,7 +87,7 @@ VALUES = [
 @pytest.mark.parametrize("make", VALUES)
 def test_everything_large_arrives_and_leaves_no_trace(make: Any) -> None:
     pair = Pair()
-    loan = Loan(copies=False)
+    loan = BorrowedBuffers(copies=False)
     came = pair.send(make()).open(loan)
     assert type(came) is type(make()) and pickle.dumps(came) == pickle.dumps(make())
     values = [came]
@@ -101,14 +101,14 @@ def test_everything_large_arrives_and_leaves_no_trace(make: Any) -> None:
 
 
 def test_small_values_stay_out() -> None:
-    packer = Packer(_plain, Pair().caller)
+    packer = ObjectWriter(_plain, Pair().caller)
     for value in (b"x" * (SHARE - 1), "x" * (SHARE - 1), numpy.zeros(SHARE - 1, "u1")[: SHARE // 2], [1, 2]):
         assert type(packer(value)) is bytes
 
 
 def test_43_a_lent_array_is_the_memory_itself_and_passes_on_by_its_place() -> None:
     pair = Pair()
-    loan = Loan(copies=False)
+    loan = BorrowedBuffers(copies=False)
     came = pair.send(array()).open(loan)
     came += 1
     where = came.ctypes.data - pair.worker._base
@@ -123,7 +123,7 @@ def test_43_a_lent_array_is_the_memory_itself_and_passes_on_by_its_place() -> No
 
 def test_43_what_the_item_keeps_is_copied() -> None:
     pair = Pair()
-    loan = Loan(copies=False)
+    loan = BorrowedBuffers(copies=False)
     kept = pair.send(array()).open(loan)
     result = pair.answer([kept], loan).open()
     kept[:] = 0
@@ -132,7 +132,7 @@ def test_43_what_the_item_keeps_is_copied() -> None:
 
 def test_43_two_results_of_one_memory_are_two() -> None:
     pair = Pair()
-    loan = Loan(copies=False)
+    loan = BorrowedBuffers(copies=False)
     came = pair.send(array()).open(loan)
     values = [[came, came[: MB // 16]]]
     del came
@@ -145,17 +145,17 @@ def test_43_two_results_of_one_memory_are_two() -> None:
 def test_43_who_may_run_again_gets_a_copy() -> None:
     pair = Pair()
     parcel = pair.send(array())
-    first = parcel.open(Loan(copies=True))
+    first = parcel.open(BorrowedBuffers(copies=True))
     first[:] = 0
-    assert (parcel.open(Loan(copies=True)) == array()).all()
+    assert (parcel.open(BorrowedBuffers(copies=True)) == array()).all()
     parcel.several = True
-    parcel.open(Loan(copies=False))[:] = 0
-    assert (parcel.open(Loan(copies=False)) == array()).all()
+    parcel.open(BorrowedBuffers(copies=False))[:] = 0
+    assert (parcel.open(BorrowedBuffers(copies=False)) == array()).all()
 
 
 def test_43_room_comes_back_when_the_last_view_goes() -> None:
     pair = Pair()
-    part = pair.send(array()).open(Loan(copies=False)).reshape(8, -1)[3:5]
+    part = pair.send(array()).open(BorrowedBuffers(copies=False)).reshape(8, -1)[3:5]
     del pair.packed
     gc.collect()
     assert not pair.room()
@@ -165,9 +165,9 @@ def test_43_room_comes_back_when_the_last_view_goes() -> None:
 
 def test_41_a_dead_worker_keeps_nothing() -> None:
     pair = Pair()
-    views = [pair.send(array()).open(Loan(copies=False)) for _ in range(3)]
-    Packer(_plain, pair.worker)(array()).hand_over()  # type: ignore[union-attr]
-    kept = pair.answer([array()], Loan(copies=False)).open()
+    views = [pair.send(array()).open(BorrowedBuffers(copies=False)) for _ in range(3)]
+    ObjectWriter(_plain, pair.worker)(array()).hand_over()  # type: ignore[union-attr]
+    kept = pair.answer([array()], BorrowedBuffers(copies=False)).open()
     del pair.packed
     # What it held it never gives back, as it is dead; what it gave to the caller stays.
     pair.worker.pid = -1
@@ -175,40 +175,40 @@ def test_41_a_dead_worker_keeps_nothing() -> None:
     del views
     assert (kept == array()).all()
     del kept
-    successor = Arena(pair.caller.layout, 2, 1, os.dup(pair.caller.fd))
+    successor = SharedMemoryFile(pair.caller.layout, 2, 1, os.dup(pair.caller.fd))
     assert successor.put(bytes(pair.caller.layout.regions[1][1])) is not None
 
 
 def test_42_no_room_is_no_parcel() -> None:
     division = layout(1, 4 * MB)
     assert division is not None
-    arena = Arena(division, 0, 0)
-    packer = Packer(_plain, arena)
+    arena = SharedMemoryFile(division, 0, 0)
+    packer = ObjectWriter(_plain, arena)
     parcels = [packer(array()) for _ in range(5)]
-    assert [type(parcel) for parcel in parcels] == [Parcel, Parcel, bytes, bytes, bytes]
+    assert [type(parcel) for parcel in parcels] == [SharedObject, SharedObject, bytes, bytes, bytes]
     assert packer(b"x" * 3 * MB) == _plain(b"x" * 3 * MB)
     del parcels
-    assert type(packer(array())) is Parcel
+    assert type(packer(array())) is SharedObject
 
 
 def test_a_failure_to_pickle_leaves_no_trace() -> None:
     pair = Pair()
     with pytest.raises(TypeError):
-        Packer(_plain, pair.caller)([array(), threading.Lock()])
+        ObjectWriter(_plain, pair.caller)([array(), threading.Lock()])
     gc.collect()
     assert pair.room()
 
 
 def test_joined_items_are_parcels_within_a_segment() -> None:
     pair = Pair()
-    packer = Packer(_plain, pair.caller)
+    packer = ObjectWriter(_plain, pair.caller)
     segments = tuple(encode_item(value, packer, "item") for value in (array(), [5]))
     from numap._items.segments import JOINED, is_lent, item_of
     from numap._transport.channel import outgoing
 
     there = incoming(pickle.loads(pickle.dumps(outgoing((JOINED, 1, segments)))), pair.worker)
     assert is_lent(there)
-    one, other = item_of(there, Loan(copies=False))
+    one, other = item_of(there, BorrowedBuffers(copies=False))
     assert (one == array()).all() and other == [5]
 
 

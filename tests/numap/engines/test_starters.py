@@ -303,18 +303,18 @@ def test_70_with_room_for_few_tasks_a_map_has_fewer_workers_or_none_and_others_g
 
 def test_70_what_the_starter_is_refused_costs_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without room for a successor a map goes on with the workers that it has, and ends only with the last of them."""
-    from numap.engines.processes.supervisor import Crew
+    from numap.engines.processes.supervisor import WorkerSupervisor
 
-    spawn = Crew.spawn
+    spawn = WorkerSupervisor.spawn
     room = [2]
 
-    def limited(self: Crew, memory: int | None) -> Any:
+    def limited(self: WorkerSupervisor, memory: int | None) -> Any:
         if not room[0]:
             raise BlockingIOError(11, "no room")
         room[0] -= 1
         return spawn(self, memory)
 
-    monkeypatch.setattr(Crew, "spawn", limited)
+    monkeypatch.setattr(WorkerSupervisor, "spawn", limited)
     with IMap(work.kill_at, range(30), (7,), worker_num=5, on_error="return") as imap:
         found = list(imap)
     assert [x for x in found if isinstance(x, int)] == [x for x in range(30) if x != 7]

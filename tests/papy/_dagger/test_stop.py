@@ -28,7 +28,7 @@ class Counted(Iterator[int]):
         return self.taken - 1
 
 
-class Hand:
+class StepWorker:
     """Gives so many numbers, and then blocks until it is let go."""
 
     def __init__(self, size: int) -> None:
@@ -129,7 +129,7 @@ def test_it_is_soon_whatever_the_items_do(graph: type[Dagger]) -> None:
 @pytest.mark.parametrize("kind", KINDS[2:])
 def test_an_input_that_blocks_holds_back_nothing(kind: str) -> None:
     seen: list[int] = []
-    hand = Hand(5)
+    hand = StepWorker(5)
     plumber = Plumber(pipes=[chain(kind, seen.append)])
     plumber.start([hand])
     plumber.run()

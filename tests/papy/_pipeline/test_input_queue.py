@@ -19,7 +19,7 @@ import pytest
 
 from numap import IMap, StateError, tee
 from papy import AbstractStep, Pipeline
-from papy._pipeline.iterable_reader import Feeder
+from papy._pipeline.iterable_reader import IterableReader
 from tests.numap.programs import until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -448,10 +448,10 @@ def test_an_iterable_that_blocks_does_not_hold_the_end_of_the_program_up() -> No
 def test_stop_ends_a_run_whose_reader_is_in_an_iterable_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """As at the end of the interpreter, which may start no thread for it."""
 
-    def refused(feeder: Feeder) -> None:
+    def refused(feeder: IterableReader) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr(Feeder, "start", refused)
+    monkeypatch.setattr(IterableReader, "start", refused)
     monkeypatch.setattr("papy._pipeline.input_queue.GRACE", 0.1)
     source: queue.SimpleQueue[int] = queue.SimpleQueue()
     did: list[int] = []

@@ -21,7 +21,7 @@ import pytest
 
 from numap import StateError
 from papy import AbstractStep, Pipeline, chunk, combine_pipeline, iterstep
-from papy._pipeline.pipeline_run import Line
+from papy._pipeline.pipeline_run import PipelineRun
 from tests.numap.programs import until, until_main_waits
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -719,16 +719,16 @@ def test_results_that_were_interrupted_at_the_start_begin_anew() -> None:
 
 
 def test_results_that_were_interrupted_behind_the_first_entries_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = Line._start_maps
+    begun = PipelineRun._start_maps
 
-    def interrupted(line: Line) -> None:
+    def interrupted(line: PipelineRun) -> None:
         begun(line)
         assert until(lambda: line.books.taken)
         raise KeyboardInterrupt
 
     pipeline = Pipeline((double, 1))
     results = pipeline.results([1])
-    monkeypatch.setattr(Line, "_start_maps", interrupted)
+    monkeypatch.setattr(PipelineRun, "_start_maps", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(results)
     monkeypatch.undo()

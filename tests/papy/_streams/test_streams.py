@@ -15,22 +15,22 @@ import pytest
 from numap import IMap, NextTimeout
 from papy._base.errors import DaggerError, PiperError, failure
 from papy._evaluate.call import PiperCall
-from papy._evaluate.provenance import Evaluator
+from papy._evaluate.provenance import Provenance
 from papy._evaluate.worker import Worker
-from papy._streams.base import Steady
+from papy._streams.base import ResumableStream
 from papy._streams.interleave import Blocks, expand, regroup
-from papy._streams.results import Report, Results
+from papy._streams.results import Results, RunReport
 from papy._streams.source import Link, Source
-from papy._streams.streams import Chain, Data, Late, Tap, Values, items_of
-from papy._streams.zip_streams import Column, InStep
+from papy._streams.streams import Chain, DeferredStream, InputStream, TaskStream, TimedTaskStream, items_of
+from papy._streams.zip_streams import Column, ZipStrict
 from tests.papy import work
 
 
-def evaluator(started: bool = True) -> Evaluator:
+def evaluator(started: bool = True) -> Provenance:
     event = threading.Event()
     if started:
         event.set()
-    return Evaluator(PiperCall(Worker(work.double, unpack=True), "piper", 1), event)
+    return Provenance(PiperCall(Worker(work.double, unpack=True), "piper", 1), event)
 
 
 def everything(stream: Iterator[Any]) -> tuple[list[Any], int]:
@@ -58,29 +58,29 @@ def everything(stream: Iterator[Any]) -> tuple[list[Any], int]:
         signal.signal(signal.SIGALRM, before)
 
 
-def chain(items: Iterator[int]) -> Steady:
+def chain(items: Iterator[int]) -> ResumableStream:
     return Chain(items, (Link(lambda x: x + 1), Link(lambda x: 2 * x)))
 
 
-def rounds(items: Iterator[int]) -> Steady:
+def rounds(items: Iterator[int]) -> ResumableStream:
     return Blocks(Chain(items, (Link(lambda x: (x, -x)),)), 3, partial(expand, produce=2, stride=3))
 
 
-def groups(items: Iterator[int]) -> Steady:
+def groups(items: Iterator[int]) -> ResumableStream:
     return Blocks(items, 4, partial(regroup, consume=2, stride=2))
 
 
-def pairs(items: Iterator[int]) -> Steady:
-    return InStep([chain(items), chain(iter(range(20_000)))], ["a", "b"], "here")
+def pairs(items: Iterator[int]) -> ResumableStream:
+    return ZipStrict([chain(items), chain(iter(range(20_000)))], ["a", "b"], "here")
 
 
-def kept(items: Iterator[int]) -> Steady:
+def kept(items: Iterator[int]) -> ResumableStream:
     failed = [failure("a", 1, ValueError(), "skip") if x % 7 == 3 else x for x in items]
-    return Results(Chain(iter(failed), (Link(lambda x: x),)), False, Report())
+    return Results(Chain(iter(failed), (Link(lambda x: x),)), False, RunReport())
 
 
-@pytest.mark.parametrize("make", [chain, rounds, groups, pairs, kept, lambda items: Data(items, "data")])
-def test_an_interrupt_loses_nothing(make: Callable[[Iterator[int]], Steady]) -> None:
+@pytest.mark.parametrize("make", [chain, rounds, groups, pairs, kept, lambda items: InputStream(items, "data")])
+def test_an_interrupt_loses_nothing(make: Callable[[Iterator[int]], ResumableStream]) -> None:
     size = 20_000
     expected = list(make(iter(range(size))))
     interrupted = 0
@@ -97,7 +97,7 @@ def test_an_interrupt_loses_nothing_of_a_task(kind: str) -> None:
         imap: IMap[Any] = IMap(worker_type=kind, worker_num=2)
         task = imap.add_task(work.leave, range(3000))
         with imap:
-            got, times = everything(Results(Values(task, evaluator()), False, Report()))
+            got, times = everything(Results(TaskStream(task, evaluator()), False, RunReport()))
         interrupted += times
         assert [item for item in got if not isinstance(item, PiperError)] == [x for x in range(3000) if x != 2]
         assert isinstance(got[2], PiperError) and got[2].index == 2
@@ -131,7 +131,7 @@ def test_data_that_raises_names_itself() -> None:
         yield 1
         raise OSError("gone")
 
-    stream = Data(data(), "the data of a")
+    stream = InputStream(data(), "the data of a")
     assert next(stream) == 1
     with pytest.raises(DaggerError, match="the data of a raised OSError: gone") as caught:
         next(stream)
@@ -139,7 +139,7 @@ def test_data_that_raises_names_itself() -> None:
 
 
 def test_streams_that_end_apart_are_named() -> None:
-    stream = InStep([iter([1, 2]), iter([1, 2, 3]), iter([1, 2])], ["a", "b", "c"], "here")
+    stream = ZipStrict([iter([1, 2]), iter([1, 2, 3]), iter([1, 2])], ["a", "b", "c"], "here")
     assert [next(stream), next(stream)] == [[1, 1, 1], [2, 2, 2]]
     for _ in range(2):
         with pytest.raises(DaggerError, match="here: a and c ended after 2 items, b goes on"):
@@ -150,7 +150,7 @@ def test_a_stream_of_an_imap_waits_for_its_start() -> None:
     maker = evaluator(started=False)
     imap: IMap[Any] = IMap(worker_type="serial")
     got: list[Any] = []
-    values = Values(imap.add_task(work.double, [1, 2]), maker)
+    values = TaskStream(imap.add_task(work.double, [1, 2]), maker)
     reader = threading.Thread(target=lambda: got.extend(values))
     reader.start()
     with imap:
@@ -162,7 +162,7 @@ def test_a_stream_of_an_imap_waits_for_its_start() -> None:
 
 def test_a_tap_gives_what_is_there_after_the_start() -> None:
     started = threading.Event()
-    tap = Tap(started)
+    tap = DeferredStream(started)
     tap.items = iter([1, 2])
     started.set()
     assert list(tap) == [1, 2] and list(tap) == []
@@ -194,9 +194,9 @@ def test_a_late_result_is_given_up_where_places_count() -> None:
         while items:
             yield items.pop(0)
 
-    got = list(Late(Impatient(items), evaluator(), patient()))
+    got = list(TimedTaskStream(Impatient(items), evaluator(), patient()))
     assert [got[0], got[2]] == [1, 3] and isinstance(got[1].exception, TimeoutError) and len(got) == 3
-    again = list(Values(Impatient([1, 2, 3]), evaluator()))
+    again = list(TaskStream(Impatient([1, 2, 3]), evaluator()))
     assert [again[0], *again[2:]] == [1, 2, 3] and again[1].index == 1
 
 
@@ -205,13 +205,13 @@ def test_columns_of_rows() -> None:
 
 
 def test_plain_sequences_need_no_care() -> None:
-    assert not isinstance(items_of(Source([1, 2], "data")), Steady)
-    assert isinstance(items_of(Source(iter([1, 2]), "data")), Data)
+    assert not isinstance(items_of(Source([1, 2], "data")), ResumableStream)
+    assert isinstance(items_of(Source(iter([1, 2]), "data")), InputStream)
 
 
 @pytest.mark.usefixtures("restless")
 def test_results_may_be_read_in_several_threads() -> None:
-    results = Results(Chain(iter(range(20_000)), (Link(lambda x: x),)), False, Report())
+    results = Results(Chain(iter(range(20_000)), (Link(lambda x: x),)), False, RunReport())
     found: list[list[int]] = [[] for _ in range(4)]
     threads = [threading.Thread(target=lambda part=part: part.extend(results)) for part in found]  # type: ignore[misc]
     for thread in threads:
