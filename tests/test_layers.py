@@ -1,89 +1,66 @@
-"""Imports point one way only: a module imports what stands before it in this list, and nothing else of ours."""
+"""Imports point one way only: the folders stand in an order, each imports what stands before it, and no circle is inside one."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The order: each module imports only what stands before it.
+#: From the ground up: a folder, or a public module on its own, and what its files are for. What is not named here is the
+#: top of its package, and may import everything.
 LAYERS = {
-    "numap": """
-        _sync
-        _modules
-        _environment
-        engines.processes
-        engines
-        _transport
-        _serialize
-        _schedule
-        _runtime
-        _results
-        _worker
-        _items
-        _base
-        _system
-        _base.public _items.call _system.forked_items _items.sizes
-        _base.errors _base.capabilities _sync.interrupt_lock _items.failures _system.cgroups _system.processes _environment.python _system.rights _base.options _base.lifecycle _base.statistics
-        _items.segments
-        _schedule.scheduler _schedule.ordering _schedule.batching _schedule.fusion _schedule.retries _schedule.failure_limit _transport.allocator _transport.shared_memory _transport.shared_objects _serialize.lookup _serialize.c_layouts _serialize.classes
-        _serialize.functions _serialize.tensors _serialize.pickler _modules.main_import _modules.origins _modules.identities _modules.owners _modules.main_export _sync.threads _items.side_output _items.finalizers _transport.channel _system.thread_signals
-        _transport.outbox _transport.progress_page _worker.fused_calls _worker.results _environment.settings _environment.time_zone _environment.signal_handling _environment.process_state _worker.log_capture _items.portable
-        _worker.loop
-        _worker.starter
-        engines.processes.starter_client engines.processes.supervisor
-        engines.processes.fork
-        engines.protocol _runtime.wakeup _runtime.log_forwarder _sync.event_queue engines.processes.ledger engines.processes.slot engines.processes.retirement engines.processes.memory engines.processes.workforce
-        engines.threads engines.serial engines.processes.engine engines.executor
-        _sync.demand _results.tracking _runtime.sources _runtime.inline_source _results.output_queue _results.reader _results.stream _schedule.task_queue _runtime.router _runtime.snapshot _runtime.inputs _runtime.inline _runtime.outcomes _runtime.manager
-        _runtime.build
-        _base.habits _task _task_inputs _imap _imports
-        __init__
-        testing
-    """.split(),
-    "papy": """
-        util._script
-        util._func
-        _streams
-        _stages
-        _pipeline
-        _monitor
-        _evaluate
-        _dagger
-        _codegen
-        _base
-        _base.public _base.portable
-        _base.errors _base.checks _base.external_programs _base.current_item _evaluate.misfits _base.misuse _base.forks _base.interrupts _base.threads graph
-        _evaluate.worker _evaluate.call _evaluate.counts _evaluate.provenance
-        _dagger.piper_options _dagger.failure_summary _streams.streams _streams.interleave _streams.zip_streams _streams.results
-        _dagger.wiring _dagger.piper
-        _dagger.run_options _dagger.piper_graph _dagger.graph_run
-        _dagger.finalizer _dagger.background _dagger.dagger
-        _codegen.changes _codegen.definition_order _codegen.origins _codegen.expression _dagger.codefile
-        _dagger.plumber
-        steps coroutines _monitor.reporters _monitor.counter _monitor.debugger
-        _stages.spec _stages.entries _stages.backoff _stages.accounting _stages.error_file _stages.byte_bounds _stages.bounded_queue _pipeline.input_queue _pipeline.iterable_reader _pipeline.entry_reader _stages.upstream _stages.workers _stages.stages _pipeline.pipeline_run
-        _pipeline.results _pipeline.background _pipeline.leftovers _pipeline.pipeline
-        core __init__
-        util _base.guard
-        util._func.passers util._func.coders util._func.streams util._func.offers util._func.items util._func.database
-        util.func
-        util._script.process util._script.ports util._script.templates util._script.workdir util._script.output_records util._script.recipe util.script
-        util.config
-    """.split(),
+    "numap": {
+        "_system": "calls that only some operating systems have, each with what stands in for it",
+        "_base": "values and tables that know nothing of a run",
+        "_items": "the forms in which items, results and failures travel",
+        "_sync": "threads that wait for each other, and may be interrupted at any moment",
+        "_schedule": "pure decisions: what runs next, how many at once, in which order results leave; no thread, process or clock",
+        "_results": "hands results to whatever iterates, and loses none to an interrupt",
+        "_transport": "carries frames and large buffers between two processes; knows no task",
+        "_serialize": "makes bytes of code, so that another process has the same functions and classes",
+        "_modules": "gives a worker the modules that it can't import, filled with what the caller's hold",
+        "_environment": "what a worker is given of the process that it works for: settings, signals, time zone, paths",
+        "_worker": "what runs in a worker process and in its starter",
+        "engines": "runs jobs: one file for each kind of worker, all behind one protocol",
+        "engines.processes": "worker processes: started, supplied, watched, replaced",
+        "_runtime": "one run of a map in the caller: the thread that owns its state, its inputs, its outputs",
+    },
+    "papy": {
+        "_base": "errors, checks and small tools that graphs and pipelines share",
+        "graph": "a graph as a dict",
+        "coroutines": "pipelines of generators, and steps for them",
+        "steps": "steps as their authors write them",
+        "_codegen": "Python source for objects: values, functions, classes; knows no pipeline",
+        "_evaluate": "evaluates the functions of one piper on one item, and knows where it came from",
+        "_streams": "streams between pipers, in which a failed item is a value",
+        "_dagger": "the graph of pipers, and one run of it after the other",
+        "_monitor": "counts and figures, shown to people",
+        "_stages": "one step at work: its workers, its queue, its entries, its counts",
+        "_pipeline": "steps in a row as the user has them, and one run of them",
+        "util._func": "the parts of papy.util.func",
+        "util._script": "the parts of papy.util.script",
+    },
 }
-# End of the order.
+#: What a folder never imports, though it stands behind it.
+NEVER = {("numap", "_worker"): {"_schedule", "_results"}}
 
 
 def modules(package: str) -> dict[str, Path]:
-    """The files of a package by the name they have in the list: ``_imap``, ``engines.serial``, ``engines``."""
+    """The files of a package by their dotted names: ``_imap``, ``engines.serial``; ``engines`` is its ``__init__``."""
     folder = ROOT / package
     names = {path: path.relative_to(folder).with_suffix("").parts for path in sorted(folder.rglob("*.py"))}
     return {".".join(parts).removesuffix(".__init__"): path for path, parts in names.items()}
+
+
+def layer(package: str, name: str) -> str | None:
+    """The entry of `LAYERS` that a module belongs to: itself or the folder it is in; None: the top."""
+    folder = name.rpartition(".")[0]
+    return next((it for it in (name, folder) if it in LAYERS[package]), None)
 
 
 def imports(package: str, name: str, path: Path) -> Iterator[tuple[str, int]]:
@@ -100,29 +77,65 @@ def imports(package: str, name: str, path: Path) -> Iterator[tuple[str, int]]:
             yield from ((f"{start}.{alias.name}", node.lineno) for alias in node.names)
 
 
-def resolve(package: str, dotted: str) -> str:
-    """The module of the package that a dotted name belongs to: a name in a module belongs to the module."""
-    known, parts = modules(package), dotted.split(".")[1:]
+def resolve(known: dict[str, Path], dotted: str) -> str:
+    """The module that a dotted name belongs to: a name in a module belongs to the module."""
+    parts = dotted.split(".")[1:]
     while parts and ".".join(parts) not in known:
         parts.pop()
     return ".".join(parts) or "__init__"
 
 
+def edges(package: str) -> Iterator[tuple[str, str, str]]:
+    """Each import within a package: importing module, imported module, and the place."""
+    known = modules(package)
+    for name, path in known.items():
+        for dotted, line in imports(package, name, path):
+            if dotted.split(".")[0] == package and (target := resolve(known, dotted)) != name:
+                yield name, target, f"{path.relative_to(ROOT)}:{line}"
+
+
 @pytest.mark.parametrize("package", LAYERS)
-def test_every_module_has_its_place(package: str) -> None:
-    missing = modules(package).keys() - set(LAYERS[package])
-    assert not missing, f"put it in its place in LAYERS[{package!r}]: {sorted(missing)}"
+def test_every_private_folder_has_its_place(package: str) -> None:
+    folders = {name.rpartition(".")[0] for name in modules(package)}
+    private = {it for it in folders if "_" in it or it.startswith("engines")}
+    assert private - set(LAYERS[package]) == set(), f"put it in its place in LAYERS[{package!r}]"
 
 
 @pytest.mark.parametrize("package", LAYERS)
 def test_imports_point_one_way(package: str) -> None:
-    order, wrong = LAYERS[package], set()
-    for name, path in modules(package).items():
-        for dotted, line in imports(package, name, path):
-            target = resolve(package, dotted) if dotted.split(".")[0] == package else name
-            if target != name and name in order and target not in order[: order.index(name)]:
-                wrong.add(f"{path.relative_to(ROOT)}:{line}: {name} imports {target}")
+    order = list(LAYERS[package])
+    wrong = set()
+    for name, target, where in edges(package):
+        ours, theirs = layer(package, name), layer(package, target)
+        if ours is None or ours == theirs:
+            continue
+        if theirs is None or order.index(theirs) > order.index(ours) or theirs in NEVER.get((package, ours), ()):
+            wrong.add(f"{where}: {name} imports {target}")
     assert not wrong, "\n".join(["imports that point up:", *sorted(wrong)])
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_imports_make_no_circle(package: str) -> None:
+    graph: dict[str, set[str]] = {}
+    for name, target, _ in edges(package):
+        graph.setdefault(name, set()).add(target)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"modules that import each other: {' -> '.join(error.args[1])}")
+
+
+def test_the_worker_is_given_no_more_than_it_needs() -> None:
+    """A starter and a worker import their own folder and what stands before it."""
+    order = list(LAYERS["numap"])
+    allowed = set(order[: order.index("_worker") + 1]) - NEVER["numap", "_worker"]
+    known, found, todo = modules("numap"), set(), ["_worker.starter", "_worker.loop"]
+    while todo:
+        name = todo.pop()
+        found.add(name)
+        targets = {resolve(known, dotted) for dotted, _ in imports("numap", name, known[name]) if dotted.startswith("numap.")}
+        todo += targets - found - {"__init__"}
+    assert {layer("numap", name) for name in found} <= allowed
 
 
 def test_numap_does_not_know_papy() -> None:
