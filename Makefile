@@ -24,7 +24,7 @@ pip := $(python) -m pip --disable-pip-version-check --quiet install
 help:
 	@echo "make demo    run examples/pipeline.py over the standard library"
 	@echo "make test    run all tests (ARGS=... goes to pytest)"
-	@echo "make check   ruff, mypy --strict, the layers and the public names"
+	@echo "make check   ruff, its formatter, mypy --strict, the layers and the public names"
 	@echo "make bench   measure beside other pools and pipelines, which are installed for this"
 	@echo "make docs    build the manual into doc/_build/html"
 	@echo "make clean   remove whatever can be made again"
@@ -37,6 +37,7 @@ test: $(VENV)/ready-test
 
 check: $(VENV)/ready-check
 	$(python) -m ruff check .
+	$(python) -m ruff format --check --quiet .
 	$(python) -m mypy --strict numap papy
 	$(python) -m pytest --quiet tests/test_layers.py tests/test_exports.py
 

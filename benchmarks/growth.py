@@ -1,6 +1,6 @@
 """Does cost grow with the work and nothing else? Items, workers, tasks and sizes, over some powers of ten.
 
-    python benchmarks/growth.py [items|workers|tasks|sizes ...]
+python benchmarks/growth.py [items|workers|tasks|sizes ...]
 """
 
 from __future__ import annotations
@@ -49,8 +49,11 @@ def workers() -> None:
                     pass
             took = time.perf_counter() - began
             over = 1e6 * (took - 0.010 * count / number) / count
-            print(f"{kind:>8} {number:>3} workers: {took:6.2f} s, {0.010 * count / number / took:6.1%} of the ideal, "
-                  f"{over:8.1f} us an item on top", flush=True)  # fmt: skip
+            print(
+                f"{kind:>8} {number:>3} workers: {took:6.2f} s, {0.010 * count / number / took:6.1%} of the ideal, "
+                f"{over:8.1f} us an item on top",
+                flush=True,
+            )
 
 
 def tasks() -> None:
@@ -65,7 +68,9 @@ def tasks() -> None:
                 for _ in end:
                     pass
             took = time.perf_counter() - began
-        print(f"{number:>4} tasks side by side: {1e9 * took / number / each:8.0f} ns an item, {each:>7,} each", flush=True)
+        print(
+            f"{number:>4} tasks side by side: {1e9 * took / number / each:8.0f} ns an item, {each:>7,} each", flush=True
+        )
     for number in (1, 3, 10, 30, 100):
         imap = IMap(worker_num=2)
         end = range(max(2000, size // number))
@@ -94,7 +99,10 @@ def sizes() -> None:
             for result in results:
                 assert len(result) == size
             took = time.perf_counter() - began
-        print(f"{size:>13,} B: {1e6 * took / count:12.1f} us an item, {2 * size * count / took / 1e9:6.2f} GB/s", flush=True)
+        print(
+            f"{size:>13,} B: {1e6 * took / count:12.1f} us an item, {2 * size * count / took / 1e9:6.2f} GB/s",
+            flush=True,
+        )
 
 
 CURVES: dict[str, Callable[[], None]] = {"items": items, "workers": workers, "tasks": tasks, "sizes": sizes}

@@ -1,6 +1,6 @@
 """Where an item's time goes: the parts of a map, each alone, in nanoseconds an item or microseconds a message.
 
-    python benchmarks/parts.py
+python benchmarks/parts.py
 """
 
 from __future__ import annotations

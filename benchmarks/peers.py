@@ -285,7 +285,9 @@ class Spdl(Peer):
         builder = PipelineBuilder().add_source(items)
         order = "input" if ordered else "completion"
         for function in functions:
-            builder = builder.pipe(function, executor=self.executor.pool, concurrency=2 * self.workers, output_order=order)
+            builder = builder.pipe(
+                function, executor=self.executor.pool, concurrency=2 * self.workers, output_order=order
+            )
         pipeline = builder.add_sink(16).build(num_threads=1)
         with pipeline.auto_stop():
             yield from pipeline
@@ -352,10 +354,25 @@ class Ray(Peer):
 PEERS: dict[str, type[Peer]] = {
     peer.name: peer
     for peer in (
-        Numap, Hand, HandSingly, Pool, PoolTuned, PoolBy25, Executor, ExecutorTuned, Loky, LokyTuned, Joblib, Mpire,
-        Pebble, Pypeln, Spdl, Dask, Ray,
+        Numap,
+        Hand,
+        HandSingly,
+        Pool,
+        PoolTuned,
+        PoolBy25,
+        Executor,
+        ExecutorTuned,
+        Loky,
+        LokyTuned,
+        Joblib,
+        Mpire,
+        Pebble,
+        Pypeln,
+        Spdl,
+        Dask,
+        Ray,
     )
-}  # fmt: skip
+}
 
 
 def installed(name: str) -> bool:

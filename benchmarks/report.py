@@ -27,7 +27,12 @@ def row(entry: dict[str, Any]) -> str:
     if "ratio" in entry:
         ratios = f"{_short(entry['ratio'])} ({_short(entry['least_ratio'])} - {_short(entry['most_ratio'])})"
     return _LINE.format(
-        entry["workload"], title, entry["peer"], f"{figures} {workload.unit}"[:40], ratios, _death_event(workload, entry)
+        entry["workload"],
+        title,
+        entry["peer"],
+        f"{figures} {workload.unit}"[:40],
+        ratios,
+        _death_event(workload, entry),
     ).rstrip()
 
 
@@ -63,9 +68,12 @@ def plot(entries: list[dict[str, Any]], path: Path) -> bool:
         return False
     height = sum(len(bars) + 2 for bars in panels.values())
     figure, axes = pyplot.subplots(
-        len(panels), 1, figsize=(8, 0.24 * height), squeeze=False,
+        len(panels),
+        1,
+        figsize=(8, 0.24 * height),
+        squeeze=False,
         gridspec_kw={"height_ratios": [len(bars) + 1 for bars in panels.values()]},
-    )  # fmt: skip
+    )
     for axis, (key, bars) in zip(axes[:, 0], panels.items(), strict=True):
         bars = sorted(bars, key=lambda entry: entry["ratio"])
         colours = ["tab:orange" if entry["peer"] == "numap" else "tab:blue" for entry in bars]

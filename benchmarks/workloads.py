@@ -343,9 +343,20 @@ def dagger(_: type[Peer]) -> float:
 
 
 _TINY_PEERS = (
-    "hand", "Pool, chunks of 1000", "Executor", "Executor, chunks of 1000", "loky", "loky, chunks of 1000", "joblib", "mpire",
-    "pebble", "pypeln", "spdl", "dask", "ray",
-)  # fmt: skip
+    "hand",
+    "Pool, chunks of 1000",
+    "Executor",
+    "Executor, chunks of 1000",
+    "loky",
+    "loky, chunks of 1000",
+    "joblib",
+    "mpire",
+    "pebble",
+    "pypeln",
+    "spdl",
+    "dask",
+    "ray",
+)
 _UNORDERED = ("hand", "Pool, chunks of 1000", "Executor, chunks of 1000", "mpire")
 _WORK = ("Executor", "joblib", "mpire", "pebble", "dask")
 _LARGE = ("Executor", "loky", "joblib", "mpire", "pebble", "dask", "ray")
@@ -357,31 +368,57 @@ WORKLOADS: dict[str, Workload] = {
     "P1u": Workload("the same, unordered", "items/s", partial(tiny, ordered=False), _UNORDERED, reach=80),
     "P2": Workload("2 ms of Python each, against bare processes", "of the ideal", even, ("Pool", *_WORK), None, 0.97),
     "P3": Workload(
-        "1 to 100 ms, heavy-tailed, ordered", "of the ideal", partial(heavy_tailed, ordered=True),
-        ("Pool", "joblib", "mpire"), "hand, singly", 0.95,
+        "1 to 100 ms, heavy-tailed, ordered",
+        "of the ideal",
+        partial(heavy_tailed, ordered=True),
+        ("Pool", "joblib", "mpire"),
+        "hand, singly",
+        0.95,
     ),
     "P3u": Workload(
-        "the same, unordered", "of the ideal", partial(heavy_tailed, ordered=False), ("Pool", "mpire"), "hand, singly", 0.95
+        "the same, unordered",
+        "of the ideal",
+        partial(heavy_tailed, ordered=False),
+        ("Pool", "mpire"),
+        "hand, singly",
+        0.95,
     ),
     "P4": Workload("arrays of 8 MB there and back", "GB/s", partial(arrays, size=8 << 20, number=200), _LARGE, reach=8),
     "P4b": Workload("arrays of 64 MB", "GB/s", partial(arrays, size=64 << 20, number=40), ("mpire", "ray"), reach=8),
     "P4c": Workload(
-        "1 MB of bytes there and back", "items/s", partial(large_bytes, number=1000, chain=False), ("mpire", "joblib"), reach=3
+        "1 MB of bytes there and back",
+        "items/s",
+        partial(large_bytes, number=1000, chain=False),
+        ("mpire", "joblib"),
+        reach=3,
     ),
     "P5": Workload("three chained tasks, small items", "items/s", chained, _CHAINS, reach=100),
     "P5b": Workload(
-        "three chained tasks, 1 MB of bytes", "items/s", partial(large_bytes, number=300, chain=True), ("mpire",), reach=5
+        "three chained tasks, 1 MB of bytes",
+        "items/s",
+        partial(large_bytes, number=300, chain=True),
+        ("mpire",),
+        reach=5,
     ),
     "P6": Workload(
-        "items pulled ahead of a slow consumer", "items", partial(ahead, figure="items"), ("Pool", "mpire", "spdl", "joblib"),
-        None, None, True,
+        "items pulled ahead of a slow consumer",
+        "items",
+        partial(ahead, figure="items"),
+        ("Pool", "mpire", "spdl", "joblib"),
+        None,
+        None,
+        True,
     ),
     "P6m": Workload("its growth of memory", "MB", partial(ahead, figure="MB"), ("Pool", "mpire"), None, None, True),
     "P7": Workload(
         "a map for one item, starter warm", "ms", partial(one_item, cold=False, in_main=False), (), "Pool", 1.5, True
     ),
-    "P7c": Workload("the same, first of the process", "ms", partial(one_item, cold=True, in_main=False), (), "Pool", 1.5, True),
-    "P7m": Workload("warm, a function of __main__", "ms", partial(one_item, cold=False, in_main=True), (), "Pool", 1.5, True),
+    "P7c": Workload(
+        "the same, first of the process", "ms", partial(one_item, cold=True, in_main=False), (), "Pool", 1.5, True
+    ),
+    "P7m": Workload(
+        "warm, a function of __main__", "ms", partial(one_item, cold=False, in_main=True), (), "Pool", 1.5, True
+    ),
     "P7mc": Workload(
         "first of the process, of __main__", "ms", partial(one_item, cold=True, in_main=True), (), "Pool", 1.5, True
     ),
@@ -389,7 +426,11 @@ WORKLOADS: dict[str, Workload] = {
     "P8": Workload("5 ms of sleep on 64 threads", "of the ideal", naps, ("Pool", "Executor"), None, 0.9),
     "P8t": Workload("tiny items on 4 threads", "items/s", tiny_threads, ("Executor",), reach=1.5),
     "P9": Workload(
-        "40 items, 50 MB of constant argument", "items/s", large_argument, ("Pool, chunks of 25", "joblib", "mpire"), reach=30
+        "40 items, 50 MB of constant argument",
+        "items/s",
+        large_argument,
+        ("Pool, chunks of 25", "joblib", "mpire"),
+        reach=30,
     ),
     "P10": Workload("one item on an idle map", "us", round_trip, (), "ping-pong", 3, True),
     "P11": Workload("Pipeline, three tiny steps", "items/s", step_pipeline, (), 5_700.0, 10),

@@ -63,12 +63,9 @@ class Store(AbstractStep):
 
 
 def pipeline(server, database):
-    return Pipeline(
-        [
-            (Download, 16, {"server": server, "max_retries": 2}),
-            (Store, 1, {"database": database}),
-        ]
-    )
+    return Pipeline([(Download, 16, {"server": server, "max_retries": 2}), (Store, 1, {"database": database})])
+
+
 # end
 
 

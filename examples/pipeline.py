@@ -238,7 +238,9 @@ def main() -> None:
     elif root.is_dir():
         files = python_files(root)[: options.limit]
     else:
-        parser.error(f"--input: {root} is neither a directory nor a file" if root.exists() else f"--input: there is no {root}")
+        parser.error(
+            f"--input: {root} is neither a directory nor a file" if root.exists() else f"--input: there is no {root}"
+        )
     if not files:
         parser.error(f"--input: no .py files in {root}")
     print(f"{len(files):,} file{'s' * (len(files) > 1)} in {root}", flush=True)

@@ -23,11 +23,7 @@ from papy.util.script import Program
 
 logging.getLogger("papy").setLevel("ERROR")  # what fails is printed here: no warning is needed
 
-TEXTS = {
-    "rose": "a rose is a rose is a rose",
-    "sea": "the sea the sea the open sea",
-    "empty": "",
-}
+TEXTS = {"rose": "a rose is a rose is a rose", "sea": "the sea the sea the open sea", "empty": ""}
 
 # Any program can read the file of JSON that it is given, or its environment.
 TOP = """

@@ -63,10 +63,7 @@ class Pairs(AbstractIterStep):
 pipeline = Pipeline((Pairs, 1), (iterstep(chunk(2)), 1), (iterstep(flatten), 3))
 print(sorted(pipeline.results("abcdefg"), key=str))
 # -- processes
-pipeline = Pipeline(
-    (lambda n: n + 1, 2),
-    (lambda n: pow(3, n, 1000), 2, {"worker_type": "process"}),
-)
+pipeline = Pipeline((lambda n: n + 1, 2), (lambda n: pow(3, n, 1000), 2, {"worker_type": "process"}))
 print(list(pipeline.results(range(5), ordered=True)))
 # -- coroutines
 from papy import combine_pipeline

@@ -128,10 +128,25 @@ class IMap(Reader[T]):
         if worker_num is None and worker_type == "process" and "numap._worker.loop" in sys.modules and _inside_worker():
             worker_num = 1
         self._options = Options(
-            worker_type, worker_num, worker_remote, stride, buffer, ordered, skip, name, start_method, initializer,
-            sequence("initargs", initargs), finalizer, max_items_per_worker, task_timeout, retries, on_error,
-            max_failures, buffer_bytes,
-        )  # fmt: skip
+            worker_type,
+            worker_num,
+            worker_remote,
+            stride,
+            buffer,
+            ordered,
+            skip,
+            name,
+            start_method,
+            initializer,
+            sequence("initargs", initargs),
+            finalizer,
+            max_items_per_worker,
+            task_timeout,
+            retries,
+            on_error,
+            max_failures,
+            buffer_bytes,
+        )
         self.name = name if name is not None else f"imap_{id(self):x}"
         self._state = IDLE
         self._specs: list[TaskSpec] = []
@@ -265,7 +280,9 @@ class IMap(Reader[T]):
             return
         if not self._specs:
             gone = "its tasks went with stop(), or at the end of its `with` block; make a new map, or add tasks again"
-            raise StateError(f"start: the map has no task; {gone if self._state == STOPPED else 'call add_task() first'}")
+            raise StateError(
+                f"start: the map has no task; {gone if self._state == STOPPED else 'call add_task() first'}"
+            )
         if _inside_worker(loading=True):
             raise StateError("start: not allowed while a worker imports or unpickles code; start the map in a function")
         for spec in self._specs:
@@ -391,7 +408,9 @@ class IMap(Reader[T]):
     def _deliver_in_order(self, task: int) -> None:
         if not self._options.ordered:
             if self._manager is not None:
-                raise StateError("join: results of a started, unordered map have lost their places; join before start()")
+                raise StateError(
+                    "join: results of a started, unordered map have lost their places; join before start()"
+                )
             self._in_order.add(task)
 
     def _outlet_of(self, task: int) -> OutputQueue:
@@ -484,15 +503,28 @@ def _snapshot(
     """The figures of a manager as the caller sees them."""
     tasks = tuple(
         TaskStatistics(
-            spec.label, get("pulled")[n], get("done")[n], get("failed")[n], get("yielded").get(n, 0),
-            get("waiting")[n], get("inside")[n],
+            spec.label,
+            get("pulled")[n],
+            get("done")[n],
+            get("failed")[n],
+            get("yielded").get(n, 0),
+            get("waiting")[n],
+            get("inside")[n],
         )
         for n, spec in enumerate(specs)
-    )  # fmt: skip
+    )
     return Statistics(
-        state, workers, get("bound"), sum(get("pulled")), sum(get("yielded").values()),
-        sum(get("failed")), discarded, get("replaced"), tasks, get("bound_bytes"),
-    )  # fmt: skip
+        state,
+        workers,
+        get("bound"),
+        sum(get("pulled")),
+        sum(get("yielded").values()),
+        sum(get("failed")),
+        discarded,
+        get("replaced"),
+        tasks,
+        get("bound_bytes"),
+    )
 
 
 def _inside_worker(loading: bool = False) -> bool:

@@ -243,8 +243,9 @@ class ScriptedEngine:
         with self._news:
             return [
                 Running(worker, slot.jobs[0].program, slot.jobs[0].first + slot.jobs[0].done)
-                for worker, slot in enumerate(self.slots) if slot.jobs
-            ]  # fmt: skip
+                for worker, slot in enumerate(self.slots)
+                if slot.jobs
+            ]
 
     def wait_for(self, index: int, task: int = 0, timeout: float = PATIENCE) -> None:
         """Waits until a worker is in item ``index``."""

@@ -10,8 +10,15 @@ from typing import Any
 from papy._base.public import public
 
 __all__ = [
-    "PipelineStep", "chunk", "combine_pipeline", "consume", "flatten", "identity_step", "is_iterable", "recursive_flatten",
-]  # fmt: skip
+    "PipelineStep",
+    "chunk",
+    "combine_pipeline",
+    "consume",
+    "flatten",
+    "identity_step",
+    "is_iterable",
+    "recursive_flatten",
+]
 
 Step = Callable[[Iterator[Any]], Iterable[Any]]
 

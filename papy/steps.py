@@ -14,9 +14,17 @@ from numap import NextTimeout
 from papy._base.public import public
 
 __all__ = [
-    "AbstractIterStep", "AbstractStep", "Entries", "SiblingInfo", "SkipEntry", "Step", "TimedChunk", "funcstep", "is_step",
+    "AbstractIterStep",
+    "AbstractStep",
+    "Entries",
+    "SiblingInfo",
+    "SkipEntry",
+    "Step",
+    "TimedChunk",
+    "funcstep",
+    "is_step",
     "iterstep",
-]  # fmt: skip
+]
 
 
 @public
@@ -311,5 +319,3 @@ def _step_of(func: Callable[[Any], Any], base: type[Step]) -> type[Step]:
 def is_step(it: object) -> bool:
     """Whether this is a step class, of either kind."""
     return isinstance(it, type) and issubclass(it, Step)
-
-

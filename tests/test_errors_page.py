@@ -10,7 +10,9 @@ DOC = Path(__file__).parent.parent / "doc"
 
 
 def test_the_gallery_is_up_to_date() -> None:
-    made = subprocess.run([sys.executable, DOC / "make_errors.py"], capture_output=True, text=True, timeout=60, check=False)
+    made = subprocess.run(
+        [sys.executable, DOC / "make_errors.py"], capture_output=True, text=True, timeout=60, check=False
+    )
     print(made.stdout)
     assert (made.returncode, made.stderr) == (0, "")
     assert made.stdout == (DOC / "errors.rst").read_text(), "run: python doc/make_errors.py > doc/errors.rst"

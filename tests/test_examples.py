@@ -21,7 +21,7 @@ def done(*args: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *map(str, args)]
     return subprocess.run(
         command, input=stdin, capture_output=True, text=True, check=False, env=environment, timeout=60
-    )  # fmt: skip
+    )
 
 
 def run(*args: object, stdin: str = "") -> list[str]:
@@ -84,7 +84,12 @@ def test_what_is_printed(name: str) -> None:
 
 def test_every_example_is_tested() -> None:
     here = {"imap_alone", "tasks_chained", "errors"}
-    elsewhere = {"pipeline", "steps", "downloads", "service"}  # test_pipeline_example.py, papy/test_pipeline_examples.py
+    elsewhere = {
+        "pipeline",
+        "steps",
+        "downloads",
+        "service",
+    }  # test_pipeline_example.py, papy/test_pipeline_examples.py
     assert here | elsewhere | set(OUTPUTS) == {path.stem for path in EXAMPLES.glob("*.py")}
 
 
@@ -102,7 +107,9 @@ FASTQ = "@one\nACGTACGTACGTACGG\n+\nIIIIIIIIIIIIII!!\n@bad\nACGTACGT\n+one\nIII!
 
 
 @pytest.mark.parametrize("name", ["reads", "reads.gz", "-"])
-@pytest.mark.parametrize(("text", "first"), [(FASTA, "2 of 3 reads are good, 22"), (FASTQ, "1 of 2 reads are good, 14")])
+@pytest.mark.parametrize(
+    ("text", "first"), [(FASTA, "2 of 3 reads are good, 22"), (FASTQ, "1 of 2 reads are good, 14")]
+)
 def test_kmers_of_a_file(tmp_path: Path, name: str, text: str, first: str) -> None:
     path = tmp_path / name
     path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
@@ -124,8 +131,9 @@ def test_kmers_of_a_file_that_is_none(tmp_path: Path, text: str) -> None:
 def test_script_workflow_of_files(tmp_path: Path) -> None:
     (tmp_path / "a text.txt").write_text("b a b c b a")
     assert run(EXAMPLES / "script_workflow.py", tmp_path / "a text.txt", "--most", 3) == [
-        "6 words: b 3, a 2, c 1", "    a text_split-words_sort_gzip-packed.gz"
-    ]  # fmt: skip
+        "6 words: b 3, a 2, c 1",
+        "    a text_split-words_sort_gzip-packed.gz",
+    ]
 
 
 def test_session() -> None:
@@ -139,17 +147,20 @@ def test_session() -> None:
         lines += [step.source.rstrip("\n"), "", f"print({mark!r})"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHON_BASIC_REPL": "1"}
     process = subprocess.run(
-        [sys.executable, "-q", "-i"], input="\n".join(lines) + "\n", capture_output=True, text=True, check=False,
-        env=environment, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-q", "-i"],
+        input="\n".join(lines) + "\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=60,
+    )
     assert process.returncode == 0
     _, *answers = process.stdout.split(mark + "\n")
     for step, answer in zip(steps, answers[:-1], strict=True):
         if step.exc_msg is not None:
             # Before 3.11 exceptions have no notes, which are the lines behind the first here.
             said = step.exc_msg if sys.version_info >= (3, 11) else step.exc_msg.splitlines(keepends=True)[0]
-            assert checker.check_output(said, answer[answer.rindex(said[:15]) :], doctest.ELLIPSIS), (
-                answer
-            )
+            assert checker.check_output(said, answer[answer.rindex(said[:15]) :], doctest.ELLIPSIS), answer
         else:
             assert checker.check_output(step.want, answer, doctest.ELLIPSIS), (step.source, answer)

@@ -133,7 +133,9 @@ def test_the_worker_is_given_no_more_than_it_needs() -> None:
     while todo:
         name = todo.pop()
         found.add(name)
-        targets = {resolve(known, dotted) for dotted, _ in imports("numap", name, known[name]) if dotted.startswith("numap.")}
+        targets = {
+            resolve(known, dotted) for dotted, _ in imports("numap", name, known[name]) if dotted.startswith("numap.")
+        }
         todo += targets - found - {"__init__"}
     assert {layer("numap", name) for name in found} <= allowed
 

@@ -31,7 +31,7 @@ def run(*args: object, script: tuple[object, ...] = (SCRIPT,), **environment: st
     command = [sys.executable, *map(str, script), *map(str, args)]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, env=ENVIRONMENT | environment, timeout=100
-    )  # fmt: skip
+    )
 
 
 def lines_of(*args: object) -> list[str]:

@@ -16,9 +16,7 @@ BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", re.MULTIL
 
 @pytest.mark.parametrize("program", [textwrap.dedent(text) for text in BLOCK.findall(README.read_text("utf-8"))])
 def test_program_runs(program: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-"], input=program, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
 

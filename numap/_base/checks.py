@@ -12,7 +12,9 @@ from typing import Any
 def one_of(name: str, value: object, allowed: tuple[str, ...], also: str = "") -> None:
     """ValueError unless ``value`` is one of the allowed words; ``also``: what else the message says is allowed."""
     if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name}: {value!r} is unknown; {nearest(value, allowed)}allowed: {', '.join(map(repr, allowed))}{also}")
+        raise ValueError(
+            f"{name}: {value!r} is unknown; {nearest(value, allowed)}allowed: {', '.join(map(repr, allowed))}{also}"
+        )
 
 
 def nearest(word: object, words: Iterable[str]) -> str:
@@ -85,6 +87,8 @@ def sequence(name: str, value: object) -> tuple[Any, ...]:
 #: What the code of an ``async def`` is marked with, as `inspect` has it: that module takes longer to import than a worker
 #: to start.
 _ASYNC = 0x80 | 0x200
+
+
 def function(name: str, func: object, needed: str = "callable") -> None:
     """TypeError unless ``func`` can be called in a worker: callable, and no coroutine function."""
     if not callable(func):
@@ -93,7 +97,9 @@ def function(name: str, func: object, needed: str = "callable") -> None:
     for f in (func, getattr(type(func), "__call__", func)):  # noqa: B004
         code = getattr(getattr(f, "__func__", f), "__code__", None)
         if isinstance(code, CodeType) and code.co_flags & _ASYNC:
-            raise TypeError(f"{name}: {getattr(f, '__qualname__', f)!s} is a coroutine function; give an ordinary function")
+            raise TypeError(
+                f"{name}: {getattr(f, '__qualname__', f)!s} is a coroutine function; give an ordinary function"
+            )
 
 
 def _unwrapped(func: Any) -> Any:
@@ -103,5 +109,3 @@ def _unwrapped(func: Any) -> Any:
     while isinstance(func, functools.partial):
         func = func.func
     return func
-
-

@@ -78,7 +78,11 @@ class WorkerDied(NumapError):
     """
 
     def __init__(
-        self, message: str, task: int | None = None, index: int | None = None, pid: int | None = None,
+        self,
+        message: str,
+        task: int | None = None,
+        index: int | None = None,
+        pid: int | None = None,
         exitcode: int | None = None,
     ) -> None:
         super().__init__(message)
@@ -156,7 +160,9 @@ _WITH_BASE: dict[type, type[NextTimeout]] = {}
 
 def _with_base(base: type[Exception]) -> type[NextTimeout]:
     if base not in _WITH_BASE:
-        _WITH_BASE[base] = type("NextTimeout", (NextTimeout, base), {"__module__": "numap", "__doc__": NextTimeout.__doc__})
+        _WITH_BASE[base] = type(
+            "NextTimeout", (NextTimeout, base), {"__module__": "numap", "__doc__": NextTimeout.__doc__}
+        )
     return _WITH_BASE[base]
 
 

@@ -13,7 +13,8 @@ R = TypeVar("R")
 
 _WORKERS = "write worker_num={value} for the number of workers"
 _BATCHES = (
-    "leave it out: items that take little time travel in batches by themselves; stride and buffer limit how many are on the way"
+    "leave it out: items that take little time travel in batches by themselves; "
+    "stride and buffer limit how many are on the way"
 )
 _FUNCTION = "write func={value}"
 _INPUT = "write iterable={value}"
@@ -24,21 +25,49 @@ _METHOD = "write start_method='fork', 'forkserver' or 'spawn'"
 #: Arguments of multiprocessing, concurrent.futures, joblib, mpire, pebble and their like.
 MAP_HABITS: Mapping[str, str] = {
     **dict.fromkeys(
-        ("parallel", "n_jobs", "njobs", "jobs", "workers", "max_workers", "num_workers", "n_workers", "nworkers", "processes",
-         "num_processes", "nprocs", "num_proc", "threads", "cpus", "ncpus", "num_cpus", "cores", "n_cores"), _WORKERS,
+        (
+            "parallel",
+            "n_jobs",
+            "njobs",
+            "jobs",
+            "workers",
+            "max_workers",
+            "num_workers",
+            "n_workers",
+            "nworkers",
+            "processes",
+            "num_processes",
+            "nprocs",
+            "num_proc",
+            "threads",
+            "cpus",
+            "ncpus",
+            "num_cpus",
+            "cores",
+            "n_cores",
+        ),
+        _WORKERS,
     ),
-    **dict.fromkeys(("chunksize", "chunk_size", "chunks", "batch_size", "batchsize", "iterable_len", "n_splits"), _BATCHES),
+    **dict.fromkeys(
+        ("chunksize", "chunk_size", "chunks", "batch_size", "batchsize", "iterable_len", "n_splits"), _BATCHES
+    ),
     **dict.fromkeys(("function", "fn", "f", "target", "callable"), _FUNCTION),
     **dict.fromkeys(("iterables", "items", "data", "inputs", "xs", "seq", "sequence"), _INPUT),
-    **dict.fromkeys(("buffersize", "buffer_size", "queue_size", "maxsize", "max_queue", "pre_dispatch", "prefetch"), _BUFFER),
+    **dict.fromkeys(
+        ("buffersize", "buffer_size", "queue_size", "maxsize", "max_queue", "pre_dispatch", "prefetch"), _BUFFER
+    ),
     **dict.fromkeys(("maxtasksperchild", "max_tasks_per_child", "max_tasks", "worker_lifespan"), _RECYCLE),
     **dict.fromkeys(("mp_context", "context", "method"), _METHOD),
-    **dict.fromkeys(("backend", "executor", "prefer", "pool"), "write worker_type='process', 'thread', 'serial', or an Executor"),
-    **dict.fromkeys(("max_retries", "n_retries", "tries", "attempts"), "write retries={value}: how often an item is run again"),
+    **dict.fromkeys(
+        ("backend", "executor", "prefer", "pool"), "write worker_type='process', 'thread', 'serial', or an Executor"
+    ),
+    **dict.fromkeys(
+        ("max_retries", "n_retries", "tries", "attempts"), "write retries={value}: how often an item is run again"
+    ),
     "timeout": "write task_timeout={value} to limit the seconds that an item may run, or next(timeout={value}) to limit one wait",
     "return_exceptions": "write on_error='return'",
     "verbose": "leave it out: statistics() shows how far the map is",
-}  # fmt: skip
+}
 
 TASK_HABITS: Mapping[str, str] = {
     name: text if text in (_FUNCTION, _INPUT, _BATCHES) else "it is an argument of the whole map: IMap(...)"
@@ -80,7 +109,11 @@ def checked(
                 for name in named:
                     if name not in allowed:
                         raise unknown(call, name, named[name], allowed, habits)
-                if constants is not None and len(given) > constants and not isinstance(given[constants], (tuple, type(None))):
+                if (
+                    constants is not None
+                    and len(given) > constants
+                    and not isinstance(given[constants], (tuple, type(None)))
+                ):
                     raise _several_inputs(call, given[constants])
                 return func(*given, **named)
             finally:

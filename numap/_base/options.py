@@ -14,8 +14,6 @@ from .checks import flag, function, one_of, positive, seconds, shown, text
 ON_ERROR = ("raise", "return", "skip")
 
 
-
-
 #: More workers than any machine has room for: threads or processes, each has a stack and two pipes. Whoever asks for more has
 #: mistaken the argument, and would wait for the memory to be full.
 MOST_WORKERS = 10_000
@@ -69,9 +67,13 @@ class Options(_Fields):
         for name in _NUMBERS:
             positive(name, getattr(self, name))
         if self.worker_num is not None and operator.index(self.worker_num) > MOST_WORKERS:
-            raise ValueError(f"worker_num: {self.worker_num!r} given; must be at most {MOST_WORKERS:,}, or None for the default")
+            raise ValueError(
+                f"worker_num: {self.worker_num!r} given; must be at most {MOST_WORKERS:,}, or None for the default"
+            )
         if self.stride is not None and self.buffer is not None and self.buffer < self.stride:
-            raise ValueError(f"buffer: {self.buffer} is smaller than stride={self.stride}; give at least the stride, or None")
+            raise ValueError(
+                f"buffer: {self.buffer} is smaller than stride={self.stride}; give at least the stride, or None"
+            )
         for name in ("initializer", "finalizer"):
             func = getattr(self, name)
             if func is not None:
@@ -97,7 +99,9 @@ class Options(_Fields):
                 )
             one_of("start_method", self.start_method, allowed)
             if self.start_method == "fork" and sys.platform == "win32":
-                raise ValueError("start_method: 'fork' given, but this platform can't fork; allowed: 'forkserver', 'spawn', None")
+                raise ValueError(
+                    "start_method: 'fork' given, but this platform can't fork; allowed: 'forkserver', 'spawn', None"
+                )
             if self.start_method == "fork" and _has_greenlets():
                 raise ValueError(
                     "start_method: 'fork' given, but gevent is in the place of threads here, and a fork would go on with all "
@@ -110,7 +114,9 @@ class Options(_Fields):
             )
         for name in ("initializer", "finalizer", "max_items_per_worker"):
             if self.kind == "executor" and getattr(self, name) is not None:
-                raise ValueError(f"{name}: the workers belong to the executor that was given as worker_type; allowed: None")
+                raise ValueError(
+                    f"{name}: the workers belong to the executor that was given as worker_type; allowed: None"
+                )
 
     def _check_limits(self) -> None:
         seconds("task_timeout", self.task_timeout)
@@ -121,7 +127,9 @@ class Options(_Fields):
                     f"allowed: None, or worker_type='process'"
                 )
             if not self.task_timeout > 0:
-                raise ValueError(f"task_timeout: {self.task_timeout!r} given; must be more than 0 seconds, or None for no limit")
+                raise ValueError(
+                    f"task_timeout: {self.task_timeout!r} given; must be more than 0 seconds, or None for no limit"
+                )
         if isinstance(self.retries, bool) or not isinstance(self.retries, int):
             raise TypeError(f"retries: must be a whole number of at least 0, not {shown(self.retries)}")
         if self.retries < 0:
@@ -130,7 +138,9 @@ class Options(_Fields):
         if whole is None:
             return
         if isinstance(whole, bool) or not hasattr(type(whole), "__index__"):
-            raise TypeError(f"max_failures: must be a whole number of at least 0, or None for no limit, not {shown(whole)}")
+            raise TypeError(
+                f"max_failures: must be a whole number of at least 0, or None for no limit, not {shown(whole)}"
+            )
         if operator.index(whole) < 0:
             raise ValueError(f"max_failures: {whole!r} given; must be at least 0, or None for no limit")
 
@@ -167,34 +177,6 @@ def _is_executor(value: object) -> bool:
     """Whether it is a `concurrent.futures.Executor`; then somebody has imported that module, and it need not be us."""
     futures = sys.modules.get("concurrent.futures._base")
     return futures is not None and isinstance(value, futures.Executor)
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 def _has_greenlets() -> bool:

@@ -23,7 +23,6 @@ class TaskSpec(NamedTuple):
         name = getattr(func, "__qualname__", None) or getattr(func, "__name__", None)
         return name if isinstance(name, str) else type(func).__qualname__
 
-
     def retries(self, of_map: int) -> int:
         """How often an item of it is run again: as the map says, unless the class of the function has ``__numap_retries__``."""
         if not hasattr(type(self.func), "__numap_retries__"):  # of an object: a proxy may have every attribute
@@ -33,12 +32,19 @@ class TaskSpec(NamedTuple):
 
 
 def task_spec(
-    func: Callable[..., Any], iterable: Iterable[Any], args: Iterable[Any] | None, kwargs: Mapping[str, Any] | None,
-    timeout: float | None = None, block: bool = True, track: bool = False,
+    func: Callable[..., Any],
+    iterable: Iterable[Any],
+    args: Iterable[Any] | None,
+    kwargs: Mapping[str, Any] | None,
+    timeout: float | None = None,
+    block: bool = True,
+    track: bool = False,
 ) -> TaskSpec:
     """A TaskSpec, once all that `add_task` was given has been checked."""
     function("func", func)
-    if isinstance(iterable, type) or not (hasattr(type(iterable), "__iter__") or hasattr(type(iterable), "__getitem__")):
+    if isinstance(iterable, type) or not (
+        hasattr(type(iterable), "__iter__") or hasattr(type(iterable), "__getitem__")
+    ):
         raise TypeError(f"iterable: must be iterable, not {shown(iterable)}")
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise TypeError(f"kwargs: must be a mapping of extra arguments or None, not {shown(kwargs)}")
@@ -49,5 +55,3 @@ def task_spec(
     flag("block", block)
     flag("track", track)
     return TaskSpec(func, iterable, sequence("args", args), dict(kwargs or {}))
-
-

@@ -17,9 +17,14 @@ from .signal_handling import adopt_dispositions, dispositions
 #: How the numeric libraries are told how many threads to use; OpenMP's word also counts for most others that have their own.
 _OPENMP = "OMP_NUM_THREADS"
 _THREADS = (
-    _OPENMP, "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
+    _OPENMP,
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
     "NUMBA_NUM_THREADS",
-)  # fmt: skip
+)
 
 
 def environment(workers: int) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from .._base.errors import WorkerStartError
 from .._base.public import public
 
 #: What to write instead, behind every refusal.
-ADVICE = (
-    "numap.set_executable(path) says which Python to use; start_method='fork' and worker_type='thread' or 'serial' need none"
-)
+ADVICE = "numap.set_executable(path) says which Python to use; start_method='fork' and worker_type='thread' or 'serial' need none"
 #: Names of interpreters. All else may be the program itself, or a server that has a Python inside: whatever arguments it
 #: is started with, it may start from the beginning, and map again.
-_NAMES = re.compile(r"([a-z]*(python|pypy|hython)|graalpy|mayapy)w?[\d.]*[dmtu]*(_d)?(-[a-z]*[\d.]*)?(\.exe)?", re.IGNORECASE)
+_NAMES = re.compile(
+    r"([a-z]*(python|pypy|hython)|graalpy|mayapy)w?[\d.]*[dmtu]*(_d)?(-[a-z]*[\d.]*)?(\.exe)?", re.IGNORECASE
+)
 
 _chosen: str | None = None
 
@@ -46,9 +46,13 @@ def set_executable(path: str | os.PathLike[str] | None) -> None:
         raise TypeError(f"path: must be the path of a Python interpreter or None, not {type(path).__name__}")
     found = os.path.abspath(path)
     if not os.path.isfile(found):
-        raise ValueError(f"path: there is no file {found!r}; give the path of a Python interpreter, or None for sys.executable")
+        raise ValueError(
+            f"path: there is no file {found!r}; give the path of a Python interpreter, or None for sys.executable"
+        )
     if not os.access(found, os.X_OK):
-        raise ValueError(f"path: {found!r} can't be executed; give the path of a Python interpreter, or None for sys.executable")
+        raise ValueError(
+            f"path: {found!r} can't be executed; give the path of a Python interpreter, or None for sys.executable"
+        )
     _chosen = found
 
 

@@ -25,22 +25,27 @@ _ONE, _SEVERAL, _NAMED = range(3)
 #: By module, what tells a setting, what sets it, and how.
 _TOLD: dict[str, tuple[tuple[str, str, int], ...]] = {
     "sys": (
-        ("getrecursionlimit", "setrecursionlimit", _ONE), ("get_int_max_str_digits", "set_int_max_str_digits", _ONE),
-        ("getswitchinterval", "setswitchinterval", _ONE), ("getdlopenflags", "setdlopenflags", _ONE),
+        ("getrecursionlimit", "setrecursionlimit", _ONE),
+        ("get_int_max_str_digits", "set_int_max_str_digits", _ONE),
+        ("getswitchinterval", "setswitchinterval", _ONE),
+        ("getdlopenflags", "setdlopenflags", _ONE),
         ("get_coroutine_origin_tracking_depth", "set_coroutine_origin_tracking_depth", _ONE),
     ),
     "gc": (("get_threshold", "set_threshold", _SEVERAL), ("get_debug", "set_debug", _ONE)),
     "socket": (("getdefaulttimeout", "setdefaulttimeout", _ONE),),
     "csv": (("field_size_limit", "field_size_limit", _ONE),),
     "numpy": (
-        ("geterr", "seterr", _NAMED), ("getbufsize", "setbufsize", _ONE), ("get_printoptions", "set_printoptions", _NAMED),
+        ("geterr", "seterr", _NAMED),
+        ("getbufsize", "setbufsize", _ONE),
+        ("get_printoptions", "set_printoptions", _NAMED),
     ),
     "sklearn": (("get_config", "set_config", _NAMED),),
     "torch": (
-        ("get_default_dtype", "set_default_dtype", _ONE), ("is_grad_enabled", "set_grad_enabled", _ONE),
+        ("get_default_dtype", "set_default_dtype", _ONE),
+        ("is_grad_enabled", "set_grad_enabled", _ONE),
         ("are_deterministic_algorithms_enabled", "use_deterministic_algorithms", _ONE),
     ),
-}  # fmt: skip
+}
 
 #: By module, its variables that are settings.
 _VARIABLES: dict[str, tuple[str, ...]] = {
@@ -164,7 +169,9 @@ class _Latecomers:
             return None
         found = None
         for finder in sys.meta_path:
-            found = finder.find_spec(name, path, target) if finder is not self and hasattr(finder, "find_spec") else None
+            found = (
+                finder.find_spec(name, path, target) if finder is not self and hasattr(finder, "find_spec") else None
+            )
             if found is not None:
                 break
         if found is None or not hasattr(found.loader, "exec_module"):
@@ -278,8 +285,15 @@ def _write_decimal(module: Any, state: State) -> None:
 
 
 _DIALECT = (
-    "delimiter", "doublequote", "escapechar", "lineterminator", "quotechar", "quoting", "skipinitialspace", "strict",
-)  # fmt: skip
+    "delimiter",
+    "doublequote",
+    "escapechar",
+    "lineterminator",
+    "quotechar",
+    "quoting",
+    "skipinitialspace",
+    "strict",
+)
 
 
 def _read_csv(module: Any) -> State:

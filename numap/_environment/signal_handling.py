@@ -22,7 +22,9 @@ class Dispositions(NamedTuple):
 
 def dispositions() -> Dispositions:
     """Those of this thread and process now; some microseconds."""
-    blocked = tuple(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ()))) if hasattr(signal, "pthread_sigmask") else ()
+    blocked = (
+        tuple(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ()))) if hasattr(signal, "pthread_sigmask") else ()
+    )
     return Dispositions(blocked, tuple([number for number in range(1, NSIG) if getsignal(number) == SIG_IGN]))
 
 

@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-
-
-
-
-
 class Place(NamedTuple):
     """Where a frame was: file, line and function, and from where to where in the source, where Python knows that."""
 
@@ -67,8 +62,13 @@ class Failure:
     __slots__ = ("error", "index", "label", "pid", "task", "trace")
 
     def __init__(
-        self, error: BaseException | bytes | None, trace: Trace | None = None, pid: int | None = None, task: int = -1,
-        index: int = -1, label: str = "",
+        self,
+        error: BaseException | bytes | None,
+        trace: Trace | None = None,
+        pid: int | None = None,
+        task: int = -1,
+        index: int = -1,
+        label: str = "",
     ) -> None:
         self.error = error
         self.trace = trace
@@ -118,11 +118,14 @@ def trace_of(error: BaseException, depth: int = 20) -> Trace:
     if depth == 0 or cause is error or context is error:
         cause = context = None
     return Trace(
-        type(error).__qualname__, safe_text(error), tuple(frames),
+        type(error).__qualname__,
+        safe_text(error),
+        tuple(frames),
         trace_of(cause, depth - 1) if cause is not None else None,
         trace_of(context, depth - 1)
-        if context is not None and cause is None and not error.__suppress_context__ else None,
-    )  # fmt: skip
+        if context is not None and cause is None and not error.__suppress_context__
+        else None,
+    )
 
 
 def _place_of(tb: TracebackType) -> Place:
@@ -154,9 +157,13 @@ def render(trace: Trace) -> str:
     """The text of a remote traceback, with source lines as far as this process knows the sources."""
     parts = []
     if trace.cause is not None:
-        parts.append(render(trace.cause) + "\n\nThe above exception was the direct cause of the following exception:\n\n")
+        parts.append(
+            render(trace.cause) + "\n\nThe above exception was the direct cause of the following exception:\n\n"
+        )
     elif trace.context is not None:
-        parts.append(render(trace.context) + "\n\nDuring handling of the above exception, another exception occurred:\n\n")
+        parts.append(
+            render(trace.context) + "\n\nDuring handling of the above exception, another exception occurred:\n\n"
+        )
     from traceback import StackSummary
 
     parts.append("Traceback (most recent call last):\n")
@@ -236,8 +243,9 @@ def overrun_error(overrun: Overrun) -> TooManyFailures:
         f"{overrun.failed} of {overrun.known} item{'s' * (overrun.known != 1)} failed, and max_failures={overrun.allowed}; "
         f"the first: {type(first).__qualname__}: {lines[0]} ({place(overrun.first)}). "
         f"The map has ended: mend what makes them fail, or allow more",
-        overrun.failed, overrun.allowed,
-    )  # fmt: skip
+        overrun.failed,
+        overrun.allowed,
+    )
     error.__cause__ = first
     return error
 
@@ -264,5 +272,3 @@ def serialization_error(what: str, value: object, error: BaseException) -> Seria
     )
     wrapped.__cause__ = error
     return wrapped
-
-

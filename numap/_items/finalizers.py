@@ -55,7 +55,9 @@ def raised(worker: str, trace: Trace) -> str:
     return f"the finalizer raised in {worker}:\n{render(trace)}"
 
 
-def finalize(finalizer: Callable[[], Any], worker: str, passes: Callable[[BaseException], bool] = lambda error: False) -> None:
+def finalize(
+    finalizer: Callable[[], Any], worker: str, passes: Callable[[BaseException], bool] = lambda error: False
+) -> None:
     """Runs a finalizer in this process, and says what it raised.
 
     Args:

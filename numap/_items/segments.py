@@ -44,8 +44,6 @@ def encode_item(value: object, encode: Callable[[object], Any], what: str) -> Se
     return PICKLED if type(data) is bytes else SHARED, 1, data
 
 
-
-
 def segments_of(entries: list[Any]) -> list[Segment]:
     """Segments for entries that are atoms or (tuples) segments already, neighbours joined."""
     if entries and tuple not in set(map(type, entries)):  # a third of the time of what follows

@@ -44,14 +44,21 @@ def forward_warnings(tell: Tell) -> None:
     own = os.getpid()
 
     def showwarning(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
         line: str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         # A process that an item forked has no part in the worker's channel.
         if file is not None or os.getpid() != own:
             shown(message, category, filename, lineno, file, line)
         else:
-            tell("warning", portable((message, category, filename, lineno), (str(message), _builtin(category), filename, lineno)))
+            tell(
+                "warning",
+                portable((message, category, filename, lineno), (str(message), _builtin(category), filename, lineno)),
+            )
 
     warnings.showwarning = showwarning
 

@@ -20,9 +20,24 @@ _VISITS: Final = 160
 #: Members of tuples that are looked at the quick way first: most of them are pairs of plain values.
 _PAIR: Final = 4
 #: Of these the interpreter knows all that they hold, or that is no part of them.
-_FLAT: Final = frozenset((
-    int, float, complex, bool, type(None), str, bytes, bytearray, range, array, type, FunctionType, BuiltinFunctionType, ModuleType,
-))  # fmt: skip
+_FLAT: Final = frozenset(
+    (
+        int,
+        float,
+        complex,
+        bool,
+        type(None),
+        str,
+        bytes,
+        bytearray,
+        range,
+        array,
+        type,
+        FunctionType,
+        BuiltinFunctionType,
+        ModuleType,
+    )
+)
 
 
 @public
@@ -55,7 +70,9 @@ def sizeof(value: object) -> int:
             return total
     try:
         return _size(value, 0, [_VISITS])
-    except Exception:  # it was changed by another thread meanwhile, or a library has other attributes than those that we know
+    except (
+        Exception
+    ):  # it was changed by another thread meanwhile, or a library has other attributes than those that we know
         return object.__sizeof__(value)
 
 
@@ -180,6 +197,12 @@ def _image(value: Any) -> int | None:
 
 #: By the package in which a class, or one that it is derived from, is defined.
 _LIBRARIES: Final[dict[str, Callable[[Any], int | None]]] = {
-    "numpy": _numpy, "pandas": _pandas, "polars": _polars, "pyarrow": _nbytes, "torch": _nbytes, "xarray": _nbytes,
-    "cupy": _nbytes, "PIL": _image,
-}  # fmt: skip
+    "numpy": _numpy,
+    "pandas": _pandas,
+    "polars": _polars,
+    "pyarrow": _nbytes,
+    "torch": _nbytes,
+    "xarray": _nbytes,
+    "cupy": _nbytes,
+    "PIL": _image,
+}

@@ -64,5 +64,3 @@ class DependencyGraph:
                     seen.add(used)
                     paths.append((used, [*steps, (key, used)]))
         return None
-
-

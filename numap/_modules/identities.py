@@ -11,9 +11,24 @@ Key = tuple[str, str]
 
 #: Values of these types are equal or not, but nobody asks whether they are the same; or they have a name of their own.
 _WITHOUT_IDENTITY = (
-    int, float, complex, str, bytes, tuple, frozenset, range, type(None), type(...), type(NotImplemented), type, enum.Enum,
-    types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType,
-)  # fmt: skip
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    tuple,
+    frozenset,
+    range,
+    type(None),
+    type(...),
+    type(NotImplemented),
+    type,
+    enum.Enum,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.ModuleType,
+    types.CodeType,
+)
 
 
 class ObjectNames:
@@ -40,7 +55,3 @@ class ObjectNames:
             return None
         module, name = found[0](), found[1]
         return (module, name) if module is not None and vars(module).get(name) is obj else None
-
-
-
-

@@ -108,7 +108,9 @@ class MainExporter(NameResolver):
     def _define(self, module: types.ModuleType, name: str) -> None:
         value = vars(module)[name]
         # Only where it is at home: an imported class must stay the one that its own module has, also for "except".
-        called = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)  # a TypeVar has only the second
+        called = getattr(value, "__qualname__", None) or getattr(
+            value, "__name__", None
+        )  # a TypeVar has only the second
         at_home = called == name and getattr(value, "__module__", None) == module.__name__
         if at_home or called is None or isinstance(value, types.ModuleType):
             self.defining = value
@@ -315,10 +317,6 @@ def _is_nameless(func: types.FunctionType) -> bool:
         return False
     module = sys.modules.get(func.__module__ or "")
     return module is None or find(module, func.__qualname__) is not func
-
-
-
-
 
 
 def main_identity() -> dict[str, Any]:

@@ -35,7 +35,9 @@ class Origins:
     @functools.cached_property
     def _patched(self) -> bool:
         """Whether the program has changed the loader of source files."""
-        methods = (it for kind in SourceFileLoader.__mro__ for it in vars(kind).values() if isinstance(it, types.FunctionType))
+        methods = (
+            it for kind in SourceFileLoader.__mro__ for it in vars(kind).values() if isinstance(it, types.FunctionType)
+        )
         return any(not it.__code__.co_filename.startswith(_FROZEN) for it in methods)
 
     def importable(self, module: types.ModuleType) -> bool:

@@ -16,9 +16,23 @@ from .origins import contents, is_installed, is_of_library
 
 #: Nobody asks whether values of these types are the same, or they have a name of their own.
 _WITHOUT_IDENTITY = (
-    int, float, complex, str, bytes, tuple, frozenset, range, type(None), type(...), type(NotImplemented), type, enum.Enum,
-    types.ModuleType, types.CodeType, types.CellType,
-)  # fmt: skip
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    tuple,
+    frozenset,
+    range,
+    type(None),
+    type(...),
+    type(NotImplemented),
+    type,
+    enum.Enum,
+    types.ModuleType,
+    types.CodeType,
+    types.CellType,
+)
 _PROTOCOL = 5
 #: What is the program's own, or a place where interpreters leave any object.
 _NEVER = frozenset(("__main__", "builtins"))

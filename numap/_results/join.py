@@ -132,5 +132,3 @@ def join(*tasks: Iterable[Any]) -> Join:
             claim()
         members.append(iter(task))
     return Join(tuple(members))
-
-

@@ -348,8 +348,15 @@ class OutputQueue:
         # Atoms may stay until the last of them is taken; other objects are let go one by one.
         opened, left = (iter(rest),) * 2 if kind == PACKED else _drained(rest)
         self._given_up, self._opened, self._places, self.failure, self._ending, self.values, self._left, self._count = (
-            self._given_up - given_up, number + 1, count, failure, ending, opened, left, size,
-        )  # fmt: skip
+            self._given_up - given_up,
+            number + 1,
+            count,
+            failure,
+            ending,
+            opened,
+            left,
+            size,
+        )
         return kind == SKIPPED
 
     def _wait(self, deadline: float | None, block: bool) -> None:

@@ -132,23 +132,3 @@ def detach(stream: object, owner: object) -> None:
     let_go = getattr(stream, "__numap_detach__", None)
     if let_go is not None:
         let_go(owner)
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -220,5 +220,3 @@ def tee(source: Iterable[Any], n: int = 2, limit: int = 1024) -> tuple[Iterator[
     positive("limit", limit, or_none=False)
     splitter = _Splitter(iter(source), limit)
     return tuple(Branch(splitter) for _ in range(n))
-
-

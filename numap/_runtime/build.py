@@ -16,7 +16,10 @@ from .sources import Encode, InputThread, SequenceSource, Source
 
 
 def build(
-    options: Options, specs: Sequence[TaskSpec], inputs: Sequence[Sequence[int]], ordered: Sequence[bool],
+    options: Options,
+    specs: Sequence[TaskSpec],
+    inputs: Sequence[Sequence[int]],
+    ordered: Sequence[bool],
     tracks: Mapping[int, Track],
 ) -> tuple[Manager, dict[int, Source]]:
     """The manager of a run with its engine, and the sources of its roots.
@@ -33,9 +36,7 @@ def build(
         raise WorkerStartError(f"no worker can be started: {error}") from error
     manager = Manager(options, programs, inputs, ordered, engine, tracks)
     sources = {
-        task: _source(spec.iterable, encode, manager, engine)
-        for task, spec in enumerate(specs)
-        if not inputs[task]
+        task: _source(spec.iterable, encode, manager, engine) for task, spec in enumerate(specs) if not inputs[task]
     }
     return manager, sources
 

@@ -22,7 +22,9 @@ class Inline:
         outlets: where results are waited for.
     """
 
-    def __init__(self, engine: InlineEngine, schedule: Scheduler, bell: Wakeup, outlets: Mapping[int, OutputQueue]) -> None:
+    def __init__(
+        self, engine: InlineEngine, schedule: Scheduler, bell: Wakeup, outlets: Mapping[int, OutputQueue]
+    ) -> None:
         self._engine = engine
         self._schedule = schedule
         self._bell = bell

@@ -26,7 +26,12 @@ class InputController:
     """
 
     def __init__(
-        self, schedule: Scheduler, pacing: BatchSizer, flow: Router, outlets: Mapping[int, OutputQueue], touched: deque[int],
+        self,
+        schedule: Scheduler,
+        pacing: BatchSizer,
+        flow: Router,
+        outlets: Mapping[int, OutputQueue],
+        touched: deque[int],
         grows: bool,
     ) -> None:
         self._schedule = schedule

@@ -71,8 +71,13 @@ class Manager:
     """
 
     def __init__(
-        self, options: Options, programs: Sequence[Program], inputs: Sequence[Sequence[int]], ordered: Sequence[bool],
-        engine: Engine, tracks: Mapping[int, Track],
+        self,
+        options: Options,
+        programs: Sequence[Program],
+        inputs: Sequence[Sequence[int]],
+        ordered: Sequence[bool],
+        engine: Engine,
+        tracks: Mapping[int, Track],
     ) -> None:
         self._engine = engine
         labels = [program.label for program in programs]
@@ -81,11 +86,15 @@ class Manager:
         #: Ends where something came that somebody waits for.
         self.awaited: list[OutputQueue] = []
         share = Share(options.buffer_bytes, options.sharing, sum(not members for members in inputs))
-        self._pacing = BatchSizer(len(labels), options.workers, engine.capabilities.alone, engine.capabilities.pickles, share)
+        self._pacing = BatchSizer(
+            len(labels), options.workers, engine.capabilities.alone, engine.capabilities.pickles, share
+        )
         self._schedule = Scheduler(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         self._schedule.needed = self._pacing.needed
         self._fusion = Fusion(inputs, self._pacing, _apart(options, engine, programs, tracks))
-        self.outlets = {end: OutputQueue(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends}
+        self.outlets = {
+            end: OutputQueue(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends
+        }
         skip, pickled = options.on_error == "skip", engine.capabilities.pickles
         self._tolerance = Tolerance(options.max_failures, {end: ordered[end] for end in self._schedule.ends})
         self._flow = Router(self._schedule, labels, ordered, skip, pickled, self.outlets, tracks, self._tolerance)
@@ -124,7 +133,7 @@ class Manager:
 
     @property
     def state(self) -> str:
-        """"running", "finished" or "failed"."""
+        """ "running", "finished" or "failed"."""
         if self._failure is not None:
             return "failed"
         if self._flow.open_ends:
@@ -313,7 +322,9 @@ class Manager:
         self._listener.close(self._engine.stop())
         self._pause_seen.put(None)
         self._announce()
-        _close(self.outlets if self._abandoned else {}, "next: the map was dropped")  # for inputs that read its own tasks
+        _close(
+            self.outlets if self._abandoned else {}, "next: the map was dropped"
+        )  # for inputs that read its own tasks
 
     def crash(self, error: BaseException) -> None:
         """The run can't go on: nobody may be left waiting for it."""
@@ -370,9 +381,16 @@ class Manager:
         return figures(self._schedule, self._flow, self.outlets, self._replaced, self._pacing.bound_bytes)
 
 
-def _apart(options: Options, engine: Engine, programs: Sequence[Program], tracks: Mapping[int, Track]) -> Collection[int]:
+def _apart(
+    options: Options, engine: Engine, programs: Sequence[Program], tracks: Mapping[int, Track]
+) -> Collection[int]:
     """Tasks that nothing is fused to: their items are counted, timed, run again or looked at one task at a time."""
-    bound = (options.stride, options.task_timeout, options.max_items_per_worker, any(it.retries for it in programs) or None)
+    bound = (
+        options.stride,
+        options.task_timeout,
+        options.max_items_per_worker,
+        any(it.retries for it in programs) or None,
+    )
     if engine.capabilities.fuses and bound == (None,) * len(bound):
         return tracks
     return range(len(programs))

@@ -31,7 +31,7 @@ class Outcomes:
 
     def __init__(
         self, programs: Sequence[Program], task_timeout: float | None, schedule: Scheduler, fusion: Fusion, flow: Router
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._labels = [program.label for program in programs]
         self._task_timeout = task_timeout
         self._schedule = schedule
@@ -85,7 +85,9 @@ def _death(event: Died, task: int, index: int, what: str, limit: float | None) -
     if event.timed_out:
         text = f"item {index} of {what} ran longer than task_timeout={limit} s in worker process {event.pid}; {goes_on}"
         return Failure(TaskTimeout(f"{text}; {event.stack}" if event.stack else text), None, event.pid)
-    text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran item {index} of {what}; {goes_on}"
+    text = (
+        f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran item {index} of {what}; {goes_on}"
+    )
     if event.stack:
         text += f"\n{event.stack}"
     return Failure(WorkerDied(text, task, index, event.pid, event.exitcode), None, event.pid)

@@ -30,8 +30,15 @@ class Router:
     """
 
     def __init__(
-        self, schedule: Scheduler, labels: Sequence[str], ordered: Sequence[bool], skip: bool, pickled: bool,
-        outlets: dict[int, OutputQueue], tracks: Mapping[int, Track], tolerance: Tolerance,
+        self,
+        schedule: Scheduler,
+        labels: Sequence[str],
+        ordered: Sequence[bool],
+        skip: bool,
+        pickled: bool,
+        outlets: dict[int, OutputQueue],
+        tracks: Mapping[int, Track],
+        tolerance: Tolerance,
     ) -> None:
         self._schedule = schedule
         self._labels = labels

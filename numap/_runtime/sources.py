@@ -107,7 +107,9 @@ class SequenceSource:
         items = self._items
         while items is not None and self._granted and not self.ended:
             piece = items[self._place : self._place + min(self._granted, _PIECE)]
-            if self._feed is None or type(items) is not range:  # a part of a range crosses to another process as what it is
+            if (
+                self._feed is None or type(items) is not range
+            ):  # a part of a range crosses to another process as what it is
                 piece = list(piece)
             if not piece:
                 self.ended = True
@@ -279,7 +281,12 @@ def _feed(items: Iterator[Any], encode: Encode | None, bell: Wakeup, feeder: Inp
 
 
 def _serve(
-    items: Iterator[Any], pull: Callable[[], Segment] | None, encode: Encode | None, bell: Wakeup, feeder: InputThread, count: int,
+    items: Iterator[Any],
+    pull: Callable[[], Segment] | None,
+    encode: Encode | None,
+    bell: Wakeup,
+    feeder: InputThread,
+    count: int,
     nbytes: int,
 ) -> bool:
     """Pulls ``count`` items, or as many as have ``nbytes`` bytes; False: the input has ended."""

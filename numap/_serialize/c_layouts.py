@@ -79,9 +79,20 @@ def _parts(cls: Any, seen: set[type]) -> Iterator[type]:
 
 #: Keywords of a struct's class statement that its configuration tells.
 _OPTIONS = (
-    "frozen", "eq", "order", "array_like", "gc", "repr_omit_defaults", "omit_defaults", "forbid_unknown_fields", "weakref",
-    "dict", "cache_hash", "tag", "tag_field",
-)  # fmt: skip
+    "frozen",
+    "eq",
+    "order",
+    "array_like",
+    "gc",
+    "repr_omit_defaults",
+    "omit_defaults",
+    "forbid_unknown_fields",
+    "weakref",
+    "dict",
+    "cache_hash",
+    "tag",
+    "tag_field",
+)
 
 
 def _of_msgspec(cls: Any, msgspec: Any) -> Layout:

@@ -25,7 +25,7 @@ HEAP_TYPE = 1 << 9
 
 _NAMED_IN_TYPES = {
     value: name for name, value in vars(types).items() if isinstance(value, type) and value.__module__ != "types"
-}  # fmt: skip
+}
 
 #: What to do about a class that can't be sent.
 ELSEWHERE = "define it in a module that workers can import"
@@ -40,9 +40,16 @@ _classes: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
 
 #: What a class makes for itself, or what is set in another way.
 _OWN = {
-    "__dict__", "__weakref__", "__module__", "__qualname__", "__doc__", "__slots__", "__orig_bases__", "_abc_impl",
+    "__dict__",
+    "__weakref__",
+    "__module__",
+    "__qualname__",
+    "__doc__",
+    "__slots__",
+    "__orig_bases__",
+    "_abc_impl",
     "__abstractmethods__",
-}  # fmt: skip
+}
 
 
 def token_of(cls: type) -> str:
@@ -81,7 +88,9 @@ def reduce_class(scope: NameResolver, obj: type) -> Any:
     if typing.is_typeddict(obj):
         return _make_typed_dict, (names, typing.get_type_hints(obj), vars(obj)["__total__"])
     layout = layout_of(obj)
-    body = {k: vars(obj)[k] for k in ("__slots__", "__doc__", "__orig_bases__") if k in vars(obj) and k not in layout.hidden}
+    body = {
+        k: vars(obj)[k] for k in ("__slots__", "__doc__", "__orig_bases__") if k in vars(obj) and k not in layout.hidden
+    }
     slots = body.get("__slots__", ())
     hidden = _OWN | layout.hidden | ({slots} if isinstance(slots, str) else set(slots))
     body.update(layout.body)
@@ -117,7 +126,12 @@ def _known_class(token: str) -> type:
 
 
 def _make_class(
-    meta: type | None, names: tuple[str, str, str], bases: Any, body: dict[str, Any], options: dict[str, Any], token: str
+    meta: type | None,
+    names: tuple[str, str, str],
+    bases: Any,
+    body: dict[str, Any],
+    options: dict[str, Any],
+    token: str,
 ) -> type:
     known = _classes.get(token)
     if known is not None:
@@ -200,6 +214,7 @@ def _make_enum(
     known = _classes.get(token)
     if known is not None:
         return known
+
     def made(body: Any, make: Callable[[str, Any, Any], type]) -> type:
         body.update({"__module__": names[2], "__qualname__": names[1], "__doc__": doc})
         for member, value in members.items():

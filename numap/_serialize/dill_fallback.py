@@ -11,6 +11,8 @@ from .lookup import NameResolver
 from .pickler import reduce
 
 _NEVER_BY_DILL = ("_thread", "_io", "socket", "_socket", "threading", "subprocess", "sqlite3")
+
+
 def _dill_dumps(obj: Any, scope: NameResolver) -> bytes:
     import dill
 
@@ -19,8 +21,10 @@ def _dill_dumps(obj: Any, scope: NameResolver) -> bytes:
             if type(obj).__module__ in _NEVER_BY_DILL or isinstance(obj, types.GeneratorType):
                 raise pickle.PicklingError(f"a {type(obj).__name__} belongs to the process that made it")
             rv = reduce(scope, obj)
-            if rv is NotImplemented and isinstance(obj, (type, types.FunctionType)) and scope.by_name(
-                obj, obj.__module__, obj.__qualname__
+            if (
+                rv is NotImplemented
+                and isinstance(obj, (type, types.FunctionType))
+                and scope.by_name(obj, obj.__module__, obj.__qualname__)
             ):
                 return obj.__qualname__  # dill would send a class of __main__ by value
             return rv
@@ -28,5 +32,3 @@ def _dill_dumps(obj: Any, scope: NameResolver) -> bytes:
     buffer = BytesIO()
     DillPickler(buffer, protocol=pickle.HIGHEST_PROTOCOL, byref=False, recurse=True).dump(obj)
     return buffer.getvalue()
-
-

@@ -32,15 +32,16 @@ def reduce_function(scope: NameResolver, obj: types.FunctionType) -> Any:
         private = {name: obj.__globals__[name] for name in names if name in obj.__globals__}
         home = None
     cells = obj.__closure__
-    args = (
-        marshal.dumps(obj.__code__), home.__name__ if home is not None else None, obj.__name__, cells,
-    )  # fmt: skip
+    args = (marshal.dumps(obj.__code__), home.__name__ if home is not None else None, obj.__name__, cells)
     # Tuples, where dictionaries would be taken for objects of the program, which may have a name.
     state = (
         (obj.__qualname__, obj.__module__, obj.__doc__, obj.__defaults__, _items(obj.__kwdefaults__)),
-        _items(obj.__annotations__), _items(obj.__dict__), _items(private), tuple(_modules(scope, obj, names)),
+        _items(obj.__annotations__),
+        _items(obj.__dict__),
+        _items(private),
+        tuple(_modules(scope, obj, names)),
         tuple((cell, cell.cell_contents) for cell in cells or () if not _is_empty(cell)),
-    )  # fmt: skip
+    )
     return _make_function, args, state, None, None, _fill_function
 
 
@@ -157,12 +158,18 @@ class Appearance:
 
     def __reduce__(self) -> tuple[Any, ...]:
         own = vars(self._module)
-        told = {key: own[key] for key in ("__file__", "__doc__", "__package__") if isinstance(own.get(key, 0), (str, type(None)))}
+        told = {
+            key: own[key]
+            for key in ("__file__", "__doc__", "__package__")
+            if isinstance(own.get(key, 0), (str, type(None)))
+        }
         name = self._module.__name__
         return appear, (name, "__path__" in own, name.rpartition(".")[0] in sys.modules, told)
 
 
-def appear(name: str, is_package: bool, has_parent: bool, told: dict[str, str | None]) -> importlib.machinery.ModuleSpec:
+def appear(
+    name: str, is_package: bool, has_parent: bool, told: dict[str, str | None]
+) -> importlib.machinery.ModuleSpec:
     """Makes a stand-in look like the module, and be found below its package."""
     module = stand_in(name)
     vars(module).update(told)

@@ -107,7 +107,11 @@ class NameResolver:
         if module is None or obj is self.defining or find(module, qualname) is not obj:
             return False
         outer = self.defining
-        if isinstance(outer, type) and outer.__module__ == module_name and qualname.startswith(outer.__qualname__ + "."):
+        if (
+            isinstance(outer, type)
+            and outer.__module__ == module_name
+            and qualname.startswith(outer.__qualname__ + ".")
+        ):
             return False
         return self.offers(module, qualname)
 
@@ -126,7 +130,9 @@ class NameResolver:
             name = None if obj.__closure__ else obj.__globals__.get("__name__")
         else:
             name = obj.__module__
-        module = sys.modules.get(name) if isinstance(name, str) and name != "__main__" and obj is not self.defining else None
+        module = (
+            sys.modules.get(name) if isinstance(name, str) and name != "__main__" and obj is not self.defining else None
+        )
         if module is None or not self.is_importable(module):
             return None
         return next(((module.__name__, own) for own, it in list(vars(module).items()) if it is obj), None)

@@ -224,7 +224,6 @@ class _Gone:
     """What a reference to something that is no more refers to, for a moment."""
 
 
-
 #: Kinds of type variables, and of names for types, as far as this version has them.
 _TYPE_VARIABLES = [vars(typing)[name] for name in ("TypeVar", "ParamSpec", "TypeVarTuple") if name in vars(typing)]
 _ALIASES = [vars(typing)[name] for name in ("TypeAliasType",) if name in vars(typing)]
@@ -248,4 +247,4 @@ _REDUCERS: dict[type, Callable[[NameResolver, Any], Any]] = {
     weakref.WeakKeyDictionary: _reduce_weak_dictionary,
     weakref.WeakValueDictionary: _reduce_weak_dictionary,
     weakref.ref: _reduce_weak_reference,
-}  # fmt: skip
+}

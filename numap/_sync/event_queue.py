@@ -41,8 +41,8 @@ class EventQueue(SimpleQueue[T | None]):
 
 #: The moment of the monotonic clock that does not come.
 NEVER = float("inf")
+
+
 def seconds_left(until: float) -> float | None:
     """Seconds up to that moment of the monotonic clock, 0 if it has passed; None: it is `NEVER`."""
     return None if until == NEVER else max(0.0, until - monotonic())
-
-

@@ -10,6 +10,8 @@ from .cgroups import free_memory
 _MAP_FIXED = 0x10
 #: MREMAP_MAYMOVE and MREMAP_FIXED.
 _MREMAP_MOVE = 3
+
+
 def memory_file(size: int) -> int:
     """A descriptor of ``size`` bytes of shared memory that has no name and so can't be left behind."""
     if hasattr(os, "memfd_create"):
@@ -93,5 +95,3 @@ def _available_memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return 4 << 30
-
-

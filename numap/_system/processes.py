@@ -64,6 +64,7 @@ def die_with_pipe(fd: int) -> None:
             os._exit(1)
         os.close(fd)
         return
+
     def watch() -> None:
         os.read(fd, 1)
         os._exit(1)
@@ -111,18 +112,6 @@ def fill_standard_streams() -> None:
         except OSError:
             # The lowest free number is this one: those below are taken.
             os.open(os.devnull, os.O_RDWR)
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 def cpu_count() -> int:

@@ -38,7 +38,9 @@ class SharedObject:
 
     __slots__ = ("_arena", "_buffers", "_control", "_form", "several")
 
-    def __init__(self, arena: SharedMemoryFile, form: int, control: bytes, buffers: Sequence[Buffer], several: bool = False) -> None:
+    def __init__(
+        self, arena: SharedMemoryFile, form: int, control: bytes, buffers: Sequence[Buffer], several: bool = False
+    ) -> None:
         self._arena = arena
         self._form = form
         self._control = control

@@ -193,7 +193,9 @@ class Starter:
         number, connection = self._crews.pop(crew)
         connection.close()
         # Where no other map is served, what is left of our descendants has escaped from a worker's group.
-        kill_trees([pid for pid, owner in self._workers.items() if owner[0] == number], None if self._crews else os.getpid())
+        kill_trees(
+            [pid for pid, owner in self._workers.items() if owner[0] == number], None if self._crews else os.getpid()
+        )
 
     def end(self) -> None:
         """Kills every descendant; those that fork meanwhile, too."""
@@ -255,7 +257,9 @@ def main(control: int, life: int, keep: tuple[int, int, int]) -> None:
     """Entry of the starter process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the thread of the program that was the first to need us may block some
+        signal.pthread_sigmask(
+            signal.SIG_SETMASK, ()
+        )  # the thread of the program that was the first to need us may block some
     give_up_others(keep)
     become_subreaper()
     for fd in (control, life):

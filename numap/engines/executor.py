@@ -183,7 +183,9 @@ def _here() -> tuple[int, bytes]:
     return os.getpid(), _TOKEN
 
 
-def run_chunk(program: tuple[Any, tuple[Any, ...], dict[str, Any]], segments: list[Segment], home: tuple[int, bytes]) -> _Done:
+def run_chunk(
+    program: tuple[Any, tuple[Any, ...], dict[str, Any]], segments: list[Segment], home: tuple[int, bytes]
+) -> _Done:
     """In a worker of the executor: the outcomes of the first items, at least one, and the seconds for them.
 
     Results that go to another process are pickled here, one by one, so that one that can't be costs only its own item.

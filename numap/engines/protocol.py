@@ -55,8 +55,6 @@ class Job:
 UNLIMITED = 1 << 62
 
 
-
-
 class Slot:
     """Room for one worker, whichever process or thread fills it now.
 
@@ -120,8 +118,15 @@ class Died:
     __slots__ = ("exitcode", "index", "pid", "program", "segments", "stack", "stage", "timed_out")
 
     def __init__(
-        self, program: int | None, index: int | None, segments: list[Segment], pid: int | None, exitcode: int | None,
-        timed_out: bool = False, stack: str = "", stage: int = 0,
+        self,
+        program: int | None,
+        index: int | None,
+        segments: list[Segment],
+        pid: int | None,
+        exitcode: int | None,
+        timed_out: bool = False,
+        stack: str = "",
+        stage: int = 0,
     ) -> None:
         self.stage = stage
         self.program = program
@@ -229,6 +234,17 @@ class InlineEngine(Engine, Protocol):
 
 
 __all__ = [
-    "SideOutput", "Capabilities", "EngineWarning", "Died", "Engine", "Event", "InlineEngine", "Job", "Output", "Program", "Returned",
-    "Slot", "StartFailed",
-]  # fmt: skip
+    "SideOutput",
+    "Capabilities",
+    "EngineWarning",
+    "Died",
+    "Engine",
+    "Event",
+    "InlineEngine",
+    "Job",
+    "Output",
+    "Program",
+    "Returned",
+    "Slot",
+    "StartFailed",
+]

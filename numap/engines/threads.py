@@ -181,7 +181,10 @@ class ThreadEngine:
                     _join(life, until)
             for life in lives:
                 life.over = True
-        texts = [overdue(life.state, f"a worker thread of {self._hooks.label}", "the thread is left to itself") for life in lives]
+        texts = [
+            overdue(life.state, f"a worker thread of {self._hooks.label}", "the thread is left to itself")
+            for life in lives
+        ]
         return [notice(text) for text in texts if text is not None]
 
     def wake(self) -> None:
@@ -350,7 +353,11 @@ def _join(life: _Life, until: float) -> None:
 
 
 def _serve(
-    life: _Life, slot: ThreadSlot, inbox: SimpleQueue[_Work | None], signals: EventQueue[tuple[str, Any]], hooks: _Hooks,
+    life: _Life,
+    slot: ThreadSlot,
+    inbox: SimpleQueue[_Work | None],
+    signals: EventQueue[tuple[str, Any]],
+    hooks: _Hooks,
     followers: list[threading.Thread],
 ) -> None:
     """The life of a worker thread. It holds no reference to the engine, so a dropped map can go."""

@@ -48,7 +48,9 @@ E = TypeVar("E", bound=type[Exception])
 SHOWN: Final = 20
 
 # What is in these says nothing about the user's code.
-_OWN: Final = tuple(os.path.dirname(str(path)) + os.sep for path in (sys.modules["papy"].__file__, sys.modules["numap"].__file__))
+_OWN: Final = tuple(
+    os.path.dirname(str(path)) + os.sep for path in (sys.modules["papy"].__file__, sys.modules["numap"].__file__)
+)
 
 # What is done with an item that failed, from the mildest to the strictest: the failure is the result in the item's
 # place, the item is dropped, the failure is raised. Where several failures meet the strictest decides.
@@ -421,9 +423,15 @@ def _without_frames(exception: BaseException) -> RemoteTraceback:
         links.append(_Link(places, "".join(traceback.format_exception_only(type(error), error)), leads_on))
         error.__traceback__ = None
         if error.__cause__ is not None:
-            error, leads_on = error.__cause__, "\nThe above exception was the direct cause of the following exception:\n\n"
+            error, leads_on = (
+                error.__cause__,
+                "\nThe above exception was the direct cause of the following exception:\n\n",
+            )
         elif error.__context__ is not None and not error.__suppress_context__:
-            error, leads_on = error.__context__, "\nDuring handling of the above exception, another exception occurred:\n\n"
+            error, leads_on = (
+                error.__context__,
+                "\nDuring handling of the above exception, another exception occurred:\n\n",
+            )
     return RemoteTraceback(*links[::-1])
 
 

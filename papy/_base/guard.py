@@ -28,8 +28,12 @@ class Watchdog:
             # In a session of its own, so that what ends this process, or its whole group, doesn't end the guard.
             self._process = Popen(
                 ["/bin/sh", "-c", _WATCH, "papy-guard", *command],
-                stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, cwd="/", start_new_session=True,
-            )  # fmt: skip
+                stdin=PIPE,
+                stdout=DEVNULL,
+                stderr=DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
 
     def release(self) -> None:
         """End the guard without having it run its command."""

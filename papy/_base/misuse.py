@@ -17,7 +17,9 @@ R = TypeVar("R")
 
 # What others call the number of workers, and other options of an IMap.
 _MEANT: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("max_workers", "n_jobs", "n_workers", "njobs", "nproc", "num_workers", "processes", "threads"), "worker_num"),
+    **dict.fromkeys(
+        ("max_workers", "n_jobs", "n_workers", "njobs", "nproc", "num_workers", "processes", "threads"), "worker_num"
+    ),
     **dict.fromkeys(("jobs", "pool_size", "poolsize", "workers"), "worker_num"),
     **dict.fromkeys(("backend", "mode"), "worker_type"),
     **dict.fromkeys(("maxtasksperchild", "max_tasks_per_child", "worker_lifespan"), "max_items_per_worker"),
@@ -76,7 +78,9 @@ def parallel_text(given: object) -> str:
     if isinstance(given, str):
         kinds = {kind: kind for kind in ("process", "thread", "serial", "dask", "ray")}
         kinds |= {"threading": "thread", "multiprocessing": "process", "loky": "process", "sequential": "serial"}
-        meant = next((kind for name, kind in kinds.items() if name == given or repr(name) in did_you_mean(given, kinds)), None)
+        meant = next(
+            (kind for name, kind in kinds.items() if name == given or repr(name) in did_you_mean(given, kinds)), None
+        )
         return f"; write parallel=IMap(worker_type={meant!r})" if meant else ""
     if callable(getattr(given, "submit", None)):
         return "; write parallel=IMap(worker_type=executor)"

@@ -182,7 +182,15 @@ def _codes(value: Any) -> list[CodeType]:
 
 def _same_code(left: CodeType, right: CodeType) -> bool:
     """Whether two pieces of code do the same; where they stand doesn't matter."""
-    for name in ("co_code", "co_names", "co_varnames", "co_freevars", "co_cellvars", "co_argcount", "co_kwonlyargcount"):
+    for name in (
+        "co_code",
+        "co_names",
+        "co_varnames",
+        "co_freevars",
+        "co_cellvars",
+        "co_argcount",
+        "co_kwonlyargcount",
+    ):
         if getattr(left, name) != getattr(right, name):
             return False
     return len(left.co_consts) == len(right.co_consts) and all(

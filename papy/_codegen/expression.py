@@ -71,7 +71,9 @@ class Source:
     def clashes(self) -> set[str]:
         """The names of modules, and those of `import_name`, that the program has given to something else."""
         known = {name: _find(module, name) for module, names in self._names.items() for name in names}
-        taken = {name for name in known if name in self._modules() or self._defined.get(name, known[name]) is not known[name]}
+        taken = {
+            name for name in known if name in self._modules() or self._defined.get(name, known[name]) is not known[name]
+        }
         return taken | (self._modules() & self._defined.keys())
 
     def _named(self) -> list[str]:
@@ -132,10 +134,14 @@ class Source:
             origin = origin_of(value)
             if origin is None:
                 whose = f"{value.__name__} is a method of {value.__self__!r:.80}"
-                raise NotSource(f"{whose} and has no name of its own; make that object in a function, and call it there")
+                raise NotSource(
+                    f"{whose} and has no name of its own; make that object in a function, and call it there"
+                )
             return f"{self._import(origin)}.{value.__name__}"
         if not isinstance(value, (FunctionType, BuiltinFunctionType, type)) and not _has_a_name(value):
-            raise NotSource(f"{value!r:.100} is no plain value, and no function or class of a module; make it in a function")
+            raise NotSource(
+                f"{value!r:.100} is no plain value, and no function or class of a module; make it in a function"
+            )
         name, home = str(value.__qualname__), str(value.__module__)
         if "<lambda>" in name:
             raise NotSource(f"a lambda ({_place(value)}) has no name under which it could be written; make it a def")

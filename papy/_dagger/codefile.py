@@ -172,9 +172,19 @@ class _Writer:
 
 
 _PIPER: Final[dict[str, Any]] = {
-    "consume": 1, "produce": 1, "spawn": 1, "timeout": None, "branch": None, "debug": False, "name": None,
-    "track": False, "repeat": False, "unpack": False, "on_error": None, "retries": None,
-}  # fmt: skip
+    "consume": 1,
+    "produce": 1,
+    "spawn": 1,
+    "timeout": None,
+    "branch": None,
+    "debug": False,
+    "name": None,
+    "track": False,
+    "repeat": False,
+    "unpack": False,
+    "on_error": None,
+    "retries": None,
+}
 
 
 def _listed(name: str, items: Iterable[str]) -> list[str]:

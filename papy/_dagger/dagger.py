@@ -145,7 +145,9 @@ class Dagger(PiperGraph):
 
     def __reduce__(self) -> Any:
         kind = type(self).__name__
-        raise TypeError(f"a {kind} can't be pickled or copied: it runs where it was made; give its pipers to another {kind}")
+        raise TypeError(
+            f"a {kind} can't be pickled or copied: it runs where it was made; give its pipers to another {kind}"
+        )
 
     def __enter__(self) -> Dagger:
         return self

@@ -138,7 +138,9 @@ class GraphRun:
         graph, datas = self._plan
         given = self._connect(graph, datas)
         self._undo.append(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
-        self.report.doors = self._doors = [source.stream for source in datas.values() if isinstance(source.stream, InputStream)]
+        self.report.doors = self._doors = [
+            source.stream for source in datas.values() if isinstance(source.stream, InputStream)
+        ]
         self._sources = [given[piper] for piper in self.outputs]
         self._streams = [items_of(source) for source in self._sources]
         self._plan = None
@@ -223,7 +225,11 @@ class GraphRun:
     def state_text(self) -> str:
         """How far it has come, in words; also when it was closed."""
         left = self.left()
-        ahead = "its inputs were not at their end" if left in (None, inf) else f"{left} items of its inputs had not been taken"
+        ahead = (
+            "its inputs were not at their end"
+            if left in (None, inf)
+            else f"{left} items of its inputs had not been taken"
+        )
         return f"{self.report.results} results had come out, and {ahead}"
 
     def is_read(self) -> bool:
@@ -285,13 +291,14 @@ class GraphRun:
     def statistics(self, seconds: float) -> RunStatistics:
         """What was done so far, in so many seconds."""
         report = self.report
-        times = evaluations({piper.number: [up.number for up in ups] for piper, ups in self._behind.items()}, self._run.counts)
+        times = evaluations(
+            {piper.number: [up.number for up in ups] for piper, ups in self._behind.items()}, self._run.counts
+        )
         items = {piper: times[piper.number] for piper in self._pipers}
         failures = {piper: report.failures[piper.number] for piper in self._pipers}
         return RunStatistics(
-            report.results, seconds, items, failures, report.skipped,
-            tuple(report.dead_letters.copy()), report.first,
-        )  # fmt: skip
+            report.results, seconds, items, failures, report.skipped, tuple(report.dead_letters.copy()), report.first
+        )
 
 
 def _is_free(name: str, imap: IMap[Any]) -> bool:
@@ -339,7 +346,9 @@ def data_sources(
             continue
         sharing = readers[id(data)] if isinstance(data, Iterator) else [piper]
         name = f"the data of {' and '.join(it.name for it in sharing)}"
-        whole = Source(data if len(sharing) == 1 or hasattr(data, "__numap_detach__") else InputStream(data, name), name)
+        whole = Source(
+            data if len(sharing) == 1 or hasattr(data, "__numap_detach__") else InputStream(data, name), name
+        )
         for reader, source in zip(sharing, branches(whole, len(sharing)), strict=True):
             sources[reader] = source._replace(stream=InputStream(source.stream, source.name)) if doors else source
     return {piper: sources[piper] for piper in inputs}

@@ -366,8 +366,14 @@ class Piper(Settings):
         wiring = self._wiring._replace(sources=(), output=None, task=None)
         # In one statement, without a call: an interrupt comes before it or after it.
         self._wiring, self._items, self._ups, self._taps, self._run, self._owned, self._state = (
-            wiring, None, (), (), None, False, state,
-        )  # fmt: skip
+            wiring,
+            None,
+            (),
+            (),
+            None,
+            False,
+            state,
+        )
 
     # in a Dagger -----------------------------------------------------------
 

@@ -256,7 +256,9 @@ def _pipes_in(pipes: Any) -> list[Any]:
     needed = "a list of pipes, each of them a list of pipers,"
     for pipe in found:
         if isinstance(pipe, Piper) or (callable(pipe) and not hasattr(pipe, "__iter__")):
-            raise DaggerTypeError(f"pipes: {needed} is needed, got {pipe!r:.80}; if they are one pipe, write pipes=[(...)]")
+            raise DaggerTypeError(
+                f"pipes: {needed} is needed, got {pipe!r:.80}; if they are one pipe, write pipes=[(...)]"
+            )
         check_list("pipes", needed, pipe, DaggerError, Piper)
     return found
 

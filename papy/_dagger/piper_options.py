@@ -110,7 +110,9 @@ def _checked_imap(parallel: Any) -> IMap[Any] | None:
     if parallel is None or parallel is False:
         return None
     if not isinstance(parallel, IMap):
-        raise PiperTypeError(f"parallel: an IMap, None or False is needed, got {parallel!r:.80}{parallel_text(parallel)}")
+        raise PiperTypeError(
+            f"parallel: an IMap, None or False is needed, got {parallel!r:.80}{parallel_text(parallel)}"
+        )
     policy = parallel.options["on_error"]
     if policy != "raise":
         raise PiperValueError(

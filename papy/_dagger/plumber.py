@@ -107,7 +107,9 @@ class Plumber(Dagger):
         if logger_options:
             given: list[Any] = list(logger_options) if isinstance(logger_options, (list, tuple)) else []
             name = "pipes" if given and all(isinstance(it, (list, tuple)) for it in given) else "pipers"
-            hint = f"; write Plumber({name}={logger_options!r:.60})" if given or isinstance(logger_options, Piper) else ""
+            hint = (
+                f"; write Plumber({name}={logger_options!r:.60})" if given or isinstance(logger_options, Piper) else ""
+            )
             text = f"logger_options: none are needed, and pipers and pipes by their names, got {logger_options!r:.80}{hint}"
             raise PlumberValueError(text)
         unknown = [name for name in options if name not in _OPTIONS]
@@ -137,7 +139,9 @@ class Plumber(Dagger):
                 ends[0].release()
 
         driver = self._driver = BackgroundRunner(run.rows(dropped=True), end)
-        self._caretaker = ThreadedFinalizer(self, partial(_tell_forgotten, driver, run, "was dropped"), driver.stop, run.close)
+        self._caretaker = ThreadedFinalizer(
+            self, partial(_tell_forgotten, driver, run, "was dropped"), driver.stop, run.close
+        )
         ends.append(self._caretaker)
         self._caretaker.start()
         driver.start()

@@ -101,11 +101,17 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
     folders = list(settings.worker.folders())
     run.folders.extend(folders)
     call = PiperCall(
-        settings.worker, settings.name, settings.number,
-        joined=len(sources) > 1, grouped=settings.consume > 1, produce=1 if settings.repeat else settings.produce,
-        policy=settings.on_error or run.policy, retries=_retries(settings, run),
-        here=settings.imap is None, run=run.token if folders else None,
-    )  # fmt: skip
+        settings.worker,
+        settings.name,
+        settings.number,
+        joined=len(sources) > 1,
+        grouped=settings.consume > 1,
+        produce=1 if settings.repeat else settings.produce,
+        policy=settings.on_error or run.policy,
+        retries=_retries(settings, run),
+        here=settings.imap is None,
+        run=run.token if folders else None,
+    )
     maker = Provenance(call, run.started, run.counts)
     maker.shown = frozenset([settings.number])
     task = None
@@ -200,7 +206,9 @@ def _task(maker: Provenance, settings: Settings, sources: tuple[Source, ...], st
     assert settings.imap is not None
     if settings.consume > 1:
         stream: Iterable[Any] = _grouped(_paired(settings, sources), settings, sources, stride)
-    elif len(sources) > 1 and any(it.imap is not settings.imap or isinstance(it.stream, ResumableStream) for it in sources):
+    elif len(sources) > 1 and any(
+        it.imap is not settings.imap or isinstance(it.stream, ResumableStream) for it in sources
+    ):
         stream = _paired(settings, sources)  # numap knows no names for these
     elif maker.call.run is not None and not _is_told_apart(settings.imap, sources):
         stream = _paired(settings, sources)
@@ -215,7 +223,9 @@ def _task(maker: Provenance, settings: Settings, sources: tuple[Source, ...], st
     except StateError as error:
         state = settings.imap.statistics().state
         if state == "running":
-            raise PiperError(f"the IMap of {settings.name} is running already, in another Dagger for example") from error
+            raise PiperError(
+                f"the IMap of {settings.name} is running already, in another Dagger for example"
+            ) from error
         raise PiperError(f"the IMap of {settings.name} is {state} from another use; stop() it first") from error
     maker.calls[task.task] = maker.call
     return task
@@ -223,8 +233,14 @@ def _task(maker: Provenance, settings: Settings, sources: tuple[Source, ...], st
 
 def _is_told_apart(imap: IMap[Any], sources: tuple[Source, ...]) -> bool:
     """Whether no two items are the same files: they come from functions that see to that, by tasks of the same IMap."""
-    makers = [source.maker for source in sources if source.imap is imap and not isinstance(source.stream, ResumableStream)]
-    alone = [maker for maker in makers if maker is not None and maker.call.run is not None and len(maker.call.worker.steps) == 1]
+    makers = [
+        source.maker for source in sources if source.imap is imap and not isinstance(source.stream, ResumableStream)
+    ]
+    alone = [
+        maker
+        for maker in makers
+        if maker is not None and maker.call.run is not None and len(maker.call.worker.steps) == 1
+    ]
     return len(alone) == len(sources)
 
 

@@ -45,9 +45,22 @@ class PiperCall:
     """
 
     __slots__ = (
-        "__name__", "grouped", "here", "joined", "number", "numbered", "pid", "plain", "policy", "produce", "retries", "run",
-        "unpack", "worker", "wraps",
-    )  # fmt: skip
+        "__name__",
+        "grouped",
+        "here",
+        "joined",
+        "number",
+        "numbered",
+        "pid",
+        "plain",
+        "policy",
+        "produce",
+        "retries",
+        "run",
+        "unpack",
+        "worker",
+        "wraps",
+    )
 
     def __init__(
         self,
@@ -155,7 +168,9 @@ class PiperCall:
             # One more tells "too many" of a generator that never ends.
             results = tuple(islice(value, self.produce + 1))
             if len(results) != self.produce:
-                got = len(results) if len(results) < self.produce else len(value) if isinstance(value, Sized) else "more"
+                got = (
+                    len(results) if len(results) < self.produce else len(value) if isinstance(value, Sized) else "more"
+                )
                 raise ValueError(f"{self.produce} results are needed (produce={self.produce}), got {got}")
         except Exception as error:  # the value may be a generator, which runs only now
             if self._is_not_ours(error):

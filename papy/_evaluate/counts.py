@@ -63,7 +63,9 @@ def evaluations(ups: Mapping[int, Iterable[int]], counts: Counts) -> dict[int, i
     """
     streams = {id(count): (count.given, dict(count.failed)) for several in counts.values() for count in several}
     # For each way to fail the pipers that had nothing to do then.
-    idle: dict[frozenset[int | None], set[int]] = {numbers: set() for _, failed in streams.values() for numbers in failed}
+    idle: dict[frozenset[int | None], set[int]] = {
+        numbers: set() for _, failed in streams.values() for numbers in failed
+    }
     for numbers, passed in idle.items():
         for number, behind in ups.items():
             if LATE in numbers or any(up in numbers or up in passed for up in behind):

@@ -50,4 +50,6 @@ class Provenance:
 
     def name(self, error: NumapError) -> None:
         """Note at an error that ends the IMap which pipers are on it, as far as they are chained."""
-        add_note(error, f"on the IMap of {', '.join(call.__name__ for call in self.calls.values()) or self.call.__name__}")
+        add_note(
+            error, f"on the IMap of {', '.join(call.__name__ for call in self.calls.values()) or self.call.__name__}"
+        )

@@ -131,4 +131,3 @@ def entry_counter(iterator: Iterable[Any], name: str = "entries", counter: Count
     for entry in iterator:
         counter.count(name)
         yield entry
-

@@ -163,12 +163,19 @@ def table(info: Info) -> list[str]:
     head = ["step", "entries", "runtime", "entries/s", "ms/entry", "cpu", "children", "MB", "queries", "q/e"]
     rows = [
         [
-            name, str(it.count), f"{it.runtime:.2f}", f"{it.throughput:.1f}", f"{1000 * it.runtime_per_entry:.3f}",
-            f"{it.utime + it.stime:.2f}", f"{it.ctime + it.cstime:.2f}", f"{it.rss / 2**20:+.1f}", str(it.queries),
+            name,
+            str(it.count),
+            f"{it.runtime:.2f}",
+            f"{it.throughput:.1f}",
+            f"{1000 * it.runtime_per_entry:.3f}",
+            f"{it.utime + it.stime:.2f}",
+            f"{it.ctime + it.cstime:.2f}",
+            f"{it.rss / 2**20:+.1f}",
+            str(it.queries),
             f"{it.queries_per_entry:.2f}",
         ]
         for name, it in info
-    ]  # fmt: skip
+    ]
     return aligned([head, *rows])
 
 
@@ -180,6 +187,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
         for row in rows
     ]

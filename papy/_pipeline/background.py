@@ -84,4 +84,4 @@ def _log(errors: list[BaseException]) -> None:
         error = errors.pop()
         logging.getLogger("papy").error(
             "a pipeline in the background has failed, and was dropped before stop() could tell", exc_info=error
-        )  # fmt: skip
+        )

@@ -180,7 +180,9 @@ class EntryReader:
 
     def _feed(self, many: InputIterable) -> bool:
         """Has an iterable read by a feeder; False: the interpreter ends, and starts no thread."""
-        feeder = IterableReader(many.entries, self._books, lambda size: self.room(size) - len(self._fed), self._intake.wake_before_end)
+        feeder = IterableReader(
+            many.entries, self._books, lambda size: self.room(size) - len(self._fed), self._intake.wake_before_end
+        )
         with suppress(RuntimeError):
             feeder.start()
             self._feeder = feeder

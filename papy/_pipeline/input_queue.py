@@ -31,9 +31,23 @@ GRACE = 5.0
 
 
 _CONTAINERS: tuple[Any, ...] = (
-    [], (), range(0), range(2**99), "", "\xe9", b"", bytearray(), set(), {}, {}.values(), {}.items(), reversed({}),
-    reversed([]), deque(), OrderedDict(),
-)  # fmt: skip
+    [],
+    (),
+    range(0),
+    range(2**99),
+    "",
+    "\xe9",
+    b"",
+    bytearray(),
+    set(),
+    {},
+    {}.values(),
+    {}.items(),
+    reversed({}),
+    reversed([]),
+    deque(),
+    OrderedDict(),
+)
 #: The iterators of Python's own containers.
 _ENDING = frozenset(type(iter(it)) for it in _CONTAINERS)
 
@@ -147,8 +161,11 @@ class InputQueue:
     def waiting(self) -> str:
         """What was put for the next run, for the user; it is in no queue of the user's."""
         entries, iterables = self._entries, len(self.unread)
-        what = [f"{n} {one if n == 1 else many}" for n, one, many in (
-            (entries, "entry", "entries"), (iterables, "iterable", "iterables")) if n]  # fmt: skip
+        what = [
+            f"{n} {one if n == 1 else many}"
+            for n, one, many in ((entries, "entry", "entries"), (iterables, "iterable", "iterables"))
+            if n
+        ]
         return " and ".join(what)
 
     def claim(self, call: str) -> None:
@@ -162,7 +179,9 @@ class InputQueue:
         other = _readers.get(id(self._queue), self)
         if other is not self:
             if other._run is not None:
-                raise StateError(f"{call}: not allowed while another pipeline reads the same in_queue; give it one of its own")
+                raise StateError(
+                    f"{call}: not allowed while another pipeline reads the same in_queue; give it one of its own"
+                )
             drained = other.draining
             if drained is not None and drained.thread is not None:
                 other.release(drained)
@@ -320,5 +339,6 @@ def log_left() -> None:
 
     logging.getLogger("papy").warning(
         "stop: an iterable that may be endless has not come to its end within %g s and is not read any further; "
-        "call finish() before to have it read to its end", GRACE,
-    )  # fmt: skip
+        "call finish() before to have it read to its end",
+        GRACE,
+    )

@@ -83,12 +83,21 @@ class Pipeline:
     """
 
     #: What to write where one is given to a piper.
-    __papy_instead__ = "a {0} is no function: read {0}.results(items), or give each of its functions to a Piper, with unpack=True"
+    __papy_instead__ = (
+        "a {0} is no function: read {0}.results(items), or give each of its functions to a Piper, with unpack=True"
+    )
 
     def __init__(
-        self, *steps: Any, in_queue: Any = None, daemon: bool = False, quiet: bool = False,
-        fail_callback: Callable[[], object] | None = None, debugger: PipelineRuntimeDebugger | None = None,
-        buffer_bytes: int | None = None, max_failures: int | None = None, **options: Any,
+        self,
+        *steps: Any,
+        in_queue: Any = None,
+        daemon: bool = False,
+        quiet: bool = False,
+        fail_callback: Callable[[], object] | None = None,
+        debugger: PipelineRuntimeDebugger | None = None,
+        buffer_bytes: int | None = None,
+        max_failures: int | None = None,
+        **options: Any,
     ) -> None:
         strange = options.keys() - NAMES
         if strange:
@@ -163,13 +172,17 @@ class Pipeline:
 
     def _check_here(self, call: str) -> None:
         if self._is_elsewhere():
-            raise StateError(f"{call}: not allowed in a fork of the process in which the pipeline runs; make another one here")
+            raise StateError(
+                f"{call}: not allowed in a fork of the process in which the pipeline runs; make another one here"
+            )
 
     def _check_put(self, call: str) -> None:
         self._check_here(call)
         line, background = self._line, self._background
         if line is not None and line.intake is not self._intake and line.books.reason is None:
-            raise StateError(f"{call}: not allowed while results() of the pipeline are read; they are those of one iterable")
+            raise StateError(
+                f"{call}: not allowed while results() of the pipeline are read; they are those of one iterable"
+            )
         if line is not None and not line.books.ok and (background is not None or not line.over.is_set()):
             failure = line.books.failure or (None if background is None else background.error)
             raise StateError(f"{call}: the pipeline has failed, and takes no more; stop() tells why") from failure
@@ -323,10 +336,14 @@ class Pipeline:
         """
         for spec in self._specs:
             if ordered and spec.iterates and spec.workers > 1:
-                raise ValueError(f"ordered: iterator step {spec.name!r} has {spec.workers} workers; with order it can have 1")
+                raise ValueError(
+                    f"ordered: iterator step {spec.name!r} has {spec.workers} workers; with order it can have 1"
+                )
         self._check_here("results")
         if self._intake.foreign:
-            raise StateError("results: not allowed with an in_queue, from which they take nothing; make a pipeline without one")
+            raise StateError(
+                "results: not allowed with an in_queue, from which they take nothing; make a pipeline without one"
+            )
         entries = iter(iterable)
 
         def make() -> PipelineRun:
@@ -337,12 +354,16 @@ class Pipeline:
         return Results(make, partial(self._begin, "results"))
 
     def __reduce__(self) -> Any:
-        raise TypeError("a Pipeline can't be pickled or copied: it runs where it was made; give its steps to another Pipeline")
+        raise TypeError(
+            "a Pipeline can't be pickled or copied: it runs where it was made; give its steps to another Pipeline"
+        )
 
     def __enter__(self) -> Pipeline:
         return self.run_forever(background=True)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         background, line = self._background, self._line
         if self._is_elsewhere():
             return
@@ -370,7 +391,9 @@ class Pipeline:
                 last.release()
             waiting = self._intake.waiting() if intake is not self._intake else ""
             if waiting:
-                raise StateError(f"{call}: not allowed while entries wait that were put before ({waiting}); run() with them first")
+                raise StateError(
+                    f"{call}: not allowed while entries wait that were put before ({waiting}); run() with them first"
+                )
             intake.claim(call)
             if last is not None:
                 before = before.plus(last.counts())

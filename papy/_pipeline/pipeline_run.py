@@ -52,8 +52,14 @@ class PipelineRun:
     """
 
     def __init__(
-        self, specs: Sequence[StepSpec], intake: InputQueue, forever: bool, ordered: bool, on_failure: Callable[[], object],
-        debugger: PipelineRuntimeDebugger | None, limits: Limits,
+        self,
+        specs: Sequence[StepSpec],
+        intake: InputQueue,
+        forever: bool,
+        ordered: bool,
+        on_failure: Callable[[], object],
+        debugger: PipelineRuntimeDebugger | None,
+        limits: Limits,
     ) -> None:
         self._pid = os.getpid()
         self.books = RunState(debugger is not None, limits.max_failures)
@@ -191,7 +197,11 @@ class PipelineRun:
         At its end the interpreter starts no thread for one, so the reader is in it itself and may never come back; then the run
         ends without it.
         """
-        if leave_at is not None and not self.over.wait(max(0.0, leave_at - monotonic()) + _SLACK) and self._reading.is_held_up():
+        if (
+            leave_at is not None
+            and not self.over.wait(max(0.0, leave_at - monotonic()) + _SLACK)
+            and self._reading.is_held_up()
+        ):
             log_left()
             self.books.end(STOPPED)
         self.over.wait()
@@ -300,8 +310,9 @@ class PipelineRun:
 
             logging.getLogger("papy").warning(
                 "a pipeline was dropped while it ran in the background, and %d entries with it; stop() lets it finish them: %s",
-                lost, self.counts(),
-            )  # fmt: skip
+                lost,
+                self.counts(),
+            )
 
     def report(self, force: bool = False) -> None:
         """Shows what the steps have done so far, if it is time for that; an error of a reporter ends the run."""

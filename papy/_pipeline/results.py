@@ -53,7 +53,9 @@ class Results(Iterator[Any]):
                     box.extend(islice(self._output.task, 1))
                 except Exception as error:
                     if line.is_elsewhere():
-                        raise StateError("next: not allowed in a fork of the process in which the pipeline runs") from error
+                        raise StateError(
+                            "next: not allowed in a fork of the process in which the pipeline runs"
+                        ) from error
                     if self._output.lost(error):
                         continue
                 if not box:
@@ -77,7 +79,9 @@ class Results(Iterator[Any]):
 
     def _start(self) -> PipelineRun:
         if self._interrupted:
-            raise StateError("results: the run was interrupted at its start, and its entries are gone; call results() again")
+            raise StateError(
+                "results: the run was interrupted at its start, and its entries are gone; call results() again"
+            )
         if self._make is None:
             raise StopIteration
         make, self._make = self._make, None

@@ -16,8 +16,19 @@ from papy._stages.backoff import Backoff
 from papy._stages.entries import Entry, Meta, place_of
 
 __all__ = [
-    "DROPPED", "ENDED", "FAILED", "STOPPED", "RunState", "Counts", "LateEntries", "Throughput", "add_note", "noted", "presentable", "tell_of",
-]  # fmt: skip
+    "DROPPED",
+    "ENDED",
+    "FAILED",
+    "STOPPED",
+    "RunState",
+    "Counts",
+    "LateEntries",
+    "Throughput",
+    "add_note",
+    "noted",
+    "presentable",
+    "tell_of",
+]
 
 # Why a run ends; None while it goes on.
 Reason = Literal["ended", "failed", "stopped", "dropped"]

@@ -62,7 +62,9 @@ class Settings:
         _seconds(f"{where}backoff", made.backoff)
         _seconds(f"{where}max_backoff", made.max_backoff)
         if made.backoff > made.max_backoff:
-            raise ValueError(f"{where}backoff: {made.backoff} given; must be at most max_backoff, which is {made.max_backoff}")
+            raise ValueError(
+                f"{where}backoff: {made.backoff} given; must be at most max_backoff, which is {made.max_backoff}"
+            )
         _exceptions(f"{where}retry_on", made.retry_on)
         _whole(f"{where}threshold", made.threshold, 1)
         for hook in ("before_process", "after_process"):
@@ -103,7 +105,17 @@ class Limits:
 # What others call it, and what to write for it here.
 _ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
-        ("n_jobs", "workers", "max_workers", "worker_num", "num_workers", "processes", "threads", "parallel", "concurrency"),
+        (
+            "n_jobs",
+            "workers",
+            "max_workers",
+            "worker_num",
+            "num_workers",
+            "processes",
+            "threads",
+            "parallel",
+            "concurrency",
+        ),
         "each step has workers of its own: Pipeline((step, 4), (other_step, 1))",
     ),
     **dict.fromkeys(
@@ -123,7 +135,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "ordered": "results(entries, ordered=True) gives results in the order of the entries",
     "queue": "in_queue=queue is one that others put entries into",
     "callback": "fail_callback=f is called when a run has failed",
-}  # fmt: skip
+}
 
 
 def unknown(names: Iterable[str], others: Iterable[str]) -> TypeError:
@@ -176,7 +188,8 @@ class StepSpec:
         """Whether its code calls ``reenqueue``. Only then it gets a queue that allows for it: that costs time."""
         own = [vars(cls) for cls in self.step.__mro__ if cls not in (AbstractStep, Step, object)]
         return any(
-            "reenqueue" in members or any(_mentions(getattr(it, "__func__", it), "reenqueue") for it in members.values())
+            "reenqueue" in members
+            or any(_mentions(getattr(it, "__func__", it), "reenqueue") for it in members.values())
             for members in own
         )
 
@@ -228,7 +241,9 @@ def _spec(where: str, it: Any, settings: Settings) -> StepSpec:
     own = {name: value for name, value in options.items() if name not in NAMES}
     if own and plain:
         meant = did_you_mean(min(own), NAMES)
-        raise TypeError(f"{where}options: a function takes none, so {sorted(own)} would be lost{meant}; allowed: {sorted(NAMES)}")
+        raise TypeError(
+            f"{where}options: a function takes none, so {sorted(own)} would be lost{meant}; allowed: {sorted(NAMES)}"
+        )
     if issubclass(cls, AbstractIterStep):
         if options.get("worker_type") == "process":
             raise ValueError(
@@ -237,7 +252,9 @@ def _spec(where: str, it: Any, settings: Settings) -> StepSpec:
             )
         for name in ("max_retries", "backoff", "max_backoff", "retry_on"):
             if options.get(name):
-                raise ValueError(f"{where}{name}: what a generator has raised can't be tried again, so it has no retries")
+                raise ValueError(
+                    f"{where}{name}: what a generator has raised can't be tried again, so it has no retries"
+                )
         settings = replace(settings, worker_type="thread", max_retries=0)
     return StepSpec(cls.__name__, cls, workers, settings, own)
 
@@ -248,7 +265,9 @@ def _no_tuple(where: str, it: Any) -> TypeError:
     if callable(it):
         return TypeError(f"{needed}; write ({_name(it)}, 1)")
     if isinstance(it, list) and it and all(isinstance(member, tuple) for member in it):
-        return TypeError(f"{needed}; behind a list of steps all arguments are given by name: Pipeline(steps, in_queue=...)")
+        return TypeError(
+            f"{needed}; behind a list of steps all arguments are given by name: Pipeline(steps, in_queue=...)"
+        )
     if isinstance(it, list) and 2 <= len(it) <= 3 and callable(it[0]):
         return TypeError(f"{needed}; write it in round brackets")
     if callable(getattr(it, "put", None)) and callable(getattr(it, "get", None)):
@@ -305,7 +324,9 @@ def _workers(what: str, value: Any) -> None:
         options = {"worker_type": value}
         raise TypeError(f"{what}: must be a whole number of at least 1, not {value!r}; write (step, 4, {options})")
     if isinstance(value, Mapping):
-        raise TypeError(f"{what}: must be a whole number of at least 1, and comes before the options: (step, 4, {value!r:.60})")
+        raise TypeError(
+            f"{what}: must be a whole number of at least 1, and comes before the options: (step, 4, {value!r:.60})"
+        )
     _whole(what, value, 1)
 
 
@@ -331,7 +352,9 @@ def steps_of(args: Iterable[Any]) -> list[Any]:
         return list(given[0])
     if len(given) in (2, 3) and callable(given[0]) and isinstance(given[1], int):
         written = ", ".join([_name(given[0]), *(f"{it!r:.40}" for it in given[1:])])
-        raise TypeError(f"steps: must be tuples (step, workers) or (step, workers, options); write Pipeline(({written}))")
+        raise TypeError(
+            f"steps: must be tuples (step, workers) or (step, workers, options); write Pipeline(({written}))"
+        )
     return given
 
 

@@ -79,9 +79,14 @@ class FunctionStage(Stage):
         super().__init__(spec, books, room)
         self.crew = ThreadStepWorkers(spec, books, upstream, books.weighed, queue)
         self.imap = room.map(
-            worker_type="thread", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
-            initializer=self.crew.enter, finalizer=self.crew.finalizer,
-        )  # fmt: skip
+            worker_type="thread",
+            worker_num=spec.workers,
+            buffer=spec.buffer,
+            ordered=ordered,
+            name=spec.name,
+            initializer=self.crew.enter,
+            finalizer=self.crew.finalizer,
+        )
         self.output = FromMap(self.imap, self.imap.add_task(self.crew.function(), iter(upstream)), books, spec.name)
 
     def prepare(self) -> None:
@@ -122,9 +127,15 @@ class ProcessStage(Stage):
         hand = ProcessStepWorker(spec, letters, books.patience.path, books.weighed)
         retries = settings.max_retries if issubclass(WorkerDied, settings.retry_on) else 0
         self.imap = room.map(
-            worker_type="process", worker_num=spec.workers, buffer=spec.buffer, ordered=ordered, name=spec.name,
-            initializer=hand.enter, finalizer=hand.leave if closes else None, retries=retries,
-        )  # fmt: skip
+            worker_type="process",
+            worker_num=spec.workers,
+            buffer=spec.buffer,
+            ordered=ordered,
+            name=spec.name,
+            initializer=hand.enter,
+            finalizer=hand.leave if closes else None,
+            retries=retries,
+        )
         numbered = Numbered(upstream, spec.buffer + 1)
         task = self.imap.add_task(hand, iter(numbered))
         self.output = FromMap(self.imap, task, books, spec.name, self._letterbox, numbered)
@@ -176,9 +187,14 @@ class IteratorStage(Stage):
         self._owns: list[EntryIterator] = []
         # It reads nothing, so nothing of it has to be read: an item for each thread is within any bound.
         self.imap = IMap(
-            worker_type="thread", worker_num=spec.workers, buffer=spec.workers, ordered=False, name=spec.name,
-            initializer=self.crew.enter, finalizer=self.crew.finalizer,
-        )  # fmt: skip
+            worker_type="thread",
+            worker_num=spec.workers,
+            buffer=spec.workers,
+            ordered=False,
+            name=spec.name,
+            initializer=self.crew.enter,
+            finalizer=self.crew.finalizer,
+        )
         self.imap.add_task(self._serve, range(spec.workers))
         self.output = FromHandover(self.handover, books)
 
@@ -319,7 +335,12 @@ class EntryIterator(Entries):
 
 
 def stages(
-    specs: Sequence[StepSpec], source: Iterable[Entry | Meta], books: RunState, ordered: bool, buffer_bytes: int | None, readable: bool
+    specs: Sequence[StepSpec],
+    source: Iterable[Entry | Meta],
+    books: RunState,
+    ordered: bool,
+    buffer_bytes: int | None,
+    readable: bool,
 ) -> list[Stage]:
     """Make what runs the steps; nothing is started.
 
@@ -401,4 +422,3 @@ class RelayStage(Stage):
 
 def _same(entry: Any) -> Any:
     return entry
-

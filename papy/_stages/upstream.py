@@ -97,7 +97,12 @@ class FromMap:
     """
 
     def __init__(
-        self, imap: IMap[Any], task: TaskIterator[Any], books: RunState, name: str, letterbox: ErrorFile | None = None,
+        self,
+        imap: IMap[Any],
+        task: TaskIterator[Any],
+        books: RunState,
+        name: str,
+        letterbox: ErrorFile | None = None,
         numbered: Numbered | None = None,
     ) -> None:
         self._letterbox = letterbox

@@ -366,4 +366,3 @@ class ProcessStepWorker:
     def _post(self, hook: str, error: BaseException) -> None:
         if self._letterbox is not None:
             post(self._letterbox, hook, error)
-

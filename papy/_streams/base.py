@@ -9,6 +9,8 @@ from papy._base.errors import PiperError, place
 from papy._evaluate.counts import Count
 
 NOTHING: Final = object()
+
+
 class ResumableStream(Iterator[Any]):
     """An iterator that loses no item to an interrupt: what it has taken it keeps until it has given it away.
 
@@ -52,5 +54,3 @@ class ResumableStream(Iterator[Any]):
     def _pull(self) -> None:
         """Put the next item into ``_held``, or raise what ends the stream."""
         raise NotImplementedError
-
-

@@ -103,9 +103,23 @@ class Blocks(ResumableStream):
         ending: Told when the end is known; it does not hold the stream.
     """
 
-    __slots__ = ("_at", "_block", "_error", "_items", "_made", "_number", "_over", "_size", "_stride", "_turn", "ending")
+    __slots__ = (
+        "_at",
+        "_block",
+        "_error",
+        "_items",
+        "_made",
+        "_number",
+        "_over",
+        "_size",
+        "_stride",
+        "_turn",
+        "ending",
+    )
 
-    def __init__(self, items: Iterator[Any], size: int, turn: Callable[[list[Any]], list[Any]], stride: int = 1) -> None:
+    def __init__(
+        self, items: Iterator[Any], size: int, turn: Callable[[list[Any]], list[Any]], stride: int = 1
+    ) -> None:
         super().__init__()
         self.ending = Ending()
         self._stride = stride

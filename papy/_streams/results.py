@@ -78,9 +78,11 @@ class RunReport:
         assert self.first is not None
         hint = self.advise(self.first)
         raise TooManyFailed(
-            f"{self.failed} items failed, and max_failures={self.limit}; the first: {self.first}" + (hint and f". {hint}"),
-            self.failed, self.limit,
-        ) from self.first  # fmt: skip
+            f"{self.failed} items failed, and max_failures={self.limit}; the first: {self.first}"
+            + (hint and f". {hint}"),
+            self.failed,
+            self.limit,
+        ) from self.first
 
     def close_doors(self) -> bool:
         """Have the data give nothing more, and say whether that is possible."""

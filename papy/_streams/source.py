@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from numap import (
-    IMap,
-)
+from numap import IMap
 from papy._evaluate.provenance import Provenance
 
 
@@ -52,5 +50,3 @@ class Link(NamedTuple):
 
     call: Callable[[Any], Any]
     tracked: dict[int, Any] | None = None
-
-

@@ -56,14 +56,6 @@ SEQUENCES: Final = (list, tuple, range)  # these raise nothing
 FORK_LIMIT: Final = 2**15
 
 
-
-
-
-
-
-
-
-
 class Chain(ResumableStream):
     """A stream of items that go through one call after the other, in the thread of whoever pulls them.
 

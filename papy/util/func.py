@@ -13,17 +13,7 @@ from __future__ import annotations
 from papy.util._func.coders import json_dumps, json_loads, pickle_dumps, pickle_loads
 from papy.util._func.database import DbHandle, dump_db_item, load_db_item
 from papy.util._func.items import ItemHandle, dump_item, item_directory, load_item
-from papy.util._func.passers import (
-    ipasser,
-    njoiner,
-    npasser,
-    nzipper,
-    plugger,
-    print_,
-    sjoiner,
-    spasser,
-    szipper,
-)
+from papy.util._func.passers import ipasser, njoiner, npasser, nzipper, plugger, print_, sjoiner, spasser, szipper
 from papy.util._func.streams import dump_pickle_stream, dump_stream, load_pickle_stream, load_stream, make_lines
 
 __all__ = [

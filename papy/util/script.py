@@ -183,9 +183,15 @@ class Program:
             command = [*shell, "-c", f'{cfg.get("preamble") or ""}\nexec "$@"', cfg["id"], *command]
         options = {key: cfg[key] for key in ("params", "stdin", "stdout", "timeout", "env", "cwd") if key in cfg}
         return cls(
-            cfg["id"], command, _ports_of(cfg.get("out", ())), cfg.get("in"),
-            dir=cfg.get("dir") or ".", resume=cfg.get("resume", False), unique=cfg.get("unique", False), **options,
-        )  # fmt: skip
+            cfg["id"],
+            command,
+            _ports_of(cfg.get("out", ())),
+            cfg.get("in"),
+            dir=cfg.get("dir") or ".",
+            resume=cfg.get("resume", False),
+            unique=cfg.get("unique", False),
+            **options,
+        )
 
     def __call__(self, inbox: Sequence[Any]) -> dict[str, str]:
         """Run the program on the files of an inbox, and return its outputs, a dictionary from ports to paths."""

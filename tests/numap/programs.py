@@ -87,9 +87,15 @@ class Program:
     """
 
     def __init__(
-        self, folder: Path, code: str = "", engine: str = "default", argv: Sequence[str] | None = None,
-        stdin: str | None = None, cwd: Path | None = None, **environment: str,
-    ) -> None:  # fmt: skip
+        self,
+        folder: Path,
+        code: str = "",
+        engine: str = "default",
+        argv: Sequence[str] | None = None,
+        stdin: str | None = None,
+        cwd: Path | None = None,
+        **environment: str,
+    ) -> None:
         self.tag = uuid.uuid4().hex
         self._folder = folder / self.tag
         self.temporary = self._folder / "tmp"

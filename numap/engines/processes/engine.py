@@ -38,7 +38,9 @@ STILLBORN = 4
 #: The same for workers that somebody killed (an operator, the kernel for want of memory) while no code of the user's ran.
 STILLBORN_KILLED = 200
 #: What a worker can't tell any more.
-_CLOSED = "it could not tell the outcome, as its descriptors were closed; a function should close only what it has opened"
+_CLOSED = (
+    "it could not tell the outcome, as its descriptors were closed; a function should close only what it has opened"
+)
 #: Bytes that every worker gets at its start above which a warning is given.
 LARGE = 100 << 20
 #: Seconds that one wait lasts at most: epoll counts milliseconds in 32 bits. It is waited again, as nothing was due.
@@ -204,7 +206,9 @@ class ProcessEngine(Staff):
             ignore(self._selector, handle)
             slot.open = False
 
-    def _output(self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float, stages: list[int]) -> None:
+    def _output(
+        self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float, stages: list[int]
+    ) -> None:
         count = sum(segment[1] for segment in segments)
         # Before the job lets go of its items: a result may lie in the memory of one.
         segments = self._memory.incoming(segments)
@@ -276,7 +280,9 @@ def _death_event(slot: ProcessSlot, died: Died, job: Job, running: int, started:
         return Returned(job.program, index, 1, segments)
     stage = died.stage if job.behind else 0
     if slot.unpickling:
-        died.stack = "it was still being unpickled; what that imports is better imported by an initializer, which has no limit"
+        died.stack = (
+            "it was still being unpickled; what that imports is better imported by an initializer, which has no limit"
+        )
     return Died(job.program, index, segments, died.pid, died.exitcode, slot.expired == started, died.stack, stage)
 
 
@@ -302,8 +308,9 @@ def _warn_of_size(label: str, size: int) -> None:
         warnings.warn(
             f"{label}: {size >> 20} MB of code, constant arguments and globals go to each worker, once; data of that "
             f"size is better read in an initializer",
-            RuntimeWarning, stacklevel=2,
-        )  # fmt: skip
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _encode(mirror: MainExporter, label: str, obj: object) -> Code:

@@ -173,7 +173,9 @@ class ForkSupervisor:
 
 
 def _watch(
-    orders: SimpleQueue[_Watched], exits: deque[tuple[int, int | None]], ring: socket.socket,
+    orders: SimpleQueue[_Watched],
+    exits: deque[tuple[int, int | None]],
+    ring: socket.socket,
     idle: deque[SimpleQueue[_Watched]],
 ) -> None:
     """The life of a thread that waits for the exits of workers, one after the other."""

@@ -130,7 +130,9 @@ class Leavers:
         """What is to be said of one that has to give way to others."""
         if it.state != RUNS:
             return []
-        return [self._notice(it, f"the finalizer of {self._name(it)} was not through after {CROWDED:g} s; it is killed")]
+        return [
+            self._notice(it, f"the finalizer of {self._name(it)} was not through after {CROWDED:g} s; it is killed")
+        ]
 
     def _name(self, it: Leaver) -> str:
         return f"worker process {it.handle.pid} of {self._label}"

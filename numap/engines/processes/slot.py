@@ -30,9 +30,20 @@ class ProcessSlot(Slot):
     """
 
     __slots__ = (
-        "books", "check_at", "write_blocked", "epoch", "expired", "handle", "known", "limit", "limit_at", "ready", "recalled_at",
-        "seen", "unpickling",
-    )  # fmt: skip
+        "books",
+        "check_at",
+        "epoch",
+        "expired",
+        "handle",
+        "known",
+        "limit",
+        "limit_at",
+        "ready",
+        "recalled_at",
+        "seen",
+        "unpickling",
+        "write_blocked",
+    )
 
     def __init__(self, limit: float | None) -> None:
         super().__init__()

@@ -30,7 +30,16 @@ PATIENCE = 5.0
 #: The same for one that is at work. The caller has just read what it reads, so this is for a machine that swaps.
 _PATIENCE_AT_WORK = 30.0
 #: What the system says of a file that can't be started, whatever else there is room for.
-_NO_PROGRAM = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
+_NO_PROGRAM = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOEXEC,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+)
 #: Bytes of what a starter said before its end that are shown.
 _LAST_WORDS = 2000
 
@@ -128,7 +137,11 @@ class StarterClient:
         code = None
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(0 if self.alive() else _GOODBYE)
-        why = f"has not answered within {PATIENCE:.0f} s" if code is None else f"ended before it was ready ({exit_text(code)})"
+        why = (
+            f"has not answered within {PATIENCE:.0f} s"
+            if code is None
+            else f"ended before it was ready ({exit_text(code)})"
+        )
         self._kill()
         self._listen_to_last_words()
         return WorkerStartError(
@@ -181,13 +194,20 @@ def _start(executable: str, control: int, life: int, words: int) -> subprocess.P
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     try:
         return subprocess.Popen(
-            [executable, *flags, "-c", code], pass_fds=(control, life), start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=words, cwd=os.sep,
-        )  # fmt: skip
+            [executable, *flags, "-c", code],
+            pass_fds=(control, life),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=words,
+            cwd=os.sep,
+        )
     except OSError as error:
         if error.errno not in _NO_PROGRAM:
             raise
-        raise WorkerStartError(f"no worker process can be started: {executable!r} can't be executed: {error}; {ADVICE}") from error
+        raise WorkerStartError(
+            f"no worker process can be started: {executable!r} can't be executed: {error}; {ADVICE}"
+        ) from error
 
 
 class Link:

@@ -37,8 +37,15 @@ class Staff:
     """
 
     def __init__(
-        self, method: str, label: str, slots: list[ProcessSlot], memory: Memory, mirror: MainExporter, setup: dict[str, Any], room: int
-    ) -> None:  # fmt: skip
+        self,
+        method: str,
+        label: str,
+        slots: list[ProcessSlot],
+        memory: Memory,
+        mirror: MainExporter,
+        setup: dict[str, Any],
+        room: int,
+    ) -> None:
         self._method = method
         self.slots = slots
         self._memory = memory

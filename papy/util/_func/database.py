@@ -51,7 +51,9 @@ def dump_db_item(
     """
     item = inbox[0]
     # SQLite would make 1 of True, and None of nan.
-    if item is not None and (not isinstance(item, (bytes, bytearray, str, int, float)) or item is True or item is False):
+    if item is not None and (
+        not isinstance(item, (bytes, bytearray, str, int, float)) or item is True or item is False
+    ):
         raise _unfit(item)
     if isinstance(item, float) and math.isnan(item):
         raise _unfit(item)

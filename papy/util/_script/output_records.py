@@ -34,7 +34,9 @@ class Claim:
         is_up_to_date: They are there, made of the same; nothing has to be done.
     """
 
-    def __init__(self, directory: str, outputs: Collection[str], program: str, source: Mapping[str, str], recipe: Any) -> None:
+    def __init__(
+        self, directory: str, outputs: Collection[str], program: str, source: Mapping[str, str], recipe: Any
+    ) -> None:
         self.is_up_to_date = False
         self._directory = directory
         self._outputs = outputs
@@ -42,9 +44,15 @@ class Claim:
         self._before: dict[str, str | None] = {}
         item = CURRENT.get()
         self._record: dict[str, Any] = {
-            "claim": os.urandom(8).hex(), "item": None if item is None else list(item), "source": dict(source),
-            "recipe": recipe, "output": None, "host": this_host(), "pid": os.getpid(), "time": time.time(),
-        }  # fmt: skip
+            "claim": os.urandom(8).hex(),
+            "item": None if item is None else list(item),
+            "source": dict(source),
+            "recipe": recipe,
+            "output": None,
+            "host": this_host(),
+            "pid": os.getpid(),
+            "time": time.time(),
+        }
 
     def take(self, resume: bool) -> None:
         """Have the outputs, or raise the ValueError that says why not."""
@@ -94,7 +102,11 @@ class Claim:
         """The state of an output that was made of the same and is as it was made; None if it was not."""
         text = self._before[name]
         found = None if text is None else _parsed(text)
-        if found is None or found["output"] is None or json.dumps(found["recipe"]) != json.dumps(self._record["recipe"]):
+        if (
+            found is None
+            or found["output"] is None
+            or json.dumps(found["recipe"]) != json.dumps(self._record["recipe"])
+        ):
             return None
         with suppress(OSError):
             state = state_of(os.path.join(self._directory, name))
@@ -178,7 +190,9 @@ def state_of(path: str) -> list[Any]:
         folders.sort()
         for name in sorted(names):
             inner = os.path.join(folder, name)
-            digest.update(repr((os.path.relpath(inner, path), _stat(inner, links=False))).encode(errors="surrogateescape"))
+            digest.update(
+                repr((os.path.relpath(inner, path), _stat(inner, links=False))).encode(errors="surrogateescape")
+            )
         digest.update(repr(sorted(folders)).encode(errors="surrogateescape"))
     return [digest.hexdigest()]
 

@@ -14,9 +14,13 @@ __all__ = ["recipe"]
 
 
 def recipe(
-    command: Sequence[str], params: Mapping[str, Any], source: Mapping[str, str], env: Mapping[str, str], cwd: str | None,
+    command: Sequence[str],
+    params: Mapping[str, Any],
+    source: Mapping[str, str],
+    env: Mapping[str, str],
+    cwd: str | None,
     rest: Sequence[Any],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """What has to be the same for outputs to be the same.
 
     Args:

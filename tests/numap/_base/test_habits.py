@@ -42,14 +42,19 @@ def test_76_the_number_of_workers_by_other_names(name: str) -> None:
     with pytest.raises(TypeError) as caught:
         IMap(abs, [1], **{name: 4})
     assert str(caught.value) == f"IMap: there is no argument {name!r}; write worker_num=4 for the number of workers"
-    with pytest.raises(TypeError, match=rf"^add_task: there is no argument '{name}'; it is an argument of the whole map: IMap"):
+    with pytest.raises(
+        TypeError, match=rf"^add_task: there is no argument '{name}'; it is an argument of the whole map: IMap"
+    ):
         IMap().add_task(abs, [1], **{name: 4})
 
 
 @pytest.mark.parametrize(
     ("call", "advice"),
     [
-        (lambda: IMap(abs, [1], chunksize=4), "leave it out: items that take little time travel in batches by themselves"),
+        (
+            lambda: IMap(abs, [1], chunksize=4),
+            "leave it out: items that take little time travel in batches by themselves",
+        ),
         (lambda: IMap(abs, [1], timeout=4), r"write task_timeout=4 to limit the seconds that an item may run, or next"),
         (lambda: IMap(abs, [1], maxtasksperchild=4), "write max_items_per_worker=4"),
         (lambda: IMap(abs, [1], return_exceptions=True), "write on_error='return'"),
@@ -66,10 +71,15 @@ def test_76_arguments_that_there_are_not(call: Callable[[], Any], advice: str) -
         call()
 
 
-@pytest.mark.parametrize(("option", "word", "meant"), [
-    ("worker_type", "threads", "thread"), ("worker_type", "multiprocessing", "process"), ("on_error", "skipp", "skip"),
-    ("start_method", "frok", "fork"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("option", "word", "meant"),
+    [
+        ("worker_type", "threads", "thread"),
+        ("worker_type", "multiprocessing", "process"),
+        ("on_error", "skipp", "skip"),
+        ("start_method", "frok", "fork"),
+    ],
+)
 def test_76_words_that_there_are_not(option: str, word: str, meant: str) -> None:
     with pytest.raises(ValueError, match=rf"^{option}: '{word}' is unknown; did you mean '{meant}'\? allowed: "):
         IMap(abs, [1], **{option: word})
@@ -96,14 +106,17 @@ def test_76_a_map_that_is_entered_a_second_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [letters, lambda: iter([1]), lambda: map(abs, [1]), lambda: tee([1])[0], lambda: join([1]), lambda: StringIO("1")]
+    "make",
+    [letters, lambda: iter([1]), lambda: map(abs, [1]), lambda: tee([1])[0], lambda: join([1]), lambda: StringIO("1")],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_76_an_iterator_for_two_tasks(kind: str, make: Callable[[], Any]) -> None:
     items = make()
     imap = IMap(worker_type=kind)
     imap.add_task(abs, items)
-    with pytest.raises(ValueError, match=r"^iterable: .* is the input of task 0 already, and each .*; split it with numap\.tee"):
+    with pytest.raises(
+        ValueError, match=r"^iterable: .* is the input of task 0 already, and each .*; split it with numap\.tee"
+    ):
         imap.add_task(str, items)
 
 
@@ -112,7 +125,9 @@ def test_76_an_iterator_for_two_maps(kind: str) -> None:
     items = cycle("abc")
     first = IMap(str, items, worker_type=kind, buffer=1)
     assert next(first) == "a"
-    with pytest.raises(ValueError, match=r"^iterable: .* is the input of another map, which runs, .* numap\.tee, .* or stop"):
+    with pytest.raises(
+        ValueError, match=r"^iterable: .* is the input of another map, which runs, .* numap\.tee, .* or stop"
+    ):
         IMap(ord, items, worker_type=kind)
     second = IMap(worker_type=kind)
     first.stop()
@@ -135,6 +150,10 @@ def test_76_an_iterator_for_two_maps(kind: str) -> None:
 def test_what_can_be_iterated_again_may_be_given_to_several(kind: str) -> None:
     items = ["a", "b"]
     imap = IMap(worker_type=kind, worker_num=1)
-    upper, codes, keys = imap.add_task(str.upper, items), imap.add_task(ord, items), imap.add_task(ord, dict.fromkeys(items))
+    upper, codes, keys = (
+        imap.add_task(str.upper, items),
+        imap.add_task(ord, items),
+        imap.add_task(ord, dict.fromkeys(items)),
+    )
     with imap:
         assert [list(upper), list(codes), list(keys)] == [["A", "B"], [97, 98], [97, 98]]

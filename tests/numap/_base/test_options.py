@@ -76,7 +76,11 @@ BAD_OPTIONS: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"start_method": "clone", "worker_type": "process"}, ValueError, ("'clone'", "'forkserver'", "'spawn'")),
     ({"start_method": 1, "worker_type": "process"}, ValueError, ("1", "'forkserver'", "'spawn'")),
     ({"start_method": "spawn", "worker_type": "thread"}, ValueError, ("'spawn'", "'thread'", "allowed: None")),
-    ({"start_method": "forkserver", "worker_type": "serial"}, ValueError, ("'forkserver'", "'serial'", "allowed: None")),
+    (
+        {"start_method": "forkserver", "worker_type": "serial"},
+        ValueError,
+        ("'forkserver'", "'serial'", "allowed: None"),
+    ),
     ({"initializer": 3}, TypeError, ("int", "callable")),
     ({"initializer": "setup"}, TypeError, ("'setup' (str)", "callable")),
     ({"initializer": coroutine}, TypeError, ("coroutine", "ordinary function")),
@@ -312,7 +316,14 @@ def test_a_task_has_one_reader() -> None:
 def test_a_task_that_reads_itself() -> None:
     """It would wait for itself for ever."""
     imap: IMap[Any] = IMap(worker_type="serial")
-    for itself in (imap, iter(imap), join(imap, [1]), join([1], join([1], imap)), tee(imap)[0], join(tee(imap)[1], [1])):
+    for itself in (
+        imap,
+        iter(imap),
+        join(imap, [1]),
+        join([1], join([1], imap)),
+        tee(imap)[0],
+        join(tee(imap)[1], [1]),
+    ):
         with pytest.raises(ValueError, match=r"^iterable: the map itself .* task 0; give "):
             imap.add_task(len, itself)
     assert imap.statistics().tasks == ()
@@ -391,13 +402,21 @@ def test_empty_next_to_full() -> None:
 
 @pytest.mark.parametrize(
     ("args", "kwargs"),
-    [((2, 5), None), ((2, 5), {}), ((2,), {"mod": 5}), (None, {"exp": 2, "mod": 5}),
-     ((), MappingProxyType({"exp": 2, "mod": 5})), (None, OrderedDict(mod=5, exp=2))],
-)  # fmt: skip
+    [
+        ((2, 5), None),
+        ((2, 5), {}),
+        ((2,), {"mod": 5}),
+        (None, {"exp": 2, "mod": 5}),
+        ((), MappingProxyType({"exp": 2, "mod": 5})),
+        (None, OrderedDict(mod=5, exp=2)),
+    ],
+)
 def test_constant_arguments(args: Any, kwargs: Any) -> None:
     assert list(IMap(pow, range(9), args, kwargs, worker_type="serial")) == [x * x % 5 for x in range(9)]
     for same in (args and list(args), args and iter(args)):
-        assert list(IMap(pow, range(9), args=same, kwargs=kwargs, worker_type="serial")) == [x * x % 5 for x in range(9)]
+        assert list(IMap(pow, range(9), args=same, kwargs=kwargs, worker_type="serial")) == [
+            x * x % 5 for x in range(9)
+        ]
 
 
 def test_numbers_of_other_types_are_numbers() -> None:

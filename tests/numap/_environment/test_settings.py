@@ -153,7 +153,9 @@ for func in (look, inner):
     assert run(tmp_path, code, LIBRARY=str(tmp_path)).stdout == "[] True\n[] True\n"
 
 
-def test_61_a_module_that_fails_at_first_gets_its_settings_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_61_a_module_that_fails_at_first_gets_its_settings_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     name = "module_of_settings"
     (tmp_path / f"{name}.py").write_text("value = 1\nraise ValueError('not this time')\n")

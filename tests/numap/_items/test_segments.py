@@ -158,7 +158,9 @@ def test_sizes() -> None:
     assert size_of((JOINED, 1, (packed, pickled))) == len(packed[2]) + len(pickled[2])
     assert 3000 < size_of((RAW, 3, ["x" * 1000] * 3)) < 3300
     assert size_of((RAW, 2, [object(), bytearray(500)])) > 1000
-    assert 0 < size_of((RAW, 2, [object(), Failure(None)])) < 2000, "what they are and hold, as far as no code of theirs is needed"
+    assert 0 < size_of((RAW, 2, [object(), Failure(None)])) < 2000, (
+        "what they are and hold, as far as no code of theirs is needed"
+    )
     assert size_of((RAW, 4, range(4))) == 4 * sys.getsizeof(3)
     assert size_of((FAILED, 1, Failure(None))) == 0
 

@@ -27,7 +27,10 @@ def write(name, text):
 ANSWER = "WORD = 'of the file'\ndef answer(x): return x, WORD, __file__\nclass Kind:\n word = WORD\n"
 write("rewritten.py", ANSWER)
 write("by_loader.py", ANSWER)
-write("uses_rewritten.py", "import rewritten\nfrom rewritten import answer\ndef ask(x): return rewritten.answer(x), answer(x)\n")
+write(
+    "uses_rewritten.py",
+    "import rewritten\nfrom rewritten import answer\ndef ask(x): return rewritten.answer(x), answer(x)\n",
+)
 write("imports_later.py", "def ask(x):\n import rewritten\n return rewritten.WORD\n")
 write("uses_a_user.py", "from uses_rewritten import ask\ndef again(x): return ask(x)\n")
 write("plain.py", ANSWER)
@@ -39,7 +42,8 @@ with zipfile.ZipFile(Path(folder.name, "zipped.zip"), "w") as archive:
 sys.path[:0] = [folder.name, str(Path(folder.name, "zipped.zip")), str(Path(folder.name, "below", "encoded.path"))]
 
 SOURCES = {
-    "generated": ANSWER.replace("of the file", "generated") + "state = []\ndef push(x): state.append(x); return len(state) > 0\n"
+    "generated": ANSWER.replace("of the file", "generated")
+    + "state = []\ndef push(x): state.append(x); return len(state) > 0\n"
     "class Oops(Exception):\n pass\ndef fail(x): raise Oops(x)\n",
     "rewritten": ANSWER.replace("of the file", "rewritten"),
     "package.generated": "from . import NAME\nfrom .plain import answer\n"
@@ -53,7 +57,9 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name, path=None, target=None):
         if name not in SOURCES:
             return None
-        return importlib.util.spec_from_loader(name, self, origin=str(Path(folder.name, name + ".py")), is_package=name == "made")
+        return importlib.util.spec_from_loader(
+            name, self, origin=str(Path(folder.name, name + ".py")), is_package=name == "made"
+        )
 
     def exec_module(self, module):
         module.__file__ = module.__spec__.origin
@@ -158,7 +164,9 @@ before = importlib.machinery.SourceFileLoader.get_data
 
 
 def get_data(self, path):
-    return before(self, path).replace(b"of the file", b"patched  ") if path.endswith("patched.py") else before(self, path)
+    return (
+        before(self, path).replace(b"of the file", b"patched  ") if path.endswith("patched.py") else before(self, path)
+    )
 
 
 importlib.machinery.SourceFileLoader.get_data = get_data

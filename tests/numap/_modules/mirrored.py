@@ -637,9 +637,15 @@ def case_callable_object() -> Any:
 def case_dataclass() -> Any:
     point = Point(1, scale=3)
     return (
-        point, [field.name for field in dataclasses.fields(Point)], dataclasses.asdict(point), Point.total, repr(point),
-        dataclasses.is_dataclass(point), point == Point(3), Point(1).y is Point(1).y,
-    )  # fmt: skip
+        point,
+        [field.name for field in dataclasses.fields(Point)],
+        dataclasses.asdict(point),
+        Point.total,
+        repr(point),
+        dataclasses.is_dataclass(point),
+        point == Point(3),
+        Point(1).y is Point(1).y,
+    )
 
 
 def case_dataclass_inheritance() -> Any:
@@ -666,9 +672,17 @@ def case_dataclass_keywords() -> Any:
 
 def case_enum() -> Any:
     return (
-        Color(1) is Color.RED, Color["BLUE"] is Color.BLUE, Color.AZURE is Color.BLUE, list(Color), Color.RED.pretty,
-        Color.first(), len(Color), Color.RED in Color, dict(Color.__members__), repr(Color.RED),
-    )  # fmt: skip
+        Color(1) is Color.RED,
+        Color["BLUE"] is Color.BLUE,
+        Color.AZURE is Color.BLUE,
+        list(Color),
+        Color.RED.pretty,
+        Color.first(),
+        len(Color),
+        Color.RED in Color,
+        dict(Color.__members__),
+        repr(Color.RED),
+    )
 
 
 def case_flag() -> Any:

@@ -22,7 +22,9 @@ def write(name, text):
     path.write_text(text)
 
 
-write("config.py", """
+write(
+    "config.py",
+    """
 import array, collections, contextvars, logging, re, threading, types
 class Settings:
     def __init__(self): self.level = 1
@@ -45,7 +47,8 @@ variable, log = contextvars.ContextVar("v"), logging.getLogger("x")
 double = lambda x: 2 * x
 push = names.append
 def look(name): return globals()[name]
-""")
+""",
+)
 write("package/__init__.py", "from .inner import tools, tools as utensils\n")
 write("package/inner.py", "tools = []\ndef look(): return tools\n")
 write("late.py", "")
@@ -106,19 +109,47 @@ def check(name, func, items=(1,), wanted=True, **constants):
 
 def same(x):
     pairs = [
-        (settings, "settings"), (renamed, "cache"), (names, "names"), (seen, "seen"), (queue, "queue"), (counts, "counts"),
-        (table, "table"), (lock, "lock"), (local, "local"), (variable, "variable"), (log, "log"), (MISSING, "MISSING"),
-        (slotted, "slotted"), (registry, "registry"), (guarded, "guarded"), (reduced, "reduced"), (space, "space"),
-        (pattern, "pattern"), (double, "double"), (push, "push"),
-    ]  # fmt: skip
+        (settings, "settings"),
+        (renamed, "cache"),
+        (names, "names"),
+        (seen, "seen"),
+        (queue, "queue"),
+        (counts, "counts"),
+        (table, "table"),
+        (lock, "lock"),
+        (local, "local"),
+        (variable, "variable"),
+        (log, "log"),
+        (MISSING, "MISSING"),
+        (slotted, "slotted"),
+        (registry, "registry"),
+        (guarded, "guarded"),
+        (reduced, "reduced"),
+        (space, "space"),
+        (pattern, "pattern"),
+        (double, "double"),
+        (push, "push"),
+    ]
     return [name for it, name in pairs if it is not getattr(config, name) or config.look(name) is not it]
 
 
 def state(x):
     return (
-        settings.level, settings.itself is settings, slotted.level, space.level, reduced.level, names, renamed["names"] is names,
-        seen, list(queue), queue.maxlen, counts["a"], counts["b"], list(table), registry["handler"](1),
-    )  # fmt: skip
+        settings.level,
+        settings.itself is settings,
+        slotted.level,
+        space.level,
+        reduced.level,
+        names,
+        renamed["names"] is names,
+        seen,
+        list(queue),
+        queue.maxlen,
+        counts["a"],
+        counts["b"],
+        list(table),
+        registry["handler"](1),
+    )
 
 
 def appends(x):

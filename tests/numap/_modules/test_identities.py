@@ -43,7 +43,9 @@ def test_names_that_are_left_out() -> None:
     assert names.of(value) is None
 
 
-@pytest.mark.parametrize("value", [1, 2.5, "text", b"bytes", None, (1,), len, test_names_that_are_left_out, types, int, True])
+@pytest.mark.parametrize(
+    "value", [1, 2.5, "text", b"bytes", None, (1,), len, test_names_that_are_left_out, types, int, True]
+)
 def test_what_nobody_knows_by_its_identity(value: object) -> None:
     names = ObjectNames()
     names.add(module(name=value))

@@ -71,7 +71,9 @@ def test_63_a_finder_that_every_interpreter_has_is_no_hook(library: Path, monkey
 def test_63_what_an_interpreter_starts_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "site-packages"
     folder.mkdir()
-    (folder / "__editable__.some.pth").write_text("import __editable___some_finder; __editable___some_finder.install()\n")
+    (folder / "__editable__.some.pth").write_text(
+        "import __editable___some_finder; __editable___some_finder.install()\n"
+    )
     (folder / "paths.pth").write_text("/somewhere\n")
     monkeypatch.setattr(sys, "path", [str(folder), str(tmp_path / "missing" / "site-packages")])
     assert {"__editable___some_finder", "sitecustomize"} <= _origins._at_start.__wrapped__()

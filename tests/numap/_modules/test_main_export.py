@@ -137,13 +137,28 @@ def test_cases(case: str, module: types.ModuleType, there: Receiver) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        MAIN.Plain(3), MAIN.Derived(3), MAIN.Point(1, [2]), MAIN.Point3(1, z=2), MAIN.Frozen(5), MAIN.Keywords(a=1),
-        MAIN.Slots(4), MAIN.Color.BLUE, MAIN.Access.RW, MAIN.Level.HIGH, MAIN.Bits.A | MAIN.Bits.B, MAIN.Planet.EARTH,
-        MAIN.Word.YES, MAIN.Pair(1, 2), MAIN.Record("k"), MAIN.Words(["a"]), MAIN.Missing(a=1),
-        MAIN.Version(1, 2), MAIN.Tricky(3),
+        MAIN.Plain(3),
+        MAIN.Derived(3),
+        MAIN.Point(1, [2]),
+        MAIN.Point3(1, z=2),
+        MAIN.Frozen(5),
+        MAIN.Keywords(a=1),
+        MAIN.Slots(4),
+        MAIN.Color.BLUE,
+        MAIN.Access.RW,
+        MAIN.Level.HIGH,
+        MAIN.Bits.A | MAIN.Bits.B,
+        MAIN.Planet.EARTH,
+        MAIN.Word.YES,
+        MAIN.Pair(1, 2),
+        MAIN.Record("k"),
+        MAIN.Words(["a"]),
+        MAIN.Missing(a=1),
+        MAIN.Version(1, 2),
+        MAIN.Tricky(3),
     ],
     ids=lambda value: type(value).__name__,
-)  # fmt: skip
+)
 def test_instances_go_and_come_back(value: Any, there: Receiver) -> None:
     found = there(lambda x: (x, isinstance(x, type(x)), [x]), value)
     assert same(found, (value, True, [value]))

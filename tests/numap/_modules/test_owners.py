@@ -65,7 +65,9 @@ def test_62_the_library_has_its_own_state() -> None:
     assert len(raw) < 1000
 
 
-def test_62_what_the_program_has_put_into_the_library_is_its_own(module: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_62_what_the_program_has_put_into_the_library_is_its_own(
+    module: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     error = ValueError("the last one")
     monkeypatch.setattr(sys, "last_value", error, raising=False)
     monkeypatch.setattr(sys, "of_the_program", own := Receiver.__new__(Receiver), raising=False)

@@ -327,7 +327,9 @@ def test_1_a_module_that_maps_while_it_is_imported(tmp_path: Path) -> None:
         "print(FOUND[0].x, type(FOUND[0]) is Point)\n"
     )
     for engine in STARTS:
-        found = run(tmp_path, "sys.path.insert(0, os.environ['LIBRARY'])\nimport maps_at_import", engine, LIBRARY=str(tmp_path))
+        found = run(
+            tmp_path, "sys.path.insert(0, os.environ['LIBRARY'])\nimport maps_at_import", engine, LIBRARY=str(tmp_path)
+        )
         assert found.stdout == "2 True\n"
 
 

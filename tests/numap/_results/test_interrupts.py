@@ -112,8 +112,9 @@ say(len(found), set(marks().values()))
         program.send(SIGINT)
         program.ends(0)
         assert [line for line in program.stdout.splitlines() if not line.startswith(("begun", "reads"))] == [
-            "caught [0, 1]", "12 {'+'}",
-        ]  # fmt: skip
+            "caught [0, 1]",
+            "12 {'+'}",
+        ]
         assert program.stderr == "" and program.left() == []
 
 

@@ -114,8 +114,14 @@ def test_an_interrupt_between_the_members_loses_nothing() -> None:
 # ---------------------------------------------------------------------- join of tasks
 
 
-def two_tasks(make: Make, across: bool, lengths: tuple[int, int], bad_left: tuple[int, ...], bad_right: tuple[int, ...],
-              **options: Any) -> tuple[Any, list[IMap[Any]]]:  # fmt: skip
+def two_tasks(
+    make: Make,
+    across: bool,
+    lengths: tuple[int, int],
+    bad_left: tuple[int, ...],
+    bad_right: tuple[int, ...],
+    **options: Any,
+) -> tuple[Any, list[IMap[Any]]]:
     """A join of two tasks, of one map or of two; the maps are to be started."""
     one = make(**options)
     two = make(**options) if across else one

@@ -266,7 +266,9 @@ def test_an_item_that_was_given_up_keeps_its_place_in_the_buffer(engine: str, tm
             yield n
 
     gate = tmp_path / "gate"
-    with IMap(work.wait_from, source(), (0, 1, str(tmp_path), str(gate)), skip=True, buffer=4, **ENGINES[engine]) as imap:
+    with IMap(
+        work.wait_from, source(), (0, 1, str(tmp_path), str(gate)), skip=True, buffer=4, **ENGINES[engine]
+    ) as imap:
         assert until(lambda: len(pulled) == 4)
         for _ in range(2):
             with pytest.raises(NextTimeout):

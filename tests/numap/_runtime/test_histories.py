@@ -117,8 +117,9 @@ class Ledger:
         plan = self.plan
         return sum(
             self.pulled[root] - plan.may_be_released(plan.end_of[root], self.asked[plan.end_of[root]])
-            for root in plan.roots if plan.watched[root]
-        )  # fmt: skip
+            for root in plan.roots
+            if plan.watched[root]
+        )
 
     def input(self, root: int) -> Any:
         """The input of a root: one that counts, or a list."""
@@ -246,7 +247,7 @@ class History:
         assert figures.yielded == sum(plan.lengths.values())
         assert ledger.pulled == {
             root: plan.lengths[plan.end_of[root]] if plan.watched[root] else 0 for root in plan.roots
-        }  # fmt: skip
+        }
 
 
 def blame(error: Exception) -> Outcome:

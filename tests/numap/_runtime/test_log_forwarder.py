@@ -71,8 +71,10 @@ def test_51_a_record_arrives_with_task_item_and_pid(start: dict[str, Any], kept:
         pids = [pid for _, pid in numbers]
     found = sorted(kept.records, key=lambda record: record.index)  # type: ignore[attr-defined]
     assert [(r.getMessage(), r.task, r.index, r.process) for r in found] == [  # type: ignore[attr-defined]
-        ("item a", 1, 0, pids[0]), ("item b", 1, 1, pids[1]), ("item c", 1, 2, pids[2]),
-    ]  # fmt: skip
+        ("item a", 1, 0, pids[0]),
+        ("item b", 1, 1, pids[1]),
+        ("item c", 1, 2, pids[2]),
+    ]
     first = found[0]
     assert (first.name, first.levelname, first.funcName, first.customer) == (LOG.name, "INFO", "tell", 7)  # type: ignore[attr-defined]
     assert first.processName == "numap-worker"
@@ -160,7 +162,9 @@ def test_51_the_last_words_of_a_worker_that_dies(start: dict[str, Any], kept: Ke
 
 def test_51_initializer_and_finalizer(start: dict[str, Any], kept: Kept) -> None:
     options = {**start, "worker_num": 1}
-    with IMap(abs, [1], initializer=LOG.info, initargs=("begin",), finalizer=lambda: LOG.info("end"), **options) as imap:
+    with IMap(
+        abs, [1], initializer=LOG.info, initargs=("begin",), finalizer=lambda: LOG.info("end"), **options
+    ) as imap:
         assert list(imap) == [1]
     assert kept.messages == ["begin", "end"]
     assert [(r.task, r.index) for r in kept.records] == [(None, None)] * 2  # type: ignore[attr-defined]
@@ -273,7 +277,9 @@ list(IMap(library_that_logs.func, range(2), **{**OPTIONS, "worker_num": 1}))
     assert found == ["once 0", "other 0", "once 1", "other 1"]
 
 
-def test_51_a_handler_that_fails_is_told_and_the_next_record_is_handled(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_51_a_handler_that_fails_is_told_and_the_next_record_is_handled(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[Any] = []
     monkeypatch.setattr(threading, "excepthook", told.append)
 
@@ -381,13 +387,16 @@ def count(program: Program) -> tuple[int, list[int]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "imap.stop()", "os.kill(next(imap), 9)"])
 def test_64_slow_handlers_get_the_time_that_they_need(end: str, start: dict[str, Any], tmp_path: Path) -> None:
-    code = SLOW + f"""
+    code = (
+        SLOW
+        + f"""
 _listener.PATIENCE = 0.01
 slow.act = lambda record: time.sleep(0.002)
 imap = IMap(lambda x: tell(x) or os.getpid(), range(3), on_error="skip", **OPTIONS)
 {end or "list(imap)"}
 _listener.PATIENCE = 2.0
 """
+    )
     engine = next(name for name in STARTS if ENGINES[name] is start)
     code = code.replace("_listener.PATIENCE = 0.01", "") if end else code
     with Program(tmp_path, code, engine) as program:
@@ -400,7 +409,9 @@ _listener.PATIENCE = 2.0
 
 @pytest.mark.parametrize("handler", ["the slow one", "another one"])
 def test_64_what_was_left_at_the_end_is_counted_in_one_warning(handler: str, tmp_path: Path) -> None:
-    code = SLOW + f"""
+    code = (
+        SLOW
+        + f"""
 _listener.PATIENCE = 0.05
 gate = threading.Event()
 slow.act = lambda record: record.getMessage().startswith("record 42") and gate.wait()
@@ -410,6 +421,7 @@ else:
     logging.basicConfig(stream=sys.stdout)
 list(IMap(tell, range(2), **OPTIONS))
 """
+    )
     with Program(tmp_path, code) as program:
         program.ends(0)
         handled, said = count(program)

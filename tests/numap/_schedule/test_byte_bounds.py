@@ -42,15 +42,31 @@ class Sub(numpy.ndarray[Any, Any]):
 @pytest.mark.parametrize(
     "value",
     [
-        bytes(MB), bytearray(MB), memoryview(bytes(MB)), "x" * MB, "\u4e2d" * (MB // 2), io.BytesIO(bytes(MB)),
-        ARRAY, ARRAY.view(Sub),
-        (1, ARRAY), [ARRAY[: MB // 100]] * 100, {"a": [{"b": {"c": ARRAY}}]}, Record(ARRAY), Slim(Record(ARRAY)),
-        Pair(1, ARRAY), deque([ARRAY]), OrderedDict(a=ARRAY), SimpleNamespace(a=ARRAY), {bytes(MB)}, frozenset([bytes(MB)]),
-        list(range(1000, 1000 + MB // 36)), {n: n for n in range(MB // 104)},
+        bytes(MB),
+        bytearray(MB),
+        memoryview(bytes(MB)),
+        "x" * MB,
+        "\u4e2d" * (MB // 2),
+        io.BytesIO(bytes(MB)),
+        ARRAY,
+        ARRAY.view(Sub),
+        (1, ARRAY),
+        [ARRAY[: MB // 100]] * 100,
+        {"a": [{"b": {"c": ARRAY}}]},
+        Record(ARRAY),
+        Slim(Record(ARRAY)),
+        Pair(1, ARRAY),
+        deque([ARRAY]),
+        OrderedDict(a=ARRAY),
+        SimpleNamespace(a=ARRAY),
+        {bytes(MB)},
+        frozenset([bytes(MB)]),
+        list(range(1000, 1000 + MB // 36)),
+        {n: n for n in range(MB // 104)},
         numpy.array([bytes(1000)] * 1000, dtype=object),
     ],
     ids=lambda value: type(value).__name__,
-)  # fmt: skip
+)
 def test_77_a_megabyte_is_one(value: object) -> None:
     assert 0.8 * MB < sizeof(value) < 1.6 * MB
 
@@ -104,10 +120,13 @@ def test_77_measuring_costs_little() -> None:
 
 def test_room_is_shared_and_workers_stay_busy() -> None:
     for share, size, fits in (
-        (Share(), MB, BOUND_BYTES // MB), (Share(maps=4), MB, BOUND_BYTES // 4 // MB),
+        (Share(), MB, BOUND_BYTES // MB),
+        (Share(maps=4), MB, BOUND_BYTES // 4 // MB),
         (Share(inputs=2), MB, BOUND_BYTES // 2 // MB),
-        (Share(), BOUND_BYTES, 5), (Share(10 * MB), MB, 10), (Share(1), MB, 1),
-    ):  # fmt: skip
+        (Share(), BOUND_BYTES, 5),
+        (Share(10 * MB), MB, 10),
+        (Share(1), MB, 1),
+    ):
         pacing = BatchSizer(1, 4, 0.004, share=share)
         assert pacing.fits([0]) == pacing.initial_bound(), "nothing is known yet"
         pacing.observe(0, 1, 0.001, size)

@@ -42,12 +42,16 @@ def outcomes(results: Any) -> tuple[list[Any], TooManyFailures | None]:
 @pytest.mark.parametrize("on_error", POLICIES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_75_one_failure_too_many_ends_the_map_behind_the_results_before_it(kind: str, on_error: str) -> None:
-    with IMap(no_multiple_of_three, count(1), worker_type=kind, worker_num=2, on_error=on_error, max_failures=2) as imap:
+    with IMap(
+        no_multiple_of_three, count(1), worker_type=kind, worker_num=2, on_error=on_error, max_failures=2
+    ) as imap:
         found, error = outcomes(imap)
         assert found == [x for x in [1, 2, "3 is bad", 4, 5, "6 is bad", 7, 8] if on_error != "skip" or type(x) is int]
         assert error is not None
         assert (error.failed, error.max_failures) == (3, 2)
-        assert str(error).startswith("3 of 9 items failed, and max_failures=2; the first: ValueError: 3 is bad (in task 0 (no_mul")
+        assert str(error).startswith(
+            "3 of 9 items failed, and max_failures=2; the first: ValueError: 3 is bad (in task 0 (no_mul"
+        )
         assert str(error).endswith("The map has ended: mend what makes them fail, or allow more")
         assert type(error.__cause__) is BAD
         assert list(imap) == []
@@ -56,7 +60,9 @@ def test_75_one_failure_too_many_ends_the_map_behind_the_results_before_it(kind:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_75_as_many_failures_as_are_allowed_end_nothing(kind: str) -> None:
-    with IMap(no_multiple_of_three, range(1, 8), worker_type=kind, worker_num=2, on_error="skip", max_failures=2) as imap:
+    with IMap(
+        no_multiple_of_three, range(1, 8), worker_type=kind, worker_num=2, on_error="skip", max_failures=2
+    ) as imap:
         assert list(imap) == [1, 2, 4, 5, 7]
         assert imap.statistics().state == "finished"
 
@@ -144,11 +150,14 @@ def test_75_the_input_is_let_go_and_a_map_behind_gets_the_same_error() -> None:
     first.stop()
 
 
-@pytest.mark.parametrize(("given", "kind", "text"), [
-    (-1, ValueError, "max_failures: -1 given; must be at least 0, or None for no limit"),
-    (True, TypeError, "max_failures: must be a whole number of at least 0, or None for no limit, not True (bool)"),
-    (1.5, TypeError, "max_failures: must be a whole number of at least 0, or None for no limit, not 1.5 (float)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "kind", "text"),
+    [
+        (-1, ValueError, "max_failures: -1 given; must be at least 0, or None for no limit"),
+        (True, TypeError, "max_failures: must be a whole number of at least 0, or None for no limit, not True (bool)"),
+        (1.5, TypeError, "max_failures: must be a whole number of at least 0, or None for no limit, not 1.5 (float)"),
+    ],
+)
 def test_75_what_max_failures_may_be(given: Any, kind: type[Exception], text: str) -> None:
     with pytest.raises(kind) as caught:
         IMap(abs, [1], max_failures=given)

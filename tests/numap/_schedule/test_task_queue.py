@@ -88,11 +88,7 @@ def test_drop_from_cuts_a_segment_that_reaches_over_the_limit() -> None:
 def test_histories(random: Random) -> None:
     """All that is appended is taken once, in runs of neighbours, whatever was put back in between."""
     length = random.randint(1, 40)
-    forms = [
-        lambda values: raw(*values),
-        pack,
-        lambda values: encode_item(values[0], pickle_dumps, "item"),
-    ]
+    forms = [lambda values: raw(*values), pack, lambda values: encode_item(values[0], pickle_dumps, "item")]
     segments = []
     place = 0
     while place < length:

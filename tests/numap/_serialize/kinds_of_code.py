@@ -287,7 +287,12 @@ def make():
 
 Point = make()
 Dynamic = type("SomeName", (Base,), {})
-check("an instance of a class of a factory", lambda x: Point(x), [1], lambda a, b: type(a) is type(b) is Point and a.x == b.x)  # noqa: PLW0108 - the global is the point
+check(
+    "an instance of a class of a factory",
+    lambda x: Point(x),  # noqa: PLW0108 - the global is the point
+    [1],
+    lambda a, b: type(a) is type(b) is Point and a.x == b.x,
+)
 check("one of a class that was made by type", lambda x: Dynamic(), [1], lambda a, b: type(a) is type(b) is Dynamic)
 
 # ---------------------------------------------------------------------- one object with several names and places

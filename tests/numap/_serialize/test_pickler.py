@@ -203,8 +203,11 @@ def test_caches(there: Receiver) -> None:
 
     square(2)
     assert there(lambda f: (f(3), f(3), f.cache_info().hits, f.cache_parameters()), square) == (
-        9, 9, 1, {"maxsize": 3, "typed": True},
-    )  # fmt: skip
+        9,
+        9,
+        1,
+        {"maxsize": 3, "typed": True},
+    )
 
 
 def test_partials_and_methods(there: Receiver) -> None:
@@ -323,9 +326,18 @@ def test_local_classes_of_all_kinds(there: Receiver) -> None:
 
     def work() -> Any:
         return (
-            Sub().name(), Data(1), Data(1) == Data(1), Color.RED.other(), Row(1).both(), Row(2), Box[int](3).value,
-            len(Seven), Loop.me is Loop, HasName.__name__, [field.name for field in dataclasses.fields(Data)],
-        )  # fmt: skip
+            Sub().name(),
+            Data(1),
+            Data(1) == Data(1),
+            Color.RED.other(),
+            Row(1).both(),
+            Row(2),
+            Box[int](3).value,
+            len(Seven),
+            Loop.me is Loop,
+            HasName.__name__,
+            [field.name for field in dataclasses.fields(Data)],
+        )
 
     found = there(work)
     assert found == work()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.numap.programs import STARTS, run
 
-TORCH = '''
+TORCH = """
 import ctypes
 from . import storage, _utils
 from .storage import UntypedStorage
@@ -47,8 +47,8 @@ def frombuffer(data, dtype):
 
 def of(data, dtype):
     return frombuffer(bytearray(data), dtype)
-'''
-STORAGE = '''
+"""
+STORAGE = """
 import ctypes
 class device:
     type = "cpu"
@@ -71,7 +71,7 @@ class TypedStorage:
         self._untyped_storage, self.dtype = wrap_storage, dtype
     def __reduce__(self):
         raise RuntimeError("by its own way it would be copied into the pickle")
-'''
+"""
 UTILS = """
 def _rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks):
     import torch

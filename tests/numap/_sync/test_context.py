@@ -105,7 +105,9 @@ def test_78_a_serial_map_reads_its_input_in_the_thread_that_asks() -> None:
         assert [next(rows), *rows] == list(range(100))
         imap: IMap[Any] = IMap(worker_type="serial", buffer=4)
         a = imap.add_task(work.identity, database.execute("select n from t order by n"))
-        b = imap.add_task(work.identity, imap.add_task(work.identity, database.execute("select n + 1 from t order by n")))
+        b = imap.add_task(
+            work.identity, imap.add_task(work.identity, database.execute("select n + 1 from t order by n"))
+        )
         with imap:
             assert [(x, y) for (x,), (y,) in zip(a, b, strict=True)] == [(n, n + 1) for n in range(100)]
     database.close()

@@ -46,7 +46,9 @@ def test_53_nothing_is_limited(groups: Groups, tmp_path: Path) -> None:
     assert cpu_quota(groups.places[0], str(tmp_path / "nothing there")) is None
 
 
-@pytest.mark.parametrize(("text", "cpus"), [("200000 100000", 2), ("150000 100000", 2), ("1000 100000", 1), ("50000 10000", 5)])
+@pytest.mark.parametrize(
+    ("text", "cpus"), [("200000 100000", 2), ("150000 100000", 2), ("1000 100000", 1), ("50000 10000", 5)]
+)
 def test_53_a_quota_in_whole_cpus(groups: Groups, text: str, cpus: int) -> None:
     groups.has("", cpu__max=text)
     assert cpu_quota(*groups.places) == cpus

@@ -459,9 +459,11 @@ def test_tables(library: str) -> None:
 def test_memoryviews_and_pickle_buffers() -> None:
     data = bytes(range(256)) * 1024
     items = [
-        memoryview(data), memoryview(bytearray(data)).cast("i", (256, 256)), memoryview(b"short"),
+        memoryview(data),
+        memoryview(bytearray(data)).cast("i", (256, 256)),
+        memoryview(b"short"),
         pickle.PickleBuffer(bytearray(data)),
-    ]  # fmt: skip
+    ]
     found = list(IMap(work.identity, items, worker_num=1))
     assert [bytes(memoryview(item)) for item in found] == [data, data, b"short", data]
     assert found[0].readonly and not found[1].readonly

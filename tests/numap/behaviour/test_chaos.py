@@ -119,7 +119,10 @@ def chaos(seed: int, load: Load = NUMBERS) -> tuple[str, int, int]:
     ordered = dice.random() < 0.5
     recycled = dice.choice([None, None, 50, 500])
     imap: IMap[Any] = IMap(
-        worker_num=dice.choice([2, 3, 4]), ordered=ordered, retries=dice.choice([0, 0, 3]), max_items_per_worker=recycled
+        worker_num=dice.choice([2, 3, 4]),
+        ordered=ordered,
+        retries=dice.choice([0, 0, 3]),
+        max_items_per_worker=recycled,
     )
     if shape == "single":
         end, expected = imap.add_task(load.double, load.make(places)), [2 * x for x in places]

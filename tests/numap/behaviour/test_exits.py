@@ -59,11 +59,16 @@ say(next(b))
 ENDS = [
     End(10, "normal", "say(sum(IMap(lambda x: x + 1, range(100), **OPTIONS)))", stdout="5050\n", engines=ALL),
     End(
-        10, "break-infinite", "for y in IMap(lambda x: x, itertools.count(), **OPTIONS):\n    if y == 3: say(y); break",
-        stdout="3\n", engines=ALL,
+        10,
+        "break-infinite",
+        "for y in IMap(lambda x: x, itertools.count(), **OPTIONS):\n    if y == 3: say(y); break",
+        stdout="3\n",
+        engines=ALL,
     ),
     End(
-        10, "break-and-the-generator-is-dropped", """
+        10,
+        "break-and-the-generator-is-dropped",
+        """
 gone = threading.Event()
 def source():
     try:
@@ -72,122 +77,177 @@ def source():
         gone.set()
 for y in IMap(lambda x: x, source(), **OPTIONS):
     if y == 3: break
-say(gone.wait(20))""", stdout="True\n", engines=ALL,
+say(gone.wait(20))""",
+        stdout="True\n",
+        engines=ALL,
     ),
     End(10, "break-stuck-items", STUCK + "for y in IMap(stuck, range(9), **OPTIONS): break\nsay(y)", stdout="0\n"),
     End(
-        10, "break-blocking-input", """
+        10,
+        "break-blocking-input",
+        """
 def source():
     yield 1
     time.sleep(600)
 for y in IMap(lambda x: x, source(), **OPTIONS): break
-say(y)""", stdout="1\n", engines=ALL[:3],
+say(y)""",
+        stdout="1\n",
+        engines=ALL[:3],
     ),
     End(
-        11, "exception-in-the-loop", "for y in IMap(str, itertools.count(), **OPTIONS):\n    raise KeyError('mine')",
-        exitcode=1, stderr=TRACEBACK, engines=ALL,
+        11,
+        "exception-in-the-loop",
+        "for y in IMap(str, itertools.count(), **OPTIONS):\n    raise KeyError('mine')",
+        exitcode=1,
+        stderr=TRACEBACK,
+        engines=ALL,
     ),
     End(
-        11, "exception-with-stuck-items", STUCK + "for y in IMap(stuck, range(9), **OPTIONS): raise KeyError('mine')",
-        exitcode=1, stderr=TRACEBACK,
+        11,
+        "exception-with-stuck-items",
+        STUCK + "for y in IMap(stuck, range(9), **OPTIONS): raise KeyError('mine')",
+        exitcode=1,
+        stderr=TRACEBACK,
     ),
-    End(
-        11, "forgotten", "imap = IMap(str, itertools.count(), **OPTIONS)\nsay(next(imap))", stdout="0\n", engines=ALL,
-    ),
+    End(11, "forgotten", "imap = IMap(str, itertools.count(), **OPTIONS)\nsay(next(imap))", stdout="0\n", engines=ALL),
     End(11, "forgotten-stuck-items", STUCK + "imap = IMap(stuck, range(9), **OPTIONS)\nsay(next(imap))", stdout="0\n"),
     End(11, "forgotten-chain", CHAIN, stdout="2\n", engines=ALL),
     End(11, "forgotten-in-a-cycle", "x = [IMap(str, itertools.count(), **OPTIONS)]\nx.append(x)\ndel x", engines=ALL),
     End(11, "never-started", "imap = IMap(**OPTIONS)\nimap.add_task(str, itertools.count())", engines=ALL),
     End(
-        11, "blocking-input", """
+        11,
+        "blocking-input",
+        """
 def source():
     yield 1
     threading.Event().wait()
 imap = IMap(lambda x: x, source(), **OPTIONS)
-say(next(imap))""", stdout="1\n",
+say(next(imap))""",
+        stdout="1\n",
     ),
+    End(11, "sys-exit", STUCK + "for y in IMap(stuck, range(9), **OPTIONS): sys.exit(3)", exitcode=3),
     End(
-        11, "sys-exit", STUCK + "for y in IMap(stuck, range(9), **OPTIONS): sys.exit(3)", exitcode=3,
-    ),
-    End(
-        11, "sys-exit-serial", "for y in IMap(str, itertools.count(), **OPTIONS): sys.exit(3)", exitcode=3,
+        11,
+        "sys-exit-serial",
+        "for y in IMap(str, itertools.count(), **OPTIONS): sys.exit(3)",
+        exitcode=3,
         engines=("serial",),
     ),
     End(13, "os-exit", STUCK + "for y in IMap(stuck, range(9), **OPTIONS): os._exit(4)", exitcode=4),
     End(
-        11, "while-a-daemon-thread-iterates", """
+        11,
+        "while-a-daemon-thread-iterates",
+        """
 imap = IMap(lambda x: x, itertools.count(), **OPTIONS)
 some = threading.Event()
 def consume():
     for y in imap:
         if y == 100: some.set()
 threading.Thread(target=consume, daemon=True).start()
-say(some.wait(20))""", stdout="True\n", engines=ALL,
+say(some.wait(20))""",
+        stdout="True\n",
+        engines=ALL,
     ),
     End(
-        11, "a-consumer-in-a-thread-gets-all", """
+        11,
+        "a-consumer-in-a-thread-gets-all",
+        """
 started = threading.Event()
 def consume():
     imap = IMap(lambda x: time.sleep(0.01) or x, range(50), **OPTIONS)
     started.set()  # CPython 3.12 and later start no thread once the main thread has ended
     say(sum(imap))
 threading.Thread(target=consume).start()
-started.wait()""", stdout="1225\n", engines=ALL,
+started.wait()""",
+        stdout="1225\n",
+        engines=ALL,
     ),
     End(
-        11, "a-consumer-in-a-thread-of-a-map-of-main", """
+        11,
+        "a-consumer-in-a-thread-of-a-map-of-main",
+        """
 imap = IMap(lambda x: time.sleep(0.01) or x, range(50), **OPTIONS)
-threading.Thread(target=lambda: say(sum(imap))).start()""", stdout="1225\n", engines=ALL,
+threading.Thread(target=lambda: say(sum(imap))).start()""",
+        stdout="1225\n",
+        engines=ALL,
     ),
     End(
-        14, "made-in-a-thread-that-has-ended", """
+        14,
+        "made-in-a-thread-that-has-ended",
+        """
 found = []
 thread = threading.Thread(target=lambda: found.append(IMap(lambda x: time.sleep(0.01) or x, range(50), **OPTIONS)))
 thread.start(); thread.join(); del thread
 time.sleep(0.2)
-say(sum(found[0]))""", stdout="1225\n", engines=ALL,
+say(sum(found[0]))""",
+        stdout="1225\n",
+        engines=ALL,
     ),
     End(
-        9, "stop-in-atexit", """
+        9,
+        "stop-in-atexit",
+        """
 import atexit
 imap = IMap(lambda x: x, itertools.count(), **OPTIONS)
 atexit.register(imap.stop)
-say(next(imap))""", stdout="0\n", engines=ALL,
+say(next(imap))""",
+        stdout="0\n",
+        engines=ALL,
     ),
     End(
-        9, "shutdown-and-again", """
+        9,
+        "shutdown-and-again",
+        """
 import numap
 imap = IMap(lambda x: x, itertools.count(), **OPTIONS)
 say(next(imap))
 numap.shutdown(); numap.shutdown()
-say(list(IMap(lambda x: x, range(3), **OPTIONS)))""", stdout="0\n[0, 1, 2]\n", engines=ALL,
+say(list(IMap(lambda x: x, range(3), **OPTIONS)))""",
+        stdout="0\n[0, 1, 2]\n",
+        engines=ALL,
     ),
     End(
-        15, "forgotten-with-programs", """
+        15,
+        "forgotten-with-programs",
+        """
 imap = IMap(lambda x: subprocess.run(["sleep", "600"]) if x else x, range(9), **OPTIONS)
-say(next(imap))""", stdout="0\n", engines=STARTS,
+say(next(imap))""",
+        stdout="0\n",
+        engines=STARTS,
     ),
     End(
-        57, "a-map-inside-an-item", """
+        57,
+        "a-map-inside-an-item",
+        """
 def inner(x):
     return sum(IMap(lambda y: x * y, range(4)))
-say(list(IMap(inner, range(4), **OPTIONS)))""", stdout="[0, 6, 12, 18]\n", engines=ALL,
+say(list(IMap(inner, range(4), **OPTIONS)))""",
+        stdout="[0, 6, 12, 18]\n",
+        engines=ALL,
     ),
     End(
-        57, "a-map-inside-an-item-of-a-map-inside-an-item", """
+        57,
+        "a-map-inside-an-item-of-a-map-inside-an-item",
+        """
 def inner(x, depth):
     return sum(IMap(inner, range(2), (depth - 1,))) if depth else 1
-say(list(IMap(inner, range(2), (2,), **OPTIONS)))""", stdout="[4, 4]\n", engines=("default", "serial"),
+say(list(IMap(inner, range(2), (2,), **OPTIONS)))""",
+        stdout="[4, 4]\n",
+        engines=("default", "serial"),
     ),
     End(
-        57, "a-map-inside-an-item-is-forgotten-with-it", """
+        57,
+        "a-map-inside-an-item-is-forgotten-with-it",
+        """
 def inner(x):
     global imap
     imap = IMap(lambda y: time.sleep(600 * y), range(4))
     return next(imap)
-say(list(IMap(inner, range(2), **OPTIONS)))""", stdout="[None, None]\n", engines=STARTS,
+say(list(IMap(inner, range(2), **OPTIONS)))""",
+        stdout="[None, None]\n",
+        engines=STARTS,
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(

@@ -390,7 +390,9 @@ def test_statistics(engine: str) -> None:
     assert imap.statistics().state == "stopped"
 
 
-@pytest.mark.parametrize(("options", "most"), [({"worker_type": "serial"}, 8), ({"worker_type": "thread", "worker_num": 2}, 1100)])
+@pytest.mark.parametrize(
+    ("options", "most"), [({"worker_type": "serial"}, 8), ({"worker_type": "thread", "worker_num": 2}, 1100)]
+)
 def test_the_automatic_bound_of_large_items(options: dict[str, Any], most: int) -> None:
     """A consumer that was quick for a while makes the bound grow, as far as 64 MB go; a serial map gains nothing by that."""
     pulled = 0

@@ -57,7 +57,9 @@ def nested(kind: str, items: Any) -> Any:
 
 def two_maps(kind: str, items: Any) -> Any:
     one, other = tee(items)
-    return map(sum, join(IMap(more, one, worker_type=kind, worker_num=2), IMap(same, other, worker_type=kind, worker_num=2)))
+    return map(
+        sum, join(IMap(more, one, worker_type=kind, worker_num=2), IMap(same, other, worker_type=kind, worker_num=2))
+    )
 
 
 def two_inputs(kind: str, items: Any) -> Any:
@@ -168,7 +170,12 @@ def test_65_who_reads_one_branch_alone_gets_an_error_and_waits_for_nothing(kind:
     imap = pool(kind)
     one, other = tee(imap.add_task(abs, count()), limit=5)
     left, _right = imap.add_task(more, one), imap.add_task(same, other)
-    with imap, pytest.raises(StateError, match=r"^tee: this branch is 5 items ahead of the slowest one, and limit=5; read the"):
+    with (
+        imap,
+        pytest.raises(
+            StateError, match=r"^tee: this branch is 5 items ahead of the slowest one, and limit=5; read the"
+        ),
+    ):
         list(left)
     one, _other = tee(count(), limit=5)
     # Behind another map, too, which reads on its own account.
@@ -257,7 +264,9 @@ def test_66_of_branches_and_joins() -> None:
     assert [length_hint(it) for it in (one, other, pairs)] == [0, 0, 0]
 
 
-@pytest.mark.parametrize(("length", "hint"), [(5, 5), (sys.maxsize, sys.maxsize), (-1, 0), (OSError("no connection"), 0), (2.5, 0)])
+@pytest.mark.parametrize(
+    ("length", "hint"), [(5, 5), (sys.maxsize, sys.maxsize), (-1, 0), (OSError("no connection"), 0), (2.5, 0)]
+)
 def test_66_a_source_that_is_wrong_about_its_length_is_read_all_the_same(length: Any, hint: int) -> None:
     with IMap(same, Says(length), worker_type="thread") as imap:
         assert length_hint(imap) == hint

@@ -44,7 +44,6 @@ class Row:
     engines: tuple[str, ...] = tuple(ENGINES)
 
 
-
 def died(number: int, name: str, func: Any, args: tuple[Any, ...], exitcode: int, text: str) -> Row:
     traits = {"task": 0, "index": VICTIM, "exitcode": exitcode}
     return Row(number, name, func, args, WorkerDied, traits, text, engines=STARTS)
@@ -58,9 +57,15 @@ def raised(number: int, kind: Any, *args: Any, text: str = "", **options: Any) -
 
 def wrapped(number: int, kind: type[BaseException], *args: Any) -> Row:
     return Row(
-        number, kind.__name__, work.fail_at, (kind, *args), ItemError, text=kind.__name__, remote="raise kind(*args)",
+        number,
+        kind.__name__,
+        work.fail_at,
+        (kind, *args),
+        ItemError,
+        text=kind.__name__,
+        remote="raise kind(*args)",
         original=kind,
-    )  # fmt: skip
+    )
 
 
 ROWS = [

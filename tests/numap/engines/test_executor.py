@@ -164,9 +164,15 @@ def test_random_histories(kind: str) -> None:
             xs = [random.randrange(1000) for _ in range(random.randrange(300))]
             victim = random.choice(xs) if xs else 0
             imap = IMap(
-                work.fail_at, iter(xs), (victim, ValueError, "x"), worker_type=executor, stride=stride, buffer=buffer,
-                on_error="return", worker_num=random.choice([None, 1, 5]),
-            )  # fmt: skip
+                work.fail_at,
+                iter(xs),
+                (victim, ValueError, "x"),
+                worker_type=executor,
+                stride=stride,
+                buffer=buffer,
+                on_error="return",
+                worker_num=random.choice([None, 1, 5]),
+            )
             assert [x if type(x) is int else victim for x in imap] == xs
 
         history()
@@ -200,9 +206,13 @@ def test_defaults_and_refusals(executor: Executor) -> None:
     assert imap.statistics().workers == 7
     assert f"7 {type(executor).__name__} workers" in repr(imap)
     refused: list[dict[str, Any]] = [
-        {"task_timeout": 1}, {"initializer": print}, {"finalizer": print}, {"max_items_per_worker": 3},
-        {"start_method": "spawn"}, {"worker_remote": "tcp://host:1"},
-    ]  # fmt: skip
+        {"task_timeout": 1},
+        {"initializer": print},
+        {"finalizer": print},
+        {"max_items_per_worker": 3},
+        {"start_method": "spawn"},
+        {"worker_remote": "tcp://host:1"},
+    ]
     for options in refused:
         with pytest.raises(ValueError, match=next(iter(options))):
             IMap(worker_type=executor, **options)

@@ -118,7 +118,9 @@ for options in [*processes, {"worker_num": 2, "worker_type": "thread"}, {"worker
     next(maps[-1])
 """
     path = tmp_path / "notes"
-    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=120, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
     begun, ended = balance(path)
     # A worker that was about to be initialised, and has not worked yet, need not be.
@@ -176,7 +178,9 @@ def wait_for(path: Path) -> None:
 def rest(request: pytest.FixtureRequest) -> Iterator[Callable[[str], object]]:
     """What tells by a file that it has begun, and does not end before the test does."""
     gate = threading.Event()
-    yield stay if "start_method" in request.getfixturevalue("options") else lambda path: (Path(path).touch(), gate.wait())
+    yield (
+        stay if "start_method" in request.getfixturevalue("options") else lambda path: (Path(path).touch(), gate.wait())
+    )
     gate.set()
 
 
@@ -185,9 +189,12 @@ LASTING: list[dict[str, Any]] = [*PROCESSES[1:], {"start_method": "forkserver"},
 
 @pytest.mark.parametrize("options", LASTING, ids=named)
 def test_60_a_worker_in_a_long_item_is_waited_for_in_vain_and_that_is_said(
-    options: dict[str, Any], rest: Callable[[str], object], caplog: pytest.LogCaptureFixture, tmp_path: Path,
+    options: dict[str, Any],
+    rest: Callable[[str], object],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr("numap._items.finalizers.ITEM_GRACE", 0.05)
     monkeypatch.setattr("numap.engines.threads.ITEM_GRACE", 0.05)
     imap = IMap(rest, [str(tmp_path / "begun")], finalizer=int, worker_num=1, **options)
@@ -199,9 +206,12 @@ def test_60_a_worker_in_a_long_item_is_waited_for_in_vain_and_that_is_said(
 
 @pytest.mark.parametrize("options", LASTING, ids=named)
 def test_60_a_finalizer_that_does_not_end_is_waited_for_in_vain_and_that_is_said(
-    options: dict[str, Any], rest: Callable[[str], object], caplog: pytest.LogCaptureFixture, tmp_path: Path,
+    options: dict[str, Any],
+    rest: Callable[[str], object],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     # The other way round than in life: it is to be found at its finalizer, however long it took to get there.
     monkeypatch.setattr("numap._items.finalizers.GRACE", 0.1)
     monkeypatch.setattr("numap.engines.threads.GRACE", 0.1)

@@ -262,7 +262,12 @@ def test_tracked_outcomes(options: dict[str, Any], ordered: bool) -> None:
     with imap:
         found = outcomes(texts)
     inner, outer = halves.tracked, texts.tracked
-    assert list(inner) == list(range(5)) and {k: v for k, v in inner.items() if k} == {1: 1.0, 2: 0.5, 3: 1 / 3, 4: 0.25}
+    assert list(inner) == list(range(5)) and {k: v for k, v in inner.items() if k} == {
+        1: 1.0,
+        2: 0.5,
+        3: 1 / 3,
+        4: 0.25,
+    }
     assert isinstance(inner[0], ZeroDivisionError)
     assert outer == {1: "1.0", 2: "0.5", 3: str(1 / 3), 4: "0.25"}
     assert sorted(map(str, found)) == sorted(["division by zero", *outer.values()])

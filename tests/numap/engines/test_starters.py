@@ -41,7 +41,10 @@ STRANGE = {
     "silent": ("sys.executable = SILENT", "has not answered"),
     "chosen-and-silent": ("numap.set_executable(SILENT_APP)", "has not answered"),
     # The same Python, and what it is asked whether it is.
-    "another-python": ("numap.engines.processes.starter_client.check_of_likeness = lambda: check().replace('cpython', 'other')", "and this program runs in"),
+    "another-python": (
+        "numap.engines.processes.starter_client.check_of_likeness = lambda: check().replace('cpython', 'other')",
+        "and this program runs in",
+    ),
 }
 
 
@@ -97,7 +100,12 @@ def test_68_the_chosen_python_may_be_a_script_that_says_something(engine: str, t
 
 @pytest.mark.parametrize(
     ("path", "error", "text"),
-    [(3, TypeError, "int"), (b"x", TypeError, "bytes"), ("/nowhere", ValueError, "no file"), (__file__, ValueError, "executed")],
+    [
+        (3, TypeError, "int"),
+        (b"x", TypeError, "bytes"),
+        ("/nowhere", ValueError, "no file"),
+        (__file__, ValueError, "executed"),
+    ],
 )
 def test_68_set_executable_refuses_what_is_no_program(path: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text) as caught:
@@ -291,7 +299,9 @@ say(wrong)
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets the limit of another process be set")
 @pytest.mark.parametrize("engine", STARTS)
-def test_70_with_room_for_few_tasks_a_map_has_fewer_workers_or_none_and_others_go_on(engine: str, tmp_path: Path) -> None:
+def test_70_with_room_for_few_tasks_a_map_has_fewer_workers_or_none_and_others_go_on(
+    engine: str, tmp_path: Path
+) -> None:
     if not ROOT:
         assert run(tmp_path, LIMITED, engine).stdout == "[]\n"
         return

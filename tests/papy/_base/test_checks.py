@@ -67,7 +67,8 @@ def plumber() -> Plumber:
 T, V = TypeError, ValueError
 CASES = [
     *each(
-        worker, Exception,
+        worker,
+        Exception,
         (given(5), T, "functions", "a callable or a Worker is needed"),
         (given([]), T, "functions", "at least one function is needed"),
         (given(f, 5), T, "arguments", "a list or tuple is needed"),
@@ -77,9 +78,14 @@ CASES = [
         (given(f, name=5), T, "name", NAME),
         (given(f, unpack="x"), T, "unpack", FLAG),
     ),
-    *each(on(lambda: Worker(f), "__call__"), Exception, (given(5), T, "inbox", "a list with one item of each input is needed")),
     *each(
-        piper, PiperError,
+        on(lambda: Worker(f), "__call__"),
+        Exception,
+        (given(5), T, "inbox", "a list with one item of each input is needed"),
+    ),
+    *each(
+        piper,
+        PiperError,
         (given(parallel=5), T, "parallel", "an IMap, None or False is needed"),
         (given(parallel=IMap(on_error="skip")), V, "parallel", "this IMap has on_error"),
         (given(consume="2"), T, "consume", "a whole number of at least 1 is needed"),
@@ -106,15 +112,21 @@ CASES = [
     ),
     *each(Piper, PiperError, (given(5), T, "worker", "a callable or a Worker is needed")),
     *each(
-        on(lambda: Piper(f), "connect"), PiperError,
+        on(lambda: Piper(f), "connect"),
+        PiperError,
         (given(5), T, "connect", "a list of inputs"),
         (given("abc"), T, "connect", "a list of inputs"),
         (given([5]), T, "input 0", "a piper or an iterable"),
         (given([]), V, "connect", "at least one input"),
     ),
-    *each(on(lambda: Piper(f).connect([[1]]), "start"), PiperError, (given(5), T, "stages", "a list of numbers or None is needed")),
     *each(
-        Dagger, DaggerError,
+        on(lambda: Piper(f).connect([[1]]), "start"),
+        PiperError,
+        (given(5), T, "stages", "a list of numbers or None is needed"),
+    ),
+    *each(
+        Dagger,
+        DaggerError,
         (given(5), T, "pipers", PIPERS),
         (given("ab"), T, "pipers", PIPERS),
         (given(Piper(f)), T, "pipers", PIPERS),
@@ -132,7 +144,8 @@ CASES = [
     ),
     *each(Dagger, Exception, (given(piper=1), T, "piper", "unexpected keyword argument")),
     *each(
-        on(Dagger, "add_piper"), DaggerError,
+        on(Dagger, "add_piper"),
+        DaggerError,
         (given(5), T, "no Piper can be made of 5", "a callable or a Worker is needed"),
         (given(f, xtra=5), T, "xtra", "a dictionary or None is needed"),
         (given(f, branch={}), T, "branch", BRANCH),
@@ -140,9 +153,15 @@ CASES = [
         (given(f, create=f), T, "create", FLAG),
         (given(f, create=None), T, "create", FLAG),
     ),
-    *each(on(Dagger, "add_pipers"), DaggerError, (given(5), T, "pipers", PIPERS), (given([f, 5]), T, "no Piper", "a callable")),
     *each(
-        on(Dagger, "add_pipe"), DaggerError,
+        on(Dagger, "add_pipers"),
+        DaggerError,
+        (given(5), T, "pipers", PIPERS),
+        (given([f, 5]), T, "no Piper", "a callable"),
+    ),
+    *each(
+        on(Dagger, "add_pipe"),
+        DaggerError,
         (given(5), T, "pipe", PIPERS),
         (given("ab"), T, "pipe", PIPERS),
         (given(Piper(f)), T, "pipe", PIPERS),
@@ -154,7 +173,9 @@ CASES = [
     *each(on(Dagger, "del_pipers"), DaggerError, (given(5), T, "pipers", PIPERS), (given([], f), T, "forced", FLAG)),
     *each(on(Dagger, "del_pipe"), DaggerError, (given(5), T, "pipe", PIPERS), (given([], f), T, "forced", FLAG)),
     *each(on(Dagger, "del_pipes"), DaggerError, (given(5), T, "pipes", PIPES), (given([], f), T, "forced", FLAG)),
-    *each(on(lambda: Piper(f), "disconnect"), PiperError, (given(f), T, "forced", FLAG), (given(None), T, "forced", FLAG)),
+    *each(
+        on(lambda: Piper(f), "disconnect"), PiperError, (given(f), T, "forced", FLAG), (given(None), T, "forced", FLAG)
+    ),
     *each(on(Dagger, "disconnect"), DaggerError, (given(f), T, "forced", FLAG), (given(None), T, "forced", FLAG)),
     *each(on(Plumber, "disconnect"), PlumberError, (given("no"), T, "forced", FLAG)),
     *each(on(Dagger, "add_node"), DaggerError, (given(5), T, "node", "a Piper is needed")),
@@ -163,7 +184,8 @@ CASES = [
         case
         for call in ("start", "connect", "results", "run")
         for case in each(
-            on(dagger, call), DaggerError,
+            on(dagger, call),
+            DaggerError,
             (given(5), T, "datas", DATAS),
             (given("a"), T, "datas", DATAS),
             (given({"a": [1]}), T, "datas", DATAS),
@@ -174,12 +196,15 @@ CASES = [
         )
     ),
     *each(
-        on(dagger, "start"), DaggerError,
+        on(dagger, "start"),
+        DaggerError,
         (given([5]), T, "datas", "an iterable is needed"),
         (given([]), V, "datas", "one iterable for each of 1 inputs"),
         (given([[1], [2]]), V, "datas", "one iterable for each of 1 inputs"),
     ),
-    *each(on(dagger, "connect_inputs"), DaggerError, (given(5), T, "datas", DATAS), (given({"a": [1]}), T, "datas", DATAS)),
+    *each(
+        on(dagger, "connect_inputs"), DaggerError, (given(5), T, "datas", DATAS), (given({"a": [1]}), T, "datas", DATAS)
+    ),
     *each(on(dagger, "stop"), DaggerError, (given("x"), T, "timeout", SECONDS), (given(-1), V, "timeout", SECONDS)),
     *each(Plumber, PlumberError, (given(5), V, "logger_options", "none are needed")),
     *each(Plumber, DaggerError, (given(pipers=5), T, "pipers", PIPERS)),
@@ -188,7 +213,8 @@ CASES = [
     *each(on(plumber, "save"), PlumberError, (given(5), T, "path", "a path is needed")),
     *each(on(plumber, "load"), PlumberError, (given(5), T, "path", "a path is needed")),
     *each(
-        DictGraph, Exception,
+        DictGraph,
+        Exception,
         (given(5), T, "nodes", "an iterable is needed"),
         (given(edges=5), T, "edges", "an iterable is needed"),
         (given(edges=[5]), T, "edge", "a pair of nodes is needed"),
@@ -198,7 +224,11 @@ CASES = [
         (given([1], xtras=[{}, {}]), V, "xtras", "one for each of 1 nodes is needed"),
     ),
     *each(DictNode, Exception, (given(1, 5), T, "xtra", "a dictionary or None is needed")),
-    *each(on(lambda: DictGraph([1]), "dfs"), Exception, (given(1, [], "nope"), T, "order", "a method of the bucket is needed")),
+    *each(
+        on(lambda: DictGraph([1]), "dfs"),
+        Exception,
+        (given(1, [], "nope"), T, "order", "a method of the bucket is needed"),
+    ),
     *each(on(DictGraph, "add_edge"), Exception, *((given((1, 2), it), T, "double", FLAG) for it in ((3, 4), None))),
     *each(on(lambda: DictGraph(edges=[(1, 2)]), "del_edge"), Exception, (given((1, 2), "no"), T, "double", FLAG)),
     *each(on(DictGraph, "add_edges"), Exception, (given([], "no"), T, "double", FLAG)),
@@ -207,29 +237,38 @@ CASES = [
     *each(func.ipasser, Exception, (given([1], "x"), T, "i", "a whole number is needed")),
     *each(func.npasser, Exception, (given([1], "x"), T, "n", "a whole number or None is needed")),
     *each(
-        func.spasser, Exception,
+        func.spasser,
+        Exception,
         (given([1], 5), T, "s", "a list of whole numbers or None is needed"),
         (given([1], "ab"), T, "s", "a list of whole numbers or None is needed"),
     ),
     *each(func.njoiner, Exception, (given(["a"], join=5), T, "join", "a string or bytes are needed")),
     *each(
-        func.dump_stream, Exception,
+        func.dump_stream,
+        Exception,
         (given(["a"], 5), T, "handle", "an open file with the method write, or a path is needed"),
         (given(["a"], io.StringIO(), 5), T, "delimiter", NAME),
         (given([5], io.StringIO()), T, "item", "a string is needed"),
     ),
-    *each(func.load_stream, Exception, (given(5), T, "handle", "or a path is needed"), (given("x", 5), T, "delimiter", NAME)),
+    *each(
+        func.load_stream,
+        Exception,
+        (given(5), T, "handle", "or a path is needed"),
+        (given("x", 5), T, "delimiter", NAME),
+    ),
     *each(func.dump_pickle_stream, Exception, (given(["a"], 5), T, "handle", "or a path is needed")),
     *each(func.load_pickle_stream, Exception, (given(5), T, "handle", "or a path is needed")),
     *each(
-        func.make_lines, Exception,
+        func.make_lines,
+        Exception,
         (given(5), T, "handle", "or a path is needed"),
         (given("x", follow=5), T, "follow", FLAG),
         (given("x", wait=None), T, "wait", "seconds, at least 0, are needed"),
         (given("x", stop=5), T, "stop", "a threading.Event or None is needed"),
     ),
     *each(
-        func.dump_item, Exception,
+        func.dump_item,
+        Exception,
         (given([5]), T, "item", "bytes is needed"),
         (given([b"x"], "nope"), V, "type", "is needed"),
         (given([b"x"], prefix=5), T, "prefix", NAME),
@@ -238,16 +277,23 @@ CASES = [
         (given([b"x"], timeout="x"), T, "timeout", "seconds, at least 0, are needed"),
         (given([b"x"], buffer=0), V, "buffer", "a whole number of at least 1 is needed"),
     ),
-    *each(func.load_item, Exception, (given([5]), T, "handle", "is needed"), (given([5], timeout="x"), T, "timeout", "seconds")),
     *each(
-        func.dump_db_item, Exception,
+        func.load_item,
+        Exception,
+        (given([5]), T, "handle", "is needed"),
+        (given([5], timeout="x"), T, "timeout", "seconds"),
+    ),
+    *each(
+        func.dump_db_item,
+        Exception,
         (given([b"x"], 5), T, "database", "a path is needed"),
         (given([b"x"], "x", 5), T, "table", "a string is needed"),
         (given([b"x"], "x", timeout="x"), T, "timeout", "seconds, at least 0, are needed"),
     ),
     *each(func.load_db_item, Exception, (given([5]), T, "handle", "is needed")),
     *each(
-        start_logger, Exception,
+        start_logger,
+        Exception,
         (given("x"), T, "log_to_file", FLAG),
         (given(log_to_stream=5), T, "log_to_stream", FLAG),
         (given(True, log_filename=5), T, "log_filename", "a path or None is needed"),
@@ -257,7 +303,8 @@ CASES = [
         (given(log_rotate="x"), T, "log_rotate", FLAG),
     ),
     *each(
-        program, Exception,
+        program,
+        Exception,
         (given(id=5), T, "id", "a string is needed"),
         (given(command="ls"), V, "command", "a list with a program and its arguments is needed"),
         (given(command=[5]), T, "command", "a list with a program and its arguments is needed"),
@@ -280,17 +327,23 @@ CASES = [
         (given(resume="x"), T, "resume", FLAG),
     ),
     *each(
-        Program.from_config, Exception,
+        Program.from_config,
+        Exception,
         (given(5), T, "cfg", "a dictionary is needed"),
         (given({"id": 5, "executable": "ls"}), T, "cfg: id", "a string is needed"),
         (given({"id": "a", "executable": "ls", "args": "ab"}), T, "cfg: args", "a list of strings is needed"),
-        (given({"id": "a", "executable": "ls", "out": "ab"}), T, "cfg: out", "pairs of a port and an extension are needed"),
+        (
+            given({"id": "a", "executable": "ls", "out": "ab"}),
+            T,
+            "cfg: out",
+            "pairs of a port and an extension are needed",
+        ),
         (given({"id": "a", "executable": "ls", "preamble": 5}), T, "cfg: preamble", "a string is needed"),
     ),
     *each(script, Exception, (given([{}], 5), T, "cfg", "a dictionary is needed")),
     *each(get_config, Exception, (given("nope"), V, "lang", "one of python, bash, r is needed")),
     *each(write_template, Exception, (given(5), T, "fn", "a path is needed")),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("call", "error", "args", "kind", "what", "needed"), CASES)

@@ -100,7 +100,9 @@ def test_classes_and_functions_of_a_function_reach_and_leave_processes(there: bo
     imap = IMap(worker_num=1)
     first, last = Piper(fail, imap if there else None, unpack=True), Piper(work.same, imap, unpack=True)
     (error,) = Dagger(pipes=[(first, last)]).results([[Item(lambda x: x + 1)]])
-    assert type(error.exception) is Local and error.exception.args[0] == "no" and error.exception.args[1][0].args == (2,)
+    assert (
+        type(error.exception) is Local and error.exception.args[0] == "no" and error.exception.args[1][0].args == (2,)
+    )
     assert type(error.inbox[0]) is Item and error.inbox[0].call(2) == 3
 
 
@@ -158,4 +160,6 @@ def test_a_failure_of_several_is_pickled_and_shown_once_each() -> None:
     again = pickle.loads(pickle.dumps(error))
     assert [it.number for it in origins(again)] == [1, 2]
     assert repr(again) == repr(error) and repr(error).count("PiperError(...)") == 100
-    assert repr(passed_on([left, right])) == "PiperError(PiperError(ValueError('left')), PiperError(ValueError('right')))"
+    assert (
+        repr(passed_on([left, right])) == "PiperError(PiperError(ValueError('left')), PiperError(ValueError('right')))"
+    )

@@ -42,7 +42,9 @@ def in_a_child(check: Callable[[], object]) -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
-def refused(call: Callable[[], object], kind: type[Exception], text: str = "in use in the process that forked this one") -> None:
+def refused(
+    call: Callable[[], object], kind: type[Exception], text: str = "in use in the process that forked this one"
+) -> None:
     with pytest.raises(kind, match=text):
         call()
 

@@ -27,18 +27,28 @@ RUNS: list[Callable[[Dagger], Callable[..., Any]]] = [lambda it: it.results, lam
 @pytest.mark.parametrize(
     ("datas", "written"),
     [
-        ([1, 2, 3], "([[1, 2, 3]])"), (["a.txt"], "([['a.txt']])"), (["a.txt", "b.txt"], "([['a.txt', 'b.txt']])"),
-        ("a.txt", "([['a.txt']])"), ((1, 2), "([(1, 2)])"), (range(3), "([range(0, 3)])"), ([b"a"], "([[b'a']])"), (5, "([[5]])"),
-        ([Path("a.txt")], "([[PosixPath('a.txt')]])"), ([7], "([[7]])"), (list(range(99)), "([items])"),
+        ([1, 2, 3], "([[1, 2, 3]])"),
+        (["a.txt"], "([['a.txt']])"),
+        (["a.txt", "b.txt"], "([['a.txt', 'b.txt']])"),
+        ("a.txt", "([['a.txt']])"),
+        ((1, 2), "([(1, 2)])"),
+        (range(3), "([range(0, 3)])"),
+        ([b"a"], "([[b'a']])"),
+        (5, "([[5]])"),
+        ([Path("a.txt")], "([[PosixPath('a.txt')]])"),
+        ([7], "([[7]])"),
+        (list(range(99)), "([items])"),
     ],
-)  # fmt: skip
+)
 def test_76_items_in_the_place_of_datas(call: Any, datas: Any, written: str) -> None:
     dagger = Dagger([Piper(work.same, unpack=True)])
     run = call(dagger)
     with pytest.raises(DaggerError) as caught:
         found = run(datas)
         next(found)  # of results: with one item it is said when the run starts
-    assert isinstance(caught.value, TypeError) and str(caught.value).endswith(f"; write {run.__name__}{written}"), caught.value
+    assert isinstance(caught.value, TypeError) and str(caught.value).endswith(f"; write {run.__name__}{written}"), (
+        caught.value
+    )
 
 
 def test_76_items_in_the_place_of_the_datas_of_several_inputs() -> None:
@@ -51,11 +61,15 @@ def test_76_items_in_the_place_of_the_datas_of_several_inputs() -> None:
 @pytest.mark.parametrize(
     ("parallel", "written"),
     [
-        (4, "IMap(worker_num=4)"), (True, "IMap()"), ("thread", "IMap(worker_type='thread')"), (IMap, "IMap()"),
-        ("threads", "IMap(worker_type='thread')"), ("proces", "IMap(worker_type='process')"),
+        (4, "IMap(worker_num=4)"),
+        (True, "IMap()"),
+        ("thread", "IMap(worker_type='thread')"),
+        (IMap, "IMap()"),
+        ("threads", "IMap(worker_type='thread')"),
+        ("proces", "IMap(worker_type='process')"),
         ("loky", "IMap(worker_type='process')"),
     ],
-)  # fmt: skip
+)
 def test_76_parallel(parallel: Any, written: str) -> None:
     with pytest.raises(PiperError) as caught:
         Piper(abs, parallel=parallel)
@@ -67,20 +81,27 @@ def test_76_parallel_that_says_nothing() -> None:
     for parallel in (0, -1, 1.5, "xyz", [], object()):
         with pytest.raises(PiperError, match=r"parallel: an IMap, None or False is needed, got [^;]*$"):
             Piper(abs, parallel=parallel)  # type: ignore[arg-type]
-    with ThreadPoolExecutor() as executor, pytest.raises(PiperError, match=r"write parallel=IMap\(worker_type=executor\)$"):
+    with (
+        ThreadPoolExecutor() as executor,
+        pytest.raises(PiperError, match=r"write parallel=IMap\(worker_type=executor\)$"),
+    ):
         Piper(abs, parallel=executor)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("option", "hint"),
     [
-        ({"n_jobs": 4}, "parallel=IMap(worker_num=4)"), ({"workers": 4}, "parallel=IMap(worker_num=4)"),
-        ({"max_workers": 2}, "parallel=IMap(worker_num=2)"), ({"worker_num": 2}, "parallel=IMap(worker_num=2)"),
-        ({"worker_type": "thread"}, "parallel=IMap(worker_type='thread')"), ({"chunksize": 9}, "leave it out"),
-        ({"buffer": 9}, "parallel=IMap(buffer=9)"), ({"task_timeout": 9}, "parallel=IMap(task_timeout=9)"),
+        ({"n_jobs": 4}, "parallel=IMap(worker_num=4)"),
+        ({"workers": 4}, "parallel=IMap(worker_num=4)"),
+        ({"max_workers": 2}, "parallel=IMap(worker_num=2)"),
+        ({"worker_num": 2}, "parallel=IMap(worker_num=2)"),
+        ({"worker_type": "thread"}, "parallel=IMap(worker_type='thread')"),
+        ({"chunksize": 9}, "leave it out"),
+        ({"buffer": 9}, "parallel=IMap(buffer=9)"),
+        ({"task_timeout": 9}, "parallel=IMap(task_timeout=9)"),
         ({"start_method": "spawn"}, "parallel=IMap(start_method='spawn')"),
     ],
-)  # fmt: skip
+)
 def test_76_options_of_others(option: dict[str, Any], hint: str) -> None:
     name = next(iter(option))
     for make in (Piper, Dagger, Plumber):
@@ -88,7 +109,9 @@ def test_76_options_of_others(option: dict[str, Any], hint: str) -> None:
         with pytest.raises((PiperError, DaggerError)) as caught:
             make(*args, **option)
         kind, text = make.__name__, str(caught.value)
-        assert text.startswith(f"{kind}.__init__() got an unexpected keyword argument {name!r}; ") and hint in text, text
+        assert text.startswith(f"{kind}.__init__() got an unexpected keyword argument {name!r}; ") and hint in text, (
+            text
+        )
         assert isinstance(caught.value, TypeError)
         assert ("Piper(function, parallel=" in text) == (kind != "Piper" and "parallel=" in text)
 
@@ -96,12 +119,17 @@ def test_76_options_of_others(option: dict[str, Any], hint: str) -> None:
 @pytest.mark.parametrize(
     ("make", "meant"),
     [
-        (lambda: Piper(abs, paralel=None), "parallel"), (lambda: Piper(abs, unpac=True), "unpack"),
-        (lambda: Dagger(pipe=[]), "pipes"), (lambda: Plumber(piper=[]), "pipers"), (lambda: Plumber(max_failure=1), "max_failures"),
+        (lambda: Piper(abs, paralel=None), "parallel"),
+        (lambda: Piper(abs, unpac=True), "unpack"),
+        (lambda: Dagger(pipe=[]), "pipes"),
+        (lambda: Plumber(piper=[]), "pipers"),
+        (lambda: Plumber(max_failure=1), "max_failures"),
     ],
-)  # fmt: skip
+)
 def test_76_did_you_mean(make: Any, meant: str) -> None:
-    with pytest.raises(TypeError, match=rf"__init__\(\) got an unexpected keyword argument '\w+'; did you mean '{meant}'\?$"):
+    with pytest.raises(
+        TypeError, match=rf"__init__\(\) got an unexpected keyword argument '\w+'; did you mean '{meant}'\?$"
+    ):
         make()
 
 
@@ -130,8 +158,15 @@ def test_76_pipers_in_the_wrong_place() -> None:
 
 
 def test_76_only_public_names_are_shown() -> None:
-    for call in (lambda: Piper(abs, parallel=5), lambda: Piper(abs, spawn=0), lambda: Dagger(5), lambda: Dagger(on_error="x"),
-                 lambda: Plumber(5), lambda: Plumber().wait("x"), lambda: Dagger([abs]).run([[0]], max_failures=0)):  # fmt: skip
+    for call in (
+        lambda: Piper(abs, parallel=5),
+        lambda: Piper(abs, spawn=0),
+        lambda: Dagger(5),
+        lambda: Dagger(on_error="x"),
+        lambda: Plumber(5),
+        lambda: Plumber().wait("x"),
+        lambda: Dagger([abs]).run([[0]], max_failures=0),
+    ):
         with pytest.raises((PiperError, DaggerError, PlumberError)) as caught:
             call()  # type: ignore[no-untyped-call]
         error = caught.value
@@ -161,7 +196,9 @@ def test_76_a_traceback_shows_the_users_code(kind: str | None, more: dict[str, A
     assert caught.value.__cause__ is not None
     text = "".join(traceback.format_exception(caught.value.__cause__))
     assert "return ratio(item)" in text and 'raise ValueError("outer") from error' in text and "papy._" not in text
-    assert not any(f"{Path(package.__file__).parent}/" in text for package in (papy, __import__("numap")) if package.__file__)
+    assert not any(
+        f"{Path(package.__file__).parent}/" in text for package in (papy, __import__("numap")) if package.__file__
+    )
     if hasattr(traceback.FrameSummary, "colno") or hasattr(check_flag.__code__, "co_positions"):
         assert "~~^~~" in text, text
 

@@ -23,8 +23,13 @@ def python(code: str, *args: str, folder: Path | None = None) -> str:
     """Run a program in a fresh interpreter, and return what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *args],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=folder or ROOT, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=folder or ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout
@@ -53,8 +58,12 @@ def test_a_main_program_saved_and_loaded_in_a_fresh_interpreter(tmp_path: Path) 
     program = str(ROOT / "tests" / "papy" / "saved_program.py")
     done = subprocess.run(
         [sys.executable, program, str(path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     loaded = python(
         """
@@ -66,8 +75,10 @@ def test_a_main_program_saved_and_loaded_in_a_fresh_interpreter(tmp_path: Path) 
         plumber.save(sys.argv[2])
         print(plumber.run([[[1, 2]], [4.0]]).results, [piper.worker.name for piper in plumber.get_outputs()])
         """,
-        str(path), str(again), folder=tmp_path,
-    )  # fmt: skip
+        str(path),
+        str(again),
+        folder=tmp_path,
+    )
     assert loaded == done.stdout
     assert path.read_text() == again.read_text()
     assert "def second(x: float, power: float) -> Point:" in path.read_text()
@@ -106,7 +117,8 @@ def local() -> Any:
 
 
 @pytest.mark.parametrize(
-    "value", [complex("nan+1j"), complex("1-infj"), complex(-0.0, -0.0), complex(2), slice(float("inf"), None, 2j), slice(3)]
+    "value",
+    [complex("nan+1j"), complex("1-infj"), complex(-0.0, -0.0), complex(2), slice(float("inf"), None, 2j), slice(3)],
 )
 def test_numbers_and_slices_are_read_as_they_were(tmp_path: Path, value: Any) -> None:
     Plumber(pipers=[Worker(work.total, (value,))]).save(tmp_path / "p.py")
@@ -119,7 +131,10 @@ def test_numbers_and_slices_are_read_as_they_were(tmp_path: Path, value: Any) ->
 @pytest.mark.parametrize(
     ("piper", "message"),
     [
-        (lambda: Piper(lambda inbox: inbox), r"a lambda \(.*test_codefile.py, line \d+\) has no name .*; make it a def"),
+        (
+            lambda: Piper(lambda inbox: inbox),
+            r"a lambda \(.*test_codefile.py, line \d+\) has no name .*; make it a def",
+        ),
         (lambda: Piper(local()), "local.<locals>.inner .* is defined in a function"),
         (lambda: Piper(functools.partial(work.tagged, tag=object())), "is no plain value"),
         (lambda: Piper(Worker(work.total, (threading_lock(),))), "is no plain value"),
@@ -207,9 +222,7 @@ def test_worker_names_and_unpacking() -> None:
 
 # Parts of programs.
 SINGLE = "import functools\n@functools.singledispatch\ndef show(x): return 'object'\n"
-WRAP = (
-    "import functools\ndef deco(g):\n    @functools.wraps(g)\n    def inner(i): return [g(i)]\n    return inner\n"
-)
+WRAP = "import functools\ndef deco(g):\n    @functools.wraps(g)\n    def inner(i): return [g(i)]\n    return inner\n"
 
 
 def saved_by(program: str, folder: Path, name: str = "p.py") -> str:
@@ -220,9 +233,14 @@ def saved_by(program: str, folder: Path, name: str = "p.py") -> str:
         + f"\ntry:\n    Plumber(pipers=[f]).save({name!r})\nexcept PlumberError as error:\n    print(error)\n"
     )
     done = subprocess.run(
-        [sys.executable, "program.py"], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=folder,
-        capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+        [sys.executable, "program.py"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -230,7 +248,10 @@ def saved_by(program: str, folder: Path, name: str = "p.py") -> str:
 @pytest.mark.parametrize(
     ("program", "result"),
     [
-        ("import functools\n@functools.lru_cache(None)\ndef g(x): return [x]\ndef f(i): return g(i[0]) is g(i[0])", True),
+        (
+            "import functools\n@functools.lru_cache(None)\ndef g(x): return [x]\ndef f(i): return g(i[0]) is g(i[0])",
+            True,
+        ),
         ("import functools\n@functools.lru_cache\ndef f(i): return [i] and 5", 5),
         ("import xml.dom.minidom\ndef f(i): return xml.dom.minidom.Node.TEXT_NODE", 3),
         ("import xml as y, xml.dom.minidom\nclass A:\n    x = y.dom.minidom.Node\ndef f(i): return A.x.TEXT_NODE", 3),
@@ -240,15 +261,24 @@ def saved_by(program: str, folder: Path, name: str = "p.py") -> str:
         ("_x = [1]\ny = {3: _x}\nz = y\ndef f(i): _x.append(2); return z, y is z", ({3: [1, 2]}, True)),
         ("def f(i): return table[1](5)\ndef g(x): return x, table[0] is f\ntable = [f, g]", (5, True)),
         ("from functools import partial\ndef g(i, k): return k, f.args\nf = partial(g, k=3)", (3, ())),
-        (f"{SINGLE}@show.register(int)\ndef _(x): return 'int'\ndef f(i): return show(i[0]), show('')", ("int", "object")),
+        (
+            f"{SINGLE}@show.register(int)\ndef _(x): return 'int'\ndef f(i): return show(i[0]), show('')",
+            ("int", "object"),
+        ),
         (f"{SINGLE}@show.register\ndef show_int(x: int): return 'int'\ndef f(i): return show(i[0])", "int"),
         (f"{SINGLE}class A: pass\ndef late(x): return 'A'\nshow.register(A, late)\ndef f(i): return show(A())", "A"),
         (f"{WRAP}@deco\ndef f(i): return i[0]", [1]),
         ("def f(i): return f.count\nf.count = 7", 7),
         ("import re\nwords = re.compile('A+', re.I)\ndef f(i): return words.findall('aab')", ["aa"]),
-        ("from typing import NamedTuple as N\nclass P(N):\n    x: int\np = P(3)\ndef f(i): return p.x, type(p) is P", (3, True)),
+        (
+            "from typing import NamedTuple as N\nclass P(N):\n    x: int\np = P(3)\ndef f(i): return p.x, type(p) is P",
+            (3, True),
+        ),
         ("from random import randint, random\ndef f(i): return randint(4, 4), 0 <= random() < 1", (4, True)),
-        ("from random import randint as r\nfrom random import random as randint\ndef f(i): return r(4, int(randint()) + 4)", 4),
+        (
+            "from random import randint as r\nfrom random import random as randint\ndef f(i): return r(4, int(randint()) + 4)",
+            4,
+        ),
         ("from time import sleep, time\ndef g(t=time): return t\ndef f(i): sleep(0); return g()() > 0", True),
         ("from time import sleep, time\ndef f(i): return time() > 0, late[0](0)\nlate = [sleep]", (True, None)),
         ("import random\nrandint = random.randint\ndef f(i): return randint(2, 2), random.randint(3, 3)", (2, 3)),
@@ -263,8 +293,14 @@ def saved_by(program: str, folder: Path, name: str = "p.py") -> str:
             ("G", True, 2, True),
         ),
         ("class A:\n    def m(self): return 1\ndef m(self): return 2\nA.m = m\ndef f(i): return A().m()", 2),
-        ("class A:\n    table = {}\ndef g(): return A\nA.table[1] = g\nA.more = 3\ndef f(i): return A.table[1]().more", 3),
-        ("class A:\n    __slots__ = ('x', '__dict__')\n    def m(self): return __class__\ndef f(i): return A().m() is A", True),
+        (
+            "class A:\n    table = {}\ndef g(): return A\nA.table[1] = g\nA.more = 3\ndef f(i): return A.table[1]().more",
+            3,
+        ),
+        (
+            "class A:\n    __slots__ = ('x', '__dict__')\n    def m(self): return __class__\ndef f(i): return A().m() is A",
+            True,
+        ),
         (
             "class _A:\n    __n = 1\n    def __m(self): return self.__n\n    def use(self): return self.__m()\n"
             "    use = property(use)\n_A._A__n = 5\ndef f(i): return _A().use",
@@ -281,15 +317,18 @@ def saved_by(program: str, folder: Path, name: str = "p.py") -> str:
 )
 def test_what_a_main_program_refers_to_is_there(tmp_path: Path, program: str, result: Any) -> None:
     assert saved_by(program, tmp_path) == ""
-    assert repr(result) == python(
-        """
+    assert (
+        repr(result)
+        == python(
+            """
         from papy import Plumber
         plumber = Plumber()
         plumber.load("p.py")
         print(repr(plumber.get_inputs()[0].worker((1,))))
         """,
-        folder=tmp_path,
-    ).strip()  # fmt: skip
+            folder=tmp_path,
+        ).strip()
+    )
 
 
 @pytest.mark.parametrize(
@@ -305,7 +344,10 @@ def test_what_a_main_program_refers_to_is_there(tmp_path: Path, program: str, re
         ("a = [1]\na.append({2: a})\ndef f(i): return a", "the global a: a list contains itself"),
         ("x = [[1]] * 2\ndef f(i): return x", "the global x: the same list is in it twice; give it a name"),
         (f"{WRAP}def f(i): return i[0]\nf = deco(f)", "f is not what its source says: something was put around it"),
-        (f"{WRAP}@deco\ndef f(i): return i[0]\nf = deco(f)", "f is not what its source says: something was put around it"),
+        (
+            f"{WRAP}@deco\ndef f(i): return i[0]\nf = deco(f)",
+            "f is not what its source says: something was put around it",
+        ),
         (
             "import functools\ndef g(x): return x\ng = functools.lru_cache(3)(g)\ndef f(i): return g(i[0])",
             "g is not what its source says: something was put around it",
@@ -322,10 +364,7 @@ def test_what_a_main_program_refers_to_is_there(tmp_path: Path, program: str, re
             "@keep('a')\ndef a(x): return x\ndef f(i): return known",
             "a and known: they need each other when the file is loaded",
         ),
-        (
-            "def f(i): return 1\ndef g(i): return 2\nf.__code__ = g.__code__",
-            "f is something else than its source says",
-        ),
+        ("def f(i): return 1\ndef g(i): return 2\nf.__code__ = g.__code__", "f is something else than its source says"),
         (
             "import random\nrng = random.Random(1)\nr = rng.random\ndef f(i): return r()",
             "random is a method of <random.Random .*has no name",
@@ -350,7 +389,9 @@ def test_what_of_a_main_program_can_not_be_written(tmp_path: Path, program: str,
 
 
 def test_a_name_with_dots_is_loaded_and_runs_in_processes(tmp_path: Path) -> None:
-    program = "from numap import IMap\nfrom papy import Piper\ndef g(i): return i[0] + 1\nf = Piper(g, IMap(worker_num=1))"
+    program = (
+        "from numap import IMap\nfrom papy import Piper\ndef g(i): return i[0] + 1\nf = Piper(g, IMap(worker_num=1))"
+    )
     assert saved_by(program, tmp_path, "my.pipe-1.0.py") == ""
     assert "[2, 3]" in python(
         """
@@ -360,7 +401,7 @@ def test_a_name_with_dots_is_loaded_and_runs_in_processes(tmp_path: Path) -> Non
         print(list(plumber.results([[1, 2]])))
         """,
         folder=tmp_path,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("name", ["pipeline", "p.txt", "p.py.old"])

@@ -224,7 +224,9 @@ def test_an_empty_pipe_is_none() -> None:
 @pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
 @pytest.mark.parametrize("made", [Dagger(), Plumber(), Pipeline((abs, 1))])
 def test_what_runs_can_not_be_pickled_or_copied(way: Any, made: Any) -> None:
-    with pytest.raises(TypeError, match=f"a {type(made).__name__} can't be pickled or copied: it runs where it was made"):
+    with pytest.raises(
+        TypeError, match=f"a {type(made).__name__} can't be pickled or copied: it runs where it was made"
+    ):
         way(made)
 
 

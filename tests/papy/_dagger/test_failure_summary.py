@@ -94,8 +94,10 @@ def test_75_what_is_raised_is_not_said(make: Make, said: Said) -> None:
     skips = Dagger(pipes=[(make(work.inverse, on_error="skip"), make(work.inverse, name="last", on_error="raise"))])
     with pytest.raises(PiperError):
         list(skips.results([[0, 1, float("inf")]]))
-    assert said() == ["2 items failed: 1 of 3 on inverse, 1 of 2 on last (inverse); the first: inverse failed on item 0: "
-                      "ZeroDivisionError: division by zero"]  # fmt: skip
+    assert said() == [
+        "2 items failed: 1 of 3 on inverse, 1 of 2 on last (inverse); the first: inverse failed on item 0: "
+        "ZeroDivisionError: division by zero"
+    ]
 
 
 def test_75_what_was_dropped_is_said(said: Said) -> None:
@@ -122,11 +124,18 @@ def both(left: int, right: int) -> int:
 @pytest.mark.parametrize(
     ("function", "item", "advised"),
     [
-        (int, "1", True), (split, "a b", True), (both, 1, True), (float, "1", True), (open, "name", True),
-        (work.inverse, 1, True), (dict, 1, False), (lambda inbox: 1 / inbox[0], 0, False), (lambda inbox: inbox[0] + "", 1, False),
+        (int, "1", True),
+        (split, "a b", True),
+        (both, 1, True),
+        (float, "1", True),
+        (open, "name", True),
+        (work.inverse, 1, True),
+        (dict, 1, False),
+        (lambda inbox: 1 / inbox[0], 0, False),
+        (lambda inbox: inbox[0] + "", 1, False),
         (lambda inbox: {}[inbox[0]], 1, False),
     ],
-)  # fmt: skip
+)
 def test_75_a_function_that_was_given_an_inbox(said: Said, function: Any, item: Any, advised: bool) -> None:
     dagger = Dagger([Piper(function)])
     done = dagger.run([[item]])
@@ -151,7 +160,9 @@ def test_75_max_failures_ends_a_run(make: Make, said: Said) -> None:
     dagger = Dagger(pipes=[(make(work.inverse), make(work.double))], max_failures=1)
     assert dagger.run([[1, 0, 2]]).failed == 1 and said() == [ONE]
     for run in (dagger.run, lambda datas: list(dagger.results(datas))):
-        with pytest.raises(numap.TooManyFailures, match=r"^2 items failed, and max_failures=1; the first: inv") as caught:
+        with pytest.raises(
+            numap.TooManyFailures, match=r"^2 items failed, and max_failures=1; the first: inv"
+        ) as caught:
             run([(n % 2 for n in count())])
         assert isinstance(caught.value, DaggerError) and type(caught.value).__name__ == "TooManyFailures"
         assert isinstance(caught.value.__cause__, PiperError)

@@ -32,7 +32,9 @@ def both(*numbers: Any) -> Any:
 
 
 def diamond(pools: list[Any]) -> list[tuple[Piper, ...]]:
-    load, left, right, end = (piper(function, imap) for function, imap in zip((abs, same, same, both), pools, strict=True))
+    load, left, right, end = (
+        piper(function, imap) for function, imap in zip((abs, same, same, both), pools, strict=True)
+    )
     return [(load, left, end), (load, right, end)]
 
 

@@ -41,7 +41,9 @@ def test_by_default_a_failure_travels(make: Make) -> None:
 @pytest.mark.parametrize("where", ["piper", "dagger", "run", "debug"])
 @pytest.mark.parametrize("behind", [True, False])
 def test_raise(make: Make, where: str, behind: bool) -> None:
-    first = make(work.inverse, name="first", **{"piper": {"on_error": "raise"}, "debug": {"debug": True}}.get(where, {}))
+    first = make(
+        work.inverse, name="first", **{"piper": {"on_error": "raise"}, "debug": {"debug": True}}.get(where, {})
+    )
     dagger = Dagger([first], on_error="raise" if where == "dagger" else None)
     if behind:
         dagger.add_pipe((first, make(work.double)))
@@ -151,7 +153,8 @@ def fail(path: str, ways: str, x: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("ways", "error"), [("e", ValueError), ("x", ItemError), ("k", WorkerDied), ("l", TaskTimeout), ("kelx", None), ("exekl", None)]
+    ("ways", "error"),
+    [("e", ValueError), ("x", ItemError), ("k", WorkerDied), ("l", TaskTimeout), ("kelx", None), ("exekl", None)],
 )
 @pytest.mark.parametrize("where", ["piper", "dagger", "run", "imap"])
 def test_retries_are_for_whatever_happens(tmp_path: Path, ways: str, error: type[Exception] | None, where: str) -> None:
@@ -159,9 +162,12 @@ def test_retries_are_for_whatever_happens(tmp_path: Path, ways: str, error: type
     calls = tmp_path / "calls"
     n = 2
     pool = IMap[Any](worker_num=1, retries=n if where == "imap" else 7, task_timeout=0.3 if "l" in ways else None)
-    piper = Piper(partial(fail, str(calls), ways * 9), pool, unpack=True, retries=n if where == "piper" else None, name="bad")
+    piper = Piper(
+        partial(fail, str(calls), ways * 9), pool, unpack=True, retries=n if where == "piper" else None, name="bad"
+    )
     dagger = Dagger(
-        pipes=[(piper, Piper(work.same, pool, unpack=True, retries=0))], retries={"dagger": n, "piper": 5, "run": 5}.get(where)
+        pipes=[(piper, Piper(work.same, pool, unpack=True, retries=0))],
+        retries={"dagger": n, "piper": 5, "run": 5}.get(where),
     )
     (found,) = dagger.results([[1]], retries=n if where == "run" else None)
     assert calls.stat().st_size == n + 1
@@ -204,7 +210,11 @@ def test_policies_after_retries(make: Make, policy: str, retries: int) -> None:
 @pytest.mark.parametrize("options", [{"on_error": "ignore"}, {"retries": "2"}])
 def test_wrong_policies_are_refused(options: dict[str, Any]) -> None:
     dagger = Dagger([work.total])
-    for call in (lambda: Dagger(**options), lambda: dagger.start([[1]], **options), lambda: dagger.run([[1]], **options)):
+    for call in (
+        lambda: Dagger(**options),
+        lambda: dagger.start([[1]], **options),
+        lambda: dagger.run([[1]], **options),
+    ):
         with pytest.raises(DaggerError, match=next(iter(options))):
             call()
     with pytest.raises(DaggerError):

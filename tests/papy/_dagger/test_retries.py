@@ -227,7 +227,9 @@ def test_a_worker_that_died_is_tried_again_if_that_is_wanted(worker_type: str, a
         ({"retry_on": OSError()}, TypeError, "retry_on: must be a class"),
     ],
 )
-def test_options_that_are_not_allowed(worker_type: str, options: dict[str, Any], error: type[Exception], text: str) -> None:
+def test_options_that_are_not_allowed(
+    worker_type: str, options: dict[str, Any], error: type[Exception], text: str
+) -> None:
     with pytest.raises(error, match=text):
         Pipeline((len, 1), worker_type=worker_type, **options)
     with pytest.raises(error, match=text):
@@ -244,9 +246,12 @@ def test_an_iterator_step_has_no_retries(worker_type: str, option: dict[str, Any
 def test_a_pause_is_no_runtime_of_the_step(worker_type: str, attempts: Attempts) -> None:
     told: list[Any] = []
     pipeline = Pipeline(
-        (flaky_in(attempts), 1), max_retries=3, backoff=0.1, worker_type=worker_type,
+        (flaky_in(attempts), 1),
+        max_retries=3,
+        backoff=0.1,
+        worker_type=worker_type,
         debugger=PipelineRuntimeDebugger([CallbackReporter(told.append)]),
-    )  # fmt: skip
+    )
     assert list(pipeline.results([7])) == [7]
     name, resources = told[-1][1]
     assert name == "flaky"

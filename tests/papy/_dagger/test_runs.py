@@ -402,10 +402,14 @@ def test_outputs_of_unequal_length_end_the_run(make: Make) -> None:
 @pytest.mark.parametrize(
     ("datas", "got"),
     [
-        (None, "got 0"), ([], "got 0"), ([[1]], "got 1"), ([[1]] * 3, "got 3"), ([[1]] * 9, "got 9"),
+        (None, "got 0"),
+        ([], "got 0"),
+        ([[1]], "got 1"),
+        ([[1]] * 3, "got 3"),
+        ([[1]] * 9, "got 9"),
         (count(), "got more than 1002"),
     ],
-)  # fmt: skip
+)
 def test_the_number_of_datas_must_fit(make: Make, datas: Any, got: str) -> None:
     dagger = Dagger([make(work.double, name="a"), make(work.double, name="b")])
     with pytest.raises(DaggerError, match=rf"for each of 2 inputs \(a, b\) is needed, {got}"):
@@ -586,7 +590,9 @@ def test_who_has_too_small_a_buffer_is_named() -> None:
 def test_an_imap_with_tasks_of_its_own_is_not_taken_over(kind: str) -> None:
     pool: IMap[Any] = IMap(worker_type=kind)
     task = pool.add_task(work.double, [1, 2])
-    dagger = Dagger(pipes=[(Piper(work.increment, pool, unpack=True, name="late"), Piper(work.double, pool, unpack=True))])
+    dagger = Dagger(
+        pipes=[(Piper(work.increment, pool, unpack=True, name="late"), Piper(work.double, pool, unpack=True))]
+    )
     with pytest.raises(DaggerError, match="the IMap of late has tasks already, which are not of this Dagger"):
         dagger.start([range(4)])
     assert dagger._state == "idle"
@@ -658,7 +664,9 @@ def test_branches_of_a_fork_may_be_so_far_apart(monkeypatch: pytest.MonkeyPatch)
     with Dagger(pipes=[(root, left), (root, right)]) as dagger:
         dagger.start([count()])
         assert list(islice(left, 10)) == [4 * x for x in range(10)]
-        with pytest.raises(StateError, match=f"what {root.name} gives is read by several, and one of them is 10 items ahead"):
+        with pytest.raises(
+            StateError, match=f"what {root.name} gives is read by several, and one of them is 10 items ahead"
+        ):
             next(left)
         assert next(right) == 0
 

@@ -181,7 +181,9 @@ def test_an_error_in_the_block_waits_for_nothing() -> None:
 
 
 @pytest.mark.parametrize("graph", [Dagger, Plumber])
-@pytest.mark.parametrize(("timeout", "kind"), [("1", TypeError), (True, TypeError), (-1, ValueError), (float("nan"), ValueError)])
+@pytest.mark.parametrize(
+    ("timeout", "kind"), [("1", TypeError), (True, TypeError), (-1, ValueError), (float("nan"), ValueError)]
+)
 def test_a_timeout_that_is_none(graph: type[Dagger], timeout: Any, kind: type[Exception]) -> None:
     dagger = graph([Piper(work.same)]) if graph is Dagger else graph(pipers=[Piper(work.same)])
     with dagger:

@@ -12,7 +12,9 @@ from papy.util.func import dump_db_item, dump_item, load_db_item, load_item
 from papy.util.script import Program
 from tests.papy import work
 
-LONG = pytest.mark.parametrize("seconds", [2.2e6, 1e10, 1e300, float("inf"), 10**400], ids=["2e6", "1e10", "1e300", "inf", "whole"])
+LONG = pytest.mark.parametrize(
+    "seconds", [2.2e6, 1e10, 1e300, float("inf"), 10**400], ids=["2e6", "1e10", "1e300", "inf", "whole"]
+)
 
 
 @LONG

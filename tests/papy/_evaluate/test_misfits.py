@@ -98,17 +98,32 @@ class Words:
 
 
 GENERATORS = [
-    words, partial(words, more=1), partial(partial(words), more=2), through(words), kept(words), through(through(words)),
-    functools.lru_cache(words), Words(), Words().method, Words.of_class, Words.static, chunk(2), flatten, recursive_flatten,
-    partial(through(words), more=1), lambda text: (yield text),
-]  # fmt: skip
+    words,
+    partial(words, more=1),
+    partial(partial(words), more=2),
+    through(words),
+    kept(words),
+    through(through(words)),
+    functools.lru_cache(words),
+    Words(),
+    Words().method,
+    Words.of_class,
+    Words.static,
+    chunk(2),
+    flatten,
+    recursive_flatten,
+    partial(through(words), more=1),
+    lambda text: (yield text),
+]
 
 
 @pytest.mark.parametrize("function", GENERATORS)
 @pytest.mark.parametrize("options", [{}, {"repeat": True, "produce": 2}])
 def test_76_a_generator_function(function: Any, options: dict[str, Any]) -> None:
     for given in (function, [abs, function], Worker(function)):
-        with pytest.raises(TypeError, match=r"is a generator function: .*return list\(.*produce=n.*Pipeline\(\(iter") as error:
+        with pytest.raises(
+            TypeError, match=r"is a generator function: .*return list\(.*produce=n.*Pipeline\(\(iter"
+        ) as error:
             Piper(given, unpack=True, **options)
         assert isinstance(error.value, PiperError) and "PiperTypeError" not in f"{type(error.value)}{error.value!r}"
     with pytest.raises(DaggerError, match="is a generator function"):
@@ -164,17 +179,25 @@ class Fetch:
 
 
 MISFITS: list[tuple[Any, str]] = [
-    (Step, r"Step is a step of a Pipeline: write Pipeline\(\(Step, 1\)\)"), (Step(), "Step is a step of a Pipeline"),
-    (IterStep, "IterStep is a step of a Pipeline"), (TimedChunk, "TimedChunk is a step of a Pipeline"),
-    (iterstep(words), r"words is a step of a Pipeline: write Pipeline\(\(words, 1\)\)"), (funcstep(len), "len is a step"),
-    (IterStep(), "IterStep is a step"), (Coroutine, "combine_pipeline"), (Coroutine(), "combine_pipeline"),
+    (Step, r"Step is a step of a Pipeline: write Pipeline\(\(Step, 1\)\)"),
+    (Step(), "Step is a step of a Pipeline"),
+    (IterStep, "IterStep is a step of a Pipeline"),
+    (TimedChunk, "TimedChunk is a step of a Pipeline"),
+    (iterstep(words), r"words is a step of a Pipeline: write Pipeline\(\(words, 1\)\)"),
+    (funcstep(len), "len is a step"),
+    (IterStep(), "IterStep is a step"),
+    (Coroutine, "combine_pipeline"),
+    (Coroutine(), "combine_pipeline"),
     (Pipeline((abs, 1)), "a Pipeline is no function"),
     ((n for n in "ab"), r"<genexpr> is a generator: that is data, for results\("),
-    (fetch, r"fetch is a coroutine function, .*asyncio\.run\(fetch\("), (pages, "coroutine function"),
+    (fetch, r"fetch is a coroutine function, .*asyncio\.run\(fetch\("),
+    (pages, "coroutine function"),
     (partial(fetch), "coroutine function"),
-    (Fetch(), "coroutine function"), (Fetch().method, "coroutine function"), (through(fetch), "coroutine function"),
+    (Fetch(), "coroutine function"),
+    (Fetch().method, "coroutine function"),
+    (through(fetch), "coroutine function"),
     (partial(through(pages)), "coroutine function"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("thing", "message"), MISFITS)

@@ -222,4 +222,6 @@ def test_75_a_worker_error_of_a_program_is_an_exception_like_others(args: tuple[
         raise WorkerError(*args)
 
     failed = Worker(fails)([1])
-    assert isinstance(failed, WorkerError) and isinstance(failed.exception, WorkerError) and failed.exception.args == args
+    assert (
+        isinstance(failed, WorkerError) and isinstance(failed.exception, WorkerError) and failed.exception.args == args
+    )

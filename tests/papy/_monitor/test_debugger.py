@@ -57,8 +57,11 @@ def test_one_report_at_the_end_with_the_time_where_it_was_spent() -> None:
         """Whether the time was spent where it should be; the machine may have stood still for a moment."""
         last.shown.clear()
         assert list(combine_pipeline(range(10), [quick, slow, chunk(3), quick], PipelineRuntimeDebugger([last]))) == [
-            [0, 1, 2], [3, 4, 5], [6, 7, 8], [9],
-        ]  # fmt: skip
+            [0, 1, 2],
+            [3, 4, 5],
+            [6, 7, 8],
+            [9],
+        ]
         assert len(last.shown) == 1
         figures = last.shown[0]
         return figures["slow"].runtime > 5 * max(figures[name].runtime for name in ("source", "quick", "chunks"))
@@ -172,7 +175,18 @@ def test_table_on_a_stream_and_on_a_terminal() -> None:
         reporter.show(info)
         first = stream.getvalue()
         assert [len(line) for line in first.splitlines()] == [len(first.splitlines()[0])] * 3
-        assert first.splitlines()[2].split() == ["step", "3", "3.00", "1.0", "1000.000", "0.00", "0.00", "+0.0", "6", "2.00"]
+        assert first.splitlines()[2].split() == [
+            "step",
+            "3",
+            "3.00",
+            "1.0",
+            "1000.000",
+            "0.00",
+            "0.00",
+            "+0.0",
+            "6",
+            "2.00",
+        ]
         reporter.show(info)
         assert stream.getvalue() == first + ("\x1b[3F\x1b[J" if stream.isatty() else "") + first
 
@@ -210,7 +224,9 @@ consume(combine_pipeline(range(999), [identity_step, chunk(10)], PipelineRuntime
 
 
 def test_importing_changes_no_logger() -> None:
-    code = "import logging, papy; assert logging.getLogger('papy').level == logging.getLogger('papy.pipeline').level == 0"
+    code = (
+        "import logging, papy; assert logging.getLogger('papy').level == logging.getLogger('papy.pipeline').level == 0"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -225,7 +241,10 @@ def test_the_same_reporters_for_step_pipelines() -> None:
         return n
 
     pipeline = Pipeline(
-        (work, 2), (iterstep(chunk(5)), 1), (len, 1, {"worker_type": "process"}), debugger=PipelineRuntimeDebugger([last])
+        (work, 2),
+        (iterstep(chunk(5)), 1),
+        (len, 1, {"worker_type": "process"}),
+        debugger=PipelineRuntimeDebugger([last]),
     )
 
     def run() -> bool:
@@ -277,7 +296,9 @@ def test_the_time_of_a_step_wherever_it_works(step: Any, behind: list[Any], way:
         assert 0 < figures[name].utime < figures[first].utime
 
 
-@pytest.mark.parametrize("step", [(list, 2), (list, 2, {"worker_type": "process"}), (iterstep(lambda them: map(list, them)), 2)])
+@pytest.mark.parametrize(
+    "step", [(list, 2), (list, 2, {"worker_type": "process"}), (iterstep(lambda them: map(list, them)), 2)]
+)
 @pytest.mark.parametrize("behind", [[], [(tuple, 1)]])
 def test_members_of_lists_count_one_by_one(step: Any, behind: list[Any]) -> None:
     last = Last()

@@ -148,14 +148,19 @@ def test_75_a_run_goes_on_until_too_many_have_failed(
 ) -> None:
     calls: list[int] = []
     steps = (lambda n: at(BAD, n), 2), (lambda n: at((8,), n), 1)
-    pipeline = Pipeline(*steps, worker_type=worker_type, max_failures=4, fail_callback=lambda: calls.append(1), **options)
+    pipeline = Pipeline(
+        *steps, worker_type=worker_type, max_failures=4, fail_callback=lambda: calls.append(1), **options
+    )
     with caplog.at_level(logging.WARNING, "papy"):
         assert sorted(pipeline.results(range(10))) == [0, 1, 2, 4, 6, 9]
     assert (pipeline.taken, pipeline.count, pipeline.failed, pipeline.skipped, pipeline.ok) == (10, 6, 4, 0, True)
     assert calls == [1]
     (record,) = caplog.records
     assert "step '<lambda>': 3 of 10, first ValueError: bad" in record.getMessage()
-    assert "step '<lambda>-2': 1 of 7, first ValueError: bad 8 (raised by step '<lambda>-2' for entry 8)" in record.getMessage()
+    assert (
+        "step '<lambda>-2': 1 of 7, first ValueError: bad 8 (raised by step '<lambda>-2' for entry 8)"
+        in record.getMessage()
+    )
 
 
 @pytest.mark.parametrize("how", ["run", "with", "stop", "results", "forever"])

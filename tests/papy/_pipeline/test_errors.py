@@ -323,9 +323,9 @@ def test_errors_of_callback_and_tracker_are_logged(caplog: pytest.LogCaptureFixt
     with pytest.raises(Boom):
         list(pipeline.results([1, 7]))
     assert tracker.seen == ["before at_seven", "after", "before at_seven"]
-    assert ["tracker" in record.getMessage() or "fail_callback" in record.getMessage() for record in caplog.records] == [
-        True
-    ] * 3
+    assert [
+        "tracker" in record.getMessage() or "fail_callback" in record.getMessage() for record in caplog.records
+    ] == [True] * 3
 
 
 @pytest.mark.parametrize("step", [(at_seven, 2), (at_seven, 2, {"worker_type": "process"}), (iterstep(boom), 1)])

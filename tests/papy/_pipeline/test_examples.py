@@ -61,8 +61,11 @@ def service(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     pytest.importorskip("aiohttp", reason="the service needs the extra: pip install 'papy[service]'")
     process = subprocess.Popen(
         [sys.executable, EXAMPLES / "service.py", tmp_path / "words.db", "--port", "0"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
     assert process.stdout is not None
     address = process.stdout.readline().removeprefix("listening on ").strip()
     yield process, f"http://{address}"

@@ -222,7 +222,10 @@ def test_stop_does_not_read_an_endless_iterable_on(
         pipeline.stop()
         assert not pipeline.alive
         assert pipeline.taken == pipeline.count > 50
-        assert "an iterable that may be endless has not come to its end within 0.1 s and is not read any further" in caplog.text
+        assert (
+            "an iterable that may be endless has not come to its end within 0.1 s and is not read any further"
+            in caplog.text
+        )
         caplog.clear()
 
 
@@ -439,7 +442,7 @@ def test_an_iterable_that_blocks_does_not_hold_the_end_of_the_program_up() -> No
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60, check=False
-    )  # fmt: skip
+    )
     assert (sorted(done.stdout.splitlines()), done.returncode) == (["did 1", "did 2"], 0)
     assert "has not come to its end within 0.1 s" in done.stderr
     assert "Traceback" not in done.stderr

@@ -39,7 +39,12 @@ def program(code: str, **options: Any) -> subprocess.Popen[str]:
     """A program, as a user starts it."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **options,
     )
 
 
@@ -548,9 +553,7 @@ print("nothing missed")
     assert (out, err) == ("nothing missed\n", "")
 
 
-@pytest.mark.parametrize(
-    ("daemon", "pause", "printed"), [(False, 0.1, "01234"), (True, 600, "")]
-)
+@pytest.mark.parametrize(("daemon", "pause", "printed"), [(False, 0.1, "01234"), (True, 600, "")])
 def test_the_end_of_the_program(daemon: bool, pause: float, printed: str) -> None:
     code = f"""
 import time
@@ -584,7 +587,11 @@ FORGOTTEN = {
     "iterable": ("pipeline.run_forever(background=True); pipeline.put_iterable(range(9))", "012345678", ""),
     "never run": ("pipeline.put_all(range(9))", "", "without having run what was put in (9 entries)"),
     "an iterable never run": ("pipeline.put_iterable(range(9))", "", "without having run what was put in (1 iterable)"),
-    "dropped": ("pipeline.run_forever(background=True); pipeline.put_all(range(9)); del pipeline", "", "9 entries with it"),
+    "dropped": (
+        "pipeline.run_forever(background=True); pipeline.put_all(range(9)); del pipeline",
+        "",
+        "9 entries with it",
+    ),
     "dropped before": ("pipeline.put_all(range(9)); del pipeline; time.sleep(0.5)", "", "(9 entries)"),
 }
 

@@ -107,8 +107,7 @@ def test_coroutine_and_generator_functions_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"max_retry": 1}, {"in_queue": []}, {"fail_callback": 1}, {"debugger": print}, {"tracker": object()}],
+    "options", [{"max_retry": 1}, {"in_queue": []}, {"fail_callback": 1}, {"debugger": print}, {"tracker": object()}]
 )
 def test_unknown_and_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match=next(iter(options))):
@@ -266,8 +265,12 @@ def test_counter_of_each_step() -> None:
     assert pipeline.counter.counts == {}
     assert len(list(pipeline.results(range(100)))) == 50
     assert pipeline.counter.counts == {
-        "odd": 50, "odd in": 0,
-        "<lambda>": 50, "<lambda> in": 0, "<lambda>-2": 50, "<lambda>-2 in": 0,
+        "odd": 50,
+        "odd in": 0,
+        "<lambda>": 50,
+        "<lambda> in": 0,
+        "<lambda>-2": 50,
+        "<lambda>-2 in": 0,
     }
 
 
@@ -367,7 +370,10 @@ def test_meta_entries() -> None:
     for worker_type in ("thread", "process"):
         seen.clear()
         pipeline = Pipeline(
-            (Remember, 2, {"worker_type": worker_type}), (double, 2, {"worker_type": worker_type}), (Twice, 1), (Last, 1)
+            (Remember, 2, {"worker_type": worker_type}),
+            (double, 2, {"worker_type": worker_type}),
+            (Twice, 1),
+            (Last, 1),
         )
         pipeline.put(1)
         pipeline.put_meta(["a"])

@@ -53,7 +53,9 @@ ENDS = [run, stop, leave_the_loop, work_for_ever]
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("kind", ["thread", "process"])
-def test_60_thread_shutdown_runs_once_for_each_worker(kind: str, end: Callable[[Pipeline], None], tmp_path: Path) -> None:
+def test_60_thread_shutdown_runs_once_for_each_worker(
+    kind: str, end: Callable[[Pipeline], None], tmp_path: Path
+) -> None:
     path = tmp_path / "notes"
     end(Pipeline((Noting, 2, {"path": str(path)}), worker_type=kind))  # type: ignore[arg-type]
     found = Counter[str]()
@@ -100,6 +102,8 @@ class Fails(AbstractStep):
 results = Pipeline((Fails, 1), worker_type=sys.argv[1]).results(range(10**6))
 next(results)
 """
-    done = subprocess.run([sys.executable, "-c", script, kind], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, kind], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0
     assert done.stderr.count("raised by thread_shutdown of step 'Fails': commit failed") == 1, done.stderr

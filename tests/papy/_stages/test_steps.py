@@ -81,7 +81,9 @@ def test_hooks_in_their_order_and_threads(kind: Any) -> None:
     assert [what for what, _, _ in log].count("step_shutdown") == 1
 
 
-@pytest.mark.parametrize(("kind", "second"), [(AbstractStep, 1), (AbstractIterStep, 2)])  # a thread reads the input for the latter
+@pytest.mark.parametrize(
+    ("kind", "second"), [(AbstractStep, 1), (AbstractIterStep, 2)]
+)  # a thread reads the input for the latter
 @pytest.mark.parametrize(("late", "begun"), [(0.3, 2), (1.5, 1)])
 def test_a_thread_that_the_system_lets_run_late(
     kind: Any, second: int, late: float, begun: int, monkeypatch: pytest.MonkeyPatch
@@ -339,7 +341,9 @@ def test_funcstep_and_iterstep() -> None:
     for make in (funcstep, iterstep):
         with pytest.raises(TypeError, match="func: must be callable"):
             make(1)  # type: ignore[operator]
-    assert [is_step(it) for it in (funcstep(len), iterstep(iter), TimedChunk, len, object, 1)] == [True] * 3 + [False] * 3
+    assert [is_step(it) for it in (funcstep(len), iterstep(iter), TimedChunk, len, object, 1)] == [True] * 3 + [
+        False
+    ] * 3
 
 
 def test_state_of_an_iterator_step_is_that_of_a_thread() -> None:
@@ -383,7 +387,9 @@ def test_timed_chunk_by_size_time_meta_and_end() -> None:
         list(Pipeline([(TimedChunk, 1, {"timeout": 0})]).results([1]))
     wrong: list[dict[str, Any]] = [{"size": "x"}, {"size": 1.5}, {"timeout": None}, {"timeout": "x"}]
     for options in wrong:
-        with pytest.raises(TypeError, match=f"{next(iter(options))}: must be a .*, not {next(iter(options.values()))!r}"):
+        with pytest.raises(
+            TypeError, match=f"{next(iter(options))}: must be a .*, not {next(iter(options.values()))!r}"
+        ):
             list(Pipeline([(TimedChunk, 1, options)]).results([1]))
 
 

@@ -1,4 +1,4 @@
-"""papy._streams.interleave: what is spread over a stream is collected again, whatever the stride, and nothing is lost at the end."""
+"""What is spread over a stream is collected again, whatever the stride, and nothing is lost at the end."""
 
 from __future__ import annotations
 

@@ -28,11 +28,18 @@ SOON = 2.0
 LOOKS = {
     dis.opmap[name]
     for name in (
-        "RESUME", "JUMP_BACKWARD", "CALL", "CALL_KW", "CALL_FUNCTION_EX",
-        "JUMP_ABSOLUTE", "CALL_FUNCTION", "CALL_FUNCTION_KW", "CALL_METHOD",
+        "RESUME",
+        "JUMP_BACKWARD",
+        "CALL",
+        "CALL_KW",
+        "CALL_FUNCTION_EX",
+        "JUMP_ABSOLUTE",
+        "CALL_FUNCTION",
+        "CALL_FUNCTION_KW",
+        "CALL_METHOD",
     )
     if name in dis.opmap
-}  # fmt: skip
+}
 # Callbacks of weak references: what is raised in them, as in finalizers, is only printed.
 UNRAISABLE = ("_weakrefset.py", "weakref.py")
 
@@ -52,7 +59,9 @@ class Interrupt:
         if self.where or frame.f_code.co_filename == __file__:
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        if "RESUME" not in dis.opmap and not frame.f_code.co_flags & inspect.CO_GENERATOR:  # which may be about to be closed
+        if (
+            "RESUME" not in dis.opmap and not frame.f_code.co_flags & inspect.CO_GENERATOR
+        ):  # which may be about to be closed
             self._look(frame)
         code, last = frame.f_code.co_code, -1
 

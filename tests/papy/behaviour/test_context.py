@@ -84,9 +84,15 @@ THREAD, SERIAL = {"worker_type": "thread"}, {"worker_type": "serial"}
 
 @pytest.mark.parametrize(
     ("run", "options"),
-    [*((run, options) for run in (dagger, plumber) for options in ({}, THREAD, SERIAL)), (pipeline, {}), (continuous, {})],
+    [
+        *((run, options) for run in (dagger, plumber) for options in ({}, THREAD, SERIAL)),
+        (pipeline, {}),
+        (continuous, {}),
+    ],
 )
-def test_78_all_that_runs_in_this_process_sees_the_callers_context(run: Callable[..., Any], options: dict[str, Any]) -> None:
+def test_78_all_that_runs_in_this_process_sees_the_callers_context(
+    run: Callable[..., Any], options: dict[str, Any]
+) -> None:
     token = request_id.set("7")
     try:
         with decimal.localcontext() as context:

@@ -59,36 +59,46 @@ def test_76_the_end_of_the_program(tmp_path: Path, kind: str, moment: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("kind", "data"), [("default", "range(200)"), ("thread", "iter(list(range(200)))"), ("serial", "(n for n in range(200))")]
+    ("kind", "data"),
+    [("default", "range(200)"), ("thread", "iter(list(range(200)))"), ("serial", "(n for n in range(200))")],
 )
 def test_76_a_forgotten_plumber_finishes_what_ends(tmp_path: Path, kind: str, data: str) -> None:
-    code = PIPELINE + """
+    code = (
+        PIPELINE
+        + """
 def store(x):
     if x == 199:
         say("all")
 plumber = Plumber(pipes=[(Piper(work, pool, unpack=True), Piper(store, unpack=True))])
 """
+    )
     assert run(tmp_path, code + f"plumber.start([{data}])\nplumber.run()\n", kind).stdout == "all\n"
 
 
 def test_76_a_forgotten_plumber_does_not_wait_for_what_may_never_end(tmp_path: Path) -> None:
-    code = PIPELINE + """
+    code = (
+        PIPELINE
+        + """
 import papy._dagger.plumber
 papy._dagger.plumber.GRACE = 0.1
 plumber.start([(n for n in itertools.count())])
 plumber.run()
 """
+    )
     with Program(tmp_path, code) as program:
         program.ends(0)
         assert program.left() == [] and re.fullmatch(TOLD["running"], program.stderr), program.stderr
 
 
 def test_76_a_forgotten_plumber_that_failed(tmp_path: Path) -> None:
-    code = PIPELINE + """
+    code = (
+        PIPELINE
+        + """
 plumber = Plumber(pipers=[Piper(lambda x: 1 / x, unpack=True)], on_error="raise")
 plumber.start([[0]])
 plumber.run()
 """
+    )
     with Program(tmp_path, code) as program:
         program.ends(0)
         assert "the run of a Plumber has failed" in program.stderr and "papy.PiperError" in program.stderr
@@ -116,7 +126,9 @@ def test_a_signal_ends_everything(tmp_path: Path, kind: str, moment: str, number
 
 @kinds
 def test_an_interrupt_while_waiting(tmp_path: Path, kind: str) -> None:
-    code = RUNNING + """
+    code = (
+        RUNNING
+        + """
 try:
     plumber.wait()
 except KeyboardInterrupt:
@@ -126,6 +138,7 @@ plumber.pause()
 plumber.stop()
 say(plumber.run([range(30)]).results)
 """
+    )
     with Program(tmp_path, code, kind) as program:
         program.wait_for("twenty")
         program.send_group(signal.SIGINT)
@@ -136,7 +149,9 @@ say(plumber.run([range(30)]).results)
 
 @kinds
 def test_an_interrupt_while_results_are_read(tmp_path: Path, kind: str) -> None:
-    code = PIPELINE + """
+    code = (
+        PIPELINE
+        + """
 def interrupt(x):
     if x == 1000 and not interrupted:
         interrupted.append(x)
@@ -160,6 +175,7 @@ try:
 except KeyboardInterrupt:
     say(x, repr(dagger))
 """
+    )
     with Program(tmp_path, code, kind) as program:
         program.check_clean_end()
         assert program.stdout.splitlines() == ["interrupted", "True", "999 Dagger(2 pipers, 1 pipes, idle)"]
@@ -174,7 +190,9 @@ def test_an_interrupt_that_nobody_catches(tmp_path: Path) -> None:
 
 
 def test_killed_workers_are_failures_and_the_run_goes_on(tmp_path: Path) -> None:
-    code = PIPELINE + """
+    code = (
+        PIPELINE
+        + """
 def dies(x):
     if x % 10 == 3:
         os.kill(os.getpid(), 9)
@@ -184,10 +202,13 @@ plumber.start([range(50)])
 plumber.run()
 say(plumber.wait(60), len(plumber.stats["dead_letters"]), plumber.stats["results"])
 """
+    )
     with Program(tmp_path, code) as program:
         program.ends(0)
         assert (program.stdout, program.left()) == ("True 5 50\n", [])
-        assert re.fullmatch(r"5 items failed: 5 of 50 on piper_\d+ \(dies\); the first: .*WorkerDied.*\n", program.stderr)
+        assert re.fullmatch(
+            r"5 items failed: 5 of 50 on piper_\d+ \(dies\); the first: .*WorkerDied.*\n", program.stderr
+        )
 
 
 @pytest.mark.parametrize("kind", ["default", "thread"])
@@ -199,13 +220,16 @@ def test_a_pipeline_from_standard_input(tmp_path: Path, kind: str) -> None:
 
 
 def test_an_idle_plumber_uses_no_cpu(tmp_path: Path) -> None:
-    code = PIPELINE + """
+    code = (
+        PIPELINE
+        + """
 def live():
     yield from range(21)
     threading.Event().wait(600)
 plumber.start([live()])
 plumber.run()
 """
+    )
     with Program(tmp_path, code + "threading.Event().wait(600)\n") as program:
         program.wait_for("twenty")
         process = psutil.Process(program.pid)

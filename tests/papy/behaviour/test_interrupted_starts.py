@@ -23,10 +23,14 @@ def programs() -> Iterator[dict[str, subprocess.Popen[str]]]:
     running = {
         kind: subprocess.Popen(
             [sys.executable, str(PROGRAM), kind],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            cwd=ROOT,
         )
         for kind in KINDS
-    }  # fmt: skip
+    }
     yield running
     for program in running.values():
         program.kill()

@@ -110,7 +110,9 @@ def test_46_mixed_kinds_under_load(make: Any, run: Run) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sizes", [(3, 5), (5, 3), (0, 1), (200, 1)])
 @pytest.mark.parametrize("paired", ["join", "outputs"])
-def test_47_inputs_of_unequal_length(make: Any, run: Run, kind: str | None, sizes: tuple[int, int], paired: str) -> None:
+def test_47_inputs_of_unequal_length(
+    make: Any, run: Run, kind: str | None, sizes: tuple[int, int], paired: str
+) -> None:
     (pool,) = pools(kind, 1)
     a, b = Piper(work.same, pool, unpack=True), Piper(work.same, pool, unpack=True)
     graph = make([a, b]) if make is Dagger else make(pipers=[a, b])

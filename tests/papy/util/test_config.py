@@ -120,5 +120,7 @@ print(list(Dagger([inverse]).results([[2, 1]]))[1])
 print(list(Dagger([inverse]).results([[0, 1]]))[1])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    said = "1 item failed: 1 of 2 on inverse; the first: inverse failed on item 0: ZeroDivisionError: division by zero\n"
+    said = (
+        "1 item failed: 1 of 2 on inverse; the first: inverse failed on item 0: ZeroDivisionError: division by zero\n"
+    )
     assert (done.stdout, done.stderr) == ("1.0\n1.0\n", said)

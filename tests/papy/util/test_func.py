@@ -237,7 +237,9 @@ def test_the_garbage_collector_is_left_alone() -> None:
 # databases -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("item", ["text", b"\0bytes", 2**62, 1.5, None, "", "\0", b"", -(2**63), 2**63 - 1, float("-inf"), 1, 0])
+@pytest.mark.parametrize(
+    "item", ["text", b"\0bytes", 2**62, 1.5, None, "", "\0", b"", -(2**63), 2**63 - 1, float("-inf"), 1, 0]
+)
 def test_an_item_in_a_database(tmp_path: Path, item: Any) -> None:
     handle = func.dump_db_item([item], tmp_path / "items.db")
     assert func.load_db_item([pickle.loads(pickle.dumps(handle))]) == item
@@ -255,7 +257,9 @@ def test_tables_with_odd_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize("item", [True, False, float("nan"), 2**63, -(2**70), "\ud800", "a\udfffb", {}, 1j])
 def test_what_would_not_come_back_as_it_was_is_refused(tmp_path: Path, item: Any) -> None:
     kept = func.dump_db_item([1], tmp_path / "items.db")
-    with pytest.raises(TypeError, match=r"an integer of 64 bits, a float that is not nan, or None is needed, got .*pickle_dumps"):
+    with pytest.raises(
+        TypeError, match=r"an integer of 64 bits, a float that is not nan, or None is needed, got .*pickle_dumps"
+    ):
         func.dump_db_item([item], tmp_path / "items.db")
     assert func.dump_db_item([2], tmp_path / "items.db").row == kept.row + 1
 

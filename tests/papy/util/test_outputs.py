@@ -85,8 +85,15 @@ def test_59_without_inputs_names_are_made_of_items(tmp_path: Path) -> None:
 
 def test_59_a_configuration_of_papy(tmp_path: Path) -> None:
     inputs = [made(tmp_path, name) for name in SAME_NAME[0]]
-    cfg = {"id": "lower", "executable": "tr A-Z a-z", "in": ["t"], "out": [("t", "txt")], "dir": str(tmp_path / "out"),
-           "stdin": "t", "stdout": "t"}  # fmt: skip
+    cfg = {
+        "id": "lower",
+        "executable": "tr A-Z a-z",
+        "in": ["t"],
+        "out": [("t", "txt")],
+        "dir": str(tmp_path / "out"),
+        "stdin": "t",
+        "stdout": "t",
+    }
     first, second = Dagger([Piper(Worker(script, (cfg,)))]).results([inputs])
     assert isinstance(first, dict) and isinstance(second, PiperError)
     first, second = Dagger([Piper(Worker(script, kwargs={"cfg": {**cfg, "unique": True}}))]).results([inputs])
@@ -159,7 +166,14 @@ def test_59_an_output_that_is_being_made(tmp_path: Path) -> None:
 def test_59_an_item_may_be_evaluated_again(tmp_path: Path, kind: str | None) -> None:
     """It has the output already, or has had it and failed."""
     path = made(tmp_path, "a.txt")
-    command = ["sh", "-c", 'cp "$0" "$1"; [ -e "$2" ] || { : > "$2"; exit 3; }', "{in.t}", "{out.t}", str(tmp_path / "once")]
+    command = [
+        "sh",
+        "-c",
+        'cp "$0" "$1"; [ -e "$2" ] || { : > "$2"; exit 3; }',
+        "{in.t}",
+        "{out.t}",
+        str(tmp_path / "once"),
+    ]
     program = Program("p", command, {"t": ""}, dir=tmp_path / "out")
     (result,) = Dagger([Piper(program, pool(kind), retries=1)]).results([[path]])
     assert Path(result["t"]).read_text() == "A.TXT"
@@ -175,8 +189,14 @@ def test_59_an_item_may_be_evaluated_again(tmp_path: Path, kind: str | None) -> 
 
 def test_59_what_a_killed_worker_was_making(tmp_path: Path) -> None:
     path = made(tmp_path, "a.txt")
-    command = ["sh", "-c", 'echo half > "$PAPY_OUT_t"; [ -e "$0" ] || { : > "$0"; kill -9 $PPID; sleep 600; }; '
-               'cp "$1" "$2"', str(tmp_path / "once"), "{in.t}", "{out.t}"]  # fmt: skip
+    command = [
+        "sh",
+        "-c",
+        'echo half > "$PAPY_OUT_t"; [ -e "$0" ] || { : > "$0"; kill -9 $PPID; sleep 600; }; cp "$1" "$2"',
+        str(tmp_path / "once"),
+        "{in.t}",
+        "{out.t}",
+    ]
     program = Program("p", command, {"t": ""}, dir=tmp_path / "out", resume=True)
     (result,) = Dagger([Piper(program, IMap(worker_num=1))]).results([[path]])
     assert "WorkerDied" in str(result)

@@ -43,9 +43,15 @@ def config(tmp_path: Path, code: str, **more: Any) -> dict[str, Any]:
     """A configuration in PaPy's form for a Python script."""
     (tmp_path / "a script.py").write_text("import json, sys\nARGS = json.load(open(sys.argv[1]))\n" + code)
     return {
-        "id": "py", "executable": sys.executable, "script": str(tmp_path / "a script.py"), "in": ["text"],
-        "out": [["greeting", "txt"]], "dir": str(tmp_path / "out"), "params": {"times": 2}, **more,
-    }  # fmt: skip
+        "id": "py",
+        "executable": sys.executable,
+        "script": str(tmp_path / "a script.py"),
+        "in": ["text"],
+        "out": [["greeting", "txt"]],
+        "dir": str(tmp_path / "out"),
+        "params": {"times": 2},
+        **more,
+    }
 
 
 WRITE = "open(ARGS['out']['greeting'], 'w').write(ARGS['params']['times'] * open(ARGS['in']['text']).read())\n"
@@ -69,13 +75,24 @@ def test_a_script_as_in_papy(tmp_path: Path, text: str) -> None:
 def test_all_keys(tmp_path: Path, text: str) -> None:
     code = "import os; open(ARGS['out']['text'], 'w').write(os.environ['ONE'] + os.environ['TWO'] + os.getcwd())"
     cfg = config(
-        tmp_path, code, preamble="export ONE='one '", evaluator="sh", out=[("text", "")], env={"TWO": "two "},
-        cwd=str(tmp_path), timeout=100, resume=True, stdin="text", stdout="log", args=["{args}"],
-    )  # fmt: skip
+        tmp_path,
+        code,
+        preamble="export ONE='one '",
+        evaluator="sh",
+        out=[("text", "")],
+        env={"TWO": "two "},
+        cwd=str(tmp_path),
+        timeout=100,
+        resume=True,
+        stdin="text",
+        stdout="log",
+        args=["{args}"],
+    )
     cfg["out"].append(("log", "log"))
     assert script([{"text": text}], cfg) == {
-        "text": str(tmp_path / "out" / "greeting_py"), "log": str(tmp_path / "out" / "greeting_py-log.log")
-    }  # fmt: skip
+        "text": str(tmp_path / "out" / "greeting_py"),
+        "log": str(tmp_path / "out" / "greeting_py-log.log"),
+    }
     assert (tmp_path / "out" / "greeting_py").read_text() == f"one two {tmp_path}"
 
 
@@ -93,8 +110,13 @@ def test_templates(tmp_path: Path, text: str, lang: str) -> None:
 
 
 def test_programs_of_the_system(tmp_path: Path, text: str) -> None:
-    sort = Program("sort", ["sort", "{params.flag}", "-o", "{out.text}", "{in.text}"], {"text": "txt"},
-                   dir=tmp_path, params={"flag": "-r"})  # fmt: skip
+    sort = Program(
+        "sort",
+        ["sort", "{params.flag}", "-o", "{out.text}", "{in.text}"],
+        {"text": "txt"},
+        dir=tmp_path,
+        params={"flag": "-r"},
+    )
     pack = Program("gzip", ["gzip", "-c"], {"packed": "gz"}, dir=tmp_path, stdin="text", stdout="packed")
     count = Program("wc", ["awk", "{n++} END {print n}", "{in.text}"], {"lines": "num"}, dir=tmp_path, stdout="lines")
 
@@ -148,9 +170,17 @@ def test_names_that_a_shell_would_take_apart(tmp_path: Path) -> None:
     cat = Program("c", ["cat", "{in.text}"], {"copy": "o u t"}, dir=tmp_path / "o ut", stdout="copy")
     assert Path(cat([odd])["copy"]).read_text() == "text"
     (tmp_path / "s.py").write_text("import sys; print(open(sys.argv[1]).read(), end='')")
-    cfg = {"id": "c", "executable": f"'{sys.executable}'", "script": str(tmp_path / "s.py"), "in": ["text"],
-           "out": [["copy", ""]], "dir": str(tmp_path), "stdout": "copy", "preamble": "true",
-           "args": ["{in.text}"]}  # fmt: skip
+    cfg = {
+        "id": "c",
+        "executable": f"'{sys.executable}'",
+        "script": str(tmp_path / "s.py"),
+        "in": ["text"],
+        "out": [["copy", ""]],
+        "dir": str(tmp_path),
+        "stdout": "copy",
+        "preamble": "true",
+        "args": ["{in.text}"],
+    }
     assert Path(script([{"text": odd}], cfg)["copy"]).read_text() == "text"
 
 
@@ -286,8 +316,9 @@ def test_a_program_is_logged_when_it_starts(tmp_path: Path, text: str, caplog: p
 def sleeper(tmp_path: Path, **more: Any) -> Program:
     """A program that tells its number, and that of a grandchild that outlives its parent, and then sleeps."""
     command = ["sh", "-c", 'sleep 600 & echo $$ $! > "$PIDS"; sleep 601; true']
-    return Program("sleeper", command, {"o": ""}, ["text"], dir=tmp_path / "out",
-                   env={"PIDS": str(tmp_path / "pids")}, **more)  # fmt: skip
+    return Program(
+        "sleeper", command, {"o": ""}, ["text"], dir=tmp_path / "out", env={"PIDS": str(tmp_path / "pids")}, **more
+    )
 
 
 def pids(tmp_path: Path) -> list[int]:
@@ -387,8 +418,15 @@ def test_a_plumber_is_stopped(tmp_path: Path, text: str, kind: str | None, way: 
 
 
 def test_another_run_goes_on(tmp_path: Path, text: str) -> None:
-    command = ["sh", "-c", 'echo > "$1"; read -r go < "$2"; cp "$0" "$3"', "{in.text}",
-               str(tmp_path / "began"), str(tmp_path / "go"), "{out.text}"]  # fmt: skip
+    command = [
+        "sh",
+        "-c",
+        'echo > "$1"; read -r go < "$2"; cp "$0" "$3"',
+        "{in.text}",
+        str(tmp_path / "began"),
+        str(tmp_path / "go"),
+        "{out.text}",
+    ]
     os.mkfifo(tmp_path / "go")
     waiting = Dagger([piper := Piper(Program("w", command, {"text": ""}, dir=tmp_path), IMap(worker_type="thread"))])
     with waiting:
@@ -480,7 +518,10 @@ def test_what_a_killed_worker_has_left_is_removed(tmp_path: Path, text: str) -> 
 
     def cleaned() -> bool:
         copy([text])
-        return os.listdir(out / _workdir.NAME) == ["made"] and sorted(os.listdir(out)) == [_workdir.NAME, "greeting_copy"]
+        return os.listdir(out / _workdir.NAME) == ["made"] and sorted(os.listdir(out)) == [
+            _workdir.NAME,
+            "greeting_copy",
+        ]
 
     wait_for(cleaned)
 
