@@ -553,7 +553,7 @@ def starter():
         if name.isdigit():
             try:
                 with open(f"/proc/{name}/stat") as stat, open(f"/proc/{name}/cmdline") as cmdline:
-                    if int(stat.read().rpartition(")")[2].split()[1]) == own and "_starter" in cmdline.read():
+                    if int(stat.read().rpartition(")")[2].split()[1]) == own and "numap._worker.starter" in cmdline.read():
                         return int(name)
             except OSError:
                 pass
