@@ -49,7 +49,7 @@ def per_item(call: Callable[[], Any], items: int = BATCH, times: int = 50) -> fl
 
 
 class _Quiet:
-    """What an outlet needs of a manager, with nobody behind it."""
+    """What an outlet needs of a manager, with no manager behind it."""
 
     paused = False
     complaint: str | None = None

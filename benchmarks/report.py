@@ -12,7 +12,7 @@ _LINE = "{:<5} {:<45} {:<25} {:>26}  {:>24}  {:>16}"
 
 def table(entries: list[dict[str, Any]]) -> str:
     """A head, and a line for each entry."""
-    head = _LINE.format("", "workload", "who", "median (spread)", "ratio (spread)", "to reach")
+    head = _LINE.format("", "workload", "peer", "median (spread)", "ratio (spread)", "to reach")
     return "\n".join([head, "-" * len(head), *map(row, entries)])
 
 

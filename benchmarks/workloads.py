@@ -25,7 +25,7 @@ class Workload(NamedTuple):
         title: what is done.
         unit: of the figure.
         run: gives the figure for a peer's class.
-        peers: who is measured besides numap and the baseline.
+        peers: what is measured besides numap and the baseline.
         baseline: a peer, which is measured in turn with every other, or a figure that was published, or None: the figure
             stands for itself.
         reach: the ratio to the baseline, or the figure, to be reached.
@@ -307,7 +307,7 @@ def step_pipeline(_: type[Peer]) -> float:
 
 
 def idle(_: type[Peer]) -> float:
-    """Percent of a CPU that a map nobody reads and a waiting pipeline use."""
+    """Percent of a CPU that an unread map and a waiting pipeline use."""
     from numap import IMap
     from papy import Pipeline
 
