@@ -32,7 +32,7 @@ def environment(workers: int) -> dict[str, Any]:
     return {
         "environ": _with_fair_threads(dict(os.environ), workers),
         "cwd": _cwd(),
-        "path": [_absolute(entry) for entry in sys.path],
+        "path": [absolute(entry) for entry in sys.path],
         "argv": list(sys.argv),
         "umask": umask(),
         "limits": limits(),
@@ -90,7 +90,7 @@ def _with_fair_threads(environ: dict[str, str], workers: int) -> dict[str, str]:
     return {**dict.fromkeys(_THREADS, share), **environ}
 
 
-def _absolute(entry: str) -> str:
+def absolute(entry: str) -> str:
     """An entry of the path as this process reads it: where a relative one led when it was first used."""
     return entry and getattr(sys.path_importer_cache.get(entry), "path", entry)
 

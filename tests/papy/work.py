@@ -157,3 +157,11 @@ class Noting(AbstractStep):
     def process(self, value: int) -> int:
         time.sleep(0.002)
         return value
+
+
+def two(x: int) -> tuple[int, int]:
+    return 10 * x + 1, 10 * x + 2
+
+
+def firsts(inbox: Any) -> list[Any]:
+    return [part[0] for part in inbox]

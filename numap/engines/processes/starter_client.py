@@ -17,6 +17,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from ..._base.errors import WorkerStartError
+from ..._environment.process_state import absolute
 from ..._environment.python import ADVICE, check_of_likeness, executable
 from ..._system.memory import memory_file
 from ..._system.processes import exit_text, hard_limits, is_at_work, kill_all, kill_group, process_limit, process_tree
@@ -188,7 +189,7 @@ class StarterClient:
 
 
 def _start(executable: str, control: int, life: int, words: int) -> subprocess.Popen[bytes]:
-    path = [entry or os.getcwd() for entry in sys.path]
+    path = [absolute(entry) or os.getcwd() for entry in sys.path]
     keep = capabilities_to_keep()
     code = _BOOT.format(check=check_of_likeness(), path=path, control=control, life=life, keep=keep)
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import numap
 from numap import IMap
 from numap._system.processes import cpu_count
 from tests.numap import work
@@ -91,6 +93,22 @@ os.chdir("/")
 say(list(IMap(found_by_a_relative_entry.func, [1], **OPTIONS)))
 """
     assert run(tmp_path, code, start, cwd=tmp_path).stdout == "[2]\n"
+
+
+def test_54_the_starter_has_the_numap_that_a_relative_entry_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "numap").symlink_to(Path(numap.__file__).parent)
+    code = """
+import os, sys
+sys.path.insert(0, "lib")
+import numap
+os.chdir("/")
+print(list(numap.IMap(lambda x: sys.modules["numap"].__file__, [1], worker_type="process")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == f"['{tmp_path}/lib/numap/__init__.py']\n"
 
 
 def test_54_sys_argv(start: str, monkeypatch: pytest.MonkeyPatch) -> None:

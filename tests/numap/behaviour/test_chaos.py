@@ -14,48 +14,18 @@ from typing import Any, NamedTuple
 import pytest
 
 from numap import IMap, WorkerDied, join
+from tests.numap.behaviour.chaos_items import (
+    add,
+    add_arrays,
+    double,
+    double_array,
+    increment,
+    make_array,
+    value_of_array,
+)
 
 ITEMS = 10_000
 KILLS = 200
-
-
-def double(x: int) -> int:
-    if x % 97 == 0:
-        time.sleep(0.003)
-    return x * 2
-
-
-def increment(x: int) -> int:
-    return x + 1
-
-
-def add(pair: tuple[int, int]) -> int:
-    return pair[0] + pair[1]
-
-
-def double_array(x: Any) -> Any:
-    """In place: an item that ran twice on the same memory would tell."""
-    x *= 2
-    return x
-
-
-def add_arrays(pair: tuple[Any, Any]) -> Any:
-    pair[0][:] += pair[1]
-    return pair[0]
-
-
-def make_array(x: int) -> Any:
-    import numpy
-
-    return numpy.full(20_000, x, "int64")
-
-
-def value_of_array(x: Any) -> int:
-    """The number that an array is full of; the array is changed, which must be nobody else's."""
-    value = int(x[0])
-    assert (x == value).all()
-    x[:] = -1
-    return value
 
 
 class Load(NamedTuple):

@@ -12,6 +12,7 @@ import pytest
 from numap import IMap
 from papy import Dagger, DaggerError, Piper, PiperError
 from tests.papy import work
+from tests.papy.work import two
 
 KINDS = [None, "serial", "thread", "process"]
 
@@ -279,10 +280,6 @@ def test_dropped_pipers_leave_nothing(kind: str) -> None:
 # consume, produce, spawn, repeat ---------------------------------------------------
 
 
-def two(x: int) -> tuple[int, int]:
-    return 10 * x + 1, 10 * x + 2
-
-
 def alone(piper: Piper, *datas: Any) -> list[Any]:
     piper.connect(list(datas)).start()
     found = list(piper)
@@ -312,7 +309,7 @@ def test_produce_spawn_consume(kind: str | None, stride: int | None, shared: boo
     one = pool(kind, stride=stride)
     pools = [one if shared else pool(kind, stride=stride) for _ in range(3)]
     pipers = [plain(two, pools[0], produce=2), plain(work.double, pools[1], spawn=2)]
-    pipers.append(Piper(lambda inbox: [part[0] for part in inbox], pools[2], consume=2))
+    pipers.append(Piper(work.firsts, pools[2], consume=2))
     dagger = Dagger(pipes=[pipers])
     for length in (0, 1, 5, 6):
         assert list(dagger.results([range(length)])) == [[2 * part for part in two(x)] for x in range(length)]
