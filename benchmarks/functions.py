@@ -57,3 +57,19 @@ def pid(_: Any) -> int:
 def each(function: Any, items: list[Any]) -> list[Any]:
     """A batch, for peers that make none themselves."""
     return [function(item) for item in items]
+
+
+def with_numpy(x: int) -> float:
+    import numpy
+
+    return float(numpy.ones(3).sum()) + x
+
+
+def with_pandas(x: int) -> float:
+    import pandas
+
+    return float(pandas.Series([1.0, 2.0]).sum()) + x
+
+
+#: By the library that they need.
+FUNCTIONS: dict[str | None, Any] = {None: same, "numpy": with_numpy, "pandas": with_pandas}

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
+from pickle import dumps, loads
 from typing import Any, ClassVar
 
 from functions import each
@@ -97,6 +98,25 @@ class Hand(Peer):
 
 class HandSingly(Hand):
     name, chunk, ahead = "hand, singly", 1, 1
+
+
+class HandApart(Hand):
+    """Each item in a pickle of its own, so that no two share an object in the worker that they shared here."""
+
+    name = "hand, apart"
+
+    def map(self, function: Function, items: Iterable[Any], ordered: bool = True) -> Iterator[Any]:
+        return self.chain([function], items)
+
+    def chain(self, functions: list[Function], items: Iterable[Any]) -> Iterator[Any]:
+        from hand import hand_map
+
+        pickles = map(dumps, items)
+        first = next(pickles)
+        # Two batches have to fit into a pipe, so that neither side waits for the other with a full one.
+        size = max(1, min(400, 30_000 // len(first)))
+        there = [step for function in functions for step in (loads, function, dumps)]
+        return map(loads, hand_map(there, chain([first], pickles), size, self.ahead, True))
 
 
 class Pool(Peer):
@@ -357,6 +377,7 @@ PEERS: dict[str, type[Peer]] = {
         Numap,
         Hand,
         HandSingly,
+        HandApart,
         Pool,
         PoolTuned,
         PoolBy25,

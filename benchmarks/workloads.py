@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import functions as f
 from peers import PEERS, Peer
+from records import KINDS, records, replaced, start
 
 TINY = 200_000
 
@@ -342,6 +343,7 @@ def dagger(_: type[Peer]) -> float:
     return run(10_000)
 
 
+_TUNED = "Pool, chunks of 1000"
 _TINY_PEERS = (
     "hand",
     "Pool, chunks of 1000",
@@ -437,6 +439,36 @@ WORKLOADS: dict[str, Workload] = {
     "P12": Workload("idle map and Pipeline", "% CPU", idle, (), None, 0.2, True),
     "P13": Workload("Dagger, three pipers, 10,000 items", "items/s", dagger, (), 4_800.0, 50),
 }
+
+#: Ratios to reach, to a Pool with a tuned chunk size, or (`_APART`) to a loop that pickles each record for itself.
+_REACH = {"R1": 1.2, "R2": 1.1, "R3": 1.0, "R4": 1.0, "R5": 1.0, "R6": 0.9, "R7": 0.8, "R8": 0.8, "R9": 0.8, "R10": 1.0}
+_APART = ("R4", "R5", "R6")
+_RECORD_PEERS = ("Pool, chunks of 1000", "hand, apart", "Pool", "joblib", "mpire")
+
+WORKLOADS |= {
+    key: Workload(
+        title,
+        "items/s",
+        partial(records, make=make),
+        _RECORD_PEERS,
+        "hand, apart" if key in _APART else "Pool, chunks of 1000",
+        _REACH[key],
+    )
+    for key, (title, make) in KINDS.items()
+}
+WORKLOADS["R11"] = Workload(
+    "three chained tasks, dicts", "items/s", partial(records, make=KINDS["R5"][1], chained=3), ("mpire",), _TUNED, 1.0
+)
+for _mark, _library, _most in (("", None, 1.5), ("n", "numpy", 2.0), ("p", "pandas", 2.0)):
+    _title = f"a map of four items, {_library or 'bare'}"
+    _first = f"the first map of a process, {_library or 'bare'}"
+    _new = f"60 items, a new worker for five, {_library or 'bare'}"
+    _life = partial(start, library=_library)
+    WORKLOADS |= {
+        f"S{'2' if _mark else '1'}{_mark}": Workload(_title, "ms", _life, ("joblib",), "Pool", _most, True),
+        f"S3{_mark}": Workload(_first, "ms", partial(_life, first=True), ("joblib",), "Pool", None, True),
+        f"S4{_mark}": Workload(_new, "s", partial(replaced, library=_library), (), "Pool", 2.0, True),
+    }
 
 
 def figure(key: str, name: str) -> float:
