@@ -22,10 +22,10 @@ from .._serialize.dill_fallback import _dill_dumps
 from .._serialize.functions import Appearance
 from .._serialize.lookup import NameResolver, find, global_names, named
 from .._serialize.pickler import CodePickler
+from .._transport.messages import Definition
 from .._transport.shared_objects import Constants
 from .dependencies import DependencyCycle, DependencyGraph
 from .identities import ObjectNames
-from .main_import import Definition
 from .origins import Origins, is_of_library, is_unfinished
 from .owners import Owners, state_of
 

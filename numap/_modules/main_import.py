@@ -11,31 +11,15 @@ import types
 from collections.abc import Iterable
 from functools import partial
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any
 
 from .._base.errors import SerializationError
 from .._serialize.classes import fill_apart, in_the_making, is_unfilled, not_made
 from .._serialize.functions import stand_in
 from .._serialize.lookup import named
+from .._transport.messages import Definition
 from .._transport.shared_memory import SharedMemoryFile
 from .._transport.shared_objects import Code, load
-
-
-class Definition(NamedTuple):
-    """The object that a module has under a name.
-
-    Attributes:
-        module: name of a module that can't be imported here, and is mirrored.
-        name: what is set there.
-        code: the object.
-        own: the module is imported here, and has an object of this name; it gets the caller's state.
-    """
-
-    module: str
-    name: str
-    code: Code
-    own: bool = False
-
 
 #: Functions that in pickles for workers stand for methods of the image.
 _STAND_FOR = {(func.__module__, func.__name__) for func in (fill_apart, named)}

@@ -162,6 +162,8 @@ class Channel:
 
 
 def _load(body: memoryview, buffers: int) -> Any:
+    if not buffers:
+        return pickle.loads(body)
     place = buffers * _LENGTH.size
     lengths = [_LENGTH.unpack_from(body, n * _LENGTH.size)[0] for n in range(buffers)]
     end = body.nbytes - sum(lengths)

@@ -1,4 +1,4 @@
-"""The sending side of a worker: frames of several threads, one after the other. Knows nothing of what they say."""
+"""The sending side of a worker: messages of several threads, one after the other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from _thread import allocate_lock
 from collections import deque
 
 from .channel import Channel
+from .messages import FromWorker, to_wire
 
 
 class Outbox:
@@ -15,7 +16,7 @@ class Outbox:
         self._channel = channel
         #: Who holds it may write into the channel.
         self._lock = allocate_lock()
-        self._posted: deque[object] = deque()
+        self._posted: deque[FromWorker] = deque()
 
     @property
     def ended(self) -> bool:
@@ -27,14 +28,14 @@ class Outbox:
         """Somebody is in the middle of a frame, perhaps this thread."""
         return self._lock.locked()
 
-    def send(self, message: object) -> None:
+    def send(self, message: FromWorker) -> None:
         """Returns when it is out."""
         with self._lock:
             self._send_posted()
-            self._channel.send(message)
+            self._channel.send(to_wire(message))
         self._empty()
 
-    def post(self, message: object) -> None:
+    def post(self, message: FromWorker) -> None:
         """Waits for no other thread: where one, or this one, is in the middle of a frame, that one sends it then."""
         self._posted.append(message)
         self._empty()
@@ -49,4 +50,4 @@ class Outbox:
 
     def _send_posted(self) -> None:
         while self._posted:
-            self._channel.send(self._posted.popleft())
+            self._channel.send(to_wire(self._posted.popleft()))

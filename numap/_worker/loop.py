@@ -28,6 +28,17 @@ from .._serialize.pickler import CodePickler
 from .._system.forked_items import end_fork, flush_streams
 from .._system.thread_signals import Nudge
 from .._transport.channel import Channel
+from .._transport.messages import (
+    Definitions,
+    FinalizerFailed,
+    Ready,
+    RunJob,
+    Setup,
+    SetupFailed,
+    SideMessage,
+    ToWorker,
+    of_wire,
+)
 from .._transport.outbox import Outbox
 from .._transport.progress_page import CLOCK, EPOCH, FINALIZER, INITIALIZING, STAGE, STARTED, ProgressPage
 from .._transport.shared_memory import SharedMemoryFile
@@ -76,48 +87,47 @@ class Worker:
     def run(self) -> None:
         """Serves until the stop message, or the end of the channel."""
         for message in self._messages():
-            kind = message[0]
-            if kind == "job":
-                self._job(*message[1:])
-            elif kind == "mirror":
-                self._image.update(message[1])
-            elif kind == "setup":
-                if not self._setup(message[1]):
+            if isinstance(message, RunJob):
+                self._job(*message)
+            elif isinstance(message, Definitions):
+                self._image.update(message.definitions)
+            elif isinstance(message, Setup):
+                if not self._setup(message):
                     return
             else:
                 self._end()
                 return
 
-    def _messages(self) -> Iterator[Any]:
+    def _messages(self) -> Iterator[ToWorker]:
         while not self._channel.ended:
-            yield from self._channel.receive()
+            yield from map(of_wire, self._channel.receive())
 
-    def _setup(self, setup: dict[str, Any]) -> bool:
+    def _setup(self, setup: Setup) -> bool:
         global loading
         stage = "set up"
         try:
-            adopt(setup["environment"])
+            adopt(setup.environment)
             forward_warnings(self._say)
-            if self._memory is not None:
-                layout, column, region = setup["memory"]
+            if self._memory is not None and setup.memory is not None:
+                layout, column, region = setup.memory
                 self._arena = SharedMemoryFile(layout, column, region, self._memory)
             self._pack = ObjectWriter(self._encode, self._arena)
-            self._image = MainImporter(setup["main"], self._arena)
+            self._image = MainImporter(setup.main, self._arena)
             loading = True
             stage = "load the code of the map in"
-            self._image.update(setup["mirror"], setup["needed"])
+            self._image.update(setup.definitions, setup.needed)
             stage = "load a function of the map in"
-            for blob in setup["programs"]:
+            for blob in setup.programs:
                 func, args, kwargs = self._image.load(blob)
                 self._calls.append(bound(func, args, kwargs or {}))
             stage = "load the initializer in"
-            initializer, initargs, self._finalizer = self._image.load(setup["initializer"])
-            self._clocked, self._copies = setup["clocked"], setup["copies"]
-            if setup["careful"]:
+            initializer, initargs, self._finalizer = self._image.load(setup.initializer)
+            self._clocked, self._copies = setup.clocked, setup.copies
+            if setup.careful:
                 # One outcome leaves before the next item begins.
                 self._linger, self._step = 0.0, 1
             loading = False
-            recorder = self._recorder(setup["logging"])
+            recorder = self._recorder(setup.logging)
             stage = "run the initializer in"
             if self._finalizer is not None:
                 self._words[FINALIZER] = BEGUN
@@ -133,13 +143,13 @@ class Worker:
                 recorder.attach()
         except BaseException as error:
             _end_if_forked(error)
-            self._outbox.send(("failed", os.getpid(), stage, trace_of(error)))
+            self._outbox.send(SetupFailed(os.getpid(), stage, trace_of(error)))
             return False
         finally:
             loading = False
         _end_if_forked()
         flush_streams()
-        self._outbox.send(("ready", os.getpid()))
+        self._outbox.send(Ready(os.getpid()))
         return True
 
     def _recorder(self, levels: dict[str, Any] | None) -> LogCapture | None:
@@ -156,7 +166,7 @@ class Worker:
                 self._finalizer()
             except BaseException as error:
                 _end_if_forked(error)
-                self._outbox.send(("ended badly", os.getpid(), trace_of(error)))
+                self._outbox.send(FinalizerFailed(os.getpid(), trace_of(error)))
             self._words[FINALIZER] = DONE
         flush_streams()
 
@@ -294,7 +304,7 @@ class Worker:
 
     def _say(self, kind: str, content: bytes) -> None:
         """Log records and warnings, from any thread."""
-        self._outbox.post(("aside", kind, self._words[STARTED], self._words[STAGE], content))
+        self._outbox.post(SideMessage(kind, self._words[STARTED], self._words[STAGE], content))
 
 
 def _write_whole_lines() -> None:

@@ -17,6 +17,7 @@ from .._system.forked_items import end_fork, flush_streams
 from .._system.processes import see_off
 from .._system.thread_signals import Nudge
 from .._transport.channel import outgoing
+from .._transport.messages import Outcomes
 from .._transport.outbox import Outbox
 
 #: The signal of a nudge. Ignored by default, and used by hardly anything.
@@ -97,7 +98,7 @@ class Results:
         segments, stages = _wire(entries[:count], self._last_stage)
         # From here on this process uses no block of them, so one that comes back is not mistaken for one that goes.
         del entries[:count]
-        self._outbox.send(("out", self._seq, segments, last, elapsed, stages))
+        self._outbox.send(Outcomes(self._seq, segments, last, elapsed, stages))
         self.since = clock()
         if self._outbox.ended:
             os._exit(1)

@@ -3,10 +3,8 @@
 It runs no user code and has one thread, so its forks are safe; it is a subreaper, so whatever workers leave behind
 becomes its child; and it ends, with all its descendants, when its caller ends for whatever reason.
 
-Protocol: on the control socket the caller hands over one connection per map. On such a connection (one pickled tuple
-a packet) the caller sends ``("spawn", number, method, logs, count)`` with ``count`` descriptors, and ``("kill", number)``; the
-starter sends ``("here",)`` first, then ``("born", number, pid)`` and ``("exit", number, exitcode)``, or ``("unborn", number,
-reason)``. ``logs``: the worker will use ``logging``. The end of a connection is the end of all its workers.
+On the control socket the caller hands over one connection per map; what is said on that stands in `messages`. The end of
+a connection is the end of all its workers.
 
 Whatever the system refuses is told of the one worker that it was for: the workers of other maps depend on this process.
 """
@@ -16,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import pickle
 import select
 import signal
 import socket
@@ -34,6 +31,17 @@ from .._system.processes import (
     process_tree,
 )
 from .._system.rights import give_up_others
+from .._transport.messages import (
+    Connected,
+    FromStarter,
+    StartWorker,
+    ToStarter,
+    WorkerExited,
+    WorkerRefused,
+    WorkerStarted,
+    of_packet,
+    to_packet,
+)
 from . import loop as _worker
 
 _PACKET = 1 << 12
@@ -98,7 +106,7 @@ class Starter:
         self._served += 1
         connection = socket.socket(fileno=fds[0])
         self._crews[fds[0]] = (self._served, connection)
-        _tell(connection, ("here",))
+        _tell(connection, Connected())
         return fds[0]
 
     # ------------------------------------------------------------------ one map's connection
@@ -112,18 +120,18 @@ class Starter:
             return False
         if not data:
             return False
-        message = pickle.loads(data)
-        if message[0] == "spawn":
-            _, worker, method, logs, count = message
+        message: ToStarter = of_packet(data)
+        if isinstance(message, StartWorker):
+            worker, method, logs, count = message
             if logs and method != "spawn" and "logging" not in sys.modules:
                 _import_logging()
             refused = self._spawn(crew, worker, method, fds) if len(fds) == count else "Too many open files"
             for fd in fds:
                 os.close(fd)
             if refused:
-                _tell(connection, ("unborn", worker, refused))
+                _tell(connection, WorkerRefused(worker, refused))
         else:
-            kill_trees([pid for pid, owner in self._workers.items() if owner == (number, message[1])])
+            kill_trees([pid for pid, owner in self._workers.items() if owner == (number, message.number)])
         return True
 
     def _spawn(self, crew: int, number: int, method: str, fds: list[int]) -> str:
@@ -138,7 +146,7 @@ class Starter:
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         self._workers[pid] = (self._crews[crew][0], number)
-        _tell(self._crews[crew][1], ("born", number, pid))
+        _tell(self._crews[crew][1], WorkerStarted(number, pid))
         return ""
 
     def _become_worker(self, parent: int, method: str, fds: list[int]) -> NoReturn:
@@ -187,7 +195,7 @@ class Starter:
                 kill_group(pid)
                 for number, connection in self._crews.values():
                     if number == owner[0]:
-                        _tell(connection, ("exit", owner[1], os.waitstatus_to_exitcode(status)))
+                        _tell(connection, WorkerExited(owner[1], os.waitstatus_to_exitcode(status)))
 
     def _end_crew(self, crew: int) -> None:
         number, connection = self._crews.pop(crew)
@@ -223,10 +231,10 @@ def _import_logging() -> None:
         sys.path[:] = own
 
 
-def _tell(connection: socket.socket, message: tuple[object, ...]) -> None:
+def _tell(connection: socket.socket, message: FromStarter) -> None:
     # A caller that is gone, or does not read, is noticed elsewhere.
     with contextlib.suppress(OSError):
-        connection.send(pickle.dumps(message))
+        connection.send(to_packet(message))
 
 
 def _exec_worker(life: int, keep: tuple[int, int, int], fds: list[int]) -> NoReturn:

@@ -9,7 +9,6 @@ import socket
 import warnings
 from collections.abc import Sequence
 from time import monotonic
-from typing import Any
 
 from ..._base.capabilities import CAPABILITIES
 from ..._base.checks import limited
@@ -22,6 +21,7 @@ from ..._items.side_output import logging_levels
 from ..._modules.main_export import ForkExporter, MainExporter, main_identity
 from ..._sync.event_queue import seconds_left
 from ..._system.processes import exit_text
+from ..._transport.messages import Outcomes, Ready, Setup, SetupFailed, SideMessage
 from ..._transport.progress_page import INITIALIZING, STAGE, STARTED
 from ..._transport.shared_objects import Code, Constants, ObjectWriter, size_of_code
 from ..._worker.results import CUT_OFF
@@ -70,7 +70,7 @@ class ProcessEngine(Staff):
         mirror.exempt(options.initializer)
         label = ", ".join(p.label for p in programs)
         setup = _setup(mirror, programs, options, method)
-        _warn_of_size(label, sum(map(size_of_code, [*setup["programs"], *(it.code for it in mirror.log)])))
+        _warn_of_size(label, sum(map(size_of_code, [*setup.programs, *(it.code for it in mirror.log)])))
         slots = [ProcessSlot(limited(options.task_timeout)) for _ in range(options.workers)]
         super().__init__(method, label, slots, memory, mirror, setup, options.max_items_per_worker or UNLIMITED)
         self._wake_r, self._wake_w = socket.socketpair()
@@ -183,23 +183,21 @@ class ProcessEngine(Staff):
         handle = slot.handle
         if handle is None:
             return
-        for message in handle.channel.receive(all_of_it):
-            kind = message[0]
-            if kind == "out":
-                self._output(slot, *message[1:])
-            elif kind == "aside":
-                self._events.append(aside(handle, slot, *message[1:]))
-            elif kind == "ready":
+        for message in handle.receive(all_of_it):
+            if isinstance(message, Outcomes):
+                self._output(slot, *message)
+            elif isinstance(message, SideMessage):
+                self._events.append(aside(handle, slot, message))
+            elif isinstance(message, Ready):
                 # The starter tells it, too, perhaps later.
-                handle.pid = message[1]
+                handle.pid = message.pid
                 slot.ready = slot.open = True
                 self._failed_starts = 0
                 self._try_again()
                 if self._stopped:
                     return
-            else:
-                _, pid, stage, trace = message
-                self._give_up(f"can't {stage} worker process {pid}:\n{render(trace)}")
+            elif isinstance(message, SetupFailed):
+                self._give_up(f"can't {message.stage} worker process {message.pid}:\n{render(message.trace)}")
                 return
         if handle.channel.ended:
             # Its exit is reported by the starter; a descriptor says nothing for certain.
@@ -251,7 +249,7 @@ class ProcessEngine(Staff):
             if exitcode == CUT_OFF:
                 stack = _CLOSED
                 # Any of those that it has not told of may have done it: they run again in workers that tell of each at once.
-                self._setup["careful"] = True
+                self._setup = self._setup._replace(careful=True)
                 started = slot.books.only_untold(started)
             job, running, returned = slot.books.close(started)
             self._events += returned
@@ -286,21 +284,20 @@ def _death_event(slot: ProcessSlot, died: Died, job: Job, running: int, started:
     return Died(job.program, index, segments, died.pid, died.exitcode, slot.expired == started, died.stack, stage)
 
 
-def _setup(mirror: MainExporter, programs: Sequence[Program], options: Options, method: str) -> dict[str, Any]:
+def _setup(mirror: MainExporter, programs: Sequence[Program], options: Options, method: str) -> Setup:
     """What each worker is told first."""
     hooks = (options.initializer, options.initargs, options.finalizer)
-    setup: dict[str, Any] = {
-        "programs": [_encode(mirror, p.label, (p.func, p.args, p.kwargs or None)) for p in programs],
-        "initializer": _encode(mirror, "the initializer or the finalizer", hooks),
-        "clocked": options.task_timeout is not None,
-        "copies": any(p.retries for p in programs),
-        "careful": False,
-        "main": None if method == "fork" else main_identity(),
-        "environment": environment(options.workers),
-        "logging": logging_levels(),
-    }
-    setup["needed"] = len(mirror.log)
-    return setup
+    return Setup(
+        programs=[_encode(mirror, p.label, (p.func, p.args, p.kwargs or None)) for p in programs],
+        initializer=_encode(mirror, "the initializer or the finalizer", hooks),
+        clocked=options.task_timeout is not None,
+        copies=any(p.retries for p in programs),
+        careful=False,
+        main=None if method == "fork" else main_identity(),
+        environment=environment(options.workers),
+        logging=logging_levels(),
+        needed=len(mirror.log),  # after the programs have been pickled, above
+    )
 
 
 def _warn_of_size(label: str, size: int) -> None:

@@ -10,6 +10,7 @@ from time import monotonic
 from ..._items.finalizers import CROWDED, RUNS, overdue, patience, raised
 from ..._sync.event_queue import NEVER
 from ..._system.processes import exit_text
+from ..._transport.messages import FinalizerFailed, SideMessage, Stop
 from ..._transport.progress_page import FINALIZER
 from ..protocol import SideOutput, notice
 from .slot import SETTLE, ProcessSlot, aside
@@ -60,7 +61,7 @@ class Leavers:
 
     def tell(self, handle: WorkerHandle, slot: ProcessSlot | None = None) -> None:
         """Tells a worker to end when it is through with what it is at."""
-        handle.channel.send(("stop",))
+        handle.send(Stop())
         leaver = self._all[handle] = Leaver(handle, slot)
         if not handle.channel.ended:
             # What it says is read on, and what it was sent before goes on, lest it be stuck in the middle of either.
@@ -82,11 +83,11 @@ class Leavers:
     def hear_last(self, it: Leaver) -> list[SideOutput]:
         """What a worker said beside its results, which nobody wants any more."""
         said: list[SideOutput] = []
-        for message in it.handle.channel.receive(all_of_it=True):
-            if message[0] == "aside":
-                said.append(aside(it.handle, it.slot, *message[1:]))
-            elif message[0] == "ended badly":
-                said.append(self._notice(it, raised(self._name(it), message[2])))
+        for message in it.handle.receive(all_of_it=True):
+            if isinstance(message, SideMessage):
+                said.append(aside(it.handle, it.slot, message))
+            elif isinstance(message, FinalizerFailed):
+                said.append(self._notice(it, raised(self._name(it), message.trace)))
         return said
 
     def get(self, handle: WorkerHandle) -> Leaver | None:

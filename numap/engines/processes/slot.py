@@ -5,9 +5,9 @@ from __future__ import annotations
 from time import monotonic
 
 from ..._items.segments import RAW, pack
-from ..._modules.main_import import Definition
 from ..._sync.event_queue import NEVER
 from ..._transport.channel import outgoing
+from ..._transport.messages import Definition, Definitions, RunJob, SideMessage
 from ..._transport.progress_page import CLOCK, EPOCH, STARTED
 from ..protocol import UNLIMITED, Job, Returned, SideOutput, Slot
 from .ledger import JobLedger
@@ -77,14 +77,14 @@ class ProcessSlot(Slot):
     def send(self, job: Job, log: list[Definition]) -> None:
         """Sends a job, after the definitions that its items may need."""
         assert self.handle is not None, "an open slot has a worker"
-        channel = self.handle.channel
         if self.known < len(log):
             news = log[self.known :]
             self.known += len(news)
-            channel.send(("mirror", news))
+            self.handle.send(Definitions(news))
         job.segments = [pack(s[2]) if s[0] == RAW else s for s in job.segments]
         self.books.enter(job)
-        channel.send(("job", job.seq, self.epoch, (job.program, *job.behind), [outgoing(s) for s in job.segments]))
+        segments = [outgoing(s) for s in job.segments]
+        self.handle.send(RunJob(job.seq, self.epoch, (job.program, *job.behind), segments))
         if self.check_at is None and (job.count > 1 or len(self.jobs) > 1):
             self.seen = -1
             self.check_at = monotonic() + PATIENCE
@@ -185,12 +185,11 @@ class ProcessSlot(Slot):
         return True
 
 
-def aside(
-    handle: WorkerHandle, slot: ProcessSlot | None, kind: str, started: int, stage: int, content: bytes
-) -> SideOutput:
-    """What a worker said when it had begun so many items."""
-    found = None if slot is None else slot.books.running(started)
+def aside(handle: WorkerHandle, slot: ProcessSlot | None, message: SideMessage) -> SideOutput:
+    """What a worker said, with the item that it was in."""
+    found = None if slot is None else slot.books.running(message.started)
     if found is None:
-        return SideOutput(None, None, handle.pid, kind, content)
+        return SideOutput(None, None, handle.pid, message.kind, message.content)
     job, place = found
-    return SideOutput((job.program, *job.behind)[stage], job.first + place, handle.pid, kind, content)
+    program = (job.program, *job.behind)[message.stage]
+    return SideOutput(program, job.first + place, handle.pid, message.kind, message.content)

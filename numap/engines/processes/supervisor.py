@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import select
 import socket
 from collections import deque
+from collections.abc import Iterator
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..._base.errors import WorkerStartError
 from ..._items.side_output import standard_logging
 from ..._system.rights import Rights, rights
 from ..._system.thread_signals import Nudge
 from ..._transport.channel import Channel
+from ..._transport.messages import (
+    FromStarter,
+    FromWorker,
+    KillWorker,
+    StartWorker,
+    ToStarter,
+    ToWorker,
+    WorkerExited,
+    WorkerRefused,
+    WorkerStarted,
+    of_packet,
+    of_wire,
+    to_packet,
+    to_wire,
+)
 from ..._transport.progress_page import ProgressPage
 from .starter_client import Link, connect
 
@@ -33,6 +48,14 @@ class WorkerHandle:
         self.link: Link | None = None
         #: Its column in the shared memory; None: it has no part in that.
         self.column: int | None = None
+
+    def send(self, message: ToWorker) -> None:
+        """Sends a message, or keeps what the socket does not take yet."""
+        self.channel.send(to_wire(message))
+
+    def receive(self, all_of_it: bool = False) -> Iterator[FromWorker]:
+        """The messages that have become complete; see `Channel.receive`."""
+        return map(of_wire, self.channel.receive(all_of_it))
 
     def close(self) -> None:
         """Gives back the socket, the page and the nudge."""
@@ -144,7 +167,7 @@ class WorkerSupervisor:
                 fds += [os.dup(memory)]
             # A starter that is gone will be noticed as the end of the connection, and the worker be reported dead.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                request = ("spawn", handle.number, self._method, standard_logging() is not None, len(fds))
+                request = StartWorker(handle.number, self._method, standard_logging() is not None, len(fds))
                 self._send(handle.link, request, fds)
         except BaseException:
             del self.workers[handle.number]
@@ -161,10 +184,10 @@ class WorkerSupervisor:
         """Kills a worker and all that it started; its exit is reported by `reports`."""
         if handle.link is not None:
             with contextlib.suppress(OSError):
-                self._send(handle.link, ("kill", handle.number), [])
+                self._send(handle.link, KillWorker(handle.number), [])
 
-    def _send(self, link: Link, request: tuple[Any, ...], fds: list[int]) -> None:
-        data = pickle.dumps(request)
+    def _send(self, link: Link, request: ToStarter, fds: list[int]) -> None:
+        data = to_packet(request)
         while True:
             try:
                 socket.send_fds(link.socket, [data], fds)
@@ -208,14 +231,15 @@ class WorkerSupervisor:
 
     def _on(self, link: Link, data: bytes, exits: list[Exit]) -> None:
         link.client.answers = True
-        message: tuple[Any, ...] = pickle.loads(data)
-        if message[0] == "born":
-            if message[1] in self.workers:
-                self.workers[message[1]].pid = message[2]
-        elif message[0] != "here":
-            handle = self.workers.pop(message[1], None)
-            if handle is not None:
-                exits.append(Exit(handle, message[2]) if message[0] == "exit" else Exit(handle, None, message[2]))
+        message: FromStarter = of_packet(data)
+        if isinstance(message, WorkerStarted):
+            if message.number in self.workers:
+                self.workers[message.number].pid = message.pid
+        elif isinstance(message, WorkerExited):
+            if message.number in self.workers:
+                exits.append(Exit(self.workers.pop(message.number), message.exitcode))
+        elif isinstance(message, WorkerRefused) and message.number in self.workers:
+            exits.append(Exit(self.workers.pop(message.number), None, message.reason))
 
     def _lost(self, link: Link, exits: list[Exit]) -> None:
         """A starter is gone, and all workers that came of it."""

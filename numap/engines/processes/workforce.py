@@ -8,11 +8,12 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..._base.errors import WorkerStartError
 from ..._modules.main_export import MainExporter
 from ..._transport.channel import beside
+from ..._transport.messages import Setup
 from ..protocol import Event, SideOutput
 from .memory import Memory
 from .retirement import Leaver, Leavers, ignore
@@ -43,7 +44,7 @@ class Staff:
         slots: list[ProcessSlot],
         memory: Memory,
         mirror: MainExporter,
-        setup: dict[str, Any],
+        setup: Setup,
         room: int,
     ) -> None:
         self._method = method
@@ -102,11 +103,13 @@ class Staff:
         handle = slot.handle = self._crew.spawn(self._memory.fd)
         definitions = list(self._mirror.log)
         slot.known = len(definitions)
-        programs = [(beside(blob), buffers) for blob, buffers in self._setup["programs"]]
-        setup = dict(self._setup, mirror=definitions, programs=programs)
-        setup["memory"] = self._memory.assign(handle, self.slots.index(slot))
+        setup = self._setup._replace(
+            definitions=definitions,
+            programs=[(beside(blob), buffers) for blob, buffers in self._setup.programs],
+            memory=self._memory.assign(handle, self.slots.index(slot)),
+        )
         self._selector.register(handle.channel, selectors.EVENT_READ, slot)
-        handle.channel.send(("setup", setup))
+        handle.send(setup)
         self._watch_writes(slot)
 
     def _refill(self, slot: ProcessSlot) -> None:
