@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._environment.process_state import adopt
 from .._items.call import bound
-from .._items.failures import Failure, trace_of, unpickle_failure
+from .._items.failures import trace_of, unpickle_failure
 from .._items.finalizers import BEGUN, DONE, OWED, RUNS
-from .._items.portable import portable
 from .._items.segments import FAILED, LONG, PACKED, SHARED, Segment, encode_item, is_lent, item_of
 from .._items.side_output import forward_warnings
 from .._modules.main_import import MainImporter
@@ -45,6 +44,7 @@ from .._transport.shared_memory import SharedMemoryFile
 from .._transport.shared_objects import BorrowedBuffers, ObjectWriter, incoming
 from .fused_calls import NotFusable, fused
 from .results import Results
+from .run_item import failed, for_caller
 
 if TYPE_CHECKING:
     from .log_capture import LogCapture
@@ -272,7 +272,7 @@ class Worker:
             value = item_of(segment, loan)
         except BaseException as error:
             _end_if_forked(error)
-            return FAILED, 1, portable(unpickle_failure(error), error, self._encode)
+            return for_caller((FAILED, 1, unpickle_failure(error)), self._encode)
         if self._clocked:
             self._words[CLOCK] = monotonic_ns() & ~1
         try:
@@ -289,18 +289,14 @@ class Worker:
         if kind is NotFusable:
             return (*self._entry(result.value), result.stage)
         segment = encode_item(result, self._pack if loan is None else partial(self._pack, loan=loan), "result")
-        if segment[0] == FAILED:
-            failure = segment[2]
-            return FAILED, 1, portable(failure, failure.error, self._encode)
-        return segment
+        return for_caller(segment, self._encode) if segment[0] == FAILED else segment
 
     def _failed(self, error: BaseException) -> tuple[Any, ...]:
-        _end_if_forked(error)
-        if self._last_stage:
-            # At once: what follows runs code of the exception's class.
-            stage = self._words[STAGE]
-            return FAILED, 1, portable(Failure(error, trace_of(error)), error, self._encode), stage
-        return FAILED, 1, portable(Failure(error, trace_of(error)), error, self._encode)
+        forked = os.getpid() != serving
+        # At once: what follows runs code of the exception's class. A fork has no part in the page.
+        stage = 0 if forked else self._words[STAGE]
+        outcome = for_caller(failed(error, forked), self._encode)
+        return (*outcome, stage) if self._last_stage else outcome
 
     def _say(self, kind: str, content: bytes) -> None:
         """Log records and warnings, from any thread."""

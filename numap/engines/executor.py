@@ -14,13 +14,13 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import SerializationError, WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import Failure, safe_text, trace_of, unpickle_failure
-from .._items.portable import portable
+from .._items.failures import Failure, safe_text, unpickle_failure
 from .._items.segments import ATOMS, FAILED, RAW, Segment, encode_item, item_of, parts
 from .._serialize.lookup import NameResolver, named
 from .._serialize.pickler import CodePickler
 from .._sync.event_queue import NEVER, EventQueue
-from .protocol import Event, Job, Output, Program, Returned, SideOutput, Slot, StartFailed
+from .._worker.run_item import for_caller, run_item
+from .protocol import Event, Job, Output, Program, SideOutput, Slot, StartFailed
 
 #: Seconds after which a chunk of items ends early: what is left of it goes to whoever is idle.
 LIMIT = 0.010
@@ -147,11 +147,7 @@ class ExecutorEngine:
     def _end(self, slot: Slot, job: Job) -> None:
         """What has no outcome has not begun."""
         self._drop(slot, job)
-        left = job.count - job.done
-        if left:
-            segments = parts(job.segments, job.done, job.count)
-            job.count = job.done
-            self._events.append(Returned(job.program, job.first + job.done, left, segments))
+        self._events += job.give_back(job.done)
 
     # ------------------------------------------------------------------ control
 
@@ -229,10 +225,7 @@ def _outcome(call: Callable[[Any], Any], value: Any) -> Segment:
             value = item_of(value.segment)
         except BaseException as error:
             return FAILED, 1, unpickle_failure(error)
-    try:
-        return RAW, 1, [call(value)]
-    except BaseException as error:
-        return FAILED, 1, Failure(error, trace_of(error))
+    return run_item(call, value)
 
 
 def _encoded(outcome: Segment) -> Segment:
@@ -241,10 +234,7 @@ def _encoded(outcome: Segment) -> Segment:
         return outcome
     if kind == RAW:
         outcome = encode_item(data[0], CodePickler(_CallersScope()).encode, "result")
-    if outcome[0] == FAILED:
-        failure = outcome[2]
-        return FAILED, 1, portable(failure, failure.error, CodePickler(NameResolver()).encode)
-    return outcome
+    return for_caller(outcome, CodePickler(NameResolver()).encode) if outcome[0] == FAILED else outcome
 
 
 class _CallersScope(NameResolver):

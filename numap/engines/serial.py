@@ -7,7 +7,6 @@ nothing half done: an item whose outcome has not been posted runs again.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from _signal import NSIG, getsignal  # type: ignore[import-not-found]
 from collections import deque
@@ -21,13 +20,13 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import Failure, safe_text, trace_of
+from .._items.failures import safe_text
 from .._items.finalizers import finalize
-from .._items.segments import FAILED, RAW, Segment, item_of
+from .._items.segments import Segment, item_of
 from .._sync.event_queue import NEVER, EventQueue
 from .._sync.interrupt_lock import InterruptSafeLock, LockTimeout
 from .._sync.threads import own_context
-from .._system.forked_items import end_fork
+from .._worker.run_item import run_item
 from .protocol import Event, Job, Output, Program, SideOutput, Slot
 
 _RAISE = opmap["RAISE_VARARGS"]
@@ -51,12 +50,13 @@ class SerialEngine:
     capabilities = CAPABILITIES["serial"]
 
     def __init__(self, programs: Sequence[Program], options: Options) -> None:
-        self._calls = [bound(it.func, it.args, it.kwargs) for it in programs]
         self._initializer = options.initializer
         self._initargs = options.initargs
         self._finalizer = options.finalizer
         #: Of who starts the map: items may run in other threads.
         self._context = own_context()
+        run: Any = self._context.run
+        self._calls = [partial(run, bound(it.func, it.args, it.kwargs)) for it in programs]
         self._label = ", ".join(it.label for it in programs)
         #: One while the finalizer is owed; who takes it runs that.
         self._owed: deque[None] = deque()
@@ -110,25 +110,11 @@ class SerialEngine:
             return False
         job = ready[0]
         began = perf_counter()
-        outcome = self._run(job)
+        outcome = run_item(self._calls[job.program], item_of(job.segments[0]), from_outside)
         # Who is interrupted between these two runs the item twice; the other way round it would be lost.
         self._signals.put((job, outcome, perf_counter() - began))
         ready.popleft()
         return True
-
-    def _run(self, job: Job) -> Segment:
-        pid = os.getpid()
-        try:
-            result = self._context.run(self._calls[job.program], item_of(job.segments[0]))
-        except BaseException as error:
-            if os.getpid() != pid:
-                end_fork(error)
-            if from_outside(error):
-                raise
-            return FAILED, 1, Failure(error, trace_of(error))
-        if os.getpid() != pid:
-            end_fork()
-        return RAW, 1, [result]
 
     def due(self) -> float:
         """See `Engine.due`."""

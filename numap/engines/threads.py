@@ -13,13 +13,14 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import Failure, safe_text, trace_of
+from .._items.failures import safe_text
 from .._items.finalizers import BEGUN, DONE, GRACE, ITEM_GRACE, OWED, RUNS, finalize, overdue, patience
-from .._items.segments import FAILED, RAW, Segment, item_of, parts
+from .._items.segments import RAW, Segment, item_of
 from .._sync.event_queue import NEVER, EventQueue
 from .._sync.threads import ContextThread
 from .._system.forked_items import end_fork
-from .protocol import UNLIMITED, Event, Job, Output, Program, Returned, SideOutput, Slot, StartFailed, notice
+from .._worker.run_item import failed
+from .protocol import UNLIMITED, Event, Job, Output, Program, SideOutput, Slot, StartFailed, notice
 
 #: Seconds in one item after which what was given to the same thread is taken back, and what it has done is handed over.
 PATIENCE = 0.010
@@ -90,10 +91,10 @@ class _Work:
 class _Failed:
     """Marks a failure among results; user code never sees this class."""
 
-    __slots__ = ("failure",)
+    __slots__ = ("outcome",)
 
-    def __init__(self, failure: Failure) -> None:
-        self.failure = failure
+    def __init__(self, outcome: Segment) -> None:
+        self.outcome = outcome
 
 
 class ThreadEngine:
@@ -222,17 +223,14 @@ class ThreadEngine:
             # The thread first says that it begins, then looks at the limit; we set the limit, then look.
             work.limit = work.started
             begun = max(work.limit, work.started)
-            if begun < job.count:
-                segments = parts(job.segments, begun, job.count)
-                self._give_back(slot, job, begun, segments)
+            self._give_back(slot, job, begun)
 
-    def _give_back(self, slot: ThreadSlot, job: Job, start: int, segments: list[Segment]) -> None:
+    def _give_back(self, slot: ThreadSlot, job: Job, start: int) -> None:
         """The items of a job from its ``start``-th on have not run: the thread has room for as many others."""
-        count = job.count - start
-        self._events.append(Returned(job.program, job.first + start, count, segments))
-        job.count = start
-        slot.room += count
-        slot.open = not self._stopped
+        for returned in job.give_back(start):
+            self._events.append(returned)
+            slot.room += returned.count
+            slot.open = not self._stopped
 
     # ------------------------------------------------------------------ events
 
@@ -282,8 +280,7 @@ class ThreadEngine:
         if last:
             slot.jobs.remove(job)
             del self._work[job]
-            if job.done < job.count:
-                self._give_back(slot, job, job.done, parts(job.segments, job.done, job.count))
+            self._give_back(slot, job, job.done)
             slot.seen = -1
             slot.check_at = None
             if slot.jobs:
@@ -339,7 +336,7 @@ def _segments(outcomes: list[Any]) -> list[Segment]:
             if run:
                 segments.append((RAW, len(run), run))
                 run = []
-            segments.append((FAILED, 1, outcome.failure))
+            segments.append(outcome.outcome)
         else:
             run.append(outcome)
     if run:
@@ -404,9 +401,7 @@ def _run(work: _Work) -> None:
             try:
                 outcomes.append(call(value))
             except BaseException as error:
-                if work.forked:
-                    end_fork(error)
-                outcomes.append(_Failed(Failure(error, trace_of(error))))
+                outcomes.append(_Failed(failed(error, work.forked)))
 
 
 class _Serving(threading.local):

@@ -25,8 +25,7 @@ from ..._transport.messages import Outcomes, Ready, Setup, SetupFailed, SideMess
 from ..._transport.progress_page import INITIALIZING, STAGE, STARTED
 from ..._transport.shared_objects import Code, Constants, ObjectWriter, size_of_code
 from ..._worker.results import CUT_OFF
-from ..protocol import UNLIMITED, Died, Event, Job, Output, Program, Returned, SideOutput, Slot, StartFailed
-from .ledger import item
+from ..protocol import UNLIMITED, Died, Event, Job, Output, Program, SideOutput, Slot, StartFailed
 from .memory import Memory
 from .retirement import Leaver, ignore
 from .slot import ProcessSlot, aside
@@ -272,16 +271,17 @@ class ProcessEngine(Staff):
 
 def _death_event(slot: ProcessSlot, died: Died, job: Job, running: int, started: int) -> Event:
     """What a death means for the item that was running, the one at place ``running`` of ``job``."""
-    index, segments = job.first + running, item(job, running)
+    (item,) = job.returned(running, running + 1)
     if 0 <= slot.expired != started:
         # The worker was over the limit with an item, but ended it before the signal came; this one has done nothing.
-        return Returned(job.program, index, 1, segments)
+        return item
     stage = died.stage if job.behind else 0
     if slot.unpickling:
         died.stack = (
             "it was still being unpickled; what that imports is better imported by an initializer, which has no limit"
         )
-    return Died(job.program, index, segments, died.pid, died.exitcode, slot.expired == started, died.stack, stage)
+    timed_out = slot.expired == started
+    return Died(job.program, item.first, item.segments, died.pid, died.exitcode, timed_out, died.stack, stage)
 
 
 def _setup(mirror: MainExporter, programs: Sequence[Program], options: Options, method: str) -> Setup:
