@@ -94,10 +94,10 @@ class SharedObject:
             if isinstance(buffer, Ref):
                 self._arena.hand_over(buffer)
 
-    def part_from(self, loan: BorrowedBuffers) -> None:
+    def part_from(self, borrowed: BorrowedBuffers) -> None:
         """Copies what is still lent: somebody here goes on using it, and the receiver shall have it for itself."""
         for number, buffer in enumerate(self._buffers):
-            if isinstance(buffer, Ref) and loan.covers(buffer):
+            if isinstance(buffer, Ref) and borrowed.covers(buffer):
                 data = self._arena.memory[buffer.offset : buffer.offset + buffer.size]
                 self._buffers[number] = self._arena.put(data) or bytes(data)
 
@@ -190,11 +190,11 @@ class ObjectWriter:
         self._encode = encode
         self._arena = arena
 
-    def __call__(self, obj: object, loan: BorrowedBuffers | None = None) -> bytes | SharedObject:
+    def __call__(self, obj: object, borrowed: BorrowedBuffers | None = None) -> bytes | SharedObject:
         """The pickle, or the parcel.
 
         Args:
-            loan: what was lent to the item whose result this is: a buffer in it is passed on by its place.
+            borrowed: what was lent to the item whose result this is: a buffer in it is passed on by its place.
 
         Raises:
             Exception: whatever pickling the object raises.
@@ -208,8 +208,8 @@ class ObjectWriter:
         buffers: list[Ref] = []
 
         def put(raw: memoryview) -> bool:
-            found = None if loan is None else arena.find(raw)
-            if found is None or loan is None or not loan.covers(found) or _overlaps(found, buffers):
+            found = None if borrowed is None else arena.find(raw)
+            if found is None or borrowed is None or not borrowed.covers(found) or _overlaps(found, buffers):
                 found = arena.put(raw)
             if found is not None:
                 buffers.append(found)

@@ -45,11 +45,23 @@ def run_item(
     return RAW, 1, [result]
 
 
-def failed(error: BaseException, forked: bool) -> Segment:
-    """The outcome of an item that raised. ``forked``: this is a process that the item has forked, and ends here."""
+def _raised(error: BaseException) -> Failure:
+    return Failure(error, trace_of(error))
+
+
+def failed(
+    error: BaseException, forked: bool, failure: Callable[[BaseException], Failure] = _raised
+) -> tuple[int, int, Failure]:
+    """The outcome of an item that raised.
+
+    Args:
+        error: what was raised.
+        forked: this is a process that the item has forked, and ends here.
+        failure: makes a failure of the exception.
+    """
     if forked:
         end_fork(error)
-    return FAILED, 1, Failure(error, trace_of(error))
+    return FAILED, 1, failure(error)
 
 
 def for_caller(outcome: Segment, encode: Callable[[object], bytes]) -> Segment:

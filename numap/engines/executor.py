@@ -19,7 +19,7 @@ from .._items.segments import ATOMS, FAILED, RAW, Segment, encode_item, item_of,
 from .._serialize.lookup import NameResolver, named
 from .._serialize.pickler import CodePickler
 from .._sync.event_queue import NEVER, EventQueue
-from .._worker.run_item import for_caller, run_item
+from .._worker.run_item import failed, for_caller, run_item
 from .protocol import Event, Job, Output, Program, SideOutput, Slot, StartFailed
 
 #: Seconds after which a chunk of items ends early: what is left of it goes to whoever is idle.
@@ -224,7 +224,7 @@ def _outcome(call: Callable[[Any], Any], value: Any) -> Segment:
         try:
             value = item_of(value.segment)
         except BaseException as error:
-            return FAILED, 1, unpickle_failure(error)
+            return failed(error, False, unpickle_failure)
     return run_item(call, value)
 
 
