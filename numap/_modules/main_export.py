@@ -24,10 +24,14 @@ from .._serialize.lookup import NameResolver, find, global_names, named
 from .._serialize.pickler import CodePickler
 from .._transport.messages import Definition
 from .._transport.shared_objects import Constants
+from .definition_log import DefinitionLog
 from .dependencies import DependencyCycle, DependencyGraph
 from .identities import ObjectNames
 from .origins import Origins, is_of_library, is_unfinished
 from .owners import Owners, state_of
+
+#: Is called with each large buffer of an object; see `CodePickler.encode`.
+BufferCallback = Callable[[pickle.PickleBuffer], object]
 
 #: What a module says of itself; never a definition.
 _IDENTITY = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__"))
@@ -43,11 +47,10 @@ class MainExporter(NameResolver):
         super().__init__()
         #: Makes what goes to every worker.
         self.constants = Constants(None) if constants is None else constants
-        #: What workers have to define, in order of discovery. A worker that knows the first n needs the rest.
-        self.log: list[Definition] = []
         self.plain = False
-        self._known: dict[tuple[str, str], str] = {}
-        self._todo: list[tuple[types.ModuleType, str]] = []
+        self._definitions = DefinitionLog()
+        #: What workers have to define.
+        self.log: list[Definition] = self._definitions.sent
         self._origins = Origins()
         self._owners = Owners()
         #: The object of an importable module that is being pickled as it is.
@@ -66,7 +69,7 @@ class MainExporter(NameResolver):
         if code is not None:
             self._exempt.update(global_names(code, stores=True))
 
-    def encode(self, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None = None, /) -> bytes:
+    def encode(self, obj: object, callback: BufferCallback | None = None, /) -> bytes:
         """The pickle of an item for the workers; what they need for it is in the log when this returns.
 
         ``callback``: see `CodePickler.encode`.
@@ -77,32 +80,25 @@ class MainExporter(NameResolver):
         """
         return self._encode(self._pickler, obj, callback)
 
-    def encode_code(self, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None = None, /) -> bytes:
+    def encode_code(self, obj: object, callback: BufferCallback | None = None, /) -> bytes:
         """The same for a function with its constant arguments: what has a name as a global is the global, no copy of it."""
         return self._encode(_DefinitionPickler(self), obj, callback)
 
-    def _encode(
-        self, pickler: CodePickler, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None
-    ) -> bytes:
+    def _encode(self, pickler: CodePickler, obj: object, callback: BufferCallback | None) -> bytes:
         with self._lock:
             while True:
-                self._staged: list[Definition] = []
-                self._added: list[tuple[str, str]] = []
+                self._definitions.begin()
                 try:
                     raw = pickler.encode(obj, callback)
-                    while self._todo:
-                        self._define(*self._todo.pop())
+                    while (wanted := self._definitions.next_wanted()) is not None:
+                        self._define(*wanted)
                 except BaseException as error:
-                    # What depends on what can't be sent must not be taken for known the next time.
-                    self._todo.clear()
-                    for key in self._added:
-                        self._known.pop(key, None)
-                    self._order.forget(self._added)
+                    self._order.forget(self._definitions.roll_back())
                     if not isinstance(error, DependencyCycle):
                         raise
                     self._order.copy(error)
                 else:
-                    self.log.extend(self._staged)
+                    self._definitions.commit()
                     return raw
 
     def _define(self, module: types.ModuleType, name: str) -> None:
@@ -123,7 +119,7 @@ class MainExporter(NameResolver):
             code = self._by_dill(module, name, error), []
         finally:
             self.defining = self._current = None
-        self._staged.append(Definition(module.__name__, name, code))
+        self._definitions.make(Definition(module.__name__, name, code))
 
     def apart(self, cls: type, content: object) -> bytes:
         self.filling = cls
@@ -143,10 +139,8 @@ class MainExporter(NameResolver):
                 error = second
             finally:
                 self.plain = False
-        advice = "make it inside the function, or in an initializer that assigns the global"
-        raise SerializationError(
-            f"the global {name!r} of {module.__name__!r}, which {self._known[module.__name__, name]} refers to, can't be sent "
-            f"to a worker ({type(error).__name__}: {safe_text(error)}); {ELSEWHERE if isinstance(value, type) else advice}"
+        raise _not_sendable(
+            module.__name__, name, self._definitions.user_of((module.__name__, name)), value, error
         ) from error
 
     # ------------------------------------------------------------------ the scope of the picklers
@@ -202,18 +196,17 @@ class MainExporter(NameResolver):
         for module, name in self._owners.of(obj):
             if self.is_importable(module):
                 key = (module.__name__, name)
-                if key not in self._known:
+                if key not in self._definitions:
                     self._tell(key, obj)
                 return key
         return None
 
     def _tell(self, key: tuple[str, str], obj: object) -> None:
         """Sends the state of a module's object: all of it, or none if any of it can't be sent, as with what holds a lock."""
-        self._known[key] = ""
-        self._added.append(key)
+        self._definitions.add(key)
         if is_of_library(key[0]):
             return
-        counts = len(self._added), len(self._todo), len(self._staged)
+        mark = self._definitions.mark()
         before = self._told, self._current, self.defining
         self._current = self.defining = None
         try:
@@ -221,14 +214,11 @@ class MainExporter(NameResolver):
             self._told = state
             if state is not None:
                 code = self.constants.encode(state, _DefinitionPickler(self).encode)
-                self._staged.append(Definition(*key, code, own=True))
+                self._definitions.make(Definition(*key, code, own=True))
         except DependencyCycle:
             raise
         except Exception:
-            for other in self._added[counts[0] :]:
-                self._known.pop(other, None)
-            for found, count in zip((self._added, self._todo, self._staged), counts, strict=True):
-                del found[count:]  # type: ignore[attr-defined]
+            self._definitions.undo(mark)
         finally:
             self._told, self._current, self.defining = before
 
@@ -242,18 +232,14 @@ class MainExporter(NameResolver):
                 self._need(module, name, by)
 
     def _need(self, module: types.ModuleType, name: str, by: str) -> None:
-        key = (module.__name__, name)
         self._names.add(module, self._exempt)
         self._announce(module)
-        if key not in self._known:
-            self._known[key] = by
-            self._added.append(key)
-            self._todo.append((module, name))
+        self._definitions.want(module, name, by)
 
     def _announce(self, module: types.ModuleType) -> None:
         """Has workers make a stand-in for a module, and for the packages above it that they can't import either."""
         key = (module.__name__, "__spec__")
-        if key in self._known or module.__name__ == "__main__":
+        if key in self._definitions or module.__name__ == "__main__":
             return
         origin = getattr(getattr(module, "__spec__", None), "origin", None) or ""
         if origin.endswith(tuple(EXTENSION_SUFFIXES)):
@@ -264,9 +250,8 @@ class MainExporter(NameResolver):
         above = sys.modules.get(module.__name__.rpartition(".")[0])
         if isinstance(above, types.ModuleType) and not self.is_importable(above):
             self._announce(above)
-        self._known[key] = ""
-        self._added.append(key)
-        self._staged.append(Definition(*key, (pickle.dumps(Appearance(module)), [])))
+        self._definitions.add(key)
+        self._definitions.make(Definition(*key, (pickle.dumps(Appearance(module)), [])))
 
     def is_importable(self, module: types.ModuleType) -> bool:
         """Whether a worker that imports this module's name gets the same module."""
@@ -309,6 +294,15 @@ class _DefinitionPickler(CodePickler):
     def persistent_id(self, obj: object) -> tuple[str, str] | None:
         """The name of an object."""
         return self._global_of(obj)
+
+
+def _not_sendable(module: str, name: str, user: str, value: object, error: Exception) -> SerializationError:
+    """What to say of a global that can't be sent, though something refers to it."""
+    advice = "make it inside the function, or in an initializer that assigns the global"
+    return SerializationError(
+        f"the global {name!r} of {module!r}, which {user} refers to, can't be sent "
+        f"to a worker ({type(error).__name__}: {safe_text(error)}); {ELSEWHERE if isinstance(value, type) else advice}"
+    )
 
 
 def _is_nameless(func: types.FunctionType) -> bool:
