@@ -1,4 +1,4 @@
-"""The books of one worker: which items it holds, in which order. Plain bookkeeping, no process in sight.
+"""What one worker was given and has not accounted for: which items, in which order. Plain bookkeeping, no process in sight.
 
 Items are numbered from the birth of the worker on. The worker itself tells how many it has begun; all else follows.
 """
@@ -22,13 +22,13 @@ class JobLedger:
         self.jobs = jobs
         self.sent = 0
 
-    def enter(self, job: Job) -> None:
+    def add(self, job: Job) -> None:
         """A job is sent."""
         job.seq = self.sent
         self.sent += job.count
         self.jobs.append(job)
 
-    def account(self, seq: int, count: int, last: bool) -> tuple[Job | None, int, list[Returned]]:
+    def record(self, seq: int, count: int, last: bool) -> tuple[Job | None, int, list[Returned]]:
         """The worker told the next ``count`` outcomes of the job that began with item ``seq``.
 
         Returns:
@@ -75,7 +75,7 @@ class JobLedger:
         told = self.jobs[0].seq + self.jobs[0].done if self.jobs else started
         return started if started - told == 1 else min(told, started)
 
-    def close(self, started: int) -> tuple[Job | None, int, list[Returned]]:
+    def worker_died(self, started: int) -> tuple[Job | None, int, list[Returned]]:
         """The worker is dead, with ``started`` items begun.
 
         Returns:

@@ -1,4 +1,8 @@
-"""The shared memory of a process engine: who has which part of it, and what becomes of that."""
+"""The shared memory of a process engine: which worker has which part of it, and what becomes of that.
+
+Each worker writes in the region of its slot and marks what it uses in a column of its own. A successor may start while
+the one before it is ending, so regions go with slots, and columns with workers.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ _LARGE = 2 * SHARE
 
 
 class Memory:
-    """Shares the arena of a map out to its workers.
+    """Shares the memory of a map out to its workers.
 
     Args:
         workers: number of slots; the worker in slot n writes in region n + 1.
@@ -27,7 +31,7 @@ class Memory:
     def __init__(self, workers: int) -> None:
         self.arena = _make(workers)
         self._columns = list(range(CALLER + 1, self.arena.layout.columns)) if self.arena is not None else []
-        self._complained = False
+        self._warned = False
 
     @property
     def fd(self) -> int | None:
@@ -51,13 +55,13 @@ class Memory:
         """What a worker has sent, with its parcels."""
         return segments if self.arena is None else [incoming(segment, self.arena) for segment in segments]
 
-    def complaint(self, segments: list[Segment], handle: WorkerHandle | None = None) -> list[EngineWarning]:
+    def warn_once(self, segments: list[Segment], handle: WorkerHandle | None = None) -> list[EngineWarning]:
         """Once: these could have been shared and were not, for want of room. ``handle``: of the worker that sent them."""
-        if self._complained or not any(kind == PICKLED and len(data) >= _LARGE for kind, _, data in segments):
+        if self._warned or not any(kind == PICKLED and len(data) >= _LARGE for kind, _, data in segments):
             return []
         if handle is not None and handle.column is None and self.arena is not None:
             return []
-        self._complained = True
+        self._warned = True
         size = sum(length for _, length in self.arena.layout.regions) >> 20 if self.arena is not None else 0
         return [
             EngineWarning(

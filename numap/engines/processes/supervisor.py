@@ -1,4 +1,8 @@
-"""The caller's side of worker processes: start, hear of deaths, kill. It knows no job, no item and no task."""
+"""The caller's side of worker processes: start, hear of deaths, kill. It knows no job, no item and no task.
+
+Workers are children of the starter, not of the caller, which so needs no handler for SIGCHLD and can't be asked to wait for
+a child that it does not know. The starter reports each exit. Should the starter itself be killed, all of its workers are gone.
+"""
 
 from __future__ import annotations
 
@@ -113,10 +117,10 @@ class WorkerSupervisor:
         self._numbers = 0
         self.workers: dict[int, WorkerHandle] = {}
         #: Reports that were read while a request was to be sent, so that their arrival is no news any more.
-        self.heard: deque[tuple[Link, bytes]] = deque()
+        self.early_reports: deque[tuple[Link, bytes]] = deque()
         #: The last one is for new workers.
         self._links = [connect()]
-        self._rights = self._links[0].client.standing.rights
+        self._rights = self._links[0].client.inherited.rights
 
     @property
     def connections(self) -> list[socket.socket]:
@@ -143,13 +147,13 @@ class WorkerSupervisor:
             WorkerStartError: that can't be.
             OSError: no process can be started.
         """
-        wanted = successor(rights(), self._rights)
-        found = [link for link in self._links if link.client.standing.rights == wanted]
+        wanted = successor_rights(rights(), self._rights)
+        found = [link for link in self._links if link.client.inherited.rights == wanted]
         if not found:
             found = [connect()]
             self._links += found
-            if found[0].client.standing.rights != wanted:
-                raise strangers()
+            if found[0].client.inherited.rights != wanted:
+                raise rights_error()
         self._links.remove(found[-1])
         self._links.append(found[-1])
 
@@ -161,8 +165,8 @@ class WorkerSupervisor:
         self.workers[handle.number] = handle
         fds = [theirs.fileno(), handle.page.fd, handle.nudge.fd]
         try:
-            fds += [_standard(1)]
-            fds += [_standard(2)]
+            fds += [_standard_stream(1)]
+            fds += [_standard_stream(2)]
             if memory is not None:
                 fds += [os.dup(memory)]
             # A starter that is gone will be noticed as the end of the connection, and the worker be reported dead.
@@ -204,7 +208,7 @@ class WorkerSupervisor:
             link.check()
         with contextlib.suppress(BlockingIOError, ConnectionResetError):
             while data := link.socket.recv(1 << 12):
-                self.heard.append((link, data))
+                self.early_reports.append((link, data))
 
     def reports(self) -> list[Exit]:
         """Workers that have exited since the last call, or could not be started.
@@ -213,8 +217,8 @@ class WorkerSupervisor:
             OSError, WorkerStartError: the starter is gone, and there is no other.
         """
         exits: list[Exit] = []
-        while self.heard:
-            self._on(*self.heard.popleft(), exits)
+        while self.early_reports:
+            self._on_report(*self.early_reports.popleft(), exits)
         for link in self._links[:]:
             while True:
                 try:
@@ -226,10 +230,10 @@ class WorkerSupervisor:
                 if not data:
                     self._lost(link, exits)
                     break
-                self._on(link, data, exits)
+                self._on_report(link, data, exits)
         return exits
 
-    def _on(self, link: Link, data: bytes, exits: list[Exit]) -> None:
+    def _on_report(self, link: Link, data: bytes, exits: list[Exit]) -> None:
         link.client.answers = True
         message: FromStarter = of_packet(data)
         if isinstance(message, WorkerStarted):
@@ -248,7 +252,7 @@ class WorkerSupervisor:
             del self.workers[handle.number]
         self._links.remove(link)
         link.close()
-        if link.client.is_none():
+        if link.client.was_no_starter():
             raise link.client.failure()
         if not self._links:
             self._links.append(connect())
@@ -262,7 +266,7 @@ class WorkerSupervisor:
         self.workers.clear()
 
 
-def successor(now: Rights, start: Rights) -> Rights:
+def successor_rights(now: Rights, start: Rights) -> Rights:
     """Those of the rights now and at the start of a map that a worker may have which takes the place of another one.
 
     Raises:
@@ -272,10 +276,10 @@ def successor(now: Rights, start: Rights) -> Rights:
         return now
     if start.at_most(now):
         return start
-    raise strangers()
+    raise rights_error()
 
 
-def strangers() -> WorkerStartError:
+def rights_error() -> WorkerStartError:
     """What to say where neither the rights at the start nor those of now are the lesser."""
     return WorkerStartError(
         "a worker process can't be replaced: the program has become another user, or has other rights, than when the map "
@@ -283,7 +287,7 @@ def strangers() -> WorkerStartError:
     )
 
 
-def _standard(fd: int) -> int:
+def _standard_stream(fd: int) -> int:
     """A duplicate of a standard stream, or of the null device where it is closed."""
     try:
         return os.dup(fd)
