@@ -1,4 +1,8 @@
-"""The loop in a worker process. It knows jobs, items and its caller's socket; nothing of tasks, order or bounds."""
+"""The loop in a worker process. It knows jobs, items and its caller's socket; nothing of tasks, order or bounds.
+
+A worker takes one message after the other from its socket, and can't be spoken to while it runs an item. What has to reach
+it then goes by other ways: through the progress page (begin no more), as a nudge (tell what is done), or as SIGKILL.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +108,7 @@ class Worker:
             stage = "run the initializer in"
             if self._finalizer is not None:
                 self._words[FINALIZER] = BEGUN
-                # After the word: whoever ends the map raises the epoch first, waits, and looks at the word then.
+                # After the word: the caller that ends the map raises the epoch first, waits, and looks at the word then.
                 if self._words[EPOCH]:
                     return False
             if initializer is not None:
