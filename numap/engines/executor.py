@@ -1,4 +1,8 @@
-"""The engine over an executor that somebody else made: its workers, its way to pickle, its limits."""
+"""The engine over an executor of the user's: its workers, its way to pickle, its limits.
+
+An executor takes calls, and tells nothing of a call before its end. So items go to it in chunks, each a call of `run_chunk`,
+which ends early and hands back what it has not begun: otherwise one slow item would hold back the whole chunk.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from .._sync.event_queue import NEVER, EventQueue
 from .._worker.run_item import failed, for_caller, run_item
 from .protocol import Event, Job, Output, Program, SideOutput, Slot, StartFailed
 
-#: Seconds after which a chunk of items ends early: what is left of it goes to whoever is idle.
+#: Seconds after which a chunk of items ends early: what is left of it goes to an idle worker.
 LIMIT = 0.010
 
 #: With the process id it tells this process from all others: forks have another id, other interpreters other bytes.
@@ -46,7 +50,7 @@ class ExecutorEngine:
         self._executor: Executor = options.worker_type
         self._programs = programs
         self.slots = [Slot() for _ in range(options.workers)]
-        self._signals: EventQueue[tuple[Slot, Job, Future[_Done]]] = EventQueue()
+        self._queue: EventQueue[tuple[Slot, Job, Future[_Done]]] = EventQueue()
         self._futures: dict[Job, Future[_Done]] = {}
         #: Jobs that the executor did not carry as a whole, so their items go one by one.
         self._one_by_one: set[Job] = set()
@@ -74,7 +78,7 @@ class ExecutorEngine:
             return
         self._futures[job] = future
         # Not a method: the executor must not keep the engine of a dropped map.
-        future.add_done_callback(partial(_tell, self._signals, slot, job))
+        future.add_done_callback(partial(_tell, self._queue, slot, job))
 
     def _drop(self, slot: Slot, job: Job) -> None:
         slot.jobs.remove(job)
@@ -96,11 +100,11 @@ class ExecutorEngine:
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
-        self._signals.listen(until)
+        self._queue.listen(until)
 
     def events(self) -> list[Event]:
         """See `Engine.events`."""
-        for slot, job, future in self._signals.take():
+        for slot, job, future in self._queue.take():
             if self._futures.get(job) is future:
                 self._collect(slot, job, future)
         events, self._events = self._events, []
@@ -153,7 +157,7 @@ class ExecutorEngine:
 
     def wake(self) -> None:
         """Ends a `listen`."""
-        self._signals.wake()
+        self._queue.wake()
 
     def recall(self) -> None:
         """Cancels what the executor has not begun; it tells so itself."""
@@ -171,8 +175,8 @@ class ExecutorEngine:
         return ()
 
 
-def _tell(signals: EventQueue[tuple[Slot, Job, Future[_Done]]], slot: Slot, job: Job, future: Future[_Done]) -> None:
-    signals.put((slot, job, future))
+def _tell(queue: EventQueue[tuple[Slot, Job, Future[_Done]]], slot: Slot, job: Job, future: Future[_Done]) -> None:
+    queue.put((slot, job, future))
 
 
 def _here() -> tuple[int, bytes]:
