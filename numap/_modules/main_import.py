@@ -28,9 +28,9 @@ _STAND_FOR = {(func.__module__, func.__name__) for func in (fill_apart, named)}
 class MainImporter:
     """The worker's side: modules that are filled with the caller's definitions, each when it is first needed."""
 
-    def __init__(self, main: dict[str, Any] | None, arena: SharedMemoryFile | None = None) -> None:
+    def __init__(self, main: dict[str, Any] | None, shared: SharedMemoryFile | None = None) -> None:
         """``main``: what the caller's ``__main__`` says of itself; None: this process has that module itself."""
-        self._arena = arena
+        self._shared = shared
         self._pending: dict[tuple[str, str], Code] = {}
         #: The same of objects that modules have here, too.
         self._own: dict[tuple[str, str], Code] = {}
@@ -142,7 +142,7 @@ class MainImporter:
 
     def load(self, code: Code) -> Any:
         """Unpickles what may refer to names that are not set yet."""
-        return load(code, self._arena, lambda blob, buffers: _Unpickler(BytesIO(blob), self, buffers).load())
+        return load(code, self._shared, lambda blob, buffers: _Unpickler(BytesIO(blob), self, buffers).load())
 
 
 class _Unpickler(pickle.Unpickler):

@@ -1,4 +1,9 @@
-"""The sending side of a worker: messages of several threads, one after the other."""
+"""The sending side of a worker: messages of several threads, one after the other.
+
+Any thread of an item may log or warn, at any moment. It may even do so in a ``__del__`` that runs in the middle of another
+message of the same thread, and would wait for itself there. So such a message is left for the thread that is sending, if there
+is one.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +19,18 @@ class Outbox:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        #: Who holds it may write into the channel.
+        #: The thread that holds it may write into the channel.
         self._lock = allocate_lock()
         self._posted: deque[FromWorker] = deque()
 
     @property
     def ended(self) -> bool:
-        """Nobody listens any more."""
+        """The caller listens no more."""
         return self._channel.ended
 
     @property
     def is_busy(self) -> bool:
-        """Somebody is in the middle of a frame, perhaps this thread."""
+        """A thread is in the middle of a frame, perhaps this one."""
         return self._lock.locked()
 
     def send(self, message: FromWorker) -> None:
@@ -41,7 +46,7 @@ class Outbox:
         self._empty()
 
     def _empty(self) -> None:
-        # The look at what is posted comes after the lock was let go: who failed to get it has posted before.
+        # The look at what is posted comes after the lock was let go: a thread that failed to get it has posted before.
         while self._posted and self._lock.acquire(False):
             try:
                 self._send_posted()

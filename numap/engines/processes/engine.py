@@ -68,10 +68,10 @@ class ProcessEngine(WorkerPool):
     def __init__(self, programs: Sequence[Program], options: Options) -> None:
         method = options.start_method or "forkserver"
         memory = Memory(options.workers)
-        constants = Constants(memory.arena)
+        constants = Constants(memory.shared)
         exporter = ForkExporter(constants) if method == "fork" else MainExporter(constants)
         self._finalizes = options.finalizer is not None
-        self._write = ObjectWriter(exporter.encode, memory.arena)
+        self._write = ObjectWriter(exporter.encode, memory.shared)
         exporter.exempt(options.initializer)
         label = ", ".join(p.label for p in programs)
         setup = _setup(exporter, programs, options, method)

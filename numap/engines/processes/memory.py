@@ -25,44 +25,44 @@ class Memory:
         workers: number of slots; the worker in slot n writes in region n + 1.
 
     Attributes:
-        arena: None where there can't be any shared memory.
+        shared: None where there can't be any shared memory.
     """
 
     def __init__(self, workers: int) -> None:
-        self.arena = _make(workers)
-        self._columns = list(range(CALLER + 1, self.arena.layout.columns)) if self.arena is not None else []
+        self.shared = _make(workers)
+        self._columns = list(range(CALLER + 1, self.shared.layout.columns)) if self.shared is not None else []
         self._warned = False
 
     @property
     def fd(self) -> int | None:
         """The descriptor for a worker; None: there is no such memory."""
-        return None if self.arena is None else self.arena.fd
+        return None if self.shared is None else self.shared.fd
 
     def assign(self, handle: WorkerHandle, slot: int) -> tuple[Layout, int | None, int] | None:
         """A new worker's part: the layout, its column, if one is left, and its region."""
-        if self.arena is None:
+        if self.shared is None:
             return None
         handle.column = self._columns.pop() if self._columns else None
-        return self.arena.layout, handle.column, slot + 1
+        return self.shared.layout, handle.column, slot + 1
 
     def release(self, handle: WorkerHandle, slot: int | None) -> None:
         """A worker is gone. ``slot``: where it was; None: its successor is there already."""
-        if self.arena is not None and handle.column is not None:
-            self.arena.forget(handle.column, None if slot is None else slot + 1)
+        if self.shared is not None and handle.column is not None:
+            self.shared.forget(handle.column, None if slot is None else slot + 1)
             self._columns.append(handle.column)
 
     def incoming(self, segments: list[Segment]) -> list[Segment]:
-        """What a worker has sent, with its parcels."""
-        return segments if self.arena is None else [incoming(segment, self.arena) for segment in segments]
+        """What a worker has sent, with its shared objects."""
+        return segments if self.shared is None else [incoming(segment, self.shared) for segment in segments]
 
     def warn_once(self, segments: list[Segment], handle: WorkerHandle | None = None) -> list[EngineWarning]:
         """Once: these could have been shared and were not, for want of room. ``handle``: of the worker that sent them."""
         if self._warned or not any(kind == PICKLED and len(data) >= _LARGE for kind, _, data in segments):
             return []
-        if handle is not None and handle.column is None and self.arena is not None:
+        if handle is not None and handle.column is None and self.shared is not None:
             return []
         self._warned = True
-        size = sum(length for _, length in self.arena.layout.regions) >> 20 if self.arena is not None else 0
+        size = sum(length for _, length in self.shared.layout.regions) >> 20 if self.shared is not None else 0
         return [
             EngineWarning(
                 f"large items or results find no room in the shared memory of this map ({size} MB) and go the slower way, "
@@ -72,8 +72,8 @@ class Memory:
 
     def retire(self) -> None:
         """The run is over; results that the caller keeps stay."""
-        if self.arena is not None:
-            self.arena.retire()
+        if self.shared is not None:
+            self.shared.retire()
 
 
 def _make(workers: int) -> SharedMemoryFile | None:
@@ -81,10 +81,10 @@ def _make(workers: int) -> SharedMemoryFile | None:
     if divided is None:
         return None
     try:
-        arena = SharedMemoryFile(divided, CALLER, 0)
+        shared = SharedMemoryFile(divided, CALLER, 0)
         if is_address_space_limited():
             # What workers write must be readable here, too.
-            arena.open()
+            shared.open()
     except (OSError, ValueError):
         return None
-    return arena
+    return shared
