@@ -1,4 +1,4 @@
-"""The mirror: what workers must know of modules that they can't import, above all of ``__main__``.
+"""What workers must know of modules that they can't import, above all of ``__main__``.
 
 A worker never runs the user's main module again. Instead each name of it that a shipped function, class or method
 refers to is set once in the worker's own ``__main__``; from then on functions and classes of ``__main__`` travel by
@@ -21,7 +21,7 @@ from .._serialize.classes import ELSEWHERE, token_of
 from .._serialize.dill_fallback import _dill_dumps
 from .._serialize.functions import Appearance
 from .._serialize.lookup import NameResolver, find, global_names, named
-from .._serialize.pickler import CodePickler
+from .._serialize.pickler import BufferCallback, CodePickler
 from .._transport.messages import Definition
 from .._transport.shared_objects import Constants
 from .definition_log import DefinitionLog
@@ -30,9 +30,6 @@ from .identities import ObjectNames
 from .origins import Origins, is_of_library, is_unfinished
 from .owners import Owners, state_of
 
-#: Is called with each large buffer of an object; see `CodePickler.encode`.
-BufferCallback = Callable[[pickle.PickleBuffer], object]
-
 #: What a module says of itself; never a definition.
 _IDENTITY = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__"))
 
@@ -40,7 +37,7 @@ _IDENTITY = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec
 class MainExporter(NameResolver):
     """The caller's side: collects the definitions that go to the workers.
 
-    One mirror serves a run; its log only grows. `encode` may be called by several threads.
+    One exporter serves a run; its log only grows. `encode` may be called by several threads.
     """
 
     def __init__(self, constants: Constants | None = None) -> None:
@@ -54,12 +51,12 @@ class MainExporter(NameResolver):
         self._origins = Origins()
         self._owners = Owners()
         #: The object of an importable module that is being pickled as it is.
-        self._told: object = None
+        self._as_it_is: object = None
         self._exempt: set[str] = set()
         self._lock = threading.RLock()
         self._pickler = CodePickler(self)
         self._names = ObjectNames()
-        self._order = DependencyGraph()
+        self._dependencies = DependencyGraph()
         #: The name that is being defined.
         self._current: tuple[str, str] | None = None
 
@@ -93,10 +90,10 @@ class MainExporter(NameResolver):
                     while (wanted := self._definitions.next_wanted()) is not None:
                         self._define(*wanted)
                 except BaseException as error:
-                    self._order.forget(self._definitions.roll_back())
+                    self._dependencies.forget(self._definitions.roll_back())
                     if not isinstance(error, DependencyCycle):
                         raise
-                    self._order.copy(error)
+                    self._dependencies.copy(error)
                 else:
                     self._definitions.commit()
                     return raw
@@ -149,13 +146,13 @@ class MainExporter(NameResolver):
         if not self.is_importable(module):
             name = qualname.partition(".")[0]
             if self._current is not None:
-                self._order.code(self._current, (module.__name__, name))
+                self._dependencies.code(self._current, (module.__name__, name))
             self._need(module, name, qualname)
         return True
 
     def reference(self, module_name: str, qualname: str) -> Any:
-        # To import what is just being imported, or is in a package that is, would wait for that; whoever imports it may be
-        # waiting for us.
+        # To import what is just being imported, or is in a package that is, would wait for that; the thread that imports it may
+        # be waiting for us.
         return (named, (module_name, qualname)) if is_unfinished(module_name) else NotImplemented
 
     def name_of(self, obj: object) -> tuple[str, str] | None:
@@ -174,7 +171,7 @@ class MainExporter(NameResolver):
 
     def global_of(self, obj: object) -> tuple[str, str] | None:
         """Module and name by which a definition refers to an object that a module has, or that another definition makes."""
-        if obj is self._told:
+        if obj is self._as_it_is:
             return None
         if not self._owners.fresh or id(obj) in self._owners.index:
             owner = self._owner(obj)
@@ -184,7 +181,7 @@ class MainExporter(NameResolver):
         if found is None or found[1] in self._exempt or self.is_importable(found[0]):
             return None
         key = (found[0].__name__, found[1])
-        if key == self._current or (self._current is not None and not self._order.data(self._current, key)):
+        if key == self._current or (self._current is not None and not self._dependencies.data(self._current, key)):
             return None
         self._need(*found, "the map" if self._current is None else f"the global {self._current[1]!r}")
         return key
@@ -197,21 +194,21 @@ class MainExporter(NameResolver):
             if self.is_importable(module):
                 key = (module.__name__, name)
                 if key not in self._definitions:
-                    self._tell(key, obj)
+                    self._add_state(key, obj)
                 return key
         return None
 
-    def _tell(self, key: tuple[str, str], obj: object) -> None:
+    def _add_state(self, key: tuple[str, str], obj: object) -> None:
         """Sends the state of a module's object: all of it, or none if any of it can't be sent, as with what holds a lock."""
         self._definitions.add(key)
         if is_of_library(key[0]):
             return
         mark = self._definitions.mark()
-        before = self._told, self._current, self.defining
+        before = self._as_it_is, self._current, self.defining
         self._current = self.defining = None
         try:
             state = state_of(*key, obj)
-            self._told = state
+            self._as_it_is = state
             if state is not None:
                 code = self.constants.encode(state, _DefinitionPickler(self).encode)
                 self._definitions.make(Definition(*key, code, own=True))
@@ -220,7 +217,7 @@ class MainExporter(NameResolver):
         except Exception:
             self._definitions.undo(mark)
         finally:
-            self._told, self._current, self.defining = before
+            self._as_it_is, self._current, self.defining = before
 
     def require(self, module: types.ModuleType, names: Iterable[str], by: str) -> None:
         self._names.add(module, self._exempt)
@@ -259,7 +256,7 @@ class MainExporter(NameResolver):
 
 
 class ForkExporter(MainExporter):
-    """The mirror for forks of this process: they have every module as it is, so all that has a name goes by it.
+    """The exporter for forks of this process: they have every module as it is, so all that has a name goes by it.
 
     A class of the program that is not found by a name, from a factory say, is known by a token, which it gets before the fork.
     """
@@ -274,7 +271,7 @@ class ForkExporter(MainExporter):
         """A fork has what we have."""
         return True
 
-    def _tell(self, key: tuple[str, str], obj: object) -> None:
+    def _add_state(self, key: tuple[str, str], obj: object) -> None:
         """A fork's objects have the state that they have here."""
 
     def global_of(self, obj: object) -> tuple[str, str] | None:
@@ -287,9 +284,9 @@ class ForkExporter(MainExporter):
 class _DefinitionPickler(CodePickler):
     """Of several definitions that hold the same object one makes it, and the others refer to that."""
 
-    def __init__(self, mirror: MainExporter) -> None:
-        super().__init__(mirror)
-        self._global_of = mirror.global_of
+    def __init__(self, exporter: MainExporter) -> None:
+        super().__init__(exporter)
+        self._global_of = exporter.global_of
 
     def persistent_id(self, obj: object) -> tuple[str, str] | None:
         """The name of an object."""

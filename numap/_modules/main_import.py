@@ -1,4 +1,8 @@
-"""The worker's side of the mirror: modules that it can't import, filled with what the caller's hold."""
+"""The worker's side of `main_export`: modules that it can't import, filled with what the caller's hold.
+
+A definition is made when it is first needed, not when it comes: definitions refer to one another, in circles, too, so there
+is no order in which all could be made. What needs a name that is just being made waits until that is there.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ from .._transport.messages import Definition
 from .._transport.shared_memory import SharedMemoryFile
 from .._transport.shared_objects import Code, load
 
-#: Functions that in pickles for workers stand for methods of the image.
+#: Functions that in pickles for workers stand for methods of the importer.
 _STAND_FOR = {(func.__module__, func.__name__) for func in (fill_apart, named)}
 
 
@@ -146,15 +150,15 @@ class MainImporter:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: BytesIO, image: MainImporter, buffers: list[Any]) -> None:
+    def __init__(self, file: BytesIO, importer: MainImporter, buffers: list[Any]) -> None:
         super().__init__(file, buffers=buffers)
-        self._image = image
+        self._importer = importer
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _STAND_FOR:
-            return getattr(self._image, name)
+            return getattr(self._importer, name)
         first = name.partition(".")[0]
-        self._image.define(module, first)
+        self._importer.define(module, first)
         if (module, first) in in_the_making:
             raise _NotYet(f"{module}.{first} is needed to make it")
         try:
@@ -165,7 +169,7 @@ class _Unpickler(pickle.Unpickler):
             raise
 
     def persistent_load(self, key: Any) -> object:
-        return self._image.named(*key)
+        return self._importer.named(*key)
 
 
 class _NotYet(AttributeError):

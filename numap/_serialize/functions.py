@@ -134,7 +134,7 @@ def reduce_identity(scope: NameResolver, obj: object) -> Any:
 
 def reduce_module(scope: NameResolver, obj: types.ModuleType) -> Any:
     if scope.defining is not obj and obj.__name__ != "__main__":
-        # For whom, nobody knows. Of the modules among a function's globals only that goes which the function names.
+        # It is not known for which user. Of the modules among a function's globals only that goes which the function names.
         scope.require(obj, list(vars(obj)), obj.__name__)
     return (importlib.import_module if scope.is_importable(obj) else stand_in), (obj.__name__,)
 

@@ -25,6 +25,9 @@ from .functions import reduce_cell, reduce_function, reduce_identity, reduce_met
 from .lookup import NameResolver, global_names
 from .tensors import narrowed, reduce_storage
 
+#: Is called with each large buffer of an object, as arrays have them; returns true for those to be left in the pickle.
+BufferCallback = Callable[[pickle.PickleBuffer], object]
+
 
 class CodePickler(pickle.Pickler):
     """A C pickler for data and code; one object at a time with `encode`."""
@@ -33,7 +36,7 @@ class CodePickler(pickle.Pickler):
         self._buffer = io.BytesIO()
         super().__init__(self._buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=self._beside)
         self._scope = scope
-        self._callback: Callable[[pickle.PickleBuffer], object] | None = None
+        self._callback: BufferCallback | None = None
 
     def reducer_override(self, obj: Any) -> Any:
         """See `reduce`."""
@@ -42,10 +45,10 @@ class CodePickler(pickle.Pickler):
     def _beside(self, buffer: pickle.PickleBuffer) -> object:
         return self._callback is None or self._callback(buffer)
 
-    def encode(self, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None = None, /) -> bytes:
+    def encode(self, obj: object, callback: BufferCallback | None = None, /) -> bytes:
         """The pickle of one object; nothing is shared with objects before it.
 
-        ``callback`` is called with large buffers, as arrays have them, and returns true for those to be left in the pickle.
+        ``callback``: see `BufferCallback`; None: all are left in the pickle.
         """
         buffer = self._buffer
         buffer.seek(0)
@@ -208,7 +211,7 @@ def _reduce_weak_dictionary(scope: NameResolver, obj: Any) -> Any:
 
 
 def _make_weak_dictionary(kind: Any, items: dict[Any, Any]) -> Any:
-    """Keeps what somebody else keeps, too, as ever."""
+    """Keeps what others keep, too, as ever."""
     return kind(items)
 
 
