@@ -13,12 +13,40 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._items.failures import Trace
 from .._items.segments import Segment
 from .allocator import Layout
 from .shared_objects import Code
+
+if TYPE_CHECKING:
+    from typing import NamedTuple as Record
+else:
+
+    class Record(tuple):
+        """A tuple with names, made of its fields in their order.
+
+        What a NamedTuple can do beyond that takes a tenth of a millisecond for each class, when it is imported, and the start
+        of a worker waits for that.
+        """
+
+        __slots__ = ()
+
+        def __init_subclass__(cls) -> None:
+            for place, name in enumerate(cls.__annotations__):
+                setattr(cls, name, property(itemgetter(place)))
+
+        def __new__(cls, *fields):
+            return _new(cls, fields)
+
+        def __repr__(self):
+            return f"{type(self).__name__}{tuple(self)}"
+
+
+_new = tuple.__new__
+
 
 # ---------------------------------------------------------------------- from the caller to a worker
 
@@ -69,13 +97,13 @@ class Setup(NamedTuple):
     memory: tuple[Layout, int | None, int] | None = None
 
 
-class Definitions(NamedTuple):
+class Definitions(Record):
     """What the items of the next jobs need, and no item before them did."""
 
     definitions: list[Definition]
 
 
-class RunJob(NamedTuple):
+class RunJob(Record):
     """Items to run.
 
     Attributes:
@@ -91,20 +119,20 @@ class RunJob(NamedTuple):
     segments: list[Segment]
 
 
-class Stop(NamedTuple):
+class Stop(Record):
     """The worker is to run its finalizer and end."""
 
 
 # ---------------------------------------------------------------------- from a worker to its caller
 
 
-class Ready(NamedTuple):
+class Ready(Record):
     """The initializer is through: jobs may come."""
 
     pid: int
 
 
-class SetupFailed(NamedTuple):
+class SetupFailed(Record):
     """There can be no such worker; ``stage`` says what failed, as "load a function of the map in"."""
 
     pid: int
@@ -112,7 +140,7 @@ class SetupFailed(NamedTuple):
     trace: Trace
 
 
-class Outcomes(NamedTuple):
+class Outcomes(Record):
     """Outcomes of the next items of a job.
 
     Attributes:
@@ -130,7 +158,7 @@ class Outcomes(NamedTuple):
     stages: list[int]
 
 
-class SideMessage(NamedTuple):
+class SideMessage(Record):
     """A log record or a warning, in the form of `side_output`.
 
     Attributes:
@@ -146,7 +174,7 @@ class SideMessage(NamedTuple):
     content: bytes
 
 
-class FinalizerFailed(NamedTuple):
+class FinalizerFailed(Record):
     """The finalizer raised."""
 
     pid: int
@@ -156,7 +184,7 @@ class FinalizerFailed(NamedTuple):
 # ---------------------------------------------------------------------- between the caller and the starter
 
 
-class StartWorker(NamedTuple):
+class StartWorker(Record):
     """To the starter, with descriptors: a worker is wanted.
 
     Attributes:
@@ -172,31 +200,31 @@ class StartWorker(NamedTuple):
     descriptors: int
 
 
-class KillWorker(NamedTuple):
+class KillWorker(Record):
     """To the starter: kill a worker and all that it started."""
 
     number: int
 
 
-class Connected(NamedTuple):
+class Connected(Record):
     """From the starter, first: it serves this connection."""
 
 
-class WorkerStarted(NamedTuple):
+class WorkerStarted(Record):
     """From the starter: there is a process for a worker."""
 
     number: int
     pid: int
 
 
-class WorkerExited(NamedTuple):
+class WorkerExited(Record):
     """From the starter: a worker is gone; its exit code as `os.waitstatus_to_exitcode` tells it."""
 
     number: int
     exitcode: int
 
 
-class WorkerRefused(NamedTuple):
+class WorkerRefused(Record):
     """From the starter: the system let no process be started for a worker."""
 
     number: int
@@ -217,7 +245,6 @@ _RECORDS: tuple[Any, ...] = (
     *(Connected, WorkerStarted, WorkerExited, WorkerRefused),
 )
 _NUMBERS = {record: number for number, record in enumerate(_RECORDS)}
-_new = tuple.__new__
 
 
 def to_wire(message: ToWorker | FromWorker | ToStarter | FromStarter) -> tuple[Any, ...]:
@@ -233,7 +260,7 @@ def of_wire(frame: tuple[Any, ...]) -> Any:
     """The record that a frame was made of.
 
     >>> of_wire((4, 17))
-    Ready(pid=17)
+    Ready(17,)
     """
     return _new(_RECORDS[frame[0]], frame[1:])
 
@@ -247,6 +274,6 @@ def of_packet(data: bytes) -> Any:
     """The message of one packet.
 
     >>> of_packet(to_packet(KillWorker(3)))
-    KillWorker(number=3)
+    KillWorker(3,)
     """
     return of_wire(pickle.loads(data))
