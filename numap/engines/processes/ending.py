@@ -8,8 +8,6 @@ ending that there is no room for successors.
 
 from __future__ import annotations
 
-import contextlib
-import selectors
 from collections.abc import Container, Iterator
 from time import monotonic
 
@@ -21,6 +19,7 @@ from ..._transport.progress_page import FINALIZER
 from ..protocol import SideOutput, notice
 from .slot import SETTLE, ProcessSlot, side_output
 from .supervisor import WorkerHandle
+from .worker_selector import WorkerSelector
 
 
 class EndingWorker:
@@ -54,7 +53,7 @@ class EndingWorkers:
         selector: tells of what workers say.
     """
 
-    def __init__(self, label: str, selector: selectors.BaseSelector) -> None:
+    def __init__(self, label: str, selector: WorkerSelector) -> None:
         self._label = label
         self._selector = selector
         self._all: dict[WorkerHandle, EndingWorker] = {}
@@ -71,8 +70,7 @@ class EndingWorkers:
         worker = self._all[handle] = EndingWorker(handle, slot)
         if not handle.channel.ended:
             # What it says is read on, and what it was sent before goes on, lest it be stuck in the middle of either.
-            wanted = selectors.EVENT_READ | (0 if handle.channel.flush() else selectors.EVENT_WRITE)
-            self._selector.modify(handle.channel, wanted, worker)
+            self._selector.watch(handle, worker, not handle.channel.flush())
 
     def receive(self, it: EndingWorker) -> list[SideOutput]:
         """There is something to read from one, or room to write; returns what it said."""
@@ -80,10 +78,10 @@ class EndingWorkers:
             return []  # its exit was reported at the same time
         channel = it.handle.channel
         if channel.flush():
-            self._selector.modify(channel, selectors.EVENT_READ, it)
+            self._selector.watch(it.handle, it, False)
         said = self.receive_all(it)
         if channel.ended:
-            stop_reading(self._selector, it.handle)
+            self._selector.remove(it.handle)
         return said
 
     def receive_all(self, it: EndingWorker) -> list[SideOutput]:
@@ -122,7 +120,7 @@ class EndingWorkers:
     def exited(self, it: EndingWorker, exitcode: int | None) -> list[SideOutput]:
         """A worker has ended; what it said, and what is to be said of that."""
         said = self.receive_all(it)
-        stop_reading(self._selector, it.handle)
+        self._selector.remove(it.handle)
         del self._all[it.handle]
         if it.state == RUNS and not it.killed:
             said.append(self._notice(it, f"{self._name(it)} died in its finalizer ({exit_text(exitcode)})"))
@@ -147,9 +145,3 @@ class EndingWorkers:
     @staticmethod
     def _notice(it: EndingWorker, text: str) -> SideOutput:
         return notice(text, it.handle.pid)
-
-
-def stop_reading(selector: selectors.BaseSelector, handle: WorkerHandle) -> None:
-    """Nothing more is expected from a worker's socket, or it is going to be closed."""
-    with contextlib.suppress(KeyError, ValueError):
-        selector.unregister(handle.channel)

@@ -1,17 +1,15 @@
 """The engine of worker processes: gives them jobs, takes their outcomes, and finds out which item a dead worker was in.
 
-Each worker has a socket of its own, so a worker that dies in the middle of a message spoils nothing for others, as it would
-with a queue that all share. A progress page, memory that the worker writes and the engine reads, tells which item has begun.
+Each worker has a socket of its own. With a queue that all share, a worker that dies in the middle of a message would spoil it
+for the others. A progress page, memory that the worker writes and the engine reads, tells which item has begun.
 The ledger of its slot tells what the worker was given. From the two follows, without a message per item, which item is to be
-blamed when a worker dies, and which ones have not begun and can be given to others.
+blamed when a worker dies, and which ones can be given to others.
 """
 
 from __future__ import annotations
 
-import contextlib
 import selectors
 import signal
-import socket
 import warnings
 from collections.abc import Sequence
 from time import monotonic
@@ -32,11 +30,11 @@ from ..._transport.progress_page import INITIALIZING, STAGE, STARTED
 from ..._transport.shared_objects import Code, Constants, ObjectWriter, size_of_code
 from ..._worker.results import CUT_OFF
 from ..protocol import UNLIMITED, Died, Event, Job, Output, Program, SideOutput, Slot, StartFailed
-from .ending import EndingWorker, stop_reading
+from .ending import EndingWorker
 from .memory import Memory
 from .slot import ProcessSlot, side_output
 from .supervisor import WorkerHandle
-from .worker_pool import WorkerPool, drain
+from .worker_pool import WorkerPool
 
 #: Workers that may die in a row while they start: what is wrong with them all kills every one.
 MAX_FAILED_STARTS = 4
@@ -48,8 +46,6 @@ _CLOSED = (
 )
 #: Bytes that every worker gets at its start above which a warning is given.
 LARGE_SETUP = 100 << 20
-#: Seconds that one wait lasts at most: epoll counts milliseconds in 32 bits. It is waited again, as nothing was due.
-LONGEST_WAIT = 1e6
 
 
 class ProcessEngine(WorkerPool):
@@ -78,9 +74,6 @@ class ProcessEngine(WorkerPool):
         _warn_of_size(label, sum(map(size_of_code, [*setup.programs, *(it.code for it in exporter.log)])))
         slots = [ProcessSlot(limited(options.task_timeout)) for _ in range(options.workers)]
         super().__init__(method, label, slots, memory, exporter, setup, options.max_items_per_worker or UNLIMITED)
-        self._wake_r, self._wake_w = socket.socketpair()
-        self._wake_r.setblocking(False)
-        self._wake_w.setblocking(False)
         #: What the last `listen` ended with.
         self._selected: list[tuple[selectors.SelectorKey, int]] = []
         #: Workers that died while they started, since the last that did start.
@@ -94,7 +87,6 @@ class ProcessEngine(WorkerPool):
         Raises:
             WorkerStartError: no process can be started.
         """
-        self._selector.register(self._wake_r, selectors.EVENT_READ, None)
         self._start_workers()
 
     def stop(self) -> Sequence[SideOutput]:
@@ -106,7 +98,7 @@ class ProcessEngine(WorkerPool):
 
     def _end(self) -> None:
         if self._finalizes and hasattr(self, "_supervisor"):
-            self._end_in_order(self._wake_r)
+            self._end_in_order()
         for worker in [
             *(EndingWorker(slot.handle, slot) for slot in self.slots if slot.handle is not None),
             *self._ending,
@@ -122,13 +114,6 @@ class ProcessEngine(WorkerPool):
         for slot in self.slots:
             slot.jobs.clear()
         self._memory.retire()
-        self._wake_r.close()
-        self._wake_w.close()
-
-    def wake(self) -> None:
-        """Ends a `listen`."""
-        with contextlib.suppress(OSError):
-            self._wake_w.send(b"\0")
 
     # ------------------------------------------------------------------ jobs
 
@@ -159,8 +144,7 @@ class ProcessEngine(WorkerPool):
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
-        timeout = seconds_left(until)
-        self._selected = self._selector.select(timeout if timeout is None else min(timeout, LONGEST_WAIT))
+        self._selected = self._selector.select(seconds_left(until))
 
     def events(self) -> list[Event]:
         """See `Engine.events`."""
@@ -168,7 +152,7 @@ class ProcessEngine(WorkerPool):
             if self._stopped:  # by what one of the others told: all are closed now
                 break
             if key.data is None:
-                drain(self._wake_r)
+                self._selector.drain_wakes()
             elif key.data is self._supervisor:
                 self._read_exits()
             elif isinstance(key.data, EndingWorker):
@@ -209,7 +193,7 @@ class ProcessEngine(WorkerPool):
                 return
         if handle.channel.ended:
             # Its exit is reported by the starter; a descriptor says nothing for certain.
-            stop_reading(self._selector, handle)
+            self._selector.remove(handle)
             slot.open = False
 
     def _output(

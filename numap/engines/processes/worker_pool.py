@@ -6,9 +6,6 @@ has, and asks again each time that another one has come or gone. It gives up whe
 
 from __future__ import annotations
 
-import contextlib
-import selectors
-import socket
 from collections import deque
 from collections.abc import Sequence
 from time import monotonic
@@ -19,10 +16,11 @@ from ..._modules.main_export import MainExporter
 from ..._transport.channel import beside
 from ..._transport.messages import Setup
 from ..protocol import Event, SideOutput
-from .ending import EndingWorker, EndingWorkers, stop_reading
+from .ending import EndingWorker, EndingWorkers
 from .memory import Memory
 from .slot import ProcessSlot
 from .supervisor import Exit, WorkerHandle, WorkerSupervisor
+from .worker_selector import WorkerSelector
 
 if TYPE_CHECKING:
     from .fork import ForkSupervisor
@@ -58,9 +56,7 @@ class WorkerPool:
         self._setup = setup
         self._room = room
         self._events: list[Event] = []
-        self._selector = selectors.DefaultSelector()
-        #: connections of the supervisor that are listened to.
-        self._connections: list[socket.socket] = []
+        self._selector = WorkerSelector()
         self._stopped = False
         self._ending = EndingWorkers(label, self._selector)
         #: Slots whose next worker has to wait until one of those that are ending is gone.
@@ -112,7 +108,7 @@ class WorkerPool:
             programs=[(beside(blob), buffers) for blob, buffers in self._setup.programs],
             memory=self._memory.assign(handle, self.slots.index(slot)),
         )
-        self._selector.register(handle.channel, selectors.EVENT_READ, slot)
+        self._selector.add(handle, slot)
         handle.send(setup)
         self._watch_writes(slot)
 
@@ -145,23 +141,18 @@ class WorkerPool:
         handle, slot.handle = slot.handle, None
         slot.open = False
         if handle is not None:
-            stop_reading(self._selector, handle)
+            self._selector.remove(handle)
             handle.close()
             self._memory.release(handle, self.slots.index(slot))
 
     # ------------------------------------------------------------------ sockets
 
     def _update_connections(self) -> None:
-        wanted = self._supervisor.connections
-        if wanted == self._connections:
-            return
-        for connection in self._connections:
-            if connection not in wanted:
-                self._selector.unregister(connection)
-        for connection in wanted:
-            if connection not in self._connections:
-                self._selector.register(connection, selectors.EVENT_READ, self._supervisor)
-        self._connections = wanted
+        self._selector.update_connections(self._supervisor.connections, self._supervisor)
+
+    def wake(self) -> None:
+        """Ends a `listen`."""
+        self._selector.wake()
 
     def _watch_writes(self, slot: ProcessSlot) -> None:
         """Hears of room in the socket as long as something waits for it."""
@@ -170,12 +161,11 @@ class WorkerPool:
         write_blocked = not slot.handle.channel.flush()
         if write_blocked != slot.write_blocked:
             slot.write_blocked = write_blocked
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if write_blocked else 0)
-            self._selector.modify(slot.handle.channel, wanted, slot)
+            self._selector.watch(slot.handle, slot, write_blocked)
 
     # ------------------------------------------------------------------ going
 
-    def _end_in_order(self, wake: socket.socket) -> None:
+    def _end_in_order(self) -> None:
         """Tells all workers to end when they are through with their item, and waits for them, not for ever."""
         began = monotonic()
         for slot in self.slots:
@@ -190,7 +180,7 @@ class WorkerPool:
                 break
             for key, _ in self._selector.select(seconds):
                 if key.data is None:
-                    drain(wake)
+                    self._selector.drain_wakes()
                 elif key.data is self._supervisor:
                     self._read_exits()
                 elif isinstance(key.data, EndingWorker):
@@ -258,13 +248,6 @@ class WorkerPool:
 
 def _reason(error: Exception) -> str:
     return str(error) or "no memory"  # a MemoryError may have no text
-
-
-def drain(sock: socket.socket) -> None:
-    """Reads all that has come."""
-    with contextlib.suppress(BlockingIOError):
-        while len(sock.recv(4096)) == 4096:
-            pass
 
 
 def _make_supervisor(method: str) -> WorkerSupervisor | ForkSupervisor:
