@@ -1,6 +1,6 @@
 """The worker's side of `main_export`: modules that it can't import, filled with what the caller's hold.
 
-A definition is made when it is first needed, not when it comes: definitions refer to one another, in circles, too, so there
+A definition is made when it is first needed, not when it comes. Definitions refer to one another, in circles, too, so there
 is no order in which all could be made. What needs a name that is just being made waits until that is there.
 """
 

@@ -1,4 +1,8 @@
-"""Functions by value, with the modules that they live in and use."""
+"""Functions by value, with the modules that they live in and use.
+
+A copy of the globals with each function would make two functions of a module strangers to each other: what one sets, the other
+would not see. So a function goes without them, and gets those of the module of the same name over there.
+"""
 
 from __future__ import annotations
 

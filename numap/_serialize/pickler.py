@@ -1,9 +1,9 @@
 """Code by value: what the other process can't import, for the C pickler.
 
-`CodePickler` is ``pickle.Pickler`` with `reduce` as its ``reducer_override``. Plain data never gets there; an
-object that has a name in an importable module goes by that name; a lambda, a closure, a local class goes by value:
-its code object by marshal, its globals as the module of the same name over there, the names it uses there being the
-business of the scope (see `main_export`).
+`CodePickler` is ``pickle.Pickler`` with `reduce` as its ``reducer_override``. Plain data never gets there, so it is as fast as
+ever. An object that has a name in an importable module goes by that name. A lambda, a closure or a local class goes by value:
+its code object by marshal, its globals as the module of the same name over there. That this module has the names is the
+business of the scope; see `main_export`.
 """
 
 from __future__ import annotations

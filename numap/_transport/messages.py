@@ -1,8 +1,8 @@
 """The messages between the caller, its workers and the starter: one record for each, and nothing else crosses a process.
 
 A record has names, which make a message readable where it is sent and where it is taken apart. On its way it is a plain
-tuple that begins with a number: a record would be pickled with the name of its class, which takes ten microseconds more
-for each frame. `to_wire` and `of_wire` turn the one into the other.
+tuple that begins with a number. A record would be pickled with the name of its class, which takes ten microseconds more for
+each frame. `to_wire` and `of_wire` turn the one into the other.
 
 A worker hears `Setup` first, then any number of `Definitions` and `RunJob`, and `Stop` at last. It answers `Ready` or
 `SetupFailed`, then tells `Outcomes`; `SideMessage` may come at any moment, and `FinalizerFailed` at its end. These go

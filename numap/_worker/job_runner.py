@@ -3,9 +3,9 @@
 The price of a message is that of a hundred short items, so outcomes wait for one another, up to `FLUSH_AFTER`. Even a look at
 the clock takes as long as the shortest item, so after short ones there is one look for several.
 
-The caller may want back what has not begun, at any moment, and nothing is asked for that: the worker writes into the
-progress page which item it begins, then looks there for the caller's count of recalls. The caller raises the count, waits
-a moment, and reads the number. So both know which items began.
+The caller may take back what has not begun, at any moment, without asking. The worker writes into the progress page which
+item it begins, then looks there for the caller's count of recalls. The caller raises the count, waits a moment, and reads the
+number. So both know which items began.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The engine over an executor of the user's: its workers, its way to pickle, its limits.
 
-An executor takes calls, and tells nothing of a call before its end. So items go to it in chunks, each a call of `run_chunk`,
-which ends early and hands back what it has not begun: otherwise one slow item would hold back the whole chunk.
+An executor takes calls, and tells nothing of a call before its end. A call for each item would cost too much, so items go to it
+in chunks. A chunk that takes long ends early and hands back what it has not begun: an idle worker can have that.
 """
 
 from __future__ import annotations

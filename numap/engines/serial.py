@@ -1,6 +1,6 @@
 """The engine without workers: items run in the threads that ask for results, for debugging and doctests.
 
-The decisions are made in the manager's thread as with all engines, so an interrupt of the thread that runs the items finds
+The decisions are made in the manager's thread as with all engines. So an interrupt of the thread that runs the items finds
 nothing half done: an item whose outcome has not been posted runs again.
 """
 

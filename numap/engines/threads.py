@@ -1,9 +1,9 @@
 """The engine of worker threads: items and results go by reference.
 
-A job goes to one thread as a whole, and its outcomes come back as a whole, as a look at the queue for each item would cost
-more than a short item does. So a slow item could hold back those before and behind it: the engine looks after a while
-whether a thread has got on, and takes over what is done and takes back what has not begun. How that goes without a
-lock is said in `thread_worker`.
+A job goes to one thread as a whole, and its outcomes come back as a whole, as a queue entry for each item would cost more than
+a short item does. So a slow item could hold back those before and behind it. The engine looks after a while whether a
+thread has got on. It takes over what is done by then; and if the thread is still in the same item, it takes back what has not
+begun. How that goes without a lock is said in `thread_worker`.
 """
 
 from __future__ import annotations

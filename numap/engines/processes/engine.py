@@ -2,8 +2,8 @@
 
 Each worker has a socket of its own. With a queue that all share, a worker that dies in the middle of a message would spoil it
 for the others. A progress page, memory that the worker writes and the engine reads, tells which item has begun.
-The ledger of its slot tells what the worker was given. From the two follows, without a message per item, which item is to be
-blamed when a worker dies, and which ones can be given to others.
+The ledger of its slot tells what the worker was given. From the two follows which item is to be blamed when a
+worker dies, and which ones can be given to others; no message per item is needed.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class JobLedger:
         """The worker is dead, with ``started`` items begun.
 
         Returns:
-            The job and the place in it of the item that was running (None: no item was), and all that must run again:
+            The job and the place in it of the item that was running (None: no item was), and all that must run again. That is
             what had not begun, and what was done without having been told.
         """
         returned: list[Returned] = []

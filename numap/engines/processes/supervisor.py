@@ -1,7 +1,7 @@
 """The caller's side of worker processes: start, hear of deaths, kill. It knows no job, no item and no task.
 
-Workers are children of the starter, not of the caller, which so needs no handler for SIGCHLD and can't be asked to wait for
-a child that it does not know. The starter reports each exit. Should the starter itself be killed, all of its workers are gone.
+Workers are children of the starter, not of the caller. So the caller needs no handler for SIGCHLD, and a program that waits for
+its own children never meets ours. The starter reports each exit. Should the starter itself be killed, all of its workers are gone.
 """
 
 from __future__ import annotations
