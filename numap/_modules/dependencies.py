@@ -1,4 +1,8 @@
-"""In which order things that need each other are made."""
+"""In which order things that need each other are made.
+
+An object that two globals hold has to be one object in a worker, too, so the pickle of one refers to the other. Two that hold
+each other can't both be made first; then one of them has a copy.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +39,16 @@ class DependencyGraph:
         """Notes that a definition needs a function or class.
 
         Raises:
-            Tangle: that needs data that need it.
+            DependencyCycle: that needs data that need it.
         """
         for step in self._path(used, user) or ():
             if self._needs[step[0]][step[1]]:
                 raise DependencyCycle(*step)
         self._needs.setdefault(user, {}).setdefault(used, False)
 
-    def copy(self, tangle: DependencyCycle) -> None:
+    def copy(self, cycle: DependencyCycle) -> None:
         """From now on that definition has a copy."""
-        self._copied.add((tangle.user, tangle.used))
+        self._copied.add((cycle.user, cycle.used))
 
     def forget(self, users: Collection[Key]) -> None:
         """These are to be defined again."""

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import enum
 import types
 import weakref
 from collections.abc import Collection
 
+from .owners import WITHOUT_IDENTITY
+
 Key = tuple[str, str]
 
-#: Values of these types are equal or not, but nobody asks whether they are the same; or they have a name of their own.
-_WITHOUT_IDENTITY = (
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    tuple,
-    frozenset,
-    range,
-    type(None),
-    type(...),
-    type(NotImplemented),
-    type,
-    enum.Enum,
-    types.FunctionType,
-    types.BuiltinFunctionType,
-    types.ModuleType,
-    types.CodeType,
-)
+#: These, and what has a name of its own.
+_NAMED = (*WITHOUT_IDENTITY, types.FunctionType, types.BuiltinFunctionType)
 
 
 class ObjectNames:
@@ -45,7 +28,7 @@ class ObjectNames:
         self._modules.add(id(module))
         ref = weakref.ref(module)
         for name, value in list(vars(module).items()):
-            if name not in but and not isinstance(value, _WITHOUT_IDENTITY) and not hasattr(value, "__qualname__"):
+            if name not in but and not isinstance(value, _NAMED) and not hasattr(value, "__qualname__"):
                 self._found.setdefault(id(value), (ref, name))
 
     def of(self, obj: object) -> tuple[types.ModuleType, str] | None:

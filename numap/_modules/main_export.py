@@ -1,4 +1,4 @@
-"""The mirror: what workers must know of modules that they can't import, above all of ``__main__``.
+"""What workers must know of modules that they can't import, above all of ``__main__``.
 
 A worker never runs the user's main module again. Instead each name of it that a shipped function, class or method
 refers to is set once in the worker's own ``__main__``; from then on functions and classes of ``__main__`` travel by
@@ -21,11 +21,12 @@ from .._serialize.classes import ELSEWHERE, token_of
 from .._serialize.dill_fallback import _dill_dumps
 from .._serialize.functions import Appearance
 from .._serialize.lookup import NameResolver, find, global_names, named
-from .._serialize.pickler import CodePickler
+from .._serialize.pickler import BufferCallback, CodePickler
+from .._transport.messages import Definition
 from .._transport.shared_objects import Constants
+from .definition_log import DefinitionLog
 from .dependencies import DependencyCycle, DependencyGraph
 from .identities import ObjectNames
-from .main_import import Definition
 from .origins import Origins, is_of_library, is_unfinished
 from .owners import Owners, state_of
 
@@ -36,27 +37,26 @@ _IDENTITY = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec
 class MainExporter(NameResolver):
     """The caller's side: collects the definitions that go to the workers.
 
-    One mirror serves a run; its log only grows. `encode` may be called by several threads.
+    One exporter serves a run; its log only grows. `encode` may be called by several threads.
     """
 
     def __init__(self, constants: Constants | None = None) -> None:
         super().__init__()
         #: Makes what goes to every worker.
         self.constants = Constants(None) if constants is None else constants
-        #: What workers have to define, in order of discovery. A worker that knows the first n needs the rest.
-        self.log: list[Definition] = []
         self.plain = False
-        self._known: dict[tuple[str, str], str] = {}
-        self._todo: list[tuple[types.ModuleType, str]] = []
+        self._definitions = DefinitionLog()
+        #: What workers have to define.
+        self.log: list[Definition] = self._definitions.sent
         self._origins = Origins()
         self._owners = Owners()
         #: The object of an importable module that is being pickled as it is.
-        self._told: object = None
+        self._as_it_is: object = None
         self._exempt: set[str] = set()
         self._lock = threading.RLock()
         self._pickler = CodePickler(self)
         self._names = ObjectNames()
-        self._order = DependencyGraph()
+        self._dependencies = DependencyGraph()
         #: The name that is being defined.
         self._current: tuple[str, str] | None = None
 
@@ -66,7 +66,7 @@ class MainExporter(NameResolver):
         if code is not None:
             self._exempt.update(global_names(code, stores=True))
 
-    def encode(self, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None = None, /) -> bytes:
+    def encode(self, obj: object, callback: BufferCallback | None = None, /) -> bytes:
         """The pickle of an item for the workers; what they need for it is in the log when this returns.
 
         ``callback``: see `CodePickler.encode`.
@@ -77,32 +77,25 @@ class MainExporter(NameResolver):
         """
         return self._encode(self._pickler, obj, callback)
 
-    def encode_code(self, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None = None, /) -> bytes:
+    def encode_code(self, obj: object, callback: BufferCallback | None = None, /) -> bytes:
         """The same for a function with its constant arguments: what has a name as a global is the global, no copy of it."""
         return self._encode(_DefinitionPickler(self), obj, callback)
 
-    def _encode(
-        self, pickler: CodePickler, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None
-    ) -> bytes:
+    def _encode(self, pickler: CodePickler, obj: object, callback: BufferCallback | None) -> bytes:
         with self._lock:
             while True:
-                self._staged: list[Definition] = []
-                self._added: list[tuple[str, str]] = []
+                self._definitions.begin()
                 try:
                     raw = pickler.encode(obj, callback)
-                    while self._todo:
-                        self._define(*self._todo.pop())
+                    while (wanted := self._definitions.next_wanted()) is not None:
+                        self._define(*wanted)
                 except BaseException as error:
-                    # What depends on what can't be sent must not be taken for known the next time.
-                    self._todo.clear()
-                    for key in self._added:
-                        self._known.pop(key, None)
-                    self._order.forget(self._added)
+                    self._dependencies.forget(self._definitions.roll_back())
                     if not isinstance(error, DependencyCycle):
                         raise
-                    self._order.copy(error)
+                    self._dependencies.copy(error)
                 else:
-                    self.log.extend(self._staged)
+                    self._definitions.commit()
                     return raw
 
     def _define(self, module: types.ModuleType, name: str) -> None:
@@ -123,7 +116,7 @@ class MainExporter(NameResolver):
             code = self._by_dill(module, name, error), []
         finally:
             self.defining = self._current = None
-        self._staged.append(Definition(module.__name__, name, code))
+        self._definitions.make(Definition(module.__name__, name, code))
 
     def apart(self, cls: type, content: object) -> bytes:
         self.filling = cls
@@ -143,10 +136,8 @@ class MainExporter(NameResolver):
                 error = second
             finally:
                 self.plain = False
-        advice = "make it inside the function, or in an initializer that assigns the global"
-        raise SerializationError(
-            f"the global {name!r} of {module.__name__!r}, which {self._known[module.__name__, name]} refers to, can't be sent "
-            f"to a worker ({type(error).__name__}: {safe_text(error)}); {ELSEWHERE if isinstance(value, type) else advice}"
+        raise _not_sendable(
+            module.__name__, name, self._definitions.user_of((module.__name__, name)), value, error
         ) from error
 
     # ------------------------------------------------------------------ the scope of the picklers
@@ -155,13 +146,13 @@ class MainExporter(NameResolver):
         if not self.is_importable(module):
             name = qualname.partition(".")[0]
             if self._current is not None:
-                self._order.code(self._current, (module.__name__, name))
+                self._dependencies.code(self._current, (module.__name__, name))
             self._need(module, name, qualname)
         return True
 
     def reference(self, module_name: str, qualname: str) -> Any:
-        # To import what is just being imported, or is in a package that is, would wait for that; whoever imports it may be
-        # waiting for us.
+        # To import what is just being imported, or is in a package that is, would wait for that; the thread that imports it may
+        # be waiting for us.
         return (named, (module_name, qualname)) if is_unfinished(module_name) else NotImplemented
 
     def name_of(self, obj: object) -> tuple[str, str] | None:
@@ -180,7 +171,7 @@ class MainExporter(NameResolver):
 
     def global_of(self, obj: object) -> tuple[str, str] | None:
         """Module and name by which a definition refers to an object that a module has, or that another definition makes."""
-        if obj is self._told:
+        if obj is self._as_it_is:
             return None
         if not self._owners.fresh or id(obj) in self._owners.index:
             owner = self._owner(obj)
@@ -190,7 +181,7 @@ class MainExporter(NameResolver):
         if found is None or found[1] in self._exempt or self.is_importable(found[0]):
             return None
         key = (found[0].__name__, found[1])
-        if key == self._current or (self._current is not None and not self._order.data(self._current, key)):
+        if key == self._current or (self._current is not None and not self._dependencies.data(self._current, key)):
             return None
         self._need(*found, "the map" if self._current is None else f"the global {self._current[1]!r}")
         return key
@@ -202,35 +193,31 @@ class MainExporter(NameResolver):
         for module, name in self._owners.of(obj):
             if self.is_importable(module):
                 key = (module.__name__, name)
-                if key not in self._known:
-                    self._tell(key, obj)
+                if key not in self._definitions:
+                    self._add_state(key, obj)
                 return key
         return None
 
-    def _tell(self, key: tuple[str, str], obj: object) -> None:
+    def _add_state(self, key: tuple[str, str], obj: object) -> None:
         """Sends the state of a module's object: all of it, or none if any of it can't be sent, as with what holds a lock."""
-        self._known[key] = ""
-        self._added.append(key)
+        self._definitions.add(key)
         if is_of_library(key[0]):
             return
-        counts = len(self._added), len(self._todo), len(self._staged)
-        before = self._told, self._current, self.defining
+        mark = self._definitions.mark()
+        before = self._as_it_is, self._current, self.defining
         self._current = self.defining = None
         try:
             state = state_of(*key, obj)
-            self._told = state
+            self._as_it_is = state
             if state is not None:
                 code = self.constants.encode(state, _DefinitionPickler(self).encode)
-                self._staged.append(Definition(*key, code, own=True))
+                self._definitions.make(Definition(*key, code, own=True))
         except DependencyCycle:
             raise
         except Exception:
-            for other in self._added[counts[0] :]:
-                self._known.pop(other, None)
-            for found, count in zip((self._added, self._todo, self._staged), counts, strict=True):
-                del found[count:]  # type: ignore[attr-defined]
+            self._definitions.undo(mark)
         finally:
-            self._told, self._current, self.defining = before
+            self._as_it_is, self._current, self.defining = before
 
     def require(self, module: types.ModuleType, names: Iterable[str], by: str) -> None:
         self._names.add(module, self._exempt)
@@ -242,18 +229,14 @@ class MainExporter(NameResolver):
                 self._need(module, name, by)
 
     def _need(self, module: types.ModuleType, name: str, by: str) -> None:
-        key = (module.__name__, name)
         self._names.add(module, self._exempt)
         self._announce(module)
-        if key not in self._known:
-            self._known[key] = by
-            self._added.append(key)
-            self._todo.append((module, name))
+        self._definitions.want(module, name, by)
 
     def _announce(self, module: types.ModuleType) -> None:
         """Has workers make a stand-in for a module, and for the packages above it that they can't import either."""
         key = (module.__name__, "__spec__")
-        if key in self._known or module.__name__ == "__main__":
+        if key in self._definitions or module.__name__ == "__main__":
             return
         origin = getattr(getattr(module, "__spec__", None), "origin", None) or ""
         if origin.endswith(tuple(EXTENSION_SUFFIXES)):
@@ -264,9 +247,8 @@ class MainExporter(NameResolver):
         above = sys.modules.get(module.__name__.rpartition(".")[0])
         if isinstance(above, types.ModuleType) and not self.is_importable(above):
             self._announce(above)
-        self._known[key] = ""
-        self._added.append(key)
-        self._staged.append(Definition(*key, (pickle.dumps(Appearance(module)), [])))
+        self._definitions.add(key)
+        self._definitions.make(Definition(*key, (pickle.dumps(Appearance(module)), [])))
 
     def is_importable(self, module: types.ModuleType) -> bool:
         """Whether a worker that imports this module's name gets the same module."""
@@ -274,7 +256,7 @@ class MainExporter(NameResolver):
 
 
 class ForkExporter(MainExporter):
-    """The mirror for forks of this process: they have every module as it is, so all that has a name goes by it.
+    """The exporter for forks of this process: they have every module as it is, so all that has a name goes by it.
 
     A class of the program that is not found by a name, from a factory say, is known by a token, which it gets before the fork.
     """
@@ -289,7 +271,7 @@ class ForkExporter(MainExporter):
         """A fork has what we have."""
         return True
 
-    def _tell(self, key: tuple[str, str], obj: object) -> None:
+    def _add_state(self, key: tuple[str, str], obj: object) -> None:
         """A fork's objects have the state that they have here."""
 
     def global_of(self, obj: object) -> tuple[str, str] | None:
@@ -302,13 +284,22 @@ class ForkExporter(MainExporter):
 class _DefinitionPickler(CodePickler):
     """Of several definitions that hold the same object one makes it, and the others refer to that."""
 
-    def __init__(self, mirror: MainExporter) -> None:
-        super().__init__(mirror)
-        self._global_of = mirror.global_of
+    def __init__(self, exporter: MainExporter) -> None:
+        super().__init__(exporter)
+        self._global_of = exporter.global_of
 
     def persistent_id(self, obj: object) -> tuple[str, str] | None:
         """The name of an object."""
         return self._global_of(obj)
+
+
+def _not_sendable(module: str, name: str, user: str, value: object, error: Exception) -> SerializationError:
+    """What to say of a global that can't be sent, though something refers to it."""
+    advice = "make it inside the function, or in an initializer that assigns the global"
+    return SerializationError(
+        f"the global {name!r} of {module!r}, which {user} refers to, can't be sent "
+        f"to a worker ({type(error).__name__}: {safe_text(error)}); {ELSEWHERE if isinstance(value, type) else advice}"
+    )
 
 
 def _is_nameless(func: types.FunctionType) -> bool:

@@ -1,4 +1,8 @@
-"""The worker's side of the mirror: modules that it can't import, filled with what the caller's hold."""
+"""The worker's side of `main_export`: modules that it can't import, filled with what the caller's hold.
+
+A definition is made when it is first needed, not when it comes. Definitions refer to one another, in circles, too, so there
+is no order in which all could be made. What needs a name that is just being made waits until that is there.
+"""
 
 from __future__ import annotations
 
@@ -11,42 +15,26 @@ import types
 from collections.abc import Iterable
 from functools import partial
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any
 
 from .._base.errors import SerializationError
 from .._serialize.classes import fill_apart, in_the_making, is_unfilled, not_made
 from .._serialize.functions import stand_in
 from .._serialize.lookup import named
+from .._transport.messages import Definition
 from .._transport.shared_memory import SharedMemoryFile
 from .._transport.shared_objects import Code, load
 
-
-class Definition(NamedTuple):
-    """The object that a module has under a name.
-
-    Attributes:
-        module: name of a module that can't be imported here, and is mirrored.
-        name: what is set there.
-        code: the object.
-        own: the module is imported here, and has an object of this name; it gets the caller's state.
-    """
-
-    module: str
-    name: str
-    code: Code
-    own: bool = False
-
-
-#: Functions that in pickles for workers stand for methods of the image.
+#: Functions that in pickles for workers stand for methods of the importer.
 _STAND_FOR = {(func.__module__, func.__name__) for func in (fill_apart, named)}
 
 
 class MainImporter:
     """The worker's side: modules that are filled with the caller's definitions, each when it is first needed."""
 
-    def __init__(self, main: dict[str, Any] | None, arena: SharedMemoryFile | None = None) -> None:
+    def __init__(self, main: dict[str, Any] | None, shared: SharedMemoryFile | None = None) -> None:
         """``main``: what the caller's ``__main__`` says of itself; None: this process has that module itself."""
-        self._arena = arena
+        self._shared = shared
         self._pending: dict[tuple[str, str], Code] = {}
         #: The same of objects that modules have here, too.
         self._own: dict[tuple[str, str], Code] = {}
@@ -158,19 +146,19 @@ class MainImporter:
 
     def load(self, code: Code) -> Any:
         """Unpickles what may refer to names that are not set yet."""
-        return load(code, self._arena, lambda blob, buffers: _Unpickler(BytesIO(blob), self, buffers).load())
+        return load(code, self._shared, lambda blob, buffers: _Unpickler(BytesIO(blob), self, buffers).load())
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: BytesIO, image: MainImporter, buffers: list[Any]) -> None:
+    def __init__(self, file: BytesIO, importer: MainImporter, buffers: list[Any]) -> None:
         super().__init__(file, buffers=buffers)
-        self._image = image
+        self._importer = importer
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _STAND_FOR:
-            return getattr(self._image, name)
+            return getattr(self._importer, name)
         first = name.partition(".")[0]
-        self._image.define(module, first)
+        self._importer.define(module, first)
         if (module, first) in in_the_making:
             raise _NotYet(f"{module}.{first} is needed to make it")
         try:
@@ -181,7 +169,7 @@ class _Unpickler(pickle.Unpickler):
             raise
 
     def persistent_load(self, key: Any) -> object:
-        return self._image.named(*key)
+        return self._importer.named(*key)
 
 
 class _NotYet(AttributeError):

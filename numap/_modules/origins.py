@@ -1,6 +1,8 @@
 """Where modules come from, and whether another interpreter gets the same ones by their names.
 
-A worker has the finders that an interpreter starts with, and no import hook that the program made later.
+A worker has the finders that an interpreter starts with, and no import hook that the program made later. It would import a
+module in another form than the caller has, or not at all, and nothing would say so. So a module goes by its name only where it is
+known that the name gives the same there; any other is sent.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class Origins:
     """The modules as they are now, for one run."""
 
     def __init__(self) -> None:
-        self._verdicts: dict[str, bool] = {}
+        self._known: dict[str, bool] = {}
         self._foreign: frozenset[str] | None = None
 
     @functools.cached_property
@@ -47,10 +49,10 @@ class Origins:
         being imported, as the import would begin anew there.
         """
         name = module.__name__
-        verdict = self._verdicts.get(name)
-        if verdict is None:
-            verdict = self._verdicts[name] = self._is_found(name, module) and not self._uses_foreign(name, module)
-        return verdict
+        importable = self._known.get(name)
+        if importable is None:
+            importable = self._known[name] = self._is_found(name, module) and not self._uses_foreign(name, module)
+        return importable
 
     def _is_found(self, name: str, module: types.ModuleType) -> bool:
         spec = getattr(module, "__spec__", None)
@@ -101,7 +103,7 @@ def _used(module: types.ModuleType, foreign: frozenset[str]) -> Iterator[str]:
     below = module.__name__ + "."
     for value in list(vars(module).values()):
         if isinstance(value, types.ModuleType):
-            # Whoever imports a module below a package sets it there.
+            # The import of a module below a package sets it there.
             home: object = None if value.__name__.startswith(below) else value.__name__
         else:
             home = value.__module__ if isinstance(value, (type, types.FunctionType)) else type(value).__module__

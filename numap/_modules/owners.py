@@ -1,4 +1,9 @@
-"""Objects of modules that workers import themselves: which module has an object, and how its state gets to the worker's own."""
+"""Objects of modules that workers import themselves: which module has an object, and how its state gets to the worker's own.
+
+What a registry of an installed package holds may be the program's, though the module is not. An item that refers to such an
+object means the one that the module has, in a worker as well. So it goes by its name, and its state is sent along, once.
+What the standard library holds goes by its name alone.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +19,8 @@ from typing import Any, ClassVar
 from .._serialize.lookup import NameResolver
 from .origins import contents, is_installed, is_of_library
 
-#: Nobody asks whether values of these types are the same, or they have a name of their own.
-_WITHOUT_IDENTITY = (
+#: Values of these types are equal or not, and it does not matter whether they are the same; or they have a name of their own.
+WITHOUT_IDENTITY = (
     int,
     float,
     complex,
@@ -31,8 +36,10 @@ _WITHOUT_IDENTITY = (
     enum.Enum,
     types.ModuleType,
     types.CodeType,
-    types.CellType,
 )
+#: These, and the cells of closures.
+_PASSED_OVER = (*WITHOUT_IDENTITY, types.CellType)
+#: Of pickle: that of `CodePickler`.
 _PROTOCOL = 5
 #: What is the program's own, or a place where interpreters leave any object.
 _NEVER = frozenset(("__main__", "builtins"))
@@ -61,7 +68,7 @@ class Owners:
     def of(self, obj: object) -> Iterator[tuple[types.ModuleType, str]]:
         """Modules that hold an object, with the names: that of its type first, then one of few words, as others may import it."""
         kind = type(obj)
-        if issubclass(kind, _WITHOUT_IDENTITY):
+        if issubclass(kind, _PASSED_OVER):
             return
         if not self.fresh:
             self._look()

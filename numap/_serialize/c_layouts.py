@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 
-class Layout(NamedTuple):
+class ClassLayout(NamedTuple):
     """How to make the class again.
 
     Attributes:
@@ -24,14 +24,14 @@ class Layout(NamedTuple):
     hidden: frozenset[str]
 
 
-def layout_of(cls: Any) -> Layout:
+def layout_of(cls: Any) -> ClassLayout:
     """What the class has to be told beside what every class is."""
     if _is_of_ctypes(cls):
         return _of_ctypes(cls)
     msgspec = sys.modules.get("msgspec")
     if msgspec is not None and isinstance(cls, type(msgspec.Struct)):
         return _of_msgspec(cls, msgspec)
-    return Layout({}, {}, {}, frozenset())
+    return ClassLayout({}, {}, {}, frozenset())
 
 
 def derived(cls: Any) -> Any:
@@ -54,7 +54,7 @@ def _is_of_ctypes(cls: Any) -> bool:
     return "ctypes" in sys.modules and any(meta.__module__ == "_ctypes" for meta in type(cls).__mro__)
 
 
-def _of_ctypes(cls: Any) -> Layout:
+def _of_ctypes(cls: Any) -> ClassLayout:
     own = vars(cls)
     body = {name: own[name] for name in ("_pack_", "_align_", "_layout_", "_anonymous_") if name in own}
     made = {name for name, value in own.items() if type(value).__name__ == "CField"}
@@ -62,7 +62,7 @@ def _of_ctypes(cls: Any) -> Layout:
     if "_fields_" in own:
         # A class that derives from this one takes the fields when it is made, so they are late only if they have to be.
         (late if cls in _parts(cls, set()) else body)["_fields_"] = own["_fields_"]
-    return Layout(body, {}, late, frozenset(made | body.keys() | late.keys()))
+    return ClassLayout(body, {}, late, frozenset(made | body.keys() | late.keys()))
 
 
 def _parts(cls: Any, seen: set[type]) -> Iterator[type]:
@@ -95,7 +95,7 @@ _OPTIONS = (
 )
 
 
-def _of_msgspec(cls: Any, msgspec: Any) -> Layout:
+def _of_msgspec(cls: Any, msgspec: Any) -> ClassLayout:
     own = vars(cls)
     annotations = own.get("__annotations__", {})
     names, values = cls.__struct_fields__, cls.__struct_defaults__
@@ -110,7 +110,7 @@ def _of_msgspec(cls: Any, msgspec: Any) -> Layout:
     options = {name: value for name, value in options.items() if value is not None}
     options["kw_only"] = not annotations.keys() & set(cls.__match_args__)
     options["rename"] = {k: v for k, v in zip(names, cls.__struct_encode_fields__, strict=True) if k in annotations}
-    return Layout(body, options, {}, frozenset({"__slots__", *annotations, *body}))
+    return ClassLayout(body, options, {}, frozenset({"__slots__", *annotations, *body}))
 
 
 class _Maker:

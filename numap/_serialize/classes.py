@@ -1,4 +1,9 @@
-"""Classes by value: made empty, then filled, once in each process that they come to."""
+"""Classes by value: made empty, then filled, once in each process that they come to.
+
+What a class holds refers to the class: its methods do by ``super()``, its attributes may be instances of it. So it has to be there
+before what it holds. And objects that come later have to be instances of this very class, so each has a token by which a
+process knows whether it has it already.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Code that only dill can carry."""
+"""Code that only dill can carry.
+
+It comes second, where `CodePickler` has failed, as it is slow to import and copies what has a name. What belongs to one process,
+as locks and sockets do, is refused, though dill would make something of it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Functions by value, with the modules that they live in and use."""
+"""Functions by value, with the modules that they live in and use.
+
+A copy of the globals with each function would make two functions of a module strangers to each other: what one sets, the other
+would not see. So a function goes without them, and gets those of the module of the same name over there.
+"""
 
 from __future__ import annotations
 
@@ -134,7 +138,7 @@ def reduce_identity(scope: NameResolver, obj: object) -> Any:
 
 def reduce_module(scope: NameResolver, obj: types.ModuleType) -> Any:
     if scope.defining is not obj and obj.__name__ != "__main__":
-        # For whom, nobody knows. Of the modules among a function's globals only that goes which the function names.
+        # It is not known for which user. Of the modules among a function's globals only that goes which the function names.
         scope.require(obj, list(vars(obj)), obj.__name__)
     return (importlib.import_module if scope.is_importable(obj) else stand_in), (obj.__name__,)
 

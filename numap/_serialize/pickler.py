@@ -1,9 +1,9 @@
 """Code by value: what the other process can't import, for the C pickler.
 
-`CodePickler` is ``pickle.Pickler`` with `reduce` as its ``reducer_override``. Plain data never gets there; an
-object that has a name in an importable module goes by that name; a lambda, a closure, a local class goes by value:
-its code object by marshal, its globals as the module of the same name over there, the names it uses there being the
-business of the scope (see `main_export`).
+`CodePickler` is ``pickle.Pickler`` with `reduce` as its ``reducer_override``. Plain data never gets there, so it is as fast as
+ever. An object that has a name in an importable module goes by that name. A lambda, a closure or a local class goes by value:
+its code object by marshal, its globals as the module of the same name over there. That this module has the names is the
+business of the scope; see `main_export`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from .functions import reduce_cell, reduce_function, reduce_identity, reduce_met
 from .lookup import NameResolver, global_names
 from .tensors import narrowed, reduce_storage
 
+#: Is called with each large buffer of an object, as arrays have them; returns true for those to be left in the pickle.
+BufferCallback = Callable[[pickle.PickleBuffer], object]
+
 
 class CodePickler(pickle.Pickler):
     """A C pickler for data and code; one object at a time with `encode`."""
@@ -33,7 +36,7 @@ class CodePickler(pickle.Pickler):
         self._buffer = io.BytesIO()
         super().__init__(self._buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=self._beside)
         self._scope = scope
-        self._callback: Callable[[pickle.PickleBuffer], object] | None = None
+        self._callback: BufferCallback | None = None
 
     def reducer_override(self, obj: Any) -> Any:
         """See `reduce`."""
@@ -42,10 +45,10 @@ class CodePickler(pickle.Pickler):
     def _beside(self, buffer: pickle.PickleBuffer) -> object:
         return self._callback is None or self._callback(buffer)
 
-    def encode(self, obj: object, callback: Callable[[pickle.PickleBuffer], object] | None = None, /) -> bytes:
+    def encode(self, obj: object, callback: BufferCallback | None = None, /) -> bytes:
         """The pickle of one object; nothing is shared with objects before it.
 
-        ``callback`` is called with large buffers, as arrays have them, and returns true for those to be left in the pickle.
+        ``callback``: see `BufferCallback`; None: all are left in the pickle.
         """
         buffer = self._buffer
         buffer.seek(0)
@@ -208,7 +211,7 @@ def _reduce_weak_dictionary(scope: NameResolver, obj: Any) -> Any:
 
 
 def _make_weak_dictionary(kind: Any, items: dict[Any, Any]) -> Any:
-    """Keeps what somebody else keeps, too, as ever."""
+    """Keeps what others keep, too, as ever."""
     return kind(items)
 
 

@@ -1,4 +1,8 @@
-"""A region of the shared memory file: which blocks of it are in use, and where there is room. For its owner alone."""
+"""A region of the shared memory file: which blocks of it are in use, and where there is room. For its owner alone.
+
+One process gives out the blocks of a region, so it needs no lock. The others only say in the table that they use a block no
+more. The owner finds that out when it needs room, by a look through the table.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +105,7 @@ class BlockAllocator:
         return self._memory[at : at + self._layout.columns] != self._zeros
 
     def _find_gaps(self) -> None:
-        """Frees the blocks that nobody uses any more."""
+        """Frees the blocks that are not in use any more."""
         free = {block for block in self._used if not self._in_use(block)}
         self._used -= free
         self._unused += free

@@ -1,6 +1,8 @@
 """Frames over a stream socket, without ever blocking the side that must not block.
 
-A frame is a pickle with its large buffers behind it: they are neither copied into the pickle nor out of it.
+A frame is a pickle with its large buffers behind it: they are neither copied into the pickle nor out of it. One thread of the
+caller serves many workers, so its end never waits. What a socket does not take is kept, and what has come in part stays until
+the rest is there. A worker has one socket and nothing else to do, so its end blocks.
 """
 
 from __future__ import annotations
@@ -99,7 +101,7 @@ class Channel:
             except BlockingIOError:
                 return False
             except (BrokenPipeError, ConnectionResetError):
-                # The other end is gone. Its death is reported by those who know; what it was owed is in the books.
+                # The other end is gone. Its death is reported by the starter; what it was to do is in its ledger.
                 out.clear()
                 self.ended = True
                 return True
@@ -162,6 +164,8 @@ class Channel:
 
 
 def _load(body: memoryview, buffers: int) -> Any:
+    if not buffers:
+        return pickle.loads(body)
     place = buffers * _LENGTH.size
     lengths = [_LENGTH.unpack_from(body, n * _LENGTH.size)[0] for n in range(buffers)]
     end = body.nbytes - sum(lengths)

@@ -68,7 +68,7 @@ class ProgressPage:
 
     def close_fd(self) -> None:
         """Closes the descriptor; the mapping stays."""
-        # An interrupt between the two statements costs a descriptor; the other way round somebody else's would be closed.
+        # An interrupt between the two statements costs a descriptor; the other way round another file would be closed.
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)

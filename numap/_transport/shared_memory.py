@@ -29,10 +29,10 @@ BufferAddress = tuple[int, int, int]
 class Lease:
     """This process uses a block. The block is given back when the last reference is gone."""
 
-    __slots__ = ("__weakref__", "_arena", "_at", "block", "offset", "private", "size", "views")
+    __slots__ = ("__weakref__", "_at", "_shared", "block", "offset", "private", "size", "views")
 
-    def __init__(self, arena: SharedMemoryFile, block: int, at: int | None, offset: int, size: int) -> None:
-        self._arena = arena
+    def __init__(self, shared: SharedMemoryFile, block: int, at: int | None, offset: int, size: int) -> None:
+        self._shared = shared
         self._at = at
         self.block = block
         self.offset = offset
@@ -42,20 +42,20 @@ class Lease:
         #: It is no shared memory here any more; see `SharedMemoryFile.part_from_forks`.
         self.private = False
         if at is not None:
-            arena.memory[at] = 1
+            shared.memory[at] = 1
 
     def __del__(self) -> None:
         # Runs anywhere, so it takes no lock. A child that the user forked has a copy of this object, but no say.
-        arena = self._arena
-        if self._at is None or arena.pid != os.getpid() or (self.private and not arena.share_again(self)):
+        shared = self._shared
+        if self._at is None or shared.pid != os.getpid() or (self.private and not shared.share_again(self)):
             return
-        memory = arena.memory
+        memory = shared.memory
         if not memory:
             return  # all of it has gone already: leases that die together in a cycle don't see each other
         memory[self._at] = 0
-        if arena.retired:
-            arena.give_back(self.offset, self.size)
-            arena.close_unless_used(self)
+        if shared.retired:
+            shared.give_back(self.offset, self.size)
+            shared.close_unless_used(self)
 
 
 class Ref(NamedTuple):
@@ -66,7 +66,7 @@ class Ref(NamedTuple):
     size: int
 
     @property
-    def wire(self) -> BufferAddress:
+    def address(self) -> BufferAddress:
         """For another process."""
         return self.lease.block, self.offset, self.size
 
@@ -78,7 +78,7 @@ class SharedMemoryFile:
         layout: how the file is divided.
         column: of this process; None: there was none left, so it reads what others keep for it, and writes nothing.
         region: in which this process writes.
-        fd: descriptor of the file, which the arena owns; None: make the file.
+        fd: descriptor of the file, which this object owns; None: make the file.
     """
 
     def __init__(self, layout: Layout, column: int | None, region: int, fd: int | None = None) -> None:
@@ -101,7 +101,7 @@ class SharedMemoryFile:
         self.close_fd()
 
     def close_fd(self) -> None:
-        """Closes the descriptor; the mapping stays as long as somebody uses a buffer in it."""
+        """Closes the descriptor; the mapping stays as long as a buffer in it is in use."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
@@ -118,7 +118,7 @@ class SharedMemoryFile:
                     mapped = mmap.mmap(self.fd, self.layout.size)
                     self.memory = memoryview(mapped)
                     self._map = mapped
-                    _arenas.add(self)
+                    _mapped.add(self)
         return self._map
 
     @property
@@ -156,9 +156,9 @@ class SharedMemoryFile:
 
     # ------------------------------------------------------------------ reading
 
-    def adopt(self, wire: BufferAddress) -> Ref:
+    def adopt(self, address: BufferAddress) -> Ref:
         """The buffer that another process told of; it stays as long as the ref does."""
-        block, offset, size = wire
+        block, offset, size = address
         self.open()
         return Ref(self._lease(block), offset, size)
 
@@ -183,14 +183,14 @@ class SharedMemoryFile:
         # Not `values`: that runs in several steps, and other threads add to the dictionary.
         return [lease for lease in (ref() for ref in self._leases.valuerefs()) if lease is not None]
 
-    def private(self, wire: BufferAddress) -> memoryview:
+    def private(self, address: BufferAddress) -> memoryview:
         """A buffer that begins with a page, as a private copy that takes memory only where it is changed.
 
         For what is never given back while this process lives: a page would show what comes after it.
         """
-        _, offset, size = wire
+        _, offset, size = address
         if not hasattr(mmap, "MAP_PRIVATE"):
-            return memoryview(bytearray(self.view(self.adopt(wire))))
+            return memoryview(bytearray(self.view(self.adopt(address))))
         return memoryview(mmap.mmap(self.fd, size, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset))
 
     def find(self, buffer: memoryview) -> Ref | None:
@@ -250,7 +250,7 @@ class SharedMemoryFile:
                 mine[block] = 0
 
     def retire(self) -> None:
-        """The run is over: gives the memory that nobody uses back, and the rest as it becomes free."""
+        """The run is over: gives back the memory that is not in use, and the rest as it becomes free."""
         with self._lock:
             self.retired = True
         place = 0
@@ -262,7 +262,7 @@ class SharedMemoryFile:
         self.close_unless_used()
 
     def close_unless_used(self, dying: Lease | None = None) -> None:
-        """Lets the mapping go if nobody but ``dying`` uses it; this object may live on in a cycle."""
+        """Lets the mapping go if nothing but ``dying`` uses it; this object may live on in a cycle."""
         if all(lease is dying for lease in self._held()):
             self._map, self.memory = None, memoryview(b"")
 
@@ -278,12 +278,12 @@ class SharedMemoryFile:
 
 
 #: All that are mapped.
-_arenas: weakref.WeakSet[SharedMemoryFile] = weakref.WeakSet()
+_mapped: weakref.WeakSet[SharedMemoryFile] = weakref.WeakSet()
 
 
 def _before_fork() -> None:
-    for arena in list(_arenas):
-        arena.part_from_forks()
+    for shared in list(_mapped):
+        shared.part_from_forks()
 
 
 if hasattr(os, "register_at_fork"):

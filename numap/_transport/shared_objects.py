@@ -1,4 +1,9 @@
-"""A parcel: the form of an object whose large buffers lie in shared memory. Made by who sends, opened by who receives."""
+"""A shared object: the form of an object whose large buffers lie in shared memory. Made by the sender, opened by the receiver.
+
+A buffer is copied once, into the shared memory, and not again: the receiver's object uses that memory itself. So the
+receiver's use of it, and that of whatever is made of it, has to be known; the lease in `shared_memory` ends with the last of them.
+What may be needed again (an item that is to be retried, an object with several readers) is opened as a copy.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +15,11 @@ from typing import Any, Protocol
 from .._items.segments import JOINED, SHARED, Segment
 from .shared_memory import SHARE, BufferAddress, Ref, SharedMemoryFile
 
-#: What the first buffer of a parcel without a pickle of its own is.
+#: What the first buffer of a shared object without a pickle of its own is.
 _PICKLE, _BYTES, _TEXT, _BYTEARRAY = range(4)
 _PLAIN: dict[type, int] = {bytes: _BYTES, str: _TEXT, bytearray: _BYTEARRAY}
 
-#: A buffer of a parcel; bytes where it had to leave shared memory again.
+#: A buffer of a shared object; bytes where it had to leave shared memory again.
 Buffer = Ref | bytes
 
 #: A constant object: its pickle, or where that is, and where its large buffers are.
@@ -36,12 +41,12 @@ class SharedObject:
         several: More than one reader will open it, so each gets a copy.
     """
 
-    __slots__ = ("_arena", "_buffers", "_control", "_form", "several")
+    __slots__ = ("_buffers", "_control", "_form", "_shared", "several")
 
     def __init__(
-        self, arena: SharedMemoryFile, form: int, control: bytes, buffers: Sequence[Buffer], several: bool = False
+        self, shared: SharedMemoryFile, form: int, control: bytes, buffers: Sequence[Buffer], several: bool = False
     ) -> None:
-        self._arena = arena
+        self._shared = shared
         self._form = form
         self._control = control
         self._buffers = list(buffers)
@@ -52,16 +57,16 @@ class SharedObject:
         return len(self._control) + sum(_size(buffer) for buffer in self._buffers)
 
     def open(self, lent: BorrowedBuffers | None = None) -> Any:
-        """The object. A buffer of it is the memory itself where nobody else will need that, else a copy.
+        """The object. A buffer of it is the memory itself where no other reader will need that, else a copy.
 
         Args:
             lent: notes what was lent, for `ObjectWriter`.
         """
-        copies = self.several or (self._arena.crowded() if lent is None else lent.copies)
+        copies = self.several or (self._shared.crowded() if lent is None else lent.copies)
         plain = self._form != _PICKLE
         views: list[Any] = []
         for buffer in self._buffers:
-            view = self._arena.view(buffer) if isinstance(buffer, Ref) else buffer
+            view = self._shared.view(buffer) if isinstance(buffer, Ref) else buffer
             if copies and not plain:
                 view = bytearray(view)
             elif lent is not None and isinstance(buffer, Ref):
@@ -77,29 +82,29 @@ class SharedObject:
         return pickle.loads(self._control or buffers.pop(0), buffers=buffers)
 
     def wire(self) -> tuple[Any, ...]:
-        """For another process; the parcel has to live until that has it."""
-        buffers = [buffer.wire if isinstance(buffer, Ref) else buffer for buffer in self._buffers]
+        """For another process; the shared object has to live until that has it."""
+        buffers = [buffer.address if isinstance(buffer, Ref) else buffer for buffer in self._buffers]
         return self._form, self._control, buffers, self.several
 
     @classmethod
-    def of_wire(cls, arena: SharedMemoryFile, wire: tuple[Any, ...]) -> SharedObject:
+    def of_wire(cls, shared: SharedMemoryFile, wire: tuple[Any, ...]) -> SharedObject:
         """What another process has sent."""
         form, control, buffers, several = wire
-        found = [arena.adopt(buffer) if isinstance(buffer, tuple) else buffer for buffer in buffers]
-        return cls(arena, form, control, found, several)
+        found = [shared.adopt(buffer) if isinstance(buffer, tuple) else buffer for buffer in buffers]
+        return cls(shared, form, control, found, several)
 
     def hand_over(self) -> None:
-        """To be called by a worker before it sends a parcel; see `SharedMemoryFile.hand_over`."""
+        """To be called by a worker before it sends a shared object; see `SharedMemoryFile.hand_over`."""
         for buffer in self._buffers:
             if isinstance(buffer, Ref):
-                self._arena.hand_over(buffer)
+                self._shared.hand_over(buffer)
 
-    def part_from(self, loan: BorrowedBuffers) -> None:
-        """Copies what is still lent: somebody here goes on using it, and the receiver shall have it for itself."""
+    def part_from(self, borrowed: BorrowedBuffers) -> None:
+        """Copies what is still lent: it is still in use here, and the receiver shall have it for itself."""
         for number, buffer in enumerate(self._buffers):
-            if isinstance(buffer, Ref) and loan.covers(buffer):
-                data = self._arena.memory[buffer.offset : buffer.offset + buffer.size]
-                self._buffers[number] = self._arena.put(data) or bytes(data)
+            if isinstance(buffer, Ref) and borrowed.covers(buffer):
+                data = self._shared.memory[buffer.offset : buffer.offset + buffer.size]
+                self._buffers[number] = self._shared.put(data) or bytes(data)
 
 
 def _beside(put: Callable[[memoryview], bool]) -> Callable[[pickle.PickleBuffer], bool]:
@@ -118,8 +123,8 @@ def _beside(put: Callable[[memoryview], bool]) -> Callable[[pickle.PickleBuffer]
 class Constants:
     """Objects that all workers get once, their large buffers in one memory for all. They live as long as this object."""
 
-    def __init__(self, arena: SharedMemoryFile | None) -> None:
-        self._arena = arena
+    def __init__(self, shared: SharedMemoryFile | None) -> None:
+        self._shared = shared
         self._refs: list[Ref] = []
 
     def encode(self, obj: object, encode: Encode) -> Code:
@@ -136,11 +141,11 @@ class Constants:
         return self._put(blob) or blob, buffers
 
     def _put(self, data: Any) -> BufferAddress | None:
-        ref = self._arena.put(data) if self._arena is not None and len(data) >= SHARE else None
+        ref = self._shared.put(data) if self._shared is not None and len(data) >= SHARE else None
         if ref is None:
             return None
         self._refs.append(ref)
-        return ref.wire
+        return ref.address
 
 
 def size_of_code(code: Code) -> int:
@@ -148,13 +153,13 @@ def size_of_code(code: Code) -> int:
     return sum(part[2] if isinstance(part, tuple) else len(part) for part in (code[0], *code[1]))
 
 
-def load(code: Code, arena: SharedMemoryFile | None, unpickle: Callable[[Any, list[Any]], Any]) -> Any:
-    """In a worker: a constant object. It may be changed; nobody else sees that."""
+def load(code: Code, shared: SharedMemoryFile | None, unpickle: Callable[[Any, list[Any]], Any]) -> Any:
+    """In a worker: a constant object. It may be changed; no other process sees that."""
     blob, buffers = code
-    if arena is None:
+    if shared is None:
         return unpickle(blob, [])
-    data = arena.view(arena.adopt(blob)) if isinstance(blob, tuple) else blob
-    return unpickle(data, [arena.private(buffer) for buffer in buffers])
+    data = shared.view(shared.adopt(blob)) if isinstance(blob, tuple) else blob
+    return unpickle(data, [shared.private(buffer) for buffer in buffers])
 
 
 class BorrowedBuffers:
@@ -186,52 +191,52 @@ class BorrowedBuffers:
 class ObjectWriter:
     """Pickles objects, with their large buffers in shared memory as far as there is room."""
 
-    def __init__(self, encode: Encode, arena: SharedMemoryFile | None) -> None:
+    def __init__(self, encode: Encode, shared: SharedMemoryFile | None) -> None:
         self._encode = encode
-        self._arena = arena
+        self._shared = shared
 
-    def __call__(self, obj: object, loan: BorrowedBuffers | None = None) -> bytes | SharedObject:
-        """The pickle, or the parcel.
+    def __call__(self, obj: object, borrowed: BorrowedBuffers | None = None) -> bytes | SharedObject:
+        """The pickle, or the shared object.
 
         Args:
-            loan: what was lent to the item whose result this is: a buffer in it is passed on by its place.
+            borrowed: what was lent to the item whose result this is: a buffer in it is passed on by its place.
 
         Raises:
             Exception: whatever pickling the object raises.
         """
-        arena = self._arena
-        if arena is None:
+        shared = self._shared
+        if shared is None:
             return self._encode(obj)
         form = _PLAIN.get(type(obj))
         if form is not None:
-            return self._plain(arena, form, obj)
+            return self._plain(shared, form, obj)
         buffers: list[Ref] = []
 
         def put(raw: memoryview) -> bool:
-            found = None if loan is None else arena.find(raw)
-            if found is None or loan is None or not loan.covers(found) or _overlaps(found, buffers):
-                found = arena.put(raw)
+            found = None if borrowed is None else shared.find(raw)
+            if found is None or borrowed is None or not borrowed.covers(found) or _overlaps(found, buffers):
+                found = shared.put(raw)
             if found is not None:
                 buffers.append(found)
             return found is not None
 
         control = self._encode(obj, _beside(put))
         if len(control) >= SHARE:
-            found = arena.put(control)
+            found = shared.put(control)
             if found is not None:
-                return SharedObject(arena, _PICKLE, b"", [found, *buffers])
-        return SharedObject(arena, _PICKLE, control, buffers) if buffers else control
+                return SharedObject(shared, _PICKLE, b"", [found, *buffers])
+        return SharedObject(shared, _PICKLE, control, buffers) if buffers else control
 
-    def _plain(self, arena: SharedMemoryFile, form: int, obj: Any) -> bytes | SharedObject:
+    def _plain(self, shared: SharedMemoryFile, form: int, obj: Any) -> bytes | SharedObject:
         # A character takes up to four bytes.
         if form == _TEXT and 4 * len(obj) >= SHARE:
             raw = obj.encode("utf-8", "surrogatepass")
         else:
             raw = b"" if form == _TEXT else obj
         if len(raw) >= SHARE:
-            found = arena.put(raw)
+            found = shared.put(raw)
             if found is not None:
-                return SharedObject(arena, form, b"", [found])
+                return SharedObject(shared, form, b"", [found])
         return self._encode(obj)
 
 
@@ -243,11 +248,11 @@ def _overlaps(ref: Ref, others: Iterable[Ref]) -> bool:
     return any(ref.offset < other.offset + other.size and other.offset < ref.offset + ref.size for other in others)
 
 
-def incoming(segment: Segment, arena: SharedMemoryFile) -> Segment:
-    """A segment that another process has sent, with its parcels."""
+def incoming(segment: Segment, shared: SharedMemoryFile) -> Segment:
+    """A segment that another process has sent, with its shared objects."""
     kind, count, data = segment
     if kind == SHARED:
-        return kind, count, SharedObject.of_wire(arena, data)
+        return kind, count, SharedObject.of_wire(shared, data)
     if kind == JOINED:
-        return kind, count, tuple(incoming(member, arena) for member in data)
+        return kind, count, tuple(incoming(member, shared) for member in data)
     return segment

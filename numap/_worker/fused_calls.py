@@ -1,4 +1,9 @@
-"""Programs that a worker runs as one: each item goes through all of them before the next begins."""
+"""Programs that a worker runs as one: each item goes through all of them before the next begins.
+
+A result that goes from task to task through the caller costs two messages each time. Where the result is an atom, nothing
+is lost without that way: it is immutable, so it can't be told whether it was pickled. Anything else goes on through
+the caller.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +34,7 @@ class NotFusable:
 def fused(calls: Sequence[Callable[[Any], Any]], words: memoryview) -> Callable[[Any], Any]:
     """One function for several, each of the result of the one before it, as long as that is an atom.
 
-    Only atoms: they are immutable, so nobody can tell whether one was pickled on its way. The function returns Halted for
-    what is not handed on, and tells in the progress page where the item is.
+    The function returns NotFusable for what is not handed on, and notes in the progress page in which program the item is.
     """
     first, behind = calls[0], list(enumerate(calls))[1:]
     quick = _QUICK

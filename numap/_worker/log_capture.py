@@ -1,4 +1,8 @@
-"""The logging of a worker: what no handler of its own takes goes to the loggers of its caller. Imported where these are used."""
+"""The logging of a worker: what no handler of its own takes goes to the loggers of its caller.
+
+Imported only where the caller uses `logging`, as that takes longer to import than all the rest of a worker. A handler of the
+worker's own, which an initializer or the code of an item sets up, goes first: what it takes is not told twice.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ class LogCapture(logging.Handler):
         self._last_resort = logging.lastResort
 
     def attach(self) -> None:
-        """Hears all loggers from now on, also those below which somebody puts a handler that takes nothing."""
+        """Hears all loggers from now on, also those below which a handler is put that takes nothing."""
         logging.root.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -63,7 +67,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 def listen(levels: dict[str, Any], tell: Tell) -> LogCapture:
     """Sets this worker's loggers as those of its caller are, but with the handlers over there.
 
-    The recorder hears what no handler takes, until it is attached: so an initializer may configure the logging here as if there
+    The handler hears what no handler takes, until it is attached: so an initializer may configure the logging here as if there
     were none yet. Handlers that came with the code, by import or by a fork, are copies of those that the caller has. Those that an
     initializer sets afterwards are meant: what they take is not forwarded.
     """
@@ -82,5 +86,5 @@ def listen(levels: dict[str, Any], tell: Tell) -> LogCapture:
     if levels["captures warnings"]:
         logging.captureWarnings(False)  # a fork has it already, with the caller's way to show them behind it
         logging.captureWarnings(True)
-    recorder = logging.lastResort = LogCapture(tell)
-    return recorder
+    capture = logging.lastResort = LogCapture(tell)
+    return capture

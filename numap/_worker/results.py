@@ -1,4 +1,9 @@
-"""What a worker has done and not yet told. A second thread tells it while the first one is in an item that takes long."""
+"""What a worker has done and not yet told. A second thread tells it while the first one is in an item that takes long.
+
+Outcomes wait for one another, as a message costs as much as a hundred short items. So outcomes may wait behind a slow item,
+which could take hours, and the thread that runs it can't do anything about that. The caller sees it in the progress
+page and asks for them, by a nudge.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +22,7 @@ from .._system.forked_items import end_fork, flush_streams
 from .._system.processes import see_off
 from .._system.thread_signals import Nudge
 from .._transport.channel import outgoing
+from .._transport.messages import Outcomes
 from .._transport.outbox import Outbox
 
 #: The signal of a nudge. Ignored by default, and used by hardly anything.
@@ -30,10 +36,10 @@ _DEPTH = 40
 class Results:
     """The outcomes of the job that a worker is at.
 
-    The caller nudges when it finds that outcomes wait behind a slow item. A thread waits for that, which costs nothing
-    meanwhile, and tells them as soon as it gets the interpreter: C code that waits, or computes for long, mostly lets go of
-    it. Much of the rest looks for signals (powers, regular expressions), so a nudge is also a signal to this thread, for
-    which the main thread tells them between two steps, or in the middle of such code.
+    A thread waits for the caller's nudge, which costs nothing meanwhile, and tells them as soon as it gets the interpreter:
+    C code that waits, or computes for long, mostly lets go of it. Much of the rest looks for signals (powers, regular
+    expressions). So a nudge is also a signal to this thread, for which the main thread tells them between two steps, or in
+    the middle of such code.
 
     The second thread is started with the first job in which an outcome can have to wait. It is not there while this process
     forks: the child of a process with several threads is not safe, and CPython 3.12 warns of it.
@@ -55,10 +61,10 @@ class Results:
         self._nudge = nudge
         self._pid = os.getpid()
         self._seq = self._last_stage = 0
-        #: Who holds it takes from the entries, and tells.
+        #: Whichever thread holds it takes from the entries, and tells.
         self._lock = allocate_lock()
         #: Held by the second thread as long as there is one.
-        self._attended = allocate_lock()
+        self._thread_lock = allocate_lock()
         self._thread = 0
         if _SIGNAL is not None:
             signal.signal(_SIGNAL, self.on_signal)
@@ -74,8 +80,8 @@ class Results:
         """
         self._seq, self._last_stage = seq, last_stage
         self.since = clock()
-        if several and not self._attended.locked():
-            self._attend()
+        if several and not self._thread_lock.locked():
+            self._start_thread()
 
     def tell(self, last: bool) -> None:
         """Tells the caller what is done. ``last``: the job is at its end. A process that an item has forked ends here."""
@@ -94,41 +100,41 @@ class Results:
             return
         flush()
         elapsed = clock() - self.since
-        segments, stages = _wire(entries[:count], self._last_stage)
+        segments, stages = _segments(entries[:count], self._last_stage)
         # From here on this process uses no block of them, so one that comes back is not mistaken for one that goes.
         del entries[:count]
-        self._outbox.send(("out", self._seq, segments, last, elapsed, stages))
+        self._outbox.send(Outcomes(self._seq, segments, last, elapsed, stages))
         self.since = clock()
         if self._outbox.ended:
             os._exit(1)
 
     # ------------------------------------------------------------------ the second thread
 
-    def _attend(self) -> None:
-        global _attended
-        _attended = self
-        self._attended.acquire()
-        up = allocate_lock()
-        up.acquire()
+    def _start_thread(self) -> None:
+        global _with_thread
+        _with_thread = self
+        self._thread_lock.acquire()
+        running = allocate_lock()
+        running.acquire()
         try:
-            start_new_thread(self._serve, (up,))  # not of `threading`: items find none but their own there
+            start_new_thread(self._serve, (running,))  # not of `threading`: items find none but their own there
         except RuntimeError:  # no more threads for this process: the outcomes come with the end of the item
-            self._attended.release()
+            self._thread_lock.release()
             return
-        up.acquire()  # the item may keep the interpreter from its first moment on
+        running.acquire()  # the item may keep the interpreter from its first moment on
 
-    def _serve(self, up: LockType) -> None:
+    def _serve(self, running: LockType) -> None:
         self._thread = get_native_id()
         if _SIGNAL is not None:
             self._nudge.ring(_SIGNAL)
-        up.release()
+        running.release()
         try:
             with contextlib.suppress(OSError):  # the item has closed all descriptors; the main thread will find it, too
                 while self._nudge.wait():
                     with self._lock:
                         self._tell(False, _flush_own_streams)
         finally:
-            self._attended.release()
+            self._thread_lock.release()
 
     def on_signal(self, signum: int, frame: object) -> None:
         """Runs between two steps of the item, so it must leave no trace there, and wait for nothing."""
@@ -140,12 +146,12 @@ class Results:
             finally:
                 self._lock.release()
 
-    def alone(self) -> None:
+    def end_thread(self) -> None:
         """This process is going to fork: the second thread ends. Nothing is left for it to tell until the next job."""
-        if self._attended.locked():
+        if self._thread_lock.locked():
             self.tell(False)
             if self._nudge.leave():
-                with self._attended:
+                with self._thread_lock:
                     see_off(self._thread)
 
 
@@ -157,7 +163,7 @@ def _has_room(depth: int) -> bool:
         return False
 
 
-def _wire(done: list[Any], most: int) -> tuple[list[Segment], list[int]]:
+def _segments(done: list[Any], most: int) -> tuple[list[Segment], list[int]]:
     """Entries as segments for another process, with their stages where ``most`` is not 0."""
     found: list[Any] = segments_of(done)
     stages = [s[3] if len(s) > 3 else most for s in found] if most else []
@@ -176,12 +182,12 @@ def _flush_own_streams() -> None:
 
 
 #: Those of this process, if they have a second thread or had one.
-_attended: Results | None = None
+_with_thread: Results | None = None
 
 
 def _before_fork() -> None:
-    if _attended is not None:
-        _attended.alone()
+    if _with_thread is not None:
+        _with_thread.end_thread()
 
 
 if hasattr(os, "register_at_fork"):

@@ -3,10 +3,8 @@
 It runs no user code and has one thread, so its forks are safe; it is a subreaper, so whatever workers leave behind
 becomes its child; and it ends, with all its descendants, when its caller ends for whatever reason.
 
-Protocol: on the control socket the caller hands over one connection per map. On such a connection (one pickled tuple
-a packet) the caller sends ``("spawn", number, method, logs, count)`` with ``count`` descriptors, and ``("kill", number)``; the
-starter sends ``("here",)`` first, then ``("born", number, pid)`` and ``("exit", number, exitcode)``, or ``("unborn", number,
-reason)``. ``logs``: the worker will use ``logging``. The end of a connection is the end of all its workers.
+On the control socket the caller hands over one connection per map; what is said on that stands in `messages`. The end of
+a connection is the end of all its workers.
 
 Whatever the system refuses is told of the one worker that it was for: the workers of other maps depend on this process.
 """
@@ -16,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import pickle
 import select
 import signal
 import socket
@@ -34,6 +31,17 @@ from .._system.processes import (
     process_tree,
 )
 from .._system.rights import give_up_others
+from .._transport.messages import (
+    Connected,
+    FromStarter,
+    StartWorker,
+    ToStarter,
+    WorkerExited,
+    WorkerRefused,
+    WorkerStarted,
+    of_packet,
+    to_packet,
+)
 from . import loop as _worker
 
 _PACKET = 1 << 12
@@ -54,7 +62,7 @@ class Starter:
         self._life = life
         self._keep = keep
         #: The maps that are served: by descriptor, the map's own number and the connection.
-        self._crews: dict[int, tuple[int, socket.socket]] = {}
+        self._connections: dict[int, tuple[int, socket.socket]] = {}
         self._served = 0
         #: By pid, the number of the map and the number of the worker in it.
         self._workers: dict[int, tuple[int, int]] = {}
@@ -63,7 +71,7 @@ class Starter:
         os.set_blocking(self._wake, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        self._own = (self._wake, wake)
+        self._wake_pipe = (self._wake, wake)
 
     def run(self) -> None:
         """Serves until the caller ends or closes the control socket; then nothing is left."""
@@ -85,7 +93,7 @@ class Starter:
                 # What a map asked for before it ended is not worth a process any more.
                 elif event & select.POLLHUP or not self._serve(fd):
                     poll.unregister(fd)
-                    self._end_crew(fd)
+                    self._end_connection(fd)
 
     def _accept(self) -> int | None:
         """The descriptor of a new connection; None: there will be no other, -1: there is no room for it, and it ends."""
@@ -94,39 +102,39 @@ class Starter:
             return None
         if not fds:
             return -1
-        # A descriptor's number comes again; workers of an ended crew may still be about to be buried then.
+        # A descriptor's number comes again, perhaps before the exits of workers of an ended connection have been seen.
         self._served += 1
         connection = socket.socket(fileno=fds[0])
-        self._crews[fds[0]] = (self._served, connection)
-        _tell(connection, ("here",))
+        self._connections[fds[0]] = (self._served, connection)
+        _tell(connection, Connected())
         return fds[0]
 
     # ------------------------------------------------------------------ one map's connection
 
-    def _serve(self, crew: int) -> bool:
+    def _serve(self, descriptor: int) -> bool:
         """One packet; False at the end of the connection."""
         try:
-            number, connection = self._crews[crew]
+            number, connection = self._connections[descriptor]
             data, fds, _, _ = socket.recv_fds(connection, _PACKET, _FDS)
         except OSError:
             return False
         if not data:
             return False
-        message = pickle.loads(data)
-        if message[0] == "spawn":
-            _, worker, method, logs, count = message
+        message: ToStarter = of_packet(data)
+        if isinstance(message, StartWorker):
+            worker, method, logs, count = message
             if logs and method != "spawn" and "logging" not in sys.modules:
                 _import_logging()
-            refused = self._spawn(crew, worker, method, fds) if len(fds) == count else "Too many open files"
+            refused = self._spawn(descriptor, worker, method, fds) if len(fds) == count else "Too many open files"
             for fd in fds:
                 os.close(fd)
             if refused:
-                _tell(connection, ("unborn", worker, refused))
+                _tell(connection, WorkerRefused(worker, refused))
         else:
-            kill_trees([pid for pid, owner in self._workers.items() if owner == (number, message[1])])
+            kill_trees([pid for pid, owner in self._workers.items() if owner == (number, message.number)])
         return True
 
-    def _spawn(self, crew: int, number: int, method: str, fds: list[int]) -> str:
+    def _spawn(self, descriptor: int, number: int, method: str, fds: list[int]) -> str:
         """Forks a worker; returns what the system says against it, if anything."""
         parent = os.getpid()
         try:
@@ -137,8 +145,8 @@ class Starter:
             self._become_worker(parent, method, fds)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
-        self._workers[pid] = (self._crews[crew][0], number)
-        _tell(self._crews[crew][1], ("born", number, pid))
+        self._workers[pid] = (self._connections[descriptor][0], number)
+        _tell(self._connections[descriptor][1], WorkerStarted(number, pid))
         return ""
 
     def _become_worker(self, parent: int, method: str, fds: list[int]) -> NoReturn:
@@ -151,20 +159,20 @@ class Starter:
                 os._exit(1)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for fd in self._own:
+            for fd in self._wake_pipe:
                 os.close(fd)
             self._control.close()
-            for _, connection in self._crews.values():
+            for _, connection in self._connections.values():
                 connection.close()
-            sock, page, nudge, out, err, *arena = fds
+            sock, page, nudge, out, err, *memory = fds
             for source, target in ((out, 1), (err, 2)):
                 os.dup2(source, target)
                 os.close(source)
             if method == "spawn":
-                _exec_worker(self._life, self._keep, [sock, page, nudge, *arena])
+                _exec_worker(self._life, self._keep, [sock, page, nudge, *memory])
             die_with_pipe(self._life)
             gc.unfreeze()
-            _worker.main(sock, page, nudge, *arena)
+            _worker.main(sock, page, nudge, *memory)
             code = 0
         finally:
             os._exit(code)
@@ -185,16 +193,17 @@ class Starter:
             owner = self._workers.pop(pid, None)
             if owner is not None:
                 kill_group(pid)
-                for number, connection in self._crews.values():
+                for number, connection in self._connections.values():
                     if number == owner[0]:
-                        _tell(connection, ("exit", owner[1], os.waitstatus_to_exitcode(status)))
+                        _tell(connection, WorkerExited(owner[1], os.waitstatus_to_exitcode(status)))
 
-    def _end_crew(self, crew: int) -> None:
-        number, connection = self._crews.pop(crew)
+    def _end_connection(self, descriptor: int) -> None:
+        number, connection = self._connections.pop(descriptor)
         connection.close()
         # Where no other map is served, what is left of our descendants has escaped from a worker's group.
         kill_trees(
-            [pid for pid, owner in self._workers.items() if owner[0] == number], None if self._crews else os.getpid()
+            [pid for pid, owner in self._workers.items() if owner[0] == number],
+            None if self._connections else os.getpid(),
         )
 
     def end(self) -> None:
@@ -223,10 +232,10 @@ def _import_logging() -> None:
         sys.path[:] = own
 
 
-def _tell(connection: socket.socket, message: tuple[object, ...]) -> None:
+def _tell(connection: socket.socket, message: FromStarter) -> None:
     # A caller that is gone, or does not read, is noticed elsewhere.
     with contextlib.suppress(OSError):
-        connection.send(pickle.dumps(message))
+        connection.send(to_packet(message))
 
 
 def _exec_worker(life: int, keep: tuple[int, int, int], fds: list[int]) -> NoReturn:

@@ -1,4 +1,8 @@
-"""The engine over an executor that somebody else made: its workers, its way to pickle, its limits."""
+"""The engine over an executor of the user's: its workers, its way to pickle, its limits.
+
+An executor takes calls, and tells nothing of a call before its end. A call for each item would cost too much, so items go to it
+in chunks. A chunk that takes long ends early and hands back what it has not begun: an idle worker can have that.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,15 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import SerializationError, WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import Failure, safe_text, trace_of, unpickle_failure
-from .._items.portable import portable
+from .._items.failures import Failure, safe_text, unpickle_failure
 from .._items.segments import ATOMS, FAILED, RAW, Segment, encode_item, item_of, parts
 from .._serialize.lookup import NameResolver, named
 from .._serialize.pickler import CodePickler
 from .._sync.event_queue import NEVER, EventQueue
-from .protocol import Event, Job, Output, Program, Returned, SideOutput, Slot, StartFailed
+from .._worker.run_item import failed, for_caller, run_item
+from .protocol import Event, Job, Output, Program, SideOutput, Slot, StartFailed
 
-#: Seconds after which a chunk of items ends early: what is left of it goes to whoever is idle.
+#: Seconds after which a chunk of items ends early: what is left of it goes to an idle worker.
 LIMIT = 0.010
 
 #: With the process id it tells this process from all others: forks have another id, other interpreters other bytes.
@@ -46,7 +50,7 @@ class ExecutorEngine:
         self._executor: Executor = options.worker_type
         self._programs = programs
         self.slots = [Slot() for _ in range(options.workers)]
-        self._signals: EventQueue[tuple[Slot, Job, Future[_Done]]] = EventQueue()
+        self._queue: EventQueue[tuple[Slot, Job, Future[_Done]]] = EventQueue()
         self._futures: dict[Job, Future[_Done]] = {}
         #: Jobs that the executor did not carry as a whole, so their items go one by one.
         self._one_by_one: set[Job] = set()
@@ -74,7 +78,7 @@ class ExecutorEngine:
             return
         self._futures[job] = future
         # Not a method: the executor must not keep the engine of a dropped map.
-        future.add_done_callback(partial(_tell, self._signals, slot, job))
+        future.add_done_callback(partial(_tell, self._queue, slot, job))
 
     def _drop(self, slot: Slot, job: Job) -> None:
         slot.jobs.remove(job)
@@ -96,11 +100,11 @@ class ExecutorEngine:
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
-        self._signals.listen(until)
+        self._queue.listen(until)
 
     def events(self) -> list[Event]:
         """See `Engine.events`."""
-        for slot, job, future in self._signals.take():
+        for slot, job, future in self._queue.take():
             if self._futures.get(job) is future:
                 self._collect(slot, job, future)
         events, self._events = self._events, []
@@ -147,17 +151,13 @@ class ExecutorEngine:
     def _end(self, slot: Slot, job: Job) -> None:
         """What has no outcome has not begun."""
         self._drop(slot, job)
-        left = job.count - job.done
-        if left:
-            segments = parts(job.segments, job.done, job.count)
-            job.count = job.done
-            self._events.append(Returned(job.program, job.first + job.done, left, segments))
+        self._events += job.give_back(job.done)
 
     # ------------------------------------------------------------------ control
 
     def wake(self) -> None:
         """Ends a `listen`."""
-        self._signals.wake()
+        self._queue.wake()
 
     def recall(self) -> None:
         """Cancels what the executor has not begun; it tells so itself."""
@@ -175,8 +175,8 @@ class ExecutorEngine:
         return ()
 
 
-def _tell(signals: EventQueue[tuple[Slot, Job, Future[_Done]]], slot: Slot, job: Job, future: Future[_Done]) -> None:
-    signals.put((slot, job, future))
+def _tell(queue: EventQueue[tuple[Slot, Job, Future[_Done]]], slot: Slot, job: Job, future: Future[_Done]) -> None:
+    queue.put((slot, job, future))
 
 
 def _here() -> tuple[int, bytes]:
@@ -228,11 +228,8 @@ def _outcome(call: Callable[[Any], Any], value: Any) -> Segment:
         try:
             value = item_of(value.segment)
         except BaseException as error:
-            return FAILED, 1, unpickle_failure(error)
-    try:
-        return RAW, 1, [call(value)]
-    except BaseException as error:
-        return FAILED, 1, Failure(error, trace_of(error))
+            return failed(error, False, unpickle_failure)
+    return run_item(call, value)
 
 
 def _encoded(outcome: Segment) -> Segment:
@@ -241,10 +238,7 @@ def _encoded(outcome: Segment) -> Segment:
         return outcome
     if kind == RAW:
         outcome = encode_item(data[0], CodePickler(_CallersScope()).encode, "result")
-    if outcome[0] == FAILED:
-        failure = outcome[2]
-        return FAILED, 1, portable(failure, failure.error, CodePickler(NameResolver()).encode)
-    return outcome
+    return for_caller(outcome, CodePickler(NameResolver()).encode) if outcome[0] == FAILED else outcome
 
 
 class _CallersScope(NameResolver):

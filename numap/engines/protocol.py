@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .._base.capabilities import Capabilities
-from .._items.segments import Segment
+from .._items.segments import Segment, parts
 
 
 class Program(NamedTuple):
@@ -50,6 +50,18 @@ class Job:
         self.segments = segments
         self.done = 0
         self.seq = 0
+
+    def returned(self, start: int, stop: int) -> list[Returned]:
+        """The items ``start`` to ``stop`` as what must be given out again: one event, or none where there is no item."""
+        if start >= stop:
+            return []
+        return [Returned(self.program, self.first + start, stop - start, parts(self.segments, start, stop))]
+
+    def give_back(self, start: int) -> list[Returned]:
+        """Cuts the job before its item ``start`` and returns the rest of it."""
+        rest = self.returned(start, self.count)
+        self.count = min(start, self.count)
+        return rest
 
 
 UNLIMITED = 1 << 62

@@ -1,13 +1,12 @@
 """The engine without workers: items run in the threads that ask for results, for debugging and doctests.
 
-The decisions are made in the manager's thread as with all engines, so an interrupt of the thread that runs the items finds
+The decisions are made in the manager's thread as with all engines. So an interrupt of the thread that runs the items finds
 nothing half done: an item whose outcome has not been posted runs again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from _signal import NSIG, getsignal  # type: ignore[import-not-found]
 from collections import deque
@@ -21,13 +20,13 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import Failure, safe_text, trace_of
+from .._items.failures import safe_text
 from .._items.finalizers import finalize
-from .._items.segments import FAILED, RAW, Segment, item_of
+from .._items.segments import Segment, item_of
 from .._sync.event_queue import NEVER, EventQueue
 from .._sync.interrupt_lock import InterruptSafeLock, LockTimeout
 from .._sync.threads import own_context
-from .._system.forked_items import end_fork
+from .._worker.run_item import run_item
 from .protocol import Event, Job, Output, Program, SideOutput, Slot
 
 _RAISE = opmap["RAISE_VARARGS"]
@@ -39,7 +38,7 @@ _Done = tuple[Job, Segment, float]
 
 
 class SerialEngine:
-    """Keeps one job of one item, until somebody who wants a result runs it.
+    """Keeps one job of one item, until a thread that wants a result runs it.
 
     A reader thread runs items only where an input is made of tasks of the same map.
 
@@ -51,22 +50,23 @@ class SerialEngine:
     capabilities = CAPABILITIES["serial"]
 
     def __init__(self, programs: Sequence[Program], options: Options) -> None:
-        self._calls = [bound(it.func, it.args, it.kwargs) for it in programs]
         self._initializer = options.initializer
         self._initargs = options.initargs
         self._finalizer = options.finalizer
-        #: Of who starts the map: items may run in other threads.
+        #: Of the thread that makes the map: items may run in other threads.
         self._context = own_context()
+        run: Any = self._context.run
+        self._calls = [partial(run, bound(it.func, it.args, it.kwargs)) for it in programs]
         self._label = ", ".join(it.label for it in programs)
-        #: One while the finalizer is owed; who takes it runs that.
-        self._owed: deque[None] = deque()
+        #: One entry while the finalizer has to run; the thread that takes the entry runs it.
+        self._finalizer_due: deque[None] = deque()
         self.slots = [Slot()]
         #: Called when there is a job to run.
         self.offer: Callable[[], None] = lambda: None
-        self._signals: EventQueue[_Done] = EventQueue()
+        self._queue: EventQueue[_Done] = EventQueue()
         self._ready: deque[Job] = deque()
-        #: Who has the token runs items.
-        self._turn = InterruptSafeLock()
+        #: The thread that holds it runs items.
+        self._lock = InterruptSafeLock()
 
     def start(self) -> None:
         """Runs the initializer.
@@ -81,7 +81,7 @@ class SerialEngine:
             if from_outside(error):
                 raise
             raise WorkerStartError(f"the initializer raised: {type(error).__name__}: {safe_text(error)}") from error
-        self._owed.append(None)
+        self._finalizer_due.append(None)
 
     def submit(self, slot: Slot, job: Job) -> None:
         """Offers a job."""
@@ -96,11 +96,11 @@ class SerialEngine:
             BaseException: a real KeyboardInterrupt, or what a signal handler raised; the item runs again next time.
         """
         try:
-            ran = self._turn.hold(self._run_ready, block=False)
+            ran = self._lock.hold(self._run_ready, block=False)
         except LockTimeout:
             return False
         if ran and self._ready:
-            # Who came for the next item while it was still our turn has gone to wait.
+            # A thread that came for the next item while this one held the lock has gone to wait.
             self.offer()
         return ran
 
@@ -110,25 +110,11 @@ class SerialEngine:
             return False
         job = ready[0]
         began = perf_counter()
-        outcome = self._run(job)
-        # Who is interrupted between these two runs the item twice; the other way round it would be lost.
-        self._signals.put((job, outcome, perf_counter() - began))
+        outcome = run_item(self._calls[job.program], item_of(job.segments[0]), from_outside)
+        # An interrupt between these two makes the item run twice; the other way round it would be lost.
+        self._queue.put((job, outcome, perf_counter() - began))
         ready.popleft()
         return True
-
-    def _run(self, job: Job) -> Segment:
-        pid = os.getpid()
-        try:
-            result = self._context.run(self._calls[job.program], item_of(job.segments[0]))
-        except BaseException as error:
-            if os.getpid() != pid:
-                end_fork(error)
-            if from_outside(error):
-                raise
-            return FAILED, 1, Failure(error, trace_of(error))
-        if os.getpid() != pid:
-            end_fork()
-        return RAW, 1, [result]
 
     def due(self) -> float:
         """See `Engine.due`."""
@@ -136,13 +122,13 @@ class SerialEngine:
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
-        self._signals.listen(until)
+        self._queue.listen(until)
 
     def events(self) -> list[Event]:
         """See `Engine.events`."""
         jobs = self.slots[0].jobs
         events: list[Event] = []
-        for job, outcome, seconds in self._signals.take():
+        for job, outcome, seconds in self._queue.take():
             if jobs and jobs[0] is job:
                 jobs.popleft()
                 job.done = 1
@@ -151,14 +137,14 @@ class SerialEngine:
 
     def wake(self) -> None:
         """Ends a `listen`."""
-        self._signals.wake()
+        self._queue.wake()
 
     def recall(self) -> None:
         """Nothing begins by itself here."""
 
     def stop(self) -> Sequence[SideOutput]:
         """Forgets what has not run."""
-        # Not `clear`: somebody may be about to take out the job that has just run.
+        # Not `clear`: a thread may be about to take out the job that has just run.
         self._ready = deque()
         self.slots[0].jobs.clear()
         return ()
@@ -166,7 +152,7 @@ class SerialEngine:
     def finalize(self) -> None:
         """Runs the finalizer, once, in the thread that ends the map or finds it ended; see `finalizers.finalize`."""
         with contextlib.suppress(IndexError):
-            self._owed.pop()
+            self._finalizer_due.pop()
             if self._finalizer is not None:
                 # A copy: it may be an item, in the context itself, that stops the map.
                 call = partial(self._context.copy().run, self._finalizer)

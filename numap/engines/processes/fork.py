@@ -21,9 +21,9 @@ from typing import NoReturn
 from ..._system.processes import die_with_pipe, kill_group, kill_trees, start_thread
 from ..._system.rights import rights
 from ..._worker import loop as _worker
-from .supervisor import Exit, WorkerHandle, new_worker, strangers, successor
+from .supervisor import Exit, WorkerHandle, new_worker, rights_error, successor_rights
 
-#: The pid and the number of a worker; None: the crew is at its end.
+#: The pid and the number of a worker; None: there will be no other.
 _Watched = tuple[int, int] | None
 
 _life: tuple[int, int] | None = None
@@ -72,13 +72,13 @@ class ForkSupervisor:
     def __init__(self) -> None:
         self._numbers = 0
         self.workers: dict[int, WorkerHandle] = {}
-        self._bell, self._ring = socket.socketpair()
-        self._bell.setblocking(False)
-        self.connections = [self._bell]
+        self._wake_r, self._wake_w = socket.socketpair()
+        self._wake_r.setblocking(False)
+        self.connections = [self._wake_r]
         #: See `WorkerSupervisor`: each arrival is news here.
-        self.heard: Sequence[object] = ()
+        self.early_reports: Sequence[object] = ()
         self._exits: deque[tuple[int, int | None]] = deque()
-        #: What tells each thread that waits for workers whom to wait for next, and those of them that have none.
+        #: By which each waiting thread is told its next worker, and those of the threads that have none.
         self._watchers: list[SimpleQueue[_Watched]] = []
         self._idle: deque[SimpleQueue[_Watched]] = deque()
         self._life = _open_life()
@@ -94,8 +94,8 @@ class ForkSupervisor:
     def renew(self) -> None:
         """See `WorkerSupervisor.renew`: a fork has the rights that the program has now."""
         now = rights()
-        if successor(now, self._rights) != now:
-            raise strangers()
+        if successor_rights(now, self._rights) != now:
+            raise rights_error()
 
     def spawn(self, memory: int | None) -> WorkerHandle:
         """Forks a worker; see `WorkerSupervisor.spawn`."""
@@ -120,7 +120,7 @@ class ForkSupervisor:
         """A thread for each worker: a process can be waited for without polling only by a thread that does nothing else, or by
         a pidfd, which not every system has."""
         watcher: SimpleQueue[_Watched] = SimpleQueue()
-        args = (watcher, self._exits, self._ring, self._idle)
+        args = (watcher, self._exits, self._wake_w, self._idle)
         start_thread(threading.Thread(target=_watch, args=args, daemon=True, name="numap-fork"))
         self._watchers.append(watcher)
         return watcher
@@ -128,7 +128,7 @@ class ForkSupervisor:
     def _fork(self, handle: WorkerHandle, theirs: socket.socket, memory: int | None) -> int:
         others = list(self.workers.values())
         with warnings.catch_warnings():
-            # 3.12 and later warn of forks of a process with threads; who asked for "fork" has been told.
+            # 3.12 and later warn of forks of a process with threads; the manual says it to users of "fork".
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid == 0:
@@ -147,7 +147,7 @@ class ForkSupervisor:
     def reports(self) -> list[Exit]:
         """Workers that have exited since the last call."""
         with contextlib.suppress(BlockingIOError):
-            while self._bell.recv(4096):
+            while self._wake_r.recv(4096):
                 pass
         found = []
         while self._exits:
@@ -167,15 +167,15 @@ class ForkSupervisor:
         self.workers.clear()
         for watcher in self._watchers:
             watcher.put(None)
-        self._bell.close()
-        self._ring.close()
+        self._wake_r.close()
+        self._wake_w.close()
         _close_life()
 
 
 def _watch(
     orders: SimpleQueue[_Watched],
     exits: deque[tuple[int, int | None]],
-    ring: socket.socket,
+    wake: socket.socket,
     idle: deque[SimpleQueue[_Watched]],
 ) -> None:
     """The life of a thread that waits for the exits of workers, one after the other."""
@@ -190,7 +190,7 @@ def _watch(
         idle.append(orders)
         exits.append((number, code))
         with contextlib.suppress(OSError):
-            ring.send(b"\0")
+            wake.send(b"\0")
 
 
 def _become_worker(others: list[WorkerHandle], life: int, fds: list[int]) -> NoReturn:

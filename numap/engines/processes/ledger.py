@@ -1,4 +1,4 @@
-"""The books of one worker: which items it holds, in which order. Plain bookkeeping, no process in sight.
+"""What one worker was given and has not accounted for: which items, in which order. Plain bookkeeping, no process in sight.
 
 Items are numbered from the birth of the worker on. The worker itself tells how many it has begun; all else follows.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 
-from ..._items.segments import Segment, parts
 from ..protocol import Job, Returned
 
 
@@ -23,13 +22,13 @@ class JobLedger:
         self.jobs = jobs
         self.sent = 0
 
-    def enter(self, job: Job) -> None:
+    def add(self, job: Job) -> None:
         """A job is sent."""
         job.seq = self.sent
         self.sent += job.count
         self.jobs.append(job)
 
-    def account(self, seq: int, count: int, last: bool) -> tuple[Job | None, int, list[Returned]]:
+    def record(self, seq: int, count: int, last: bool) -> tuple[Job | None, int, list[Returned]]:
         """The worker told the next ``count`` outcomes of the job that began with item ``seq``.
 
         Returns:
@@ -45,7 +44,7 @@ class JobLedger:
         if not last:
             return job, first, []
         self.jobs.popleft()
-        return job, first, give_back(job, job.done)
+        return job, first, job.give_back(job.done)
 
     def running(self, started: int) -> tuple[Job, int] | None:
         """The job and the place in it of the item that was begun last, if that has no outcome yet."""
@@ -63,7 +62,7 @@ class JobLedger:
         kept: list[Job] = []
         for job in self.jobs:
             begun = min(max(started - job.seq, job.done), job.count)
-            returned += give_back(job, begun)
+            returned += job.give_back(begun)
             # A job of which nothing has begun is dropped by the worker without a word.
             if begun > 0:
                 kept.append(job)
@@ -76,11 +75,11 @@ class JobLedger:
         told = self.jobs[0].seq + self.jobs[0].done if self.jobs else started
         return started if started - told == 1 else min(told, started)
 
-    def close(self, started: int) -> tuple[Job | None, int, list[Returned]]:
+    def worker_died(self, started: int) -> tuple[Job | None, int, list[Returned]]:
         """The worker is dead, with ``started`` items begun.
 
         Returns:
-            The job and the place in it of the item that was running (None: no item was), and all that must run again:
+            The job and the place in it of the item that was running (None: no item was), and all that must run again. That is
             what had not begun, and what was done without having been told.
         """
         returned: list[Returned] = []
@@ -88,27 +87,9 @@ class JobLedger:
         for job in self.jobs:
             if job.seq + job.done < started and blamed is None and job.done < job.count:
                 blamed, running = job, min(started - job.seq, job.count) - 1
-                rest = give_back(job, running + 1)
-                before = parts(job.segments, job.done, running)
-                if before:
-                    returned.append(Returned(job.program, job.first + job.done, running - job.done, before))
-                returned += rest
+                returned += job.returned(job.done, running)
+                returned += job.give_back(running + 1)
             else:
-                returned += give_back(job, job.done)
+                returned += job.give_back(job.done)
         self.jobs.clear()
         return blamed, running, returned
-
-
-def give_back(job: Job, start: int) -> list[Returned]:
-    """Cuts a job before its item ``start`` and returns the rest of it."""
-    if start >= job.count:
-        return []
-    rest = parts(job.segments, start, job.count)
-    returned = Returned(job.program, job.first + start, job.count - start, rest)
-    job.count = start
-    return [returned]
-
-
-def item(job: Job, place: int) -> list[Segment]:
-    """The item at a place of a job."""
-    return parts(job.segments, place, place + 1)

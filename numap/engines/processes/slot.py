@@ -1,23 +1,28 @@
-"""A slot with its worker process: the books, the page and the moments at which they are looked at."""
+"""A slot with its worker process: its ledger, its progress page, and the moments at which they are looked at.
+
+A worker gets more items than one, so a slow item would hold back those behind it. And an item that is over its time limit
+can't say so. The slot looks at the progress page for both, at moments that it knows beforehand, so nothing polls. After a
+while without progress it takes back what has not begun, and at the limit it says that the worker is to be killed.
+"""
 
 from __future__ import annotations
 
 from time import monotonic
 
 from ..._items.segments import RAW, pack
-from ..._modules.main_import import Definition
 from ..._sync.event_queue import NEVER
 from ..._transport.channel import outgoing
+from ..._transport.messages import Definition, Definitions, RunJob, SideMessage
 from ..._transport.progress_page import CLOCK, EPOCH, STARTED
 from ..protocol import UNLIMITED, Job, Returned, SideOutput, Slot
 from .ledger import JobLedger
 from .supervisor import WorkerHandle
 
 #: Seconds without progress after which a worker counts as stuck in one item: what it holds is asked for.
-PATIENCE = 0.010
+STUCK_AFTER = 0.010
 #: Seconds beyond its time limit that an item may take to be unpickled: what that imports is not its time, but nothing may wait
 #: for ever. Modules that take longer can be imported by an initializer.
-UNPICKLING = 60.0
+UNPICKLING_TIMEOUT = 60.0
 #: Seconds for a write to shared memory to be seen by the other side, and more.
 SETTLE = 0.001
 
@@ -30,12 +35,12 @@ class ProcessSlot(Slot):
     """
 
     __slots__ = (
-        "books",
         "check_at",
         "epoch",
         "expired",
         "handle",
         "known",
+        "ledger",
         "limit",
         "limit_at",
         "ready",
@@ -49,17 +54,17 @@ class ProcessSlot(Slot):
         super().__init__()
         self.limit = limit
         self.handle: WorkerHandle | None = None
-        self.fresh(UNLIMITED)
+        self.reset(UNLIMITED)
 
-    def fresh(self, room: int) -> None:
-        """The books of a worker that has just been asked for."""
-        self.books = JobLedger(self.jobs)
+    def reset(self, room: int) -> None:
+        """For a worker that has just been asked for."""
+        self.ledger = JobLedger(self.jobs)
         self.room = room
         self.ready = self.open = self.stuck = False
         #: Something waits for room in the socket of the worker.
         self.write_blocked = False
         self.epoch = 0
-        #: Definitions of the mirror that the worker knows.
+        #: So many of the exporter's definitions the worker knows.
         self.known = 0
         #: STARTED at the last look, and when to look again.
         self.seen = -1
@@ -77,33 +82,33 @@ class ProcessSlot(Slot):
     def send(self, job: Job, log: list[Definition]) -> None:
         """Sends a job, after the definitions that its items may need."""
         assert self.handle is not None, "an open slot has a worker"
-        channel = self.handle.channel
         if self.known < len(log):
             news = log[self.known :]
             self.known += len(news)
-            channel.send(("mirror", news))
+            self.handle.send(Definitions(news))
         job.segments = [pack(s[2]) if s[0] == RAW else s for s in job.segments]
-        self.books.enter(job)
-        channel.send(("job", job.seq, self.epoch, (job.program, *job.behind), [outgoing(s) for s in job.segments]))
+        self.ledger.add(job)
+        segments = [outgoing(s) for s in job.segments]
+        self.handle.send(RunJob(job.seq, self.epoch, (job.program, *job.behind), segments))
         if self.check_at is None and (job.count > 1 or len(self.jobs) > 1):
             self.seen = -1
-            self.check_at = monotonic() + PATIENCE
+            self.check_at = monotonic() + STUCK_AFTER
         if self.limit is not None and self.limit_at is None:
             self.limit_at = monotonic() + self.limit
         self.room -= job.count
         if self.room <= 0:
             self.open = False
 
-    def unsend(self, returned: list[Returned]) -> None:
+    def take_room_back(self, returned: list[Returned]) -> None:
         """Items came back without having run: the worker has room for as many others."""
         self.room += sum(back.count for back in returned)
 
-    def told(self, last: bool) -> None:
+    def outcomes_told(self, last: bool) -> None:
         """The worker told outcomes, with ``last`` those of the last items of a job."""
         self.stuck = False
         if last:
             self.seen = -1
-            self.check_at = monotonic() + PATIENCE if self.jobs else None
+            self.check_at = monotonic() + STUCK_AFTER if self.jobs else None
 
     def recall(self) -> None:
         """Asks for all that has not begun; it is known a moment later what that is."""
@@ -139,8 +144,8 @@ class ProcessSlot(Slot):
             return returned, False
         if self.recalled_at is not None and now >= self.recalled_at:
             self.recalled_at = None
-            returned = self.books.take_back(self.handle.page.words[STARTED])
-            self.unsend(returned)
+            returned = self.ledger.take_back(self.handle.page.words[STARTED])
+            self.take_room_back(returned)
             self.open = self.ready and self.room > 0
         if self.check_at is not None and now >= self.check_at:
             self._look_for_progress(self.handle, now)
@@ -152,7 +157,7 @@ class ProcessSlot(Slot):
             self.check_at = None
             return
         started = handle.page.words[STARTED]
-        self.check_at = now + PATIENCE
+        self.check_at = now + STUCK_AFTER
         if started != self.seen:
             self.seen = started
             return
@@ -161,12 +166,12 @@ class ProcessSlot(Slot):
         job = self.jobs[0]
         if started > job.seq + job.done + 1:
             handle.nudge.give()
-        if started < self.books.sent:
+        if started < self.ledger.sent:
             self.recall()
 
     def _over_limit(self, handle: WorkerHandle, now: float) -> bool:
         """Whether the running item is over its time limit, for the first time; else when to look again."""
-        assert self.limit is not None, "who has no limit never looks"
+        assert self.limit is not None, "a slot without a limit never looks"
         words = handle.page.words
         self.limit_at = None
         if not self.jobs or self.expired >= 0:
@@ -175,7 +180,7 @@ class ProcessSlot(Slot):
         if not began or words[STARTED] != started:
             self.limit_at = now + self.limit
             return False
-        deadline = began / 1e9 + self.limit + (UNPICKLING if began & 1 else 0)
+        deadline = began / 1e9 + self.limit + (UNPICKLING_TIMEOUT if began & 1 else 0)
         if now < deadline:
             # Its function may begin at any moment, and then has its own time.
             self.limit_at = min(deadline, now + self.limit)
@@ -185,12 +190,11 @@ class ProcessSlot(Slot):
         return True
 
 
-def aside(
-    handle: WorkerHandle, slot: ProcessSlot | None, kind: str, started: int, stage: int, content: bytes
-) -> SideOutput:
-    """What a worker said when it had begun so many items."""
-    found = None if slot is None else slot.books.running(started)
+def side_output(handle: WorkerHandle, slot: ProcessSlot | None, message: SideMessage) -> SideOutput:
+    """What a worker said, with the item that it was in."""
+    found = None if slot is None else slot.ledger.running(message.started)
     if found is None:
-        return SideOutput(None, None, handle.pid, kind, content)
+        return SideOutput(None, None, handle.pid, message.kind, message.content)
     job, place = found
-    return SideOutput((job.program, *job.behind)[stage], job.first + place, handle.pid, kind, content)
+    program = (job.program, *job.behind)[message.stage]
+    return SideOutput(program, job.first + place, handle.pid, message.kind, message.content)

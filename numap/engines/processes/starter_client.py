@@ -25,11 +25,11 @@ from ..._system.rights import Rights, capabilities_to_keep, namespaces, rights
 
 _BOOT = "{check}; sys.path[:] = {path!r}; from numap._worker.starter import main; main({control}, {life}, {keep})"
 #: Seconds that the end of the starter is waited for: it kills at once, so this is for a machine that swaps.
-_GOODBYE = 2.0
+_EXIT_TIMEOUT = 2.0
 #: Seconds after which a starter that has never answered and is idle is none; it takes some 30 ms, on a busy machine a second.
-PATIENCE = 5.0
+ANSWER_TIMEOUT = 5.0
 #: The same for one that is at work. The caller has just read what it reads, so this is for a machine that swaps.
-_PATIENCE_AT_WORK = 30.0
+ANSWER_TIMEOUT_AT_WORK = 30.0
 #: What the system says of a file that can't be started, whatever else there is room for.
 _NO_PROGRAM = (
     errno.ENOENT,
@@ -42,10 +42,10 @@ _NO_PROGRAM = (
     errno.EINVAL,
 )
 #: Bytes of what a starter said before its end that are shown.
-_LAST_WORDS = 2000
+_SHOWN = 2000
 
 
-class Standing(NamedTuple):
+class Inherited(NamedTuple):
     """What a starter takes over from the program, and workers can't change."""
 
     executable: str
@@ -53,7 +53,7 @@ class Standing(NamedTuple):
     processes: tuple[int, int]
     limits: tuple[float, ...]
 
-    def serves(self, now: Standing) -> bool:
+    def serves(self, now: Inherited) -> bool:
         """Whether workers of a starter that was started as this one are right for the program as it is now.
 
         They lower their limits themselves; only the number of processes counts before they could.
@@ -61,13 +61,13 @@ class Standing(NamedTuple):
         return self[:3] == now[:3] and all(then >= limit for then, limit in zip(self.limits, now.limits, strict=True))
 
 
-def standing() -> Standing:
+def inherited() -> Inherited:
     """That of this process now.
 
     Raises:
         WorkerStartError: there is no Python to start.
     """
-    return Standing(executable(), rights(), process_limit(), hard_limits())
+    return Inherited(executable(), rights(), process_limit(), hard_limits())
 
 
 class StarterClient:
@@ -78,13 +78,13 @@ class StarterClient:
         WorkerStartError: the Python can't be started.
     """
 
-    def __init__(self, standing: Standing) -> None:
-        self.standing = standing
+    def __init__(self, inherited: Inherited) -> None:
+        self.inherited = inherited
         #: It has answered.
         self.answers = False
         #: Connections in use.
         self.links = 0
-        self._said = ""
+        self._error_output = ""
         with contextlib.ExitStack() as stack:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             stack.callback(ours.close)
@@ -94,16 +94,16 @@ class StarterClient:
                 try:
                     # A worker opens it anew, perhaps as another user.
                     os.fchmod(life, 0o444)
-                    self._words = memory_file(0)
-                    stack.callback(os.close, self._words)
-                    self._process = _start(standing.executable, theirs.fileno(), life, self._words)
+                    self._stderr = memory_file(0)
+                    stack.callback(os.close, self._stderr)
+                    self._process = _start(inherited.executable, theirs.fileno(), life, self._stderr)
                 finally:
                     os.close(life)
             stack.pop_all()
         self._control = ours
-        if "" in standing.rights.namespaces:
+        if "" in inherited.rights.namespaces:
             # A namespace of processes begins with the first of them.
-            self.standing = standing._replace(rights=standing.rights._replace(namespaces=namespaces()))
+            self.inherited = inherited._replace(rights=inherited.rights._replace(namespaces=namespaces()))
 
     def alive(self) -> bool:
         """Whether the starter runs."""
@@ -125,36 +125,36 @@ class StarterClient:
         """Whether it is at work, though it has not answered yet."""
         return self.alive() and is_at_work([self._process.pid, *process_tree(self._process.pid)])
 
-    def is_none(self) -> bool:
+    def was_no_starter(self) -> bool:
         """Of one that is about to end: whether it never was a starter. One that was killed would perhaps have become one."""
         if self.answers:
             return False
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(_GOODBYE) != -signal.SIGKILL
+            return self._process.wait(_EXIT_TIMEOUT) != -signal.SIGKILL
         return True
 
     def failure(self) -> WorkerStartError:
         """What to say of one that has never answered. It is no Python, or not ours, and ended here."""
         code = None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            code = self._process.wait(0 if self.alive() else _GOODBYE)
+            code = self._process.wait(0 if self.alive() else _EXIT_TIMEOUT)
         why = (
-            f"has not answered within {PATIENCE:.0f} s"
+            f"has not answered within {ANSWER_TIMEOUT:.0f} s"
             if code is None
             else f"ended before it was ready ({exit_text(code)})"
         )
         self._kill()
-        self._listen_to_last_words()
+        self._read_stderr()
         return WorkerStartError(
-            f"no worker process can be started: {self.standing.executable!r}, which was to be a Python like this one, "
-            f"{why}{': ' * bool(self._said)}{self._said}; {ADVICE}"
+            f"no worker process can be started: {self.inherited.executable!r}, which was to be a Python like this one, "
+            f"{why}{': ' * bool(self._error_output)}{self._error_output}; {ADVICE}"
         )
 
-    def _listen_to_last_words(self) -> None:
-        if self._words >= 0:
-            size = os.fstat(self._words).st_size
-            found = os.pread(self._words, _LAST_WORDS, max(0, size - _LAST_WORDS))
-            self._said = found.decode("utf-8", "replace").strip()
+    def _read_stderr(self) -> None:
+        if self._stderr >= 0:
+            size = os.fstat(self._stderr).st_size
+            found = os.pread(self._stderr, _SHOWN, max(0, size - _SHOWN))
+            self._error_output = found.decode("utf-8", "replace").strip()
 
     def _kill(self) -> None:
         tree = process_tree(self._process.pid)
@@ -170,25 +170,25 @@ class StarterClient:
             self._control.shutdown(socket.SHUT_RDWR)  # a fork of the program may still have a copy
         self._control.close()
         try:
-            self._process.wait(_GOODBYE)
+            self._process.wait(_EXIT_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_GOODBYE)
+                self._process.wait(_EXIT_TIMEOUT)
         os.close(self._life)
-        self._listen_to_last_words()
-        words, self._words = self._words, -1
-        os.close(words)
+        self._read_stderr()
+        stderr, self._stderr = self._stderr, -1
+        os.close(stderr)
 
-    def forget(self) -> None:
+    def abandon(self) -> None:
         """In a forked child: closes what belongs to the parent, and touches nothing else of it."""
         self._control.close()
         os.close(self._life)
-        os.close(self._words)
+        os.close(self._stderr)
         self._process.returncode = 0
 
 
-def _start(executable: str, control: int, life: int, words: int) -> subprocess.Popen[bytes]:
+def _start(executable: str, control: int, life: int, stderr: int) -> subprocess.Popen[bytes]:
     path = [absolute(entry) or os.getcwd() for entry in sys.path]
     keep = capabilities_to_keep()
     code = _BOOT.format(check=check_of_likeness(), path=path, control=control, life=life, keep=keep)
@@ -200,7 +200,7 @@ def _start(executable: str, control: int, life: int, words: int) -> subprocess.P
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=words,
+            stderr=stderr,
             cwd=os.sep,
         )
     except OSError as error:
@@ -224,7 +224,7 @@ class Link:
         self.socket = client.connect()
         self.socket.setblocking(False)
         self._began = monotonic()
-        self._until = self._began + PATIENCE
+        self._until = self._began + ANSWER_TIMEOUT
         client.links += 1
 
     def due(self) -> float:
@@ -240,8 +240,8 @@ class Link:
         if self.client.answers:
             return
         now = monotonic()
-        self._until = now + PATIENCE
-        if now > self._began + _PATIENCE_AT_WORK or not self.client.is_starting():
+        self._until = now + ANSWER_TIMEOUT
+        if now > self._began + ANSWER_TIMEOUT_AT_WORK or not self.client.is_starting():
             raise self.client.failure()
 
     def close(self) -> None:
@@ -288,7 +288,7 @@ def connect() -> Link:
                 if client.alive() and not isinstance(error, ConnectionError):
                     raise
                 _retire()
-                if client.is_none():
+                if client.was_no_starter():
                     raise client.failure() from error
             # It died, or a signal handler ended it, between the look and the call.
             return Link(_running())
@@ -296,8 +296,8 @@ def connect() -> Link:
 
 def _running() -> StarterClient:
     global _current
-    now = standing()
-    if _current is not None and not (_current.alive() and _current.standing.serves(now)):
+    now = inherited()
+    if _current is not None and not (_current.alive() and _current.inherited.serves(now)):
         _retire()
     if _current is None:
         _current = StarterClient(now)
@@ -315,25 +315,27 @@ def _retire() -> None:
         client.close()
 
 
+def _take_all() -> list[StarterClient]:
+    """All starters; none of them is there for a new map any more."""
+    global _current
+    clients = [*_retired, *([_current] if _current is not None else [])]
+    _current = None
+    _retired.clear()
+    return clients
+
+
 def shutdown_starter() -> None:
     """Ends the starter, if there is one, and those that are none any more."""
-    global _current
     with _lock:
-        clients = [*_retired, *([_current] if _current is not None else [])]
-        _current = None
-        _retired.clear()
-        for client in clients:
+        for client in _take_all():
             client.close()
 
 
 def _after_fork() -> None:
-    global _current, _lock
+    global _lock
     _lock = threading.RLock()
-    clients = [*_retired, *([_current] if _current is not None else [])]
-    _current = None
-    _retired.clear()
-    for client in clients:
-        client.forget()
+    for client in _take_all():
+        client.abandon()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,21 +1,40 @@
-"""The caller's side of worker processes: start, hear of deaths, kill. It knows no job, no item and no task."""
+"""The caller's side of worker processes: start, hear of deaths, kill. It knows no job, no item and no task.
+
+Workers are children of the starter, not of the caller. So the caller needs no handler for SIGCHLD, and a program that waits for
+its own children never meets ours. The starter reports each exit. Should the starter itself be killed, all of its workers are gone.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import select
 import socket
 from collections import deque
+from collections.abc import Iterator
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..._base.errors import WorkerStartError
 from ..._items.side_output import standard_logging
 from ..._system.rights import Rights, rights
 from ..._system.thread_signals import Nudge
 from ..._transport.channel import Channel
+from ..._transport.messages import (
+    FromStarter,
+    FromWorker,
+    KillWorker,
+    StartWorker,
+    ToStarter,
+    ToWorker,
+    WorkerExited,
+    WorkerRefused,
+    WorkerStarted,
+    of_packet,
+    of_wire,
+    to_packet,
+    to_wire,
+)
 from ..._transport.progress_page import ProgressPage
 from .starter_client import Link, connect
 
@@ -33,6 +52,14 @@ class WorkerHandle:
         self.link: Link | None = None
         #: Its column in the shared memory; None: it has no part in that.
         self.column: int | None = None
+
+    def send(self, message: ToWorker) -> None:
+        """Sends a message, or keeps what the socket does not take yet."""
+        self.channel.send(to_wire(message))
+
+    def receive(self, all_of_it: bool = False) -> Iterator[FromWorker]:
+        """The messages that have become complete; see `Channel.receive`."""
+        return map(of_wire, self.channel.receive(all_of_it))
 
     def close(self) -> None:
         """Gives back the socket, the page and the nudge."""
@@ -90,10 +117,10 @@ class WorkerSupervisor:
         self._numbers = 0
         self.workers: dict[int, WorkerHandle] = {}
         #: Reports that were read while a request was to be sent, so that their arrival is no news any more.
-        self.heard: deque[tuple[Link, bytes]] = deque()
+        self.early_reports: deque[tuple[Link, bytes]] = deque()
         #: The last one is for new workers.
         self._links = [connect()]
-        self._rights = self._links[0].client.standing.rights
+        self._rights = self._links[0].client.inherited.rights
 
     @property
     def connections(self) -> list[socket.socket]:
@@ -120,13 +147,13 @@ class WorkerSupervisor:
             WorkerStartError: that can't be.
             OSError: no process can be started.
         """
-        wanted = successor(rights(), self._rights)
-        found = [link for link in self._links if link.client.standing.rights == wanted]
+        wanted = successor_rights(rights(), self._rights)
+        found = [link for link in self._links if link.client.inherited.rights == wanted]
         if not found:
             found = [connect()]
             self._links += found
-            if found[0].client.standing.rights != wanted:
-                raise strangers()
+            if found[0].client.inherited.rights != wanted:
+                raise rights_error()
         self._links.remove(found[-1])
         self._links.append(found[-1])
 
@@ -138,13 +165,13 @@ class WorkerSupervisor:
         self.workers[handle.number] = handle
         fds = [theirs.fileno(), handle.page.fd, handle.nudge.fd]
         try:
-            fds += [_standard(1)]
-            fds += [_standard(2)]
+            fds += [_standard_stream(1)]
+            fds += [_standard_stream(2)]
             if memory is not None:
                 fds += [os.dup(memory)]
             # A starter that is gone will be noticed as the end of the connection, and the worker be reported dead.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                request = ("spawn", handle.number, self._method, standard_logging() is not None, len(fds))
+                request = StartWorker(handle.number, self._method, standard_logging() is not None, len(fds))
                 self._send(handle.link, request, fds)
         except BaseException:
             del self.workers[handle.number]
@@ -161,10 +188,10 @@ class WorkerSupervisor:
         """Kills a worker and all that it started; its exit is reported by `reports`."""
         if handle.link is not None:
             with contextlib.suppress(OSError):
-                self._send(handle.link, ("kill", handle.number), [])
+                self._send(handle.link, KillWorker(handle.number), [])
 
-    def _send(self, link: Link, request: tuple[Any, ...], fds: list[int]) -> None:
-        data = pickle.dumps(request)
+    def _send(self, link: Link, request: ToStarter, fds: list[int]) -> None:
+        data = to_packet(request)
         while True:
             try:
                 socket.send_fds(link.socket, [data], fds)
@@ -181,7 +208,7 @@ class WorkerSupervisor:
             link.check()
         with contextlib.suppress(BlockingIOError, ConnectionResetError):
             while data := link.socket.recv(1 << 12):
-                self.heard.append((link, data))
+                self.early_reports.append((link, data))
 
     def reports(self) -> list[Exit]:
         """Workers that have exited since the last call, or could not be started.
@@ -190,8 +217,8 @@ class WorkerSupervisor:
             OSError, WorkerStartError: the starter is gone, and there is no other.
         """
         exits: list[Exit] = []
-        while self.heard:
-            self._on(*self.heard.popleft(), exits)
+        while self.early_reports:
+            self._on_report(*self.early_reports.popleft(), exits)
         for link in self._links[:]:
             while True:
                 try:
@@ -203,19 +230,20 @@ class WorkerSupervisor:
                 if not data:
                     self._lost(link, exits)
                     break
-                self._on(link, data, exits)
+                self._on_report(link, data, exits)
         return exits
 
-    def _on(self, link: Link, data: bytes, exits: list[Exit]) -> None:
+    def _on_report(self, link: Link, data: bytes, exits: list[Exit]) -> None:
         link.client.answers = True
-        message: tuple[Any, ...] = pickle.loads(data)
-        if message[0] == "born":
-            if message[1] in self.workers:
-                self.workers[message[1]].pid = message[2]
-        elif message[0] != "here":
-            handle = self.workers.pop(message[1], None)
-            if handle is not None:
-                exits.append(Exit(handle, message[2]) if message[0] == "exit" else Exit(handle, None, message[2]))
+        message: FromStarter = of_packet(data)
+        if isinstance(message, WorkerStarted):
+            if message.number in self.workers:
+                self.workers[message.number].pid = message.pid
+        elif isinstance(message, WorkerExited):
+            if message.number in self.workers:
+                exits.append(Exit(self.workers.pop(message.number), message.exitcode))
+        elif isinstance(message, WorkerRefused) and message.number in self.workers:
+            exits.append(Exit(self.workers.pop(message.number), None, message.reason))
 
     def _lost(self, link: Link, exits: list[Exit]) -> None:
         """A starter is gone, and all workers that came of it."""
@@ -224,7 +252,7 @@ class WorkerSupervisor:
             del self.workers[handle.number]
         self._links.remove(link)
         link.close()
-        if link.client.is_none():
+        if link.client.was_no_starter():
             raise link.client.failure()
         if not self._links:
             self._links.append(connect())
@@ -238,7 +266,7 @@ class WorkerSupervisor:
         self.workers.clear()
 
 
-def successor(now: Rights, start: Rights) -> Rights:
+def successor_rights(now: Rights, start: Rights) -> Rights:
     """Those of the rights now and at the start of a map that a worker may have which takes the place of another one.
 
     Raises:
@@ -248,10 +276,10 @@ def successor(now: Rights, start: Rights) -> Rights:
         return now
     if start.at_most(now):
         return start
-    raise strangers()
+    raise rights_error()
 
 
-def strangers() -> WorkerStartError:
+def rights_error() -> WorkerStartError:
     """What to say where neither the rights at the start nor those of now are the lesser."""
     return WorkerStartError(
         "a worker process can't be replaced: the program has become another user, or has other rights, than when the map "
@@ -259,7 +287,7 @@ def strangers() -> WorkerStartError:
     )
 
 
-def _standard(fd: int) -> int:
+def _standard_stream(fd: int) -> int:
     """A duplicate of a standard stream, or of the null device where it is closed."""
     try:
         return os.dup(fd)

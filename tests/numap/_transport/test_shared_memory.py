@@ -365,7 +365,7 @@ def test_workers_without_a_column_read_copies_and_answer_by_pipe(monkeypatch: py
 
 
 def _assign_nothing(memory: Any, handle: Any, slot: int) -> Any:
-    return memory.arena.layout, None, slot + 1
+    return memory.shared.layout, None, slot + 1
 
 
 def test_43_forks_of_the_caller_have_their_own(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_71_what_unpickling_takes_is_not_the_time_of_the_item(engine: str) -> No
 def test_71_an_item_that_is_never_unpickled_is_over_its_time_at_last(
     engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_slot, "UNPICKLING", 0.1)
+    monkeypatch.setattr(_slot, "UNPICKLING_TIMEOUT", 0.1)
     with IMap(work.identity, [1, Slow(600), 3], task_timeout=0.1, on_error="return", **ENGINES[engine]) as imap:
         one, error, three = imap
     assert (one, type(error), three) == (1, TaskTimeout, 3)

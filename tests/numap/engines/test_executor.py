@@ -41,6 +41,11 @@ def fail_once(x: int, folder: str) -> int:
     return x
 
 
+def fork_within(x: int) -> Any:
+    child = os.fork()
+    return "of the child" if child == 0 else (x, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
 MAKERS: dict[str, Callable[[], Executor]] = {
     "threads": lambda: ThreadPoolExecutor(2),
     "processes": lambda: ProcessPoolExecutor(2),
@@ -251,6 +256,12 @@ def test_a_pool_that_breaks() -> None:
             found.extend(imap)
         found += [x for x in imap if x not in found]
     assert all(type(x) is int or isinstance(x, BrokenExecutor) for x in found)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_comes_back_through_the_function_is_no_second_worker() -> None:
+    with ProcessPoolExecutor(1) as executor:
+        assert list(IMap(fork_within, range(5), worker_type=executor)) == [(x, 0) for x in range(5)]
 
 
 def test_a_function_or_item_that_the_executor_can_not_pickle() -> None:

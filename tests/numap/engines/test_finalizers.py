@@ -239,7 +239,7 @@ def test_60_finalizers_of_recycled_workers_have_their_time(tmp_path: Path) -> No
 def test_60_finalizers_of_recycled_workers_that_do_not_end_make_room(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("numap.engines.processes.retirement.CROWDED", 0.05)
+    monkeypatch.setattr("numap.engines.processes.ending.CROWDED", 0.05)
     monkeypatch.setattr("numap._items.finalizers.GRACE", 0.1)
     with IMap(abs, range(8), worker_num=1, max_items_per_worker=1, finalizer=partial(time.sleep, 10_000)) as imap:
         assert len(list(imap)) == 8

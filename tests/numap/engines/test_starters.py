@@ -62,7 +62,7 @@ def test_68_what_may_be_no_python_is_an_error_soon_and_never_the_application(eng
     code = f"""
 import numap, numap.engines.processes.starter_client
 {"; ".join(f"{key} = {value!r}" for key, value in programs.items())}
-numap.engines.processes.starter_client.PATIENCE = 0.2
+numap.engines.processes.starter_client.ANSWER_TIMEOUT = 0.2
 own, wrong = sys.executable, []
 check = numap.engines.processes.starter_client.check_of_likeness
 for name, (how, text) in {STRANGE!r}.items():
@@ -79,7 +79,7 @@ say(wrong)
 sys.executable, sys.frozen = APP, True
 say(list(IMap(abs, [-1, -2], **dict(OPTIONS, start_method="fork"))))
 numap.set_executable(own)
-numap.engines.processes.starter_client.PATIENCE = numap.engines.processes.starter_client._PATIENCE_AT_WORK
+numap.engines.processes.starter_client.ANSWER_TIMEOUT = numap.engines.processes.starter_client.ANSWER_TIMEOUT_AT_WORK
 say(list(IMap(abs, [-1, -2], **OPTIONS)))
 """
     assert run(tmp_path, code, engine).stdout == "[]\n[1, 2]\n[1, 2]\n"

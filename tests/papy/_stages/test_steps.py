@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from numap.engines import threads
+from numap.engines import thread_worker
 from papy import (
     AbstractIterStep,
     AbstractStep,
@@ -96,14 +96,14 @@ def test_a_thread_that_the_system_lets_run_late(
         def process(self, entry: Any) -> Any:
             return entry
 
-    serve, number = threads._serve, count()
+    serve, number = thread_worker.serve, count()
 
     def serve_late(*args: Any) -> None:
         if next(number) == second:
             time.sleep(late)
         serve(*args)
 
-    monkeypatch.setattr(threads, "_serve", serve_late)
+    monkeypatch.setattr(thread_worker, "serve", serve_late)
     assert sorted(Pipeline([(Step, 2)]).results(range(50))) == list(range(50))
     calls = Counter(what for what, _, _ in Step.log)
     assert calls["thread_initialize"] == calls["thread_shutdown"] == begun

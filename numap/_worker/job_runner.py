@@ -1,0 +1,213 @@
+"""Runs the items of a job, and has their outcomes leave in time.
+
+The price of a message is that of a hundred short items, so outcomes wait for one another, up to `FLUSH_AFTER`. Even a look at
+the clock takes as long as the shortest item, so after short ones there is one look for several.
+
+The caller may take back what has not begun, at any moment, without asking. The worker writes into the progress page which
+item it begins, then looks there for the caller's count of recalls. The caller raises the count, waits a moment, and reads the
+number. So both know which items began.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import monotonic_ns
+from time import perf_counter as clock
+from typing import Any
+
+from .._items.failures import unpickle_failure
+from .._items.segments import FAILED, LONG, PACKED, SHARED, Segment, encode_item, is_lent, item_of
+from .._modules.owners import Everything
+from .._serialize.pickler import CodePickler
+from .._transport.progress_page import CLOCK, EPOCH, STAGE, STARTED
+from .._transport.shared_memory import SharedMemoryFile
+from .._transport.shared_objects import BorrowedBuffers, ObjectWriter, incoming
+from .fused_calls import NotFusable, fused
+from .results import Results
+from .run_item import failed, for_caller
+
+#: Results stay in the worker for so many seconds at most while it goes on with other items.
+FLUSH_AFTER = 0.010
+#: Short items between two looks at the clock at most, and the seconds for all of them that count as short.
+_STEP = 32
+_SHORT = 50e-6
+
+_SMALL = frozenset((int, float, bool, type(None)))
+
+
+class JobRunner:
+    """Runs jobs, one after the other.
+
+    Args:
+        calls: the functions, by number.
+        words: of the progress page.
+        results: takes the outcomes.
+        shared: the shared memory; None: there is none.
+        clocked: the moment at which an item begins is noted.
+        copies: an item may run again, so it gets copies of the buffers in it.
+        careful: each outcome leaves before the next item begins.
+    """
+
+    def __init__(
+        self,
+        calls: list[Callable[[Any], Any]],
+        words: memoryview,
+        results: Results,
+        shared: SharedMemoryFile | None,
+        clocked: bool,
+        copies: bool,
+        careful: bool,
+    ) -> None:
+        self._calls = calls
+        self._words = words
+        self._results = results
+        self._shared = shared
+        self._clocked = clocked
+        # Without a column nothing would tell that lent memory is in use here.
+        self._copies = copies or shared is None or shared.column is None
+        self._flush_after, self._step = (0.0, 1) if careful else (FLUSH_AFTER, _STEP)
+        self._encode = CodePickler(Everything()).encode
+        self._write = ObjectWriter(self._encode, shared)
+        self._pid = os.getpid()
+        self._fused: dict[tuple[int, ...], Callable[[Any], Any]] = {}
+        self._last_stage = 0
+
+    def run(self, seq: int, epoch: int, programs: tuple[int, ...], segments: list[Segment]) -> None:
+        """Runs the items of a job until one must not begin any more, and tells the outcomes; see `RunJob`."""
+        if self._words[EPOCH] != epoch:
+            return
+        results = self._results
+        results.begin(seq, len(programs) - 1, len(segments) > 1 or segments[0][1] > 1)
+        call = self._calls[programs[0]] if len(programs) == 1 else self._fuse(programs)
+        self._last_stage = len(programs) - 1
+        self._words[STAGE] = 0
+        lent = False
+        for segment in segments:
+            kind, count, data = segment
+            if lent:
+                # It may have changed what it was lent, so it must not run again: its outcome leaves before the next begins.
+                results.tell(False)
+            lent = is_lent(segment)
+            if kind == PACKED:
+                done = self._atoms(seq, epoch, call, pickle.loads(data))
+            elif lent and self._shared is not None:
+                borrowed = BorrowedBuffers(self._copies)
+                done = self._single(seq, epoch, call, incoming(segment, self._shared), borrowed)
+            else:
+                done = self._single(seq, epoch, call, segment)
+            seq += done
+            if done < count:
+                break
+        results.tell(True)
+
+    def _fuse(self, programs: tuple[int, ...]) -> Callable[[Any], Any]:
+        known = self._fused.get(programs)
+        if known is None:
+            known = self._fused[programs] = fused([self._calls[program] for program in programs], self._words)
+        return known
+
+    # ------------------------------------------------------------------ items
+
+    def _atoms(self, seq: int, epoch: int, call: Callable[[Any], Any], values: Sequence[Any]) -> int:
+        """Runs items until one must not begin any more; returns how many ran."""
+        words, results, small, clocked, flush_after = (
+            self._words,
+            self._results,
+            _SMALL,
+            self._clocked,
+            self._flush_after,
+        )
+        out = results.entries
+        first, until = seq, results.since + flush_after
+        step, began = 1, clock()
+        look = seq + step
+        for value in values:
+            seq += 1
+            words[STARTED] = seq
+            if words[EPOCH] != epoch:
+                words[STARTED] = seq - 1
+                return seq - 1 - first
+            if clocked:
+                words[CLOCK] = monotonic_ns() & ~1
+            try:
+                result = call(value)
+            except BaseException as error:
+                out.append(self._failed(error))
+            else:
+                out.append(result if type(result) in small else self._entry(result))
+            if clocked:
+                words[CLOCK] = 0
+            if seq >= look:
+                now = clock()
+                step = min(2 * step, self._step) if now - began < _SHORT else 1
+                if now > until:
+                    results.tell(False)
+                    now = clock()
+                    until = now + flush_after
+                look, began = seq + step, now
+        return seq - first
+
+    def _single(
+        self,
+        seq: int,
+        epoch: int,
+        call: Callable[[Any], Any],
+        segment: Segment,
+        borrowed: BorrowedBuffers | None = None,
+    ) -> int:
+        """Runs an item that is no atom; returns 0 if it must not begin any more. ``borrowed``: notes what it is lent."""
+        words, results = self._words, self._results
+        words[STARTED] = seq + 1
+        if words[EPOCH] != epoch:
+            words[STARTED] = seq
+            return 0
+        if self._clocked:
+            words[CLOCK] = monotonic_ns() | 1
+        entry = self._run_one(call, segment, borrowed)
+        if borrowed is not None and type(entry) is tuple and entry[0] == SHARED and borrowed.is_kept():
+            entry[2].part_from(borrowed)
+        # At last: from now on the other thread may tell it.
+        results.entries.append(entry)
+        del entry
+        if self._clocked:
+            words[CLOCK] = 0
+        if borrowed is None and clock() > results.since + self._flush_after:
+            results.tell(False)
+        return 1
+
+    def _run_one(self, call: Callable[[Any], Any], segment: Segment, borrowed: BorrowedBuffers | None) -> Any:
+        try:
+            value = item_of(segment, borrowed)
+        except BaseException as error:
+            outcome = failed(error, os.getpid() != self._pid, unpickle_failure)
+            return for_caller(outcome, self._encode)
+        if self._clocked:
+            self._words[CLOCK] = monotonic_ns() & ~1
+        try:
+            result = call(value)
+        except BaseException as error:
+            return self._failed(error)
+        return result if type(result) in _SMALL else self._entry(result, borrowed)
+
+    # ------------------------------------------------------------------ outcomes
+
+    def _entry(self, result: Any, borrowed: BorrowedBuffers | None = None) -> Any:
+        """A result as it waits for its message: an atom as it is, all else pickled at once, as it may change."""
+        kind = type(result)
+        if (kind is str or kind is bytes) and len(result) < LONG:
+            return result
+        if kind is NotFusable:
+            return (*self._entry(result.value), result.stage)
+        write = self._write if borrowed is None else partial(self._write, borrowed=borrowed)
+        segment = encode_item(result, write, "result")
+        return for_caller(segment, self._encode) if segment[0] == FAILED else segment
+
+    def _failed(self, error: BaseException) -> tuple[Any, ...]:
+        forked = os.getpid() != self._pid
+        # At once: what follows runs code of the exception's class. A fork has no part in the page.
+        stage = 0 if forked else self._words[STAGE]
+        outcome = for_caller(failed(error, forked), self._encode)
+        return (*outcome, stage) if self._last_stage else outcome
