@@ -144,7 +144,7 @@ class OutputQueue:
         waiter = self._waiter
         if not self._waiting or waiter is None or self._pressed == self.starved:
             return self._waiting or bool(self._callbacks)
-        if not waiter.asked:
+        if waiter.asked is None:
             waiter.ask(partial(self._press, self.starved))
         return False
 

@@ -26,7 +26,7 @@ class AskedSource:
         wanted: whether the map goes on.
     """
 
-    quiet = False
+    solicited_only = False
     #: Its items are read by the consumer that waits for them.
     demand = None
 
@@ -38,9 +38,11 @@ class AskedSource:
         self._apart = False
         self._context = own_context()
         self._turn = InterruptSafeLock()
-        #: An item on its way from the input to ``_entries``; each step is one of C, so an interrupt loses nothing.
+        #: An item on its way from the input to ``entries``; each step is one of C, so an interrupt loses nothing.
         self._box: list[Any] = []
-        self._entries: deque[Any] = deque()
+        self.entries: deque[Any] = deque()
+        #: Something is in it when the input has ended.
+        self.notes: deque[None] = deque()
         self._granted = 0
         #: What has cut the last attempt short; an input in Python ends with that.
         self._cut: str | None = None
@@ -60,26 +62,23 @@ class AskedSource:
         """See `Source.grant`; one item is read at a time, so their bytes need no bound."""
         self._granted += count
 
-    def spared(self) -> int:
-        """See `Source.spared`."""
-        return 0
-
-    def collect(self) -> list[Segment]:
+    def collect(self) -> tuple[list[Segment], int]:
         """See `Source.collect`."""
-        over, count = self._over, len(self._entries)
+        self.notes.clear()
+        over, count = self._over, len(self.entries)
         # In this order: who asks sees that there are entries, or that fewer may come.
         self._granted -= count
-        taken = [self._entries.popleft() for _ in range(count)]
-        if over and not self._entries:
+        taken = [self.entries.popleft() for _ in range(count)]
+        if over and not self.entries:
             self.ended = True
-        return [(RAW, count, taken)] if taken else []
+        return [(RAW, count, taken)] if taken else [], 0
 
     def stop(self) -> int:
         """See `Source.stop`."""
         self.ended = self._over = True
         self._let_go()
-        unused, self._granted = self._granted - len(self._entries), 0
-        self._entries.clear()
+        unused, self._granted = self._granted - len(self.entries), 0
+        self.entries.clear()
         return unused
 
     def pull(self, patient: bool) -> None:
@@ -91,14 +90,14 @@ class AskedSource:
         Raises:
             BaseException: a real KeyboardInterrupt, or what a signal handler raised.
         """
-        if self._granted > 0 and not (self._entries or self._over or self._apart):
+        if self._granted > 0 and not (self.entries or self._over or self._apart):
             if patient:
                 self._read()
             else:
                 self._apart = True
                 with suppress(RuntimeError):  # at its end the interpreter starts no thread
                     ContextThread("numap-input", self._read_apart).start()
-        elif self._entries or (self._over and not self.ended):
+        elif self.entries or (self._over and not self.ended):
             # It was read before, and an interrupt may have come between that and this.
             self._wake()
 
@@ -113,7 +112,7 @@ class AskedSource:
 
     def _pull(self) -> None:
         items = self._items
-        if items is None or self._entries or self._over:
+        if items is None or self.entries or self._over:
             return
         try:
             if not self._box:
@@ -125,7 +124,7 @@ class AskedSource:
             self._finish(source_error(error))
             return
         if self._box:
-            self._entries.extend(map(self._box.pop, (0,)))
+            self.entries.extend(map(self._box.pop, (0,)))
             self._cut = None
         else:
             self._finish(None if self._cut is None else _cut_short(self._cut))
@@ -133,6 +132,7 @@ class AskedSource:
     def _finish(self, error: BaseException | None) -> None:
         self.error = error
         self._over = True
+        self.notes.append(None)
         self._let_go()
 
     def _let_go(self) -> None:

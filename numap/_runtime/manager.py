@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -19,6 +19,7 @@ from .._results.tracking import Track
 from .._schedule.batching import BatchSizer, Share
 from .._schedule.failure_limit import Tolerance
 from .._schedule.fusion import Fusion
+from .._schedule.planner import Planner
 from .._schedule.scheduler import Scheduler
 from .._sync.threads import ContextThread
 from ..engines.protocol import (
@@ -91,6 +92,8 @@ class Manager:
         )
         self._schedule = Scheduler(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         self._schedule.needed = self._pacing.needed
+        ahead, single = engine.capabilities.ahead, isinstance(engine, InlineEngine)
+        self._planner = Planner(self._schedule, self._pacing, ahead, single)
         self._fusion = Fusion(inputs, self._pacing, _apart(options, engine, programs, tracks))
         self.outlets = {
             end: OutputQueue(end, labels[end], options.on_error, options.skip, self) for end in self._schedule.ends
@@ -101,10 +104,8 @@ class Manager:
         self._outcomes = Outcomes(programs, options.task_timeout, self._schedule, self._fusion, self._flow)
         self.know_streams = self._flow.know_streams
         self._intake = InputController(
-            self._schedule, self._pacing, self._flow, self.outlets, self.touched, engine.capabilities.ahead
+            self._schedule, self._planner, self._pacing.share, self._flow, self.outlets, self.touched
         )
-        for end in self._schedule.ends:
-            self._intake.weigh(end)
         self._replaced = 0
         self._listener = LogForwarder()
         self.bell = Wakeup(engine, self._decide)
@@ -265,10 +266,11 @@ class Manager:
 
     def advance(self) -> bool:
         """Decides, waits for something to happen and deals with it; False: the run is over."""
-        self._intake.take_releases()
+        if self.touched or self._intake.late:
+            self._intake.take_releases()
         if self._draining:
             self._intake.close()
-        self._intake.draw()
+        self._intake.poll()
         if self._stopping:
             self.end()
             return False
@@ -293,11 +295,11 @@ class Manager:
         # Of an input that gave more than one since, the next ones are near, and better sent together.
         if self._came > before + 1 or self._stopping or self._draining or self.paused or self._inline is not None:
             return False
-        self._intake.take_releases()
-        self._intake.draw()
-        self._submit_all()
+        if self.touched or self._intake.late:
+            self._intake.take_releases()
+        self._intake.poll()
         # The same look as before a sleep of our own, as the marks have changed.
-        return not self._news() and bool(self._flow.open_ends)
+        return self._submit_all() and not self._news() and bool(self._flow.open_ends)
 
     def _announce(self) -> None:
         """Wakes those whose results came."""
@@ -334,32 +336,24 @@ class Manager:
 
     # ------------------------------------------------------------------ workers
 
-    def _submit_all(self) -> None:
-        schedule = self._schedule
-        for slot in _openings(self._engine.slots):
-            if slot.jobs and self._inline is not None:
-                return
-            turn = schedule.next_turn()
-            if turn is None:
-                return
-            task, most = turn
-            if slot.jobs and not self._pacing.ahead(task):
-                return
-            bound = sum(schedule.bound(root) for root in schedule.roots_of[schedule.end_of[task]])
-            most = min(most, self._pacing.batch(task, bound), slot.room) if self._inline is None else 1
-            first, count, segments = self._flow.take(task, most)
-            schedule.submit(task, count)
-            behind = self._fusion.behind(task) if all(segment[0] in (RAW, PACKED) for segment in segments) else ()
-            job = Job(task, first, count, segments, behind)
-            self._engine.submit(slot, job)
-            self._pacing.observe_bytes(task, count, size_of_all(job.segments))
+    def _submit_all(self) -> bool:
+        """Gives out what can begin; returns whether anything did."""
+        return self._schedule.ready > 0 and self._planner.assign(self._engine.slots, self._submit)
+
+    def _submit(self, slot: Slot, task: int, most: int) -> None:
+        first, count, segments = self._flow.take(task, most)
+        chained = self._fusion.follows[task] and all(segment[0] in (RAW, PACKED) for segment in segments)
+        job = Job(task, first, count, segments, self._fusion.behind(task) if chained else ())
+        self._engine.submit(slot, job)
+        self._planner.sent(task, count, size_of_all(job.segments))
 
     def _on(self, event: Event) -> None:
         if isinstance(event, Output):
             task = event.job.program
-            self._pacing.observe(task, event.count, event.seconds, size_of_all(event.segments), event.job.behind)
-            if self._intake.weigh(self._schedule.end_of[task]):
+            nbytes = size_of_all(event.segments)
+            if self._planner.done(task, event.count, event.seconds, nbytes, event.job.behind):
                 self._engine.recall()
+            self._intake.mark(self._schedule.end_of[task])
             self._outcomes.take(event)
         elif isinstance(event, Returned):
             self._flow.again(event.program, event.first, event.count, event.segments, ran=False)
@@ -401,16 +395,6 @@ def _interrupt_behind(error: BaseException) -> BaseException | None:
     while found is not None and not isinstance(found, KeyboardInterrupt):
         found = found.__context__
     return found
-
-
-def _openings(slots: Sequence[Slot]) -> Iterator[Slot]:
-    """Idle slots, then those that can hold a second job, the ones among them that have just been given their first."""
-    for slot in slots:
-        if slot.open and not slot.jobs:
-            yield slot
-    for slot in slots:
-        if slot.open and len(slot.jobs) == 1 and not slot.stuck:
-            yield slot
 
 
 def _run(manager: Manager) -> None:

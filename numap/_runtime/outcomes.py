@@ -72,7 +72,7 @@ class Outcomes:
             self._flow.again(task, index, 1, event.segments)
         else:
             self._schedule.leave(task, 1)
-            chain = (task, *self._fusion.all_behind(task))
+            chain = (task, *self._fusion.follows[task])
             blamed = chain[event.stage]
             self._flow.pass_through(chain[: event.stage], 1)
             what = f"task {blamed} ({self._labels[blamed]})"

@@ -52,6 +52,8 @@ class Router:
         self._lanes = [TaskQueue() for _ in labels]
         self._pairings = {task: JoinBuffer(list(m)) for task, m in enumerate(schedule.inputs) if len(m) > 1}
         self._deliveries = {end: ReorderBuffer(ordered[end]) for end in schedule.ends}
+        #: By end, the places that were handed over as given up, and whose items are still on their way.
+        self.late = {end: delivery.late for end, delivery in self._deliveries.items()}
         #: Items that came in at a root.
         self.places = [0] * len(labels)
         #: Items of a task that gave a result, and an error.
@@ -163,7 +165,7 @@ class Router:
             if complete is not None:
                 self._wait(join, index, (JOINED, 1, complete))
         end = self._schedule.end_of[join]
-        if end in self.open_ends and not all(map(self._schedule.is_open, self._schedule.roots_of[end])):
+        if end in self.open_ends and not all(map(self._schedule.is_open.__getitem__, self._schedule.roots_of[end])):
             self._check_lengths(end)
 
     def fail(self, task: int, index: int, failure: Failure, counts: bool = True) -> None:
@@ -199,7 +201,7 @@ class Router:
             members = self._schedule.inputs[here]
             ahead += members
             # A root that was closed at its cap might have gone on.
-            if not members and (self._schedule.is_open(here) or self.places[here] == self._caps.get(here)):
+            if not members and (self._schedule.is_open[here] or self.places[here] == self._caps.get(here)):
                 return None
             if not members:
                 totals.append(self.places[here])
@@ -237,7 +239,7 @@ class Router:
         self._limits[end] = self._outlets[end].expected = limit
         self._endings[end] = error
         for root in schedule.roots_of[end]:
-            if schedule.is_open(root):
+            if schedule.is_open[root]:
                 # The places before the limit are still owed, by inputs that may be slow to give them.
                 self._caps[root] = limit
                 schedule.cap(root, limit)
@@ -271,7 +273,7 @@ class Router:
                 break  # it came before the end was cut there
             self._delivered[end] += segment[1]
             self._outlets[end].put(place, (SKIPPED, 1, None) if self._skip and segment[0] == FAILED else segment)
-        self._schedule.delivered[end] = self._delivered[end] - self.late(end)
+        self._schedule.delivered[end] = self._delivered[end] - len(self.late[end])
         if limit is not None:
             self._check_end(end)
 
@@ -279,10 +281,6 @@ class Router:
         """A consumer gave up the outcome of a place; it holds back nothing any more."""
         if end in self.open_ends:
             self._hand_over(end, self._deliveries[end].give_up(place))
-
-    def late(self, end: int) -> int:
-        """Places that were handed over as given up, and whose items are still on their way."""
-        return len(self._deliveries[end].late)
 
     def fail_all(self, error: BaseException) -> None:
         """Nothing goes on: every end that is open raises ``error``, once."""

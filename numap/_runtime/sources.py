@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -32,10 +32,17 @@ class Source(Protocol):
     ended: bool
     #: Why it ended, if not by its own end.
     error: BaseException | None
+    #: Nothing comes but at a grant.
+    solicited_only: bool
 
     @property
-    def quiet(self) -> bool:
-        """Nothing comes but at a grant."""
+    def entries(self) -> Sized:
+        """What was pulled and not collected."""
+        ...
+
+    @property
+    def notes(self) -> Sized:
+        """What else there is to collect: where neither has anything in it, `collect` has nothing to tell."""
         ...
 
     @property
@@ -49,12 +56,8 @@ class Source(Protocol):
     def grant(self, count: int, nbytes: int) -> None:
         """``count`` more items may be pulled, unless they have more than ``nbytes`` bytes."""
 
-    def collect(self) -> list[Segment]:
-        """What has been pulled since the last call."""
-        ...
-
-    def spared(self) -> int:
-        """How many of the granted items will not be pulled, since the last call: those before them were large."""
+    def collect(self) -> tuple[list[Segment], int]:
+        """What has been pulled since the last call, and how many of the granted items will not be: those before them were large."""
         ...
 
     def stop(self) -> int:
@@ -70,6 +73,9 @@ class SequenceSource:
         feed: makes a source with a thread for an iterator; for items that are no atoms. None: never needed.
     """
 
+    #: No item of a sequence is waited for.
+    demand = None
+
     def __init__(self, items: Sequence[Any], feed: Callable[[Iterator[Any]], Source] | None) -> None:
         self._items: Sequence[Any] | None = items
         self._feed = feed
@@ -77,17 +83,12 @@ class SequenceSource:
         self._place = 0
         self._granted = 0
         self._nbytes = 0
+        self.entries: Sized = ()
+        #: What was granted and not looked at.
+        self.notes: Sized = ()
+        self.solicited_only = True
         self.ended = False
         self.error: BaseException | None = None
-
-    @property
-    def quiet(self) -> bool:
-        """See `Source.quiet`."""
-        return self._feeder is None
-
-    @property
-    def demand(self) -> None:
-        """See `Source.demand`: no item of a sequence is waited for."""
 
     def start(self) -> None:
         """Nothing to do."""
@@ -96,13 +97,16 @@ class SequenceSource:
         """See `Source.grant`."""
         if self._feeder is not None:
             self._feeder.grant(count, nbytes)
+        else:
+            self.notes = (count,)
         self._nbytes = nbytes
         self._granted += count
 
-    def collect(self) -> list[Segment]:
-        """See `Source.collect`."""
+    def collect(self) -> tuple[list[Segment], int]:
+        """See `Source.collect`; what is in a list takes its memory already, so nothing of that is spared."""
         if self._feeder is not None:
             return self._from_feeder(self._feeder)
+        self.notes = ()
         found: list[Segment] = []
         items = self._items
         while items is not None and self._granted and not self.ended:
@@ -114,9 +118,7 @@ class SequenceSource:
             if not piece:
                 self.ended = True
             elif self._feed is not None and type(items) is not range and not _all_atoms(piece):
-                self._feeder = self._feed(islice(items, self._place, None))
-                self._feeder.start()
-                self._feeder.grant(self._granted, self._nbytes)
+                self._hand_over_to(self._feed(islice(items, self._place, None)))
                 break
             else:
                 found.append((RAW, len(piece), piece))
@@ -124,19 +126,20 @@ class SequenceSource:
                 self._granted -= len(piece)
         if items is not None and self._place >= len(items):
             self.ended = True
-        return found
+        return found, 0
 
-    def spared(self) -> int:
-        """See `Source.spared`; what is in a list takes its memory already."""
-        spared = 0 if self._feeder is None else self._feeder.spared()
-        self._granted -= spared
-        return spared
+    def _hand_over_to(self, feeder: Source) -> None:
+        """The rest of the sequence is read by another source."""
+        self._feeder = feeder
+        self.entries, self.notes, self.solicited_only = feeder.entries, feeder.notes, feeder.solicited_only
+        feeder.start()
+        feeder.grant(self._granted, self._nbytes)
 
-    def _from_feeder(self, feeder: Source) -> list[Segment]:
-        found = feeder.collect()
-        self._granted -= sum(segment[1] for segment in found)
+    def _from_feeder(self, feeder: Source) -> tuple[list[Segment], int]:
+        found, spared = feeder.collect()
+        self._granted -= sum(segment[1] for segment in found) + spared
         self.ended, self.error = feeder.ended, feeder.error
-        return found
+        return found, spared
 
     def stop(self) -> int:
         """See `Source.stop`."""
@@ -191,14 +194,15 @@ class InputThread:
         wanted: whether the map goes on.
     """
 
-    quiet = False
+    solicited_only = False
 
     def __init__(self, items: Iterator[Any], encode: Encode | None, bell: Wakeup, wanted: Callable[[], bool]) -> None:
         self.demand = Demand(bell.ring)
         self.entries: deque[Any] = deque()
         self.credits: SimpleQueue[tuple[int, int]] = SimpleQueue()
         self._granted = 0
-        self._spared: deque[int] = deque()
+        #: Granted items that are not pulled, and a 0 for the end of the input.
+        self.notes: deque[int] = deque()
         self._over = False
         self.ended = False
         self.error: BaseException | None = None
@@ -220,31 +224,30 @@ class InputThread:
         self._granted += count
         self.credits.put((count, nbytes))
 
-    def collect(self) -> list[Segment]:
+    def collect(self) -> tuple[list[Segment], int]:
         """See `Source.collect`."""
+        spared = 0
+        # Before the look whether it is over: the note of that comes behind it.
+        while self.notes:
+            spared += self.notes.popleft()
         over = self._over
         entries = self.entries
         # Only as many as there are now: the feeder may add while we take.
         taken = [entries.popleft() for _ in range(len(entries))]
-        self._granted -= len(taken)
+        self._granted -= len(taken) + spared
         if over and not entries:
             self.ended = True
-        return segments_of(taken) if taken else []
+        return segments_of(taken) if taken else [], spared
 
     def spare(self, count: int) -> None:
         """So many of the granted items are not pulled; by the feeder's thread."""
-        self._spared.append(count)
-
-    def spared(self) -> int:
-        """See `Source.spared`."""
-        spared = sum(self._spared.popleft() for _ in range(len(self._spared)))
-        self._granted -= spared
-        return spared
+        self.notes.append(count)
 
     def finish(self, error: BaseException | None) -> None:
         """The input ended; by the thread, after its last entry, while it still has the iterator."""
         self.error = error
         self._over = True
+        self.notes.append(0)
         end_to_read(self._key, self.is_wanted)
 
     def stop(self) -> int:

@@ -17,7 +17,7 @@ class Wakeup:
 
     Args:
         engine: of the map.
-        decide: gives out work as the manager would; returns whether the manager may sleep on.
+        decide: gives out work as the manager would; returns whether it did, and the manager may sleep on.
     """
 
     __slots__ = ("_decide", "_due", "_engine", "_role", "deputy", "fault", "hungry")
@@ -74,7 +74,7 @@ class Wakeup:
         self.deputy = threading.current_thread()
         try:
             # The manager has to know if there is something to look at sooner than it thought, and what could not be sent.
-            return self._decide() and self._engine.due() >= self._due and not _idle(slots)
+            return self._decide() and self._engine.due() >= self._due
         except BaseException as error:
             self.fault = error
             return False

@@ -32,17 +32,14 @@ class Fusion:
     def __init__(self, inputs: Sequence[Sequence[int]], pacing: BatchSizer, apart: Collection[int]) -> None:
         self._pacing = pacing
         follower = {members[0]: task for task, members in enumerate(inputs) if len(members) == 1}
-        self._behind: list[tuple[int, ...]] = [()] * len(inputs)
+        #: The tasks that may ever run behind a task.
+        self.follows: list[tuple[int, ...]] = [()] * len(inputs)
         # A task comes behind those that it reads, so its own followers are known first.
         for task in reversed(range(len(inputs))):
             if task in follower and task not in apart:
-                self._behind[task] = (follower[task], *self._behind[follower[task]])
-
-    def all_behind(self, task: int) -> tuple[int, ...]:
-        """The tasks that may ever run behind this one."""
-        return self._behind[task]
+                self.follows[task] = (follower[task], *self.follows[follower[task]])
 
     def behind(self, task: int) -> tuple[int, ...]:
         """The tasks to run behind this one: as many as are known to cost next to nothing together."""
-        behind = self._behind[task]
+        behind = self.follows[task]
         return behind[: max(0, self._pacing.light((task, *behind)) - 1)] if behind else ()

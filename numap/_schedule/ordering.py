@@ -37,6 +37,9 @@ class ReorderBuffer:
         if first != self.next:
             self._early[first] = segment
             return []
+        if not self._early:
+            self.next = first + segment[1]
+            return [(first, segment)]
         return self._ready(first, segment)
 
     def give_up(self, place: int) -> list[tuple[int, Segment]]:

@@ -23,11 +23,12 @@ class Demand:
         ring: wakes the manager.
     """
 
-    __slots__ = ("_ring", "_tell", "_void")
+    __slots__ = ("_ring", "_void", "asked")
 
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
-        self._tell: Callable[[], object] | None = None
+        #: What to call once for the reader, which waits for an answer; None: it does not.
+        self.asked: Callable[[], object] | None = None
         self._void = False
 
     def enter(self) -> None:
@@ -36,7 +37,7 @@ class Demand:
 
     def ask(self, tell: Callable[[], object]) -> None:
         """Has ``tell`` called, once, in some other thread or in this one; any number of times asked, the last one counts."""
-        self._tell = tell
+        self.asked = tell
         if self._void:
             self.answer()
         else:
@@ -44,16 +45,11 @@ class Demand:
 
     def withdraw(self) -> None:
         """The reader goes on."""
-        self._tell = None
-
-    @property
-    def asked(self) -> bool:
-        """Whether the reader waits for an answer."""
-        return self._tell is not None
+        self.asked = None
 
     def answer(self) -> None:
         """A consumer waits in vain."""
-        tell, self._tell = self._tell, None
+        tell, self.asked = self.asked, None
         if tell is not None:
             tell()
 
