@@ -86,25 +86,23 @@ class InputController:
         for _ in range(len(self._touched)):
             touched.add(self._touched.popleft())
         for end in touched:
-            self._take_release(end, self._outlets[end])
-
-    def _take_release(self, end: int, outlet: OutputQueue) -> None:
-        while outlet.dropped:
-            self._flow.give_up(end, outlet.dropped.popleft())
-        late = len(self._flow.late[end])
-        # An item that was given up keeps its place until it has left its worker.
-        released = outlet.released - late
-        if released > self._released[end]:
-            self._schedule.release(end, released - self._released[end])
-            self._released[end] = released
-        if outlet.starved != self._starved[end]:
-            self._starved[end] = outlet.starved
-            self._planner.grow(end)
-        if late:
-            self.late.add(end)
-        else:
-            self.late.discard(end)
-        self._unmarked.add(end)
+            outlet = self._outlets[end]
+            while outlet.dropped:
+                self._flow.give_up(end, outlet.dropped.popleft())
+            late = len(self._flow.late[end])
+            # An item that was given up keeps its place until it has left its worker.
+            released = outlet.released - late
+            if released > self._released[end]:
+                self._schedule.release(end, released - self._released[end])
+                self._released[end] = released
+            if outlet.starved != self._starved[end]:
+                self._starved[end] = outlet.starved
+                self._planner.grow(end)
+            if late:
+                self.late.add(end)
+            else:
+                self.late.discard(end)
+            self._unmarked.add(end)
 
     # ------------------------------------------------------------------ what inputs give
 
@@ -139,8 +137,10 @@ class InputController:
         segments, spared = source.collect()
         for segment in segments:
             self._flow.enter(root, segment)
-        if segments and self._planner.pulled(root, sum([it[1] for it in segments]), size_of_all(segments)):
-            self._unmarked.add(self._schedule.end_of[root])
+        if segments:
+            count = segments[0][1] if len(segments) == 1 else sum(segment[1] for segment in segments)
+            if self._planner.pulled(root, count, size_of_all(segments)):
+                self._unmarked.add(self._schedule.end_of[root])
         if spared:
             self._schedule.unpull(root, spared)
         if source.ended and self._schedule.is_open[root]:

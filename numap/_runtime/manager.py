@@ -277,11 +277,12 @@ class Manager:
         if self.paused:
             self._engine.recall()
             self._pause_seen.put(None)
-        else:
+        elif self._schedule.ready:
             self._submit_all()
         # Whoever wakes needs the interpreter, which we hold until we sleep: so not before the work is given out, and
         # not behind what is still to do, as to wake takes a while.
-        self._announce()
+        if self.awaited:
+            self._announce()
         if not self._flow.open_ends:
             self.end()
             return False
@@ -310,7 +311,8 @@ class Manager:
     def _news(self) -> bool:
         """Whether something came between the last look and the moment from which on it would wake us."""
         more = self._intake.settle()
-        self._announce()
+        if self.awaited:
+            self._announce()
         if self._inline is not None:
             self._inline.before_sleep()
         return more or self._stopping
@@ -338,10 +340,10 @@ class Manager:
 
     def _submit_all(self) -> bool:
         """Gives out what can begin; returns whether anything did."""
-        return self._schedule.ready > 0 and self._planner.assign(self._engine.slots, self._submit)
+        return self._planner.assign(self._engine.slots, self._submit)
 
     def _submit(self, slot: Slot, task: int, most: int) -> None:
-        first, count, segments = self._flow.take(task, most)
+        first, count, segments = self._flow.queues[task].take(most)
         chained = self._fusion.follows[task] and all(segment[0] in (RAW, PACKED) for segment in segments)
         job = Job(task, first, count, segments, self._fusion.behind(task) if chained else ())
         self._engine.submit(slot, job)

@@ -49,7 +49,8 @@ class Router:
         self._tolerance = tolerance
         #: Roots that read tasks of this run by a stream: what failed in those was counted there.
         self._inner: set[int] = set()
-        self._lanes = [TaskQueue() for _ in labels]
+        #: By task, what is ready to run.
+        self.queues = [TaskQueue() for _ in labels]
         self._pairings = {task: JoinBuffer(list(m)) for task, m in enumerate(schedule.inputs) if len(m) > 1}
         self._deliveries = {end: ReorderBuffer(ordered[end]) for end in schedule.ends}
         #: By end, the places that were handed over as given up, and whose items are still on their way.
@@ -108,20 +109,16 @@ class Router:
         schedule.unpull(root, schedule.pulled[root] - self.places[root])
         schedule.close(root)
 
-    def take(self, task: int, most: int) -> tuple[int, int, list[Segment]]:
-        """Items that are ready, for a worker: the first place, their number, the segments."""
-        return self._lanes[task].take(most)
-
     def again(self, task: int, first: int, count: int, segments: list[Segment], ran: bool = True) -> None:
         """Items come back from a worker, to run (again, if they ``ran``) before the others."""
         self._schedule.again(task, count)
         if self._schedule.end_of[task] in self.open_ends:
             self._schedule.arrive(task, count)
-            self._lanes[task].put_back(first, segments, ran)
+            self.queues[task].put_back(first, segments, ran)
 
     def _wait(self, task: int, first: int, segment: Segment) -> None:
         if self._schedule.end_of[task] in self.open_ends:
-            self._lanes[task].append(first, segment)
+            self.queues[task].append(first, segment)
             self._schedule.arrive(task, segment[1])
 
     # ------------------------------------------------------------------ on
@@ -245,7 +242,7 @@ class Router:
                 schedule.cap(root, limit)
                 if self.places[root] >= limit:
                     self._close_root(root)
-        for task, lane in enumerate(self._lanes):
+        for task, lane in enumerate(self.queues):
             if schedule.end_of[task] == end:
                 schedule.arrive(task, -lane.drop_from(0 if now else limit))
         self._check_end(end)

@@ -237,7 +237,7 @@ class InputThread:
         self._granted -= len(taken) + spared
         if over and not entries:
             self.ended = True
-        return segments_of(taken) if taken else [], spared
+        return segments_of(taken), spared
 
     def spare(self, count: int) -> None:
         """So many of the granted items are not pulled; by the feeder's thread."""

@@ -152,4 +152,4 @@ class BatchSizer:
             if self._cost[task] is None:
                 return bound
             cap = min(cap, max(self._initial, 8 * self._workers * self._batch[task]))
-        return max(bound, min(4 * bound, cap, self.fits(tasks)))
+        return bound if cap <= bound else max(bound, min(4 * bound, cap, self.fits(tasks)))

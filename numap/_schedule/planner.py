@@ -87,7 +87,7 @@ class Planner:
             return False
         if self._single:
             most = 1
-        else:
+        elif most > 1:
             bound = self._schedule.bound_of_end(self._schedule.end_of[task])
             most = min(most, self._sizer.batch(task, bound), slot.room)
         start(slot, task, most)
@@ -108,7 +108,7 @@ class Planner:
             return
         schedule = self._schedule
         for root in schedule.roots_of[end]:
-            bound = schedule.bound(root)
+            bound = schedule.bound[root]
             if 2 * schedule.allowance(root) < bound:
                 grown = self._sizer.grown_bound(bound, self._tasks[end])
                 if grown > bound:
@@ -126,11 +126,9 @@ class Planner:
         for root in schedule.roots_of[end]:
             if not schedule.is_open[root]:
                 return 0, True
-            lacks = schedule.missing(root)
+            lacks, bound = schedule.missing(root), schedule.bound[root]
             missing = min(missing or lacks, lacks)
-            if self._grows and not grows:
-                bound = schedule.bound(root)
-                grows = self._sizer.grown_bound(bound, self._tasks[end]) > bound
+            grows = grows or (self._grows and self._sizer.grown_bound(bound, self._tasks[end]) > bound)
         return missing, grows
 
     # ------------------------------------------------------------------ what became of it

@@ -67,8 +67,8 @@ class Scheduler:
         #: Items of a root that have room in bytes, as they come, and with what becomes of them.
         self._fits = dict.fromkeys(self.roots, NO_END)
         self._fits_begun = dict.fromkeys(self.roots, NO_END)
-        #: The bound in force of a root: the smaller one of the two, set where one of them is.
-        self._limit = dict(self._bound)
+        #: The bound in force of a root: the smaller one of what is given in items and what is in bytes.
+        self.bound = dict(self._bound)
         #: Items of a root that were given to the workers and did not come back, or that never will be given to them.
         self.begun = [0] * count
         #: Places that were handed to who reads an end, without those that were given up and are still on their way.
@@ -98,7 +98,7 @@ class Scheduler:
         each, rest = divmod(self.buffer - self._held_by_ended(), len(sharing))
         for place, root in enumerate(sharing):
             self._bound[root] = each + (place < rest)
-            self._limit[root] = min(self._bound[root], self._fits[root])
+            self.bound[root] = min(self._bound[root], self._fits[root])
         self.changed.update(sharing)
 
     def _held_by_ended(self) -> int:
@@ -106,33 +106,29 @@ class Scheduler:
 
     # ------------------------------------------------------------------ inputs
 
-    def bound(self, root: int) -> int:
-        """The bound in force for one root."""
-        return self._limit[root]
-
     def bound_of_end(self, end: int) -> int:
         """The bounds in force for all that leads to one end."""
         roots = self.roots_of[end]
-        return self._limit[roots[0]] if len(roots) == 1 else sum(map(self._limit.__getitem__, roots))
+        return self.bound[roots[0]] if len(roots) == 1 else sum(map(self.bound.__getitem__, roots))
 
     def set_bound(self, root: int, bound: int) -> None:
         """Sets the bound of a root; without effect where the buffer was given."""
         if self.buffer is None:
             self._bound[root] = max(bound, self.stride or 1)
-            self._limit[root] = min(self._bound[root], self._fits[root])
+            self.bound[root] = min(self._bound[root], self._fits[root])
             self.changed.add(root)
 
     def set_fits(self, root: int, items: int, begun: int) -> None:
         """So many items of a root have room in bytes: as they come, and once they were given to the workers."""
         if items != self._fits[root]:
             self._fits[root] = items
-            self._limit[root] = min(self._bound[root], items)
+            self.bound[root] = min(self._bound[root], items)
             self.changed.add(root)
         self._fits_begun[root] = begun
 
     def total_bound(self) -> int:
         """Items that may be in flight now, all roots together."""
-        return self.buffer if self.buffer is not None else sum(self._limit.values())
+        return self.buffer if self.buffer is not None else sum(self.bound.values())
 
     def in_flight(self, root: int) -> int:
         """Items pulled at ``root`` whose place has not been handed over."""
@@ -143,7 +139,7 @@ class Scheduler:
         if not self.is_open[root]:
             return 0
         pulled = self.pulled[root]
-        room = self._limit[root] - pulled + self.released[root]
+        room = self.bound[root] - pulled + self.released[root]
         return min(room, self._cap[root] - pulled) if root in self._cap else room
 
     def grant(self, root: int) -> int:
@@ -153,14 +149,16 @@ class Scheduler:
         """
         allowed = self.allowance(root)
         owed = self._cap.get(root, 0) - self.pulled[root]
-        return allowed if allowed * 8 >= self._limit[root] or allowed == owed else 0
+        return allowed if allowed * 8 >= self.bound[root] or allowed == owed else 0
 
     def missing(self, root: int) -> int:
         """How many more places must be handed over before something can go on, if they are of this root alone.
 
         That is `grant`, which gives something then; or an idle worker, where items wait for room.
         """
-        return 1 if self.holds_back(root) else max(1, -(-self._limit[root] // 8) - self.allowance(root))
+        if self.waiting[root] and self.holds_back(root):
+            return 1
+        return max(1, -(-self.bound[root] // 8) - self.allowance(root))
 
     def startable(self, root: int) -> int:
         """How many items of a root may be given to the workers: while what others became takes all the room, none.
@@ -175,8 +173,7 @@ class Scheduler:
 
     def holds_back(self, root: int) -> bool:
         """Whether items of a root wait for room, and not for a worker."""
-        waiting = self.waiting[root]
-        return waiting > 0 and waiting > self.startable(root)
+        return self.waiting[root] > self.startable(root)
 
     def cap(self, root: int, places: int) -> None:
         """A root needs ``places`` places in all and no more."""

@@ -28,7 +28,7 @@ class EventQueue(SimpleQueue[T | None]):
     def listen(self, until: float) -> None:
         """Blocks until there is something or that moment of the monotonic clock has come; 0: does not block."""
         with contextlib.suppress(Empty):
-            self._heard.append(self.get(True, seconds_left(until)))
+            self._heard.append(self.get(True, None if until == NEVER else seconds_left(until)))
 
     def take(self) -> list[T]:
         """All that was told up to now, in order."""
