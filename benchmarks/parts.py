@@ -52,11 +52,11 @@ class _Quiet:
     """What an outlet needs of a manager, with nobody behind it."""
 
     paused = False
-    complaint: str | None = None
+    warning: str | None = None
 
     def __init__(self) -> None:
-        self.touched: deque[int] = deque()
-        self.awaited: list[OutputQueue] = []
+        self.changed_outputs: deque[int] = deque()
+        self.outputs_with_waiters: list[OutputQueue] = []
 
     def nothing(self) -> None:
         pass

@@ -307,7 +307,7 @@ class IMap(Reader[T]):
             self._manager, self._state = None, STOPPED
             self._forget_tasks()
             raise
-        self._outlet = manager.outlets.get(0)
+        self._outlet = manager.outputs.get(0)
 
     def _current(self) -> str:
         """The state, with what the manager knows."""
@@ -328,8 +328,7 @@ class IMap(Reader[T]):
             if ends:
                 _drain(self, ends)
             manager.stop()
-            figures = manager.figures()
-            self._last = _snapshot(figures, self._specs, self._options.workers, STOPPED, figures("in_flight"))
+            self._last = manager.statistics(STOPPED)
             self._finalizer.detach()
             self._state = STOPPED
             self._manager = None
@@ -417,7 +416,7 @@ class IMap(Reader[T]):
         move(self._current(), "next")
         self._check_task(task)
         try:
-            outlet: OutputQueue = self._manager.outlets[task]
+            outlet: OutputQueue = self._manager.outputs[task]
         except KeyError:
             raise StateError(
                 f"next: task {task} ({self._specs[task].label}) is read by another task; read the end of the chain"
@@ -443,7 +442,8 @@ class IMap(Reader[T]):
                 return self._last
             tasks = tuple(TaskStatistics(spec.label, 0, 0, 0, 0, 0, 0) for spec in self._specs)
             return Statistics(state, workers, self._options.buffer or 0, 0, 0, 0, 0, 0, tasks)
-        return _snapshot(manager.figures(), self._specs, workers, state)
+        found: Statistics = manager.statistics(state)
+        return found
 
     def __repr__(self) -> str:
         figures = self.statistics()
@@ -495,36 +495,6 @@ def _listed(ends: Iterable[int]) -> list[int]:
     if isinstance(ends, (str, bytes)) or not hasattr(type(ends), "__iter__"):
         raise TypeError(f"ends: must be a sequence of task indices or None, not {shown(ends)}")
     return list(ends)
-
-
-def _snapshot(
-    get: Callable[[str], Any], specs: list[TaskSpec], workers: int, state: str, discarded: int = 0
-) -> Statistics:
-    """The figures of a manager as the caller sees them."""
-    tasks = tuple(
-        TaskStatistics(
-            spec.label,
-            get("pulled")[n],
-            get("done")[n],
-            get("failed")[n],
-            get("yielded").get(n, 0),
-            get("waiting")[n],
-            get("inside")[n],
-        )
-        for n, spec in enumerate(specs)
-    )
-    return Statistics(
-        state,
-        workers,
-        get("bound"),
-        sum(get("pulled")),
-        sum(get("yielded").values()),
-        sum(get("failed")),
-        discarded,
-        get("replaced"),
-        tasks,
-        get("bound_bytes"),
-    )
 
 
 def _inside_worker(loading: bool = False) -> bool:

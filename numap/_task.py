@@ -95,7 +95,7 @@ def remaining(imap: Any, task: int) -> int:
     length = imap._lengths[task] if task < len(imap._lengths) else None
     consumed = 0
     if imap._manager is not None:
-        outlet = imap._manager.outlets.get(task)
+        outlet = imap._manager.outputs.get(task)
         if outlet is None:  # another task reads it
             return NotImplemented  # type: ignore[no-any-return]
         length, consumed = length if outlet.expected is None else outlet.expected, outlet.consumed

@@ -32,9 +32,9 @@ class Hooks(Protocol):
     """What an outlet needs of the manager."""
 
     paused: bool
-    complaint: str | None
-    touched: deque[int]
-    awaited: list[OutputQueue]
+    warning: str | None
+    changed_outputs: deque[int]
+    outputs_with_waiters: list[OutputQueue]
 
     def on_release(self) -> None:
         """Places were handed over, or somebody found nothing to take."""
@@ -78,10 +78,10 @@ class OutputQueue:
         #: Places that are handed over for good. The places of ``values`` follow when the next parcel is opened.
         self.released = 0
         #: Times that somebody had to wait.
-        self.starved = 0
+        self.wait_count = 0
         #: From how many released places on that is news to the manager, and whether it is that somebody waits; set by it.
-        self.tell_at = 0
-        self.tell_wait = True
+        self.notify_from = 0
+        self.notify_waits = True
         self._on_error = on_error
         self._skip = skip
         #: Outcomes to come that were given up.
@@ -120,7 +120,7 @@ class OutputQueue:
         self._sent += 1
         # Who begins to wait after this look finds the parcel himself.
         if self._waiting or self._callbacks:
-            self._hooks.awaited.append(self)
+            self._hooks.outputs_with_waiters.append(self)
 
     def know_total(self, total: int) -> None:
         """There will be ``total`` places."""
@@ -142,10 +142,10 @@ class OutputQueue:
     def is_awaited(self) -> bool:
         """Whether a consumer waits for what has not come: of a thread of ours it is asked, and told to us, why that reads."""
         waiter = self._waiter
-        if not self._waiting or waiter is None or self._pressed == self.starved:
+        if not self._waiting or waiter is None or self._pressed == self.wait_count:
             return self._waiting or bool(self._callbacks)
         if waiter.asked is None:
-            waiter.ask(partial(self._press, self.starved))
+            waiter.ask(partial(self._press, self.wait_count))
         return False
 
     def _press(self, wait: int) -> None:
@@ -178,8 +178,8 @@ class OutputQueue:
     def _tell(self, waits: bool = True) -> None:
         """Something left, or somebody waits. Whoever is interrupted before this tells it with his next wait."""
         # In this order: the note first, then the marks; the manager changes the marks first, then looks for notes.
-        self._hooks.touched.append(self.task)
-        if self.released >= self.tell_at or (waits and self.tell_wait) or self.dropped:
+        self._hooks.changed_outputs.append(self.task)
+        if self.released >= self.notify_from or (waits and self.notify_waits) or self.dropped:
             self._hooks.on_release()
 
     @property
@@ -190,7 +190,7 @@ class OutputQueue:
     def notify(self, callback: Callable[[], None]) -> None:
         """Has ``callback`` called, perhaps in another thread, as soon as it is worth while to `take`."""
         self._callbacks.append(callback)
-        self.starved += 1
+        self.wait_count += 1
         self._tell()
         # As in `_wait`: what came before we could be told of it.
         if self._parcels or self._closed is not None or self._hooks.help(self.task, False):
@@ -292,8 +292,8 @@ class OutputQueue:
                 raise StateError(self._closed)
             if self._hooks.paused:
                 self._hooks.resume()
-            if self._hooks.complaint is not None:
-                self._complain(self._hooks)
+            if self._hooks.warning is not None:
+                self._warn(self._hooks)
             if self._places:
                 # One statement without a call: an interrupt comes before it or after it.
                 self.released, self._places, self._left, self._count = self.released + self._places, 0, _NOTHING, 0
@@ -311,9 +311,9 @@ class OutputQueue:
                 self._wait(deadline, block)
         return False
 
-    def _complain(self, hooks: Hooks) -> None:
+    def _warn(self, hooks: Hooks) -> None:
         """Warns in the thread of a consumer: warnings run code of the user's."""
-        text, hooks.complaint = hooks.complaint, None
+        text, hooks.warning = hooks.warning, None
         if text is not None:
             warnings.warn(text, RuntimeWarning, stacklevel=7)
 
@@ -373,7 +373,7 @@ class OutputQueue:
         self._waiter = waiter = current()
         if waiter is not None:
             waiter.withdraw()  # what was asked before, when something came at once
-        self.starved += 1
+        self.wait_count += 1
         # Before the note: the manager may look at once.
         self._waiting = True
         self._tell()

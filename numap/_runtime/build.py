@@ -62,7 +62,7 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Enco
 
 def _source(iterable: Any, encode: Encode | None, manager: Manager, engine: Engine) -> Source:
     def feed(items: Iterator[Any]) -> Source:
-        return InputThread(items, encode, manager.bell, manager.is_wanted)
+        return InputThread(items, encode, manager.wakeup, manager.is_wanted)
 
     if type(iterable) in (list, tuple, range):
         return SequenceSource(iterable, feed if encode is not None else None)

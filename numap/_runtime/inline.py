@@ -18,17 +18,17 @@ class Inline:
     Args:
         engine: has the item to run.
         schedule: knows which inputs lead where.
-        bell: knows whether the manager sleeps.
-        outlets: where results are waited for.
+        wakeup: knows whether the manager sleeps.
+        outputs: where results are waited for.
     """
 
     def __init__(
-        self, engine: InlineEngine, schedule: Scheduler, bell: Wakeup, outlets: Mapping[int, OutputQueue]
+        self, engine: InlineEngine, schedule: Scheduler, wakeup: Wakeup, outputs: Mapping[int, OutputQueue]
     ) -> None:
         self._engine = engine
         self._schedule = schedule
-        self._bell = bell
-        self._outlets = outlets
+        self._wakeup = wakeup
+        self._outputs = outputs
         self._sources: dict[int, AskedSource] = {}
         engine.offer = self.offer
 
@@ -38,8 +38,8 @@ class Inline:
 
     def offer(self) -> None:
         """There is something to do, perhaps: wakes those who wait."""
-        for outlet in self._outlets.values():
-            outlet.announce()
+        for output in self._outputs.values():
+            output.announce()
 
     def before_sleep(self) -> None:
         """The manager, who has nothing to do, has said so: those who found it busy may read."""
@@ -51,7 +51,7 @@ class Inline:
         if self._engine.run_one():
             return True
         # Only if all that was read has come out: then the manager sleeps, and no job is where its outcome waits to be seen.
-        if self._sources and self._bell.hungry and not self._engine.slots[0].jobs:
+        if self._sources and self._wakeup.idle and not self._engine.slots[0].jobs:
             for root in self._schedule.roots_of[task]:
                 if root in self._sources:
                     self._sources[root].pull(patient)

@@ -24,9 +24,9 @@ class InputController:
         schedule: says how many items may come, and is told of those that left.
         planner: says when bounds grow, and what is news.
         share: bytes of what is in flight from one input, at most.
-        flow: takes the items.
-        outlets: of the ends; they count what left, and who had to wait.
-        touched: ends where something left or a consumer had to wait, as consumers tell.
+        router: takes the items.
+        outputs: of the ends; they count what left, and who had to wait.
+        changed: ends where something left or a consumer had to wait, as consumers tell.
     """
 
     def __init__(
@@ -34,16 +34,16 @@ class InputController:
         schedule: Scheduler,
         planner: Planner,
         share: int,
-        flow: Router,
-        outlets: Mapping[int, OutputQueue],
-        touched: deque[int],
+        router: Router,
+        outputs: Mapping[int, OutputQueue],
+        changed: deque[int],
     ) -> None:
         self._schedule = schedule
         self._planner = planner
         self._share = share
-        self._flow = flow
-        self._outlets = outlets
-        self._touched = touched
+        self._router = router
+        self._outputs = outputs
+        self._changed = changed
         #: Ends with items that were given up and have not left their workers.
         self.late: set[int] = set()
         self._sources: dict[int, Source] = {}
@@ -52,7 +52,7 @@ class InputController:
         #: Ends of which consumers may not know what is news.
         self._unmarked: set[int] = set()
         self._released = dict.fromkeys(schedule.ends, 0)
-        self._starved = dict.fromkeys(schedule.ends, 0)
+        self._wait_counts = dict.fromkeys(schedule.ends, 0)
 
     def start(self, sources: Mapping[int, Source]) -> None:
         """Starts the readers of the inputs, by root."""
@@ -75,28 +75,28 @@ class InputController:
             self._mark(end)
         self._unmarked.clear()
         # Last of all, see `_mark`.
-        return came or bool(self._touched)
+        return came or bool(self._changed)
 
     # ------------------------------------------------------------------ what consumers have taken
 
     def take_releases(self) -> None:
         """What consumers have taken makes room; where one had to wait, there may be more room."""
-        touched = set(self.late)
+        ends = set(self.late)
         # Only as many as there are now: consumers may add while we take.
-        for _ in range(len(self._touched)):
-            touched.add(self._touched.popleft())
-        for end in touched:
-            outlet = self._outlets[end]
-            while outlet.dropped:
-                self._flow.give_up(end, outlet.dropped.popleft())
-            late = len(self._flow.late[end])
+        for _ in range(len(self._changed)):
+            ends.add(self._changed.popleft())
+        for end in ends:
+            output = self._outputs[end]
+            while output.dropped:
+                self._router.give_up(end, output.dropped.popleft())
+            late = len(self._router.late[end])
             # An item that was given up keeps its place until it has left its worker.
-            released = outlet.released - late
+            released = output.released - late
             if released > self._released[end]:
                 self._schedule.release(end, released - self._released[end])
                 self._released[end] = released
-            if outlet.starved != self._starved[end]:
-                self._starved[end] = outlet.starved
+            if output.wait_count != self._wait_counts[end]:
+                self._wait_counts[end] = output.wait_count
                 self._planner.grow(end)
             if late:
                 self.late.add(end)
@@ -136,7 +136,7 @@ class InputController:
         """Takes what an input has given; returns whether that was anything."""
         segments, spared = source.collect()
         for segment in segments:
-            self._flow.enter(root, segment)
+            self._router.enter(root, segment)
         if segments:
             count = segments[0][1] if len(segments) == 1 else sum(segment[1] for segment in segments)
             if self._planner.pulled(root, count, size_of_all(segments)):
@@ -161,17 +161,17 @@ class InputController:
         Consumers that take results leave a note in any case, and the manager looks for notes between this and its sleep, so a
         mark that comes late loses nothing.
         """
-        outlet, asked = self._outlets[end], []
+        output, asked = self._outputs[end], []
         for root in self._schedule.roots_of[end]:
             source = self._sources.get(root)
             if source is not None and source.demand is not None and source.demand.asked is not None:
                 asked.append((root, source.demand))
         missing, waits = (0, True) if end in self.late else self._planner.news(end)
-        outlet.tell_at = self._released[end] + missing if missing else 0
-        outlet.tell_wait = waits or bool(asked)
+        output.notify_from = self._released[end] + missing if missing else 0
+        output.notify_waits = waits or bool(asked)
         for root, demand in asked:
             # Nothing of it is on the way: a consumer waits in vain, if one waits.
-            if self._flow.places[root] == self._schedule.released[root] and outlet.is_awaited():
+            if self._router.places[root] == self._schedule.released[root] and output.is_awaited():
                 demand.answer()
 
     # ------------------------------------------------------------------ ends of inputs
@@ -180,14 +180,14 @@ class InputController:
         """Takes what has been given, and nothing after that."""
         for root, source in list(self._sources.items()):
             for segment in source.collect()[0]:
-                self._flow.enter(root, segment)
+                self._router.enter(root, segment)
             if self._schedule.is_open[root]:
                 self._close(root, source)
 
     def _close(self, root: int, source: Source) -> None:
         """An input has ended."""
         self._let_go(root, source)
-        self._flow.close(root, source.error)
+        self._router.close(root, source.error)
 
     def _let_go(self, root: int, source: Source) -> None:
         del self._sources[root]

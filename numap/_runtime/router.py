@@ -1,4 +1,4 @@
-"""Where items and outcomes go: into the lanes of the tasks, through joins, down the chains, to the ends."""
+"""Where items and outcomes go: into the queues of the tasks, through joins, down the chains, to the ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Router:
         ordered: tasks whose outcomes come in order.
         skip: failures are dropped.
         pickled: items are in their pickled form.
-        outlets: where the outcomes of the ends leave.
+        outputs: where the outcomes of the ends leave.
         tracks: tasks whose outcomes are kept, with what keeps them.
         tolerance: says when too many items failed.
     """
@@ -36,7 +36,7 @@ class Router:
         ordered: Sequence[bool],
         skip: bool,
         pickled: bool,
-        outlets: dict[int, OutputQueue],
+        outputs: dict[int, OutputQueue],
         tracks: Mapping[int, Track],
         tolerance: Tolerance,
     ) -> None:
@@ -44,17 +44,17 @@ class Router:
         self._labels = labels
         self._skip = skip
         self._pickled = pickled
-        self._outlets = outlets
+        self._outputs = outputs
         self._tracks = tracks
         self._tolerance = tolerance
         #: Roots that read tasks of this run by a stream: what failed in those was counted there.
         self._inner: set[int] = set()
         #: By task, what is ready to run.
         self.queues = [TaskQueue() for _ in labels]
-        self._pairings = {task: JoinBuffer(list(m)) for task, m in enumerate(schedule.inputs) if len(m) > 1}
-        self._deliveries = {end: ReorderBuffer(ordered[end]) for end in schedule.ends}
+        self._joins = {task: JoinBuffer(list(m)) for task, m in enumerate(schedule.inputs) if len(m) > 1}
+        self._reorder = {end: ReorderBuffer(ordered[end]) for end in schedule.ends}
         #: By end, the places that were handed over as given up, and whose items are still on their way.
-        self.late = {end: delivery.late for end, delivery in self._deliveries.items()}
+        self.late = {end: buffer.late for end, buffer in self._reorder.items()}
         #: Items that came in at a root.
         self.places = [0] * len(labels)
         #: Items of a task that gave a result, and an error.
@@ -62,7 +62,7 @@ class Router:
         self.failed = [0] * len(labels)
         #: Ends that have not come to their end.
         self.open_ends = set(schedule.ends)
-        #: Places handed to the outlet of an end, how many there will be once that is known, and what is raised then.
+        #: Places handed to the output of an end, how many there will be once that is known, and what is raised then.
         self._delivered = dict.fromkeys(schedule.ends, 0)
         self._limits: dict[int, int] = {}
         self._endings: dict[int, BaseException | Overrun] = {}
@@ -137,7 +137,7 @@ class Router:
                     self._tracks[task].add(first, segment)
                 if reader < 0:
                     self._deliver(task, first, segment)
-                elif reader in self._pairings:
+                elif reader in self._joins:
                     self._pair(reader, task, first, segment)
                 else:
                     self._wait(reader, first, segment)
@@ -156,9 +156,9 @@ class Router:
             self.done[task] += count
 
     def _pair(self, join: int, member: int, first: int, segment: Segment) -> None:
-        pairing = self._pairings[join]
+        buffer = self._joins[join]
         for index, single in enumerate(singles(segment, self._pickled), first):
-            complete = pairing.add(member, index, single)
+            complete = buffer.add(member, index, single)
             if complete is not None:
                 self._wait(join, index, (JOINED, 1, complete))
         end = self._schedule.end_of[join]
@@ -176,7 +176,7 @@ class Router:
         node = task
         while reader[node] >= 0:
             node = reader[node]
-            if node in self._pairings and not self._pairings[node].fail(index):
+            if node in self._joins and not self._joins[node].fail(index):
                 return
         if counts:
             self._tolerate(node, index, failure)
@@ -211,7 +211,7 @@ class Router:
                 self._check_join(end, task, members)
         total = self._total(end)
         if total is not None and end in self.open_ends:
-            self._outlets[end].know_total(self._limits.setdefault(end, total))
+            self._outputs[end].know_total(self._limits.setdefault(end, total))
             self._check_end(end)
 
     def _check_join(self, end: int, task: int, members: Sequence[int]) -> None:
@@ -221,7 +221,7 @@ class Router:
             return
         shortest = min(known, key=lambda member: known[member])
         limit = known[shortest]
-        if max(known.values()) > limit or self._pairings[task].reaches(limit):
+        if max(known.values()) > limit or self._joins[task].reaches(limit):
             error = SourceError(
                 f"the inputs of the join that task {task} ({self._labels[task]}) reads have unequal lengths: "
                 f"task {shortest} ({self._labels[shortest]}) ended first, after {limit} items"
@@ -233,7 +233,7 @@ class Router:
         schedule = self._schedule
         if end not in self.open_ends or self._limits.get(end, limit + 1) <= limit:
             return
-        self._limits[end] = self._outlets[end].expected = limit
+        self._limits[end] = self._outputs[end].expected = limit
         self._endings[end] = error
         for root in schedule.roots_of[end]:
             if schedule.is_open[root]:
@@ -242,9 +242,9 @@ class Router:
                 schedule.cap(root, limit)
                 if self.places[root] >= limit:
                     self._close_root(root)
-        for task, lane in enumerate(self.queues):
+        for task, queue in enumerate(self.queues):
             if schedule.end_of[task] == end:
-                schedule.arrive(task, -lane.drop_from(0 if now else limit))
+                schedule.arrive(task, -queue.drop_from(0 if now else limit))
         self._check_end(end)
 
     def _check_end(self, end: int) -> None:
@@ -252,16 +252,16 @@ class Router:
             return
         # Before the end is put: whoever sees it may look at the state of the map.
         self.open_ends.discard(end)
-        outlet = self._outlets[end]
+        output = self._outputs[end]
         error = self._endings.pop(end, None)
         if error is not None:
-            outlet.put(self._delivered[end], (ENDING, 0, error))
-        outlet.put(self._delivered[end], (END, 0, None))
+            output.put(self._delivered[end], (ENDING, 0, error))
+        output.put(self._delivered[end], (END, 0, None))
 
     def _deliver(self, end: int, first: int, segment: Segment) -> None:
         if end not in self.open_ends or first >= self._limits.get(end, first + 1):
             return
-        self._hand_over(end, self._deliveries[end].add(first, segment))
+        self._hand_over(end, self._reorder[end].add(first, segment))
 
     def _hand_over(self, end: int, ready: list[tuple[int, Segment]]) -> None:
         limit = self._limits.get(end)
@@ -269,7 +269,7 @@ class Router:
             if limit is not None and place >= limit:
                 break  # it came before the end was cut there
             self._delivered[end] += segment[1]
-            self._outlets[end].put(place, (SKIPPED, 1, None) if self._skip and segment[0] == FAILED else segment)
+            self._outputs[end].put(place, (SKIPPED, 1, None) if self._skip and segment[0] == FAILED else segment)
         self._schedule.delivered[end] = self._delivered[end] - len(self.late[end])
         if limit is not None:
             self._check_end(end)
@@ -277,12 +277,12 @@ class Router:
     def give_up(self, end: int, place: int) -> None:
         """A consumer gave up the outcome of a place; it holds back nothing any more."""
         if end in self.open_ends:
-            self._hand_over(end, self._deliveries[end].give_up(place))
+            self._hand_over(end, self._reorder[end].give_up(place))
 
     def fail_all(self, error: BaseException) -> None:
         """Nothing goes on: every end that is open raises ``error``, once."""
         ends, self.open_ends = sorted(self.open_ends), set()
         for end in ends:
-            self._outlets[end].expected = self._delivered[end]
-            self._outlets[end].put(self._delivered[end], (ENDING, 0, error))
-            self._outlets[end].put(self._delivered[end], (END, 0, None))
+            self._outputs[end].expected = self._delivered[end]
+            self._outputs[end].put(self._delivered[end], (ENDING, 0, error))
+            self._outputs[end].put(self._delivered[end], (END, 0, None))

@@ -190,14 +190,14 @@ class InputThread:
     Args:
         items: the iterator; the only reference that is kept to it.
         encode: makes the segment of an item for another process; None: items stay as they are.
-        bell: rung when something was pulled.
+        wakeup: rung when something was pulled.
         wanted: whether the map goes on.
     """
 
     solicited_only = False
 
-    def __init__(self, items: Iterator[Any], encode: Encode | None, bell: Wakeup, wanted: Callable[[], bool]) -> None:
-        self.demand = Demand(bell.ring)
+    def __init__(self, items: Iterator[Any], encode: Encode | None, wakeup: Wakeup, wanted: Callable[[], bool]) -> None:
+        self.demand = Demand(wakeup.notify)
         self.entries: deque[Any] = deque()
         self.credits: SimpleQueue[tuple[int, int]] = SimpleQueue()
         self._granted = 0
@@ -208,7 +208,7 @@ class InputThread:
         self.error: BaseException | None = None
         self._key = id(items)
         self._wanted = wanted
-        self._thread = ContextThread("numap-input", _feed, (items, encode, bell, self))
+        self._thread = ContextThread("numap-input", _feed, (items, encode, wakeup, self))
 
     def is_wanted(self) -> bool:
         """Whether more may be pulled, sooner or later."""
@@ -260,7 +260,7 @@ class InputThread:
         return unused
 
 
-def _feed(items: Iterator[Any], encode: Encode | None, bell: Wakeup, feeder: InputThread) -> None:
+def _feed(items: Iterator[Any], encode: Encode | None, wakeup: Wakeup, feeder: InputThread) -> None:
     """The life of a feeder's thread."""
     error: BaseException | None = None
     pull = outcome_reader(items) if hasattr(items, "_next_outcome") else None
@@ -270,7 +270,7 @@ def _feed(items: Iterator[Any], encode: Encode | None, bell: Wakeup, feeder: Inp
             count, nbytes = feeder.credits.get()
             if feeder.ended:
                 return
-            if not _serve(items, pull, encode, bell, feeder, count, nbytes):
+            if not _serve(items, pull, encode, wakeup, feeder, count, nbytes):
                 break
     except BaseException as caught:
         error = source_error(caught)
@@ -280,21 +280,21 @@ def _feed(items: Iterator[Any], encode: Encode | None, bell: Wakeup, feeder: Inp
         # The input goes here, in its own thread, whatever becomes of the map.
         del items, pull
         error = None
-        bell.ring()
+        wakeup.notify()
 
 
 def _serve(
     items: Iterator[Any],
     pull: Callable[[], Segment] | None,
     encode: Encode | None,
-    bell: Wakeup,
+    wakeup: Wakeup,
     feeder: InputThread,
     count: int,
     nbytes: int,
 ) -> bool:
     """Pulls ``count`` items, or as many as have ``nbytes`` bytes; False: the input has ended."""
     if pull is not None:
-        return _serve_outcomes(pull, encode, bell, feeder, count, nbytes)
+        return _serve_outcomes(pull, encode, wakeup, feeder, count, nbytes)
     append = feeder.entries.append
     for value in items:
         if encode is None:
@@ -310,15 +310,15 @@ def _serve(
                 feeder.spare(count)
                 count = 0
         del value
-        if bell.hungry:
-            bell.ring()
+        if wakeup.idle:
+            wakeup.notify()
         if not count or feeder.ended:
             return True
     return False
 
 
 def _serve_outcomes(
-    pull: Callable[[], Segment], encode: Encode | None, bell: Wakeup, feeder: InputThread, count: int, nbytes: int
+    pull: Callable[[], Segment], encode: Encode | None, wakeup: Wakeup, feeder: InputThread, count: int, nbytes: int
 ) -> bool:
     """The same for an input of which the failures come, too."""
     append = feeder.entries.append
@@ -338,8 +338,8 @@ def _serve_outcomes(
             if nbytes < 0:
                 feeder.spare(count)
                 count = 0
-        if bell.hungry:
-            bell.ring()
+        if wakeup.idle:
+            wakeup.notify()
     return True
 
 

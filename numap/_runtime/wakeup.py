@@ -1,4 +1,4 @@
-"""The bell between those who have news for a map and its manager, who sleeps."""
+"""The wakeup between those who have news for a map and its manager, who sleeps."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Wakeup:
 
     To wake a thread takes as long as a message to a process and back, so where nothing is in any worker, the thread that rings
     may stand in for the manager. The manager's role, which is to decide and to touch the engine, is held by one thread at a time:
-    the manager's own, whenever it is not asleep, or its deputy's.
+    the manager's own, whenever it is not asleep, or its stand_in's.
 
     Args:
         engine: of the map.
         decide: gives out work as the manager would; returns whether it did, and the manager may sleep on.
     """
 
-    __slots__ = ("_decide", "_due", "_engine", "_role", "deputy", "fault", "hungry")
+    __slots__ = ("_decide", "_due", "_engine", "_role", "fault", "idle", "stand_in")
 
     def __init__(self, engine: Engine, decide: Callable[[], bool]) -> None:
         self._engine = engine
@@ -30,30 +30,30 @@ class Wakeup:
         #: When the manager wakes though nothing happens.
         self._due = 0.0
         #: The manager has nothing to do; set by it alone, and taken back by whoever wakes it.
-        self.hungry = False
+        self.idle = False
         #: The thread that stands in for the manager, and what it failed with.
-        self.deputy: threading.Thread | None = None
+        self.stand_in: threading.Thread | None = None
         self.fault: BaseException | None = None
 
     @property
     def is_asleep(self) -> bool:
         """Whether the manager sleeps and nobody stands in for it."""
-        return self.hungry and not self._role.locked()
+        return self.idle and not self._role.locked()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """There is something new. For threads of ours, where no interrupt comes."""
-        if self.hungry and not self._stand_in():
-            self.hungry = False
+        if self.idle and not self._decide_instead():
+            self.idle = False
             self._engine.wake()
 
-    def rest(self, news: Callable[[], bool]) -> list[Event]:
+    def wait(self, news: Callable[[], bool]) -> list[Event]:
         """Lets the manager sleep until something happens. ``news`` is a last look at what came before we could be woken.
 
         Raises:
-            Exception: a deputy failed.
+            Exception: a stand_in failed.
         """
         engine = self._engine
-        self.hungry = True
+        self.idle = True
         more = news()
         self._due = engine.due()
         self._role.release()
@@ -61,17 +61,17 @@ class Wakeup:
             engine.listen(0.0 if more else self._due)
         finally:
             self._role.acquire()
-        self.hungry = False
+        self.idle = False
         if self.fault is not None:
             raise self.fault
         return engine.events()
 
-    def _stand_in(self) -> bool:
+    def _decide_instead(self) -> bool:
         """Decides in the place of the manager; returns whether that may sleep on."""
         slots = self._engine.slots
-        if not _idle(slots) or not self._role.acquire(blocking=False):
+        if not _are_idle(slots) or not self._role.acquire(blocking=False):
             return False
-        self.deputy = threading.current_thread()
+        self.stand_in = threading.current_thread()
         try:
             # The manager has to know if there is something to look at sooner than it thought, and what could not be sent.
             return self._decide() and self._engine.due() >= self._due
@@ -79,11 +79,11 @@ class Wakeup:
             self.fault = error
             return False
         finally:
-            self.deputy = None
+            self.stand_in = None
             self._role.release()
 
 
-def _idle(slots: Sequence[Slot]) -> bool:
+def _are_idle(slots: Sequence[Slot]) -> bool:
     """Whether nothing is in any worker, and one could be given something."""
     ready = False
     for slot in slots:

@@ -20,13 +20,13 @@ class Demand:
     way, or when nothing will be read any more.
 
     Args:
-        ring: wakes the manager.
+        notify: wakes the manager.
     """
 
-    __slots__ = ("_ring", "_void", "asked")
+    __slots__ = ("_notify", "_void", "asked")
 
-    def __init__(self, ring: Callable[[], None]) -> None:
-        self._ring = ring
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
         #: What to call once for the reader, which waits for an answer; None: it does not.
         self.asked: Callable[[], object] | None = None
         self._void = False
@@ -41,7 +41,7 @@ class Demand:
         if self._void:
             self.answer()
         else:
-            self._ring()
+            self._notify()
 
     def withdraw(self) -> None:
         """The reader goes on."""

@@ -1,0 +1,130 @@
+"""What goes to the workers of a map, and what they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from .._base.options import Options
+from .._items.segments import PACKED, RAW, size_of_all
+from .._results.tracking import Track
+from .._schedule.batching import BatchSizer
+from .._schedule.fusion import Fusion
+from .._schedule.planner import Planner
+from .._schedule.scheduler import Scheduler
+from ..engines.protocol import (
+    Died,
+    Engine,
+    EngineWarning,
+    Event,
+    Job,
+    Output,
+    Program,
+    Returned,
+    SideOutput,
+    Slot,
+    StartFailed,
+)
+from .consumers import Consumers
+from .inputs import InputController
+from .log_forwarder import LogForwarder
+from .outcomes import Outcomes
+from .router import Router
+
+
+class Dispatcher:
+    """Between the decisions and the engine. All methods are called by the thread that has the manager's role.
+
+    Args:
+        engine: runs the items.
+        schedule: counts them.
+        planner: says what is started where, and learns what became of it.
+        fusion: says which tasks run as one.
+        router: has the items that are ready, and takes those that come back.
+        outcomes: takes what became of items.
+        inputs: learns where something changed.
+        consumers: are told of warnings.
+        log_forwarder: takes what workers said beside their results.
+        crash: ends the run, as workers can't be started.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        schedule: Scheduler,
+        planner: Planner,
+        fusion: Fusion,
+        router: Router,
+        outcomes: Outcomes,
+        inputs: InputController,
+        consumers: Consumers,
+        log_forwarder: LogForwarder,
+        crash: Callable[[BaseException], None],
+    ) -> None:
+        self._engine = engine
+        self._schedule = schedule
+        self._planner = planner
+        self._fusion = fusion
+        self._router = router
+        self._outcomes = outcomes
+        self._inputs = inputs
+        self._consumers = consumers
+        self._log_forwarder = log_forwarder
+        self._crash = crash
+        #: Workers that died and were replaced.
+        self.replaced = 0
+
+    def submit_all(self) -> bool:
+        """Gives out what can begin; returns whether anything did."""
+        return self._planner.assign(self._engine.slots, self._submit)
+
+    def _submit(self, slot: Slot, task: int, most: int) -> None:
+        first, count, segments = self._router.queues[task].take(most)
+        chained = self._fusion.follows[task] and all(segment[0] in (RAW, PACKED) for segment in segments)
+        job = Job(task, first, count, segments, self._fusion.behind(task) if chained else ())
+        self._engine.submit(slot, job)
+        self._planner.sent(task, count, size_of_all(job.segments))
+
+    def take(self, event: Event) -> None:
+        """Something happened in the engine."""
+        if isinstance(event, Output):
+            task = event.job.program
+            nbytes = size_of_all(event.segments)
+            if self._planner.done(task, event.count, event.seconds, nbytes, event.job.behind):
+                self._engine.recall()
+            self._inputs.mark(self._schedule.end_of[task])
+            self._outcomes.take(event)
+        elif isinstance(event, Returned):
+            self._router.again(event.program, event.first, event.count, event.segments, ran=False)
+        elif isinstance(event, Died):
+            self.replaced += 1
+            if event.program is not None and event.index is not None:
+                self._outcomes.blame(event, event.program, event.index)
+        elif isinstance(event, StartFailed):
+            self._crash(event.error)
+        elif isinstance(event, EngineWarning):
+            self._consumers.warning = event.text
+        elif isinstance(event, SideOutput):
+            self._log_forwarder.hear(event)
+
+
+def fusion_of(
+    options: Options,
+    engine: Engine,
+    programs: Sequence[Program],
+    inputs: Sequence[Sequence[int]],
+    sizer: BatchSizer,
+    tracks: Mapping[int, Track],
+) -> Fusion:
+    """Which tasks of a run may run as one."""
+    return Fusion(inputs, sizer, _apart(options, engine, programs, tracks))
+
+
+def _apart(
+    options: Options, engine: Engine, programs: Sequence[Program], tracks: Mapping[int, Track]
+) -> Collection[int]:
+    """Tasks that nothing is fused to: their items are counted, timed, run again or looked at one task at a time."""
+    limits = (options.stride, options.task_timeout, options.max_items_per_worker)
+    retried = any(program.retries for program in programs)
+    if engine.capabilities.fuses and limits == (None, None, None) and not retried:
+        return tracks
+    return range(len(programs))
