@@ -21,6 +21,7 @@ from machine import facts
 from numap._items.segments import PACKED, pack
 from numap._results.output_queue import OutputQueue
 from numap._results.reader import Reader
+from numap._results.waiters import Waiters
 from numap._schedule.ordering import ReorderBuffer
 from numap._schedule.scheduler import Scheduler
 from numap._transport.allocator import layout
@@ -56,7 +57,7 @@ class _Quiet:
 
     def __init__(self) -> None:
         self.changed_outputs: deque[int] = deque()
-        self.outputs_with_waiters: list[OutputQueue] = []
+        self.awaited: list[Waiters] = []
 
     def nothing(self) -> None:
         pass

@@ -24,8 +24,8 @@ from .._base.checks import limited
 from .._base.errors import StateError, next_timeout
 from .._items.failures import Failure, exception_of, overrun_error, unpickle_failure
 from .._items.segments import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Segment, item_of
-from .._sync.demand import Demand, current
 from .._sync.interrupt_lock import InterruptSafeLock, LockTimeout
+from .waiters import Waiters
 
 
 class Hooks(Protocol):
@@ -34,7 +34,7 @@ class Hooks(Protocol):
     paused: bool
     warning: str | None
     changed_outputs: deque[int]
-    outputs_with_waiters: list[OutputQueue]
+    awaited: list[Waiters]
 
     def on_release(self) -> None:
         """Places were handed over, or somebody found nothing to take."""
@@ -77,8 +77,6 @@ class OutputQueue:
         self._count = 0
         #: Places that are handed over for good. The places of ``values`` follow when the next parcel is opened.
         self.released = 0
-        #: Times that somebody had to wait.
-        self.wait_count = 0
         #: From how many released places on that is news to the manager, and whether it is that somebody waits; set by it.
         self.notify_from = 0
         self.notify_waits = True
@@ -92,15 +90,10 @@ class OutputQueue:
         self.total: int | None = None
         #: As far as is known now: an error may end the task sooner.
         self.expected: int | None = None
-        #: Called, once each, when something comes; see `notify`.
-        self._callbacks: deque[Callable[[], None]] = deque()
+        #: The consumers that wait.
+        self.waiters = Waiters(self._tell)
         self._hooks = hooks
         self._turn = InterruptSafeLock()
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        self._waiting = False
-        #: Who waits, if it is a thread of ours; and at which of its waits a consumer waited in vain for what it is to bring.
-        self._waiter: Demand | None = None
-        self._pressed = 0
         #: Parcels by number. The manager appends; a consumer removes one only after the next was opened.
         self._parcels: deque[tuple[int, int, Segment]] = deque()
         self._sent = 0
@@ -118,39 +111,15 @@ class OutputQueue:
         """Hands over a parcel whose first place is ``first``. Whoever waits for it is told by `announce`."""
         self._parcels.append((self._sent, first, segment))
         self._sent += 1
-        # Who begins to wait after this look finds the parcel himself.
-        if self._waiting or self._callbacks:
-            self._hooks.outputs_with_waiters.append(self)
+        # A consumer that begins to wait after this look finds the parcel itself.
+        waiters = self.waiters
+        if waiters.waiting or waiters.callbacks:
+            self._hooks.awaited.append(waiters)
 
     def know_total(self, total: int) -> None:
         """There will be ``total`` places."""
         self.total = self.expected = total
-        self.announce()
-
-    def announce(self) -> None:
-        """Wakes whoever waits here: there is something to take, or an item to run."""
-        if self._waiting:
-            self._waiting = False
-            self._bell.put(None)
-        while self._callbacks:
-            try:
-                callback = self._callbacks.popleft()
-            except IndexError:  # consumers come here, too, and one was quicker
-                return
-            callback()
-
-    def is_awaited(self) -> bool:
-        """Whether a consumer waits for what has not come: of a thread of ours it is asked, and told to us, why that reads."""
-        waiter = self._waiter
-        if not self._waiting or waiter is None or self._pressed == self.wait_count:
-            return self._waiting or bool(self._callbacks)
-        if waiter.asked is None:
-            waiter.ask(partial(self._press, self.wait_count))
-        return False
-
-    def _press(self, wait: int) -> None:
-        self._pressed = wait
-        self._tell()
+        self.waiters.announce()
 
     def close(self, why: str, at_exit: bool = False) -> None:
         """From now on `take` is a StateError; what was not taken is gone.
@@ -164,13 +133,12 @@ class OutputQueue:
         self.values, self._left, self._count, self._places = _NOTHING, _NOTHING, 0, 0
         self._parcels.clear()
         if not at_exit:
-            self._waiting = True
-            self.announce()
+            self.waiters.close()
 
     def after_fork(self) -> None:
         """In a child of the user's: the map belongs to the parent, and so may the locks."""
         self._turn = InterruptSafeLock()
-        self._bell = SimpleQueue()
+        self.waiters.after_fork()
         self.close("next: this map belongs to the process that started it; make a new one in the child")
 
     # ------------------------------------------------------------------ the consumers' side
@@ -189,12 +157,10 @@ class OutputQueue:
 
     def notify(self, callback: Callable[[], None]) -> None:
         """Has ``callback`` called, perhaps in another thread, as soon as it is worth while to `take`."""
-        self._callbacks.append(callback)
-        self.wait_count += 1
-        self._tell()
+        self.waiters.add(callback)
         # As in `_wait`: what came before we could be told of it.
         if self._parcels or self._closed is not None or self._hooks.help(self.task, False):
-            self.announce()
+            self.waiters.announce()
 
     @property
     def consumed(self) -> int:
@@ -319,27 +285,11 @@ class OutputQueue:
 
     def _open(self, number: int, first: int, segment: Segment) -> bool:
         """Opens a parcel; an interrupt before the last statement leaves it to be opened again."""
-        kind, count, data = segment
-        values: list[Any] = []
-        failure = ending = None
+        kind, count, _ = segment
         if kind == END:
             self._hooks.on_end()
             raise StopIteration
-        if kind == RAW:
-            values = data
-        elif kind == PACKED:
-            values = pickle.loads(data)
-        elif kind == FAILED:
-            failure = data
-        elif kind == ENDING:
-            ending = data if isinstance(data, BaseException) else overrun_error(data)
-        elif kind != SKIPPED:
-            try:
-                values = [item_of(segment)]
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # whatever its own code raises: only its own item fails
-                failure = unpickle_failure(error).at(self.task, first, self._label)
+        values, failure, ending = self._unpack(first, segment)
         given_up = min(self._given_up, count)
         if given_up:
             failure = None
@@ -359,6 +309,26 @@ class OutputQueue:
         )
         return kind == SKIPPED
 
+    def _unpack(self, first: int, segment: Segment) -> tuple[list[Any], Failure | None, BaseException | None]:
+        """The results of a parcel, or its failure, or what ends the task."""
+        kind, _, data = segment
+        if kind == RAW:
+            return data, None, None
+        if kind == PACKED:
+            return pickle.loads(data), None, None
+        if kind == FAILED:
+            return [], data, None
+        if kind == ENDING:
+            return [], None, data if isinstance(data, BaseException) else overrun_error(data)
+        if kind == SKIPPED:
+            return [], None, None
+        try:
+            return [item_of(segment)], None, None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever its own code raises: only its own item fails
+            return [], unpickle_failure(error).at(self.task, first, self._label), None
+
     def _wait(self, deadline: float | None, block: bool) -> None:
         """Waits for a parcel; somebody else may have taken it when this returns."""
         patient = block and deadline is None
@@ -370,20 +340,12 @@ class OutputQueue:
         remaining = None if deadline is None else deadline - monotonic()
         if not block or (remaining is not None and remaining <= 0):
             raise next_timeout(f"next: no result of task {self.task} was ready" + ("" if not block else " in time"))
-        self._waiter = waiter = current()
-        if waiter is not None:
-            waiter.withdraw()  # what was asked before, when something came at once
-        self.wait_count += 1
-        # Before the note: the manager may look at once.
-        self._waiting = True
-        self._tell()
-        # An item may have become ready to run since the first look, when nobody was waiting to be told.
+        self.waiters.begin()
+        # An item may have become ready to run since the first look, when no consumer was waiting to be told.
         if self._parcels or self._closed is not None or self._hooks.help(self.task, patient):
             return
         try:
-            self._bell.get(True, remaining)
-            if waiter is not None:
-                waiter.withdraw()
+            self.waiters.wait(remaining)
         except Empty:
             if self._parcels:
                 return

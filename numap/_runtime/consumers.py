@@ -12,6 +12,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from .._results.output_queue import OutputQueue
+from .._results.waiters import Waiters
 from .inline import Inline
 from .log_forwarder import LogForwarder
 from .router import Router
@@ -50,8 +51,8 @@ class Consumers:
         self._inline = inline
         #: Ends where something left or a consumer had to wait.
         self.changed_outputs: deque[int] = deque()
-        #: Ends where something came that a consumer waits for.
-        self.outputs_with_waiters: list[OutputQueue] = []
+        #: Those that wait for something that came.
+        self.awaited: list[Waiters] = []
         #: The run has ended.
         self.over = False
         #: A consumer was interrupted: nothing new begins until one asks for results again.
@@ -65,9 +66,9 @@ class Consumers:
 
     def announce(self) -> None:
         """Wakes those whose results came."""
-        for output in self.outputs_with_waiters:
-            output.announce()
-        self.outputs_with_waiters.clear()
+        for waiters in self.awaited:
+            waiters.announce()
+        self.awaited.clear()
 
     def pause_seen(self) -> None:
         """The workers have been told that nothing new begins, or there are none any more."""

@@ -39,7 +39,7 @@ class Inline:
     def offer(self) -> None:
         """There is something to do, perhaps: wakes those who wait."""
         for output in self._outputs.values():
-            output.announce()
+            output.waiters.announce()
 
     def before_sleep(self) -> None:
         """The manager, who has nothing to do, has said so: those who found it busy may read."""

@@ -95,8 +95,8 @@ class InputController:
             if released > self._released[end]:
                 self._schedule.release(end, released - self._released[end])
                 self._released[end] = released
-            if output.wait_count != self._wait_counts[end]:
-                self._wait_counts[end] = output.wait_count
+            if output.waiters.count != self._wait_counts[end]:
+                self._wait_counts[end] = output.waiters.count
                 self._planner.grow(end)
             if late:
                 self.late.add(end)
@@ -171,7 +171,7 @@ class InputController:
         output.notify_waits = waits or bool(asked)
         for root, demand in asked:
             # Nothing of it is on the way: a consumer waits in vain, if one waits.
-            if self._router.places[root] == self._schedule.released[root] and output.is_awaited():
+            if self._router.places[root] == self._schedule.released[root] and output.waiters.is_needed():
                 demand.answer()
 
     # ------------------------------------------------------------------ ends of inputs

@@ -22,9 +22,9 @@ from ..engines.protocol import SideOutput
 _Entry = SideOutput | SimpleQueue[None] | None
 
 #: Seconds that is waited for handlers at the end of a map; what is left then, they do in the background.
-PATIENCE = 2.0
-#: Seconds that is waited for them at the end of the interpreter, as long as they get something done in `PATIENCE`.
-LAST_PATIENCE = 10.0
+HANDLERS_TIMEOUT = 2.0
+#: Seconds that is waited for them at the end of the interpreter, as long as they get something done in `HANDLERS_TIMEOUT`.
+EXIT_TIMEOUT = 10.0
 #: Bytes that may wait for handlers, of all maps together. What comes then is counted and dropped: a worker that had to wait
 #: instead would hold up results.
 ROOM = 64 << 20
@@ -78,7 +78,7 @@ class LogForwarder:
                 thread.start()
                 self._thread = thread
 
-    def settle(self, patience: float | None = None) -> bool:
+    def settle(self, timeout: float | None = None) -> bool:
         """Waits, not for ever, until all that was heard before has been handled; returns whether it has."""
         if self not in busy or self._thread is threading.current_thread():
             return True
@@ -86,19 +86,19 @@ class LogForwarder:
             self._queue.put(None)
             self._run()
             return True
-        patience = PATIENCE if patience is None else patience
+        timeout = HANDLERS_TIMEOUT if timeout is None else timeout
         mark: SimpleQueue[None] = SimpleQueue()
         self._queue.put(mark)
         # In this order: a thread that ends says so, then looks into the queue for the last time.
         if self._ended:
-            self._thread.join(patience)
+            self._thread.join(timeout)
             return self not in busy
         try:
-            mark.get(True, patience)
+            mark.get(True, timeout)
         except Empty:
             return False
         if self._ended:
-            self._thread.join(patience)
+            self._thread.join(timeout)
         return True
 
     def close(self, last: Sequence[SideOutput]) -> None:
@@ -157,13 +157,13 @@ class LogForwarder:
 
 def settle_all() -> None:
     """At the end of the interpreter: waits for handlers as long as they get on, and tells what they did not get done."""
-    slow, deadline = list(busy), monotonic() + LAST_PATIENCE
+    slow, deadline = list(busy), monotonic() + EXIT_TIMEOUT
     try:
         for listener in slow:
             before = -1
             while (left := deadline - monotonic()) > 0 and listener.handled > before:
                 before = listener.handled
-                if listener.settle(min(left, PATIENCE)):
+                if listener.settle(min(left, HANDLERS_TIMEOUT)):
                     break
     except KeyboardInterrupt:
         pass  # the user waits no longer, and is told what that costs

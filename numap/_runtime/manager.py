@@ -253,7 +253,7 @@ class Manager:
             self._dispatcher.submit_all()
         # Whoever wakes needs the interpreter, which we hold until we sleep: so not before the work is given out, and
         # not behind what is still to do, as to wake takes a while.
-        if consumers.outputs_with_waiters:
+        if consumers.awaited:
             consumers.announce()
         if not self._router.open_ends:
             self.end()
@@ -278,7 +278,7 @@ class Manager:
     def _news(self) -> bool:
         """Whether something came between the last look and the moment from which on it would wake us."""
         more, consumers = self._inputs.settle(), self._consumers
-        if consumers.outputs_with_waiters:
+        if consumers.awaited:
             consumers.announce()
         if self._inline is not None:
             self._inline.before_sleep()
