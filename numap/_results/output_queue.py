@@ -285,11 +285,11 @@ class OutputQueue:
 
     def _open(self, number: int, first: int, segment: Segment) -> bool:
         """Opens a parcel; an interrupt before the last statement leaves it to be opened again."""
-        kind, count, _ = segment
+        kind, count, data = segment
         if kind == END:
             self._hooks.on_end()
             raise StopIteration
-        values, failure, ending = self._unpack(first, segment)
+        values, failure, ending = (data, None, None) if kind == RAW else self._unpack(first, segment)
         given_up = min(self._given_up, count)
         if given_up:
             failure = None
@@ -312,8 +312,6 @@ class OutputQueue:
     def _unpack(self, first: int, segment: Segment) -> tuple[list[Any], Failure | None, BaseException | None]:
         """The results of a parcel, or its failure, or what ends the task."""
         kind, _, data = segment
-        if kind == RAW:
-            return data, None, None
         if kind == PACKED:
             return pickle.loads(data), None, None
         if kind == FAILED:

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable
 
-from .._base.options import Options
 from .._items.segments import PACKED, RAW, size_of_all
-from .._results.tracking import Track
-from .._schedule.batching import BatchSizer
-from .._schedule.fusion import Fusion
-from .._schedule.planner import Planner
-from .._schedule.scheduler import Scheduler
-from ..engines.protocol import (
-    Died,
-    Engine,
-    EngineWarning,
-    Event,
-    Job,
-    Output,
-    Program,
-    Returned,
-    SideOutput,
-    Slot,
-    StartFailed,
-)
+from ..engines.protocol import Died, Engine, EngineWarning, Event, Job, Output, Returned, SideOutput, Slot, StartFailed
 from .consumers import Consumers
 from .inputs import InputController
 from .log_forwarder import LogForwarder
-from .outcomes import Outcomes
-from .router import Router
+from .parts import Parts
 
 
 class Dispatcher:
@@ -36,11 +17,7 @@ class Dispatcher:
 
     Args:
         engine: runs the items.
-        schedule: counts them.
-        planner: says what is started where, and learns what became of it.
-        fusion: says which tasks run as one.
-        router: has the items that are ready, and takes those that come back.
-        outcomes: takes what became of items.
+        parts: decide what is started where, and learn what became of it.
         inputs: learns where something changed.
         consumers: are told of warnings.
         log_forwarder: takes what workers said beside their results.
@@ -50,22 +27,18 @@ class Dispatcher:
     def __init__(
         self,
         engine: Engine,
-        schedule: Scheduler,
-        planner: Planner,
-        fusion: Fusion,
-        router: Router,
-        outcomes: Outcomes,
+        parts: Parts,
         inputs: InputController,
         consumers: Consumers,
         log_forwarder: LogForwarder,
         crash: Callable[[BaseException], None],
     ) -> None:
         self._engine = engine
-        self._schedule = schedule
-        self._planner = planner
-        self._fusion = fusion
-        self._router = router
-        self._outcomes = outcomes
+        self._schedule = parts.schedule
+        self._planner = parts.planner
+        self._fusion = parts.fusion
+        self._router = parts.router
+        self._outcomes = parts.outcomes
         self._inputs = inputs
         self._consumers = consumers
         self._log_forwarder = log_forwarder
@@ -105,26 +78,3 @@ class Dispatcher:
             self._consumers.warning = event.text
         elif isinstance(event, SideOutput):
             self._log_forwarder.hear(event)
-
-
-def fusion_of(
-    options: Options,
-    engine: Engine,
-    programs: Sequence[Program],
-    inputs: Sequence[Sequence[int]],
-    sizer: BatchSizer,
-    tracks: Mapping[int, Track],
-) -> Fusion:
-    """Which tasks of a run may run as one."""
-    return Fusion(inputs, sizer, _apart(options, engine, programs, tracks))
-
-
-def _apart(
-    options: Options, engine: Engine, programs: Sequence[Program], tracks: Mapping[int, Track]
-) -> Collection[int]:
-    """Tasks that nothing is fused to: their items are counted, timed, run again or looked at one task at a time."""
-    limits = (options.stride, options.task_timeout, options.max_items_per_worker)
-    retried = any(program.retries for program in programs)
-    if engine.capabilities.fuses and limits == (None, None, None) and not retried:
-        return tracks
-    return range(len(programs))

@@ -11,9 +11,7 @@ from collections.abc import Mapping
 
 from .._items.segments import size_of_all
 from .._results.output_queue import OutputQueue
-from .._schedule.planner import Planner
-from .._schedule.scheduler import Scheduler
-from .router import Router
+from .parts import Parts
 from .sources import Source
 
 
@@ -21,27 +19,17 @@ class InputController:
     """The inputs of one run. All methods are called by the manager's thread.
 
     Args:
-        schedule: says how many items may come, and is told of those that left.
-        planner: says when bounds grow, and what is news.
-        share: bytes of what is in flight from one input, at most.
-        router: takes the items.
-        outputs: of the ends; they count what left, and who had to wait.
+        parts: say how many items may come, and take them; are told of those that left.
+        outputs: of the ends; they count what left, and which consumers had to wait.
         changed: ends where something left or a consumer had to wait, as consumers tell.
     """
 
-    def __init__(
-        self,
-        schedule: Scheduler,
-        planner: Planner,
-        share: int,
-        router: Router,
-        outputs: Mapping[int, OutputQueue],
-        changed: deque[int],
-    ) -> None:
-        self._schedule = schedule
-        self._planner = planner
-        self._share = share
-        self._router = router
+    def __init__(self, parts: Parts, outputs: Mapping[int, OutputQueue], changed: deque[int]) -> None:
+        self._schedule = schedule = parts.schedule
+        self._planner = parts.planner
+        self._router = parts.router
+        #: Bytes of what is in flight from one input, at most.
+        self._share = parts.sizer.share
         self._outputs = outputs
         self._changed = changed
         #: Ends with items that were given up and have not left their workers.

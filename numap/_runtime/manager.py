@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from queue import SimpleQueue
 
 from .._base.errors import WorkerStartError
@@ -15,18 +15,13 @@ from .._base.options import Options
 from .._base.statistics import Statistics
 from .._results.output_queue import OutputQueue
 from .._results.tracking import Track
-from .._schedule.batching import BatchSizer, Share
-from .._schedule.failure_limit import Tolerance
-from .._schedule.planner import Planner
-from .._schedule.scheduler import Scheduler
 from .._sync.threads import ContextThread
 from ..engines.protocol import Engine, InlineEngine, Program
 from .consumers import Consumers
-from .dispatcher import Dispatcher, fusion_of
+from .dispatcher import Dispatcher
 from .inputs import InputController
 from .log_forwarder import LogForwarder
-from .outcomes import Outcomes
-from .router import Router
+from .parts import Parts
 from .shutdown import live
 from .snapshot import snapshot
 from .sources import Source
@@ -66,52 +61,25 @@ class Manager:
         tracks: Mapping[int, Track],
     ) -> None:
         self._engine = engine
-        self._workers = options.workers
-        self._labels = [program.label for program in programs]
-        able = engine.capabilities
-        share = Share(options.buffer_bytes, options.sharing, sum(not members for members in inputs))
-        sizer = BatchSizer(len(programs), options.workers, able.alone, able.pickles, share)
-        self._bound_bytes = sizer.bound_bytes
-        self._schedule = schedule = Scheduler(inputs, options.stride, options.buffer, sizer.initial_bound())
-        schedule.needed = sizer.needed
-        planner = Planner(schedule, sizer, able.ahead, isinstance(engine, InlineEngine))
-        self.wakeup = Wakeup(engine, self._decide)
-        self._log_forwarder = LogForwarder()
         #: By end, where its results leave.
         self.outputs: dict[int, OutputQueue] = {}
+        self._parts = parts = Parts(options, programs, inputs, ordered, engine, tracks, self.outputs)
+        self._schedule, self._router = parts.schedule, parts.router
+        self.wakeup = Wakeup(engine, self._decide)
+        self._log_forwarder = LogForwarder()
         #: If items run in the threads of consumers.
         self._inline = None
         if isinstance(engine, InlineEngine):
             from .inline import Inline
 
-            self._inline = Inline(engine, schedule, self.wakeup, self.outputs)
-        self._tolerance = Tolerance(options.max_failures, {end: ordered[end] for end in schedule.ends})
-        skip = options.on_error == "skip"
-        self._router = Router(
-            schedule, self._labels, ordered, skip, able.pickles, self.outputs, tracks, self._tolerance
-        )
-        self.know_streams = self._router.know_streams
+            self._inline = Inline(engine, parts.schedule, self.wakeup, self.outputs)
         self._consumers = Consumers(
-            self.wake, self.wakeup, self._log_forwarder, self._router, self.outputs, self._inline
+            self.wake, self.wakeup, self._log_forwarder, parts.router, self.outputs, self._inline
         )
-        for end in schedule.ends:
-            self.outputs[end] = OutputQueue(end, self._labels[end], options.on_error, options.skip, self._consumers)
-        self._inputs = InputController(
-            schedule, planner, sizer.share, self._router, self.outputs, self._consumers.changed_outputs
-        )
-        fusion = fusion_of(options, engine, programs, inputs, sizer, tracks)
-        self._dispatcher = Dispatcher(
-            engine,
-            schedule,
-            planner,
-            fusion,
-            self._router,
-            Outcomes(programs, options.task_timeout, schedule, fusion, self._router),
-            self._inputs,
-            self._consumers,
-            self._log_forwarder,
-            self.crash,
-        )
+        for end in parts.schedule.ends:
+            self.outputs[end] = OutputQueue(end, parts.labels[end], options.on_error, options.skip, self._consumers)
+        self._inputs = InputController(parts, self.outputs, self._consumers.changed_outputs)
+        self._dispatcher = Dispatcher(engine, parts, self._inputs, self._consumers, self._log_forwarder, self.crash)
         self._abandoned = self._stopping = False
         self._claims = deque([None])
         self._draining = False
@@ -131,7 +99,11 @@ class Manager:
             return "failed"
         if self._router.open_ends:
             return "running"
-        return "finished" if self._tolerance.overrun is None else "failed"
+        return "finished" if self._parts.tolerance.overrun is None else "failed"
+
+    def know_streams(self, tasks_of: Mapping[int, Iterable[int]]) -> None:
+        """See `Router.know_streams`."""
+        self._router.know_streams(tasks_of)
 
     # ------------------------------------------------------------------ life; any thread
 
@@ -222,16 +194,7 @@ class Manager:
 
     def statistics(self, state: str) -> Statistics:
         """The figures at this moment, of a map in this state."""
-        return snapshot(
-            state,
-            self._workers,
-            self._labels,
-            self._schedule,
-            self._router,
-            self.outputs,
-            self._dispatcher.replaced,
-            self._bound_bytes,
-        )
+        return snapshot(self._parts, state, self._dispatcher.replaced)
 
     # ------------------------------------------------------------------ the manager's own thread from here on
 

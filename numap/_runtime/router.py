@@ -36,7 +36,7 @@ class Router:
         ordered: Sequence[bool],
         skip: bool,
         pickled: bool,
-        outputs: dict[int, OutputQueue],
+        outputs: Mapping[int, OutputQueue],
         tracks: Mapping[int, Track],
         tolerance: Tolerance,
     ) -> None:

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from .._base.lifecycle import STOPPED
 from .._base.statistics import Statistics, TaskStatistics
-from .._results.output_queue import OutputQueue
-from .._schedule.scheduler import Scheduler
-from .router import Router
+from .parts import Parts
 
 
-def snapshot(
-    state: str,
-    workers: int,
-    labels: Sequence[str],
-    schedule: Scheduler,
-    router: Router,
-    outputs: Mapping[int, OutputQueue],
-    replaced: int,
-    bound_bytes: int,
-) -> Statistics:
+def snapshot(parts: Parts, state: str, replaced: int) -> Statistics:
     """The figures of a run as the caller sees them; read while the run goes on, each exact in itself.
 
     Of a run that was stopped, what was in flight was discarded.
     """
-    handed_over = {end: output.handed_over for end, output in outputs.items()}
+    schedule, router = parts.schedule, parts.router
+    handed_over = {end: output.handed_over for end, output in parts.outputs.items()}
     pulled, failed = list(router.places), list(router.failed)
     discarded = sum(pulled[root] - handed_over[schedule.end_of[root]] for root in schedule.roots)
     tasks = tuple(
@@ -38,11 +26,11 @@ def snapshot(
             schedule.waiting[task],
             schedule.inside[task],
         )
-        for task, label in enumerate(labels)
+        for task, label in enumerate(parts.labels)
     )
     return Statistics(
         state,
-        workers,
+        parts.workers,
         schedule.total_bound(),
         sum(pulled),
         sum(handed_over.values()),
@@ -50,5 +38,5 @@ def snapshot(
         discarded if state == STOPPED else 0,
         replaced,
         tasks,
-        bound_bytes,
+        parts.sizer.bound_bytes,
     )

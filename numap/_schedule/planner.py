@@ -50,10 +50,6 @@ class Planner:
         self._sizer = sizer
         self._grows = grows and schedule.buffer is None
         self._single = single
-        #: By end, the tasks that lead to it.
-        self._tasks: dict[int, list[int]] = {end: [] for end in schedule.ends}
-        for task, end in enumerate(schedule.end_of):
-            self._tasks[end].append(task)
         for end in schedule.ends:
             self._weigh(end)
 
@@ -110,7 +106,7 @@ class Planner:
         for root in schedule.roots_of[end]:
             bound = schedule.bound[root]
             if 2 * schedule.allowance(root) < bound:
-                grown = self._sizer.grown_bound(bound, self._tasks[end])
+                grown = self._sizer.grown_bound(bound, schedule.members[end])
                 if grown > bound:
                     schedule.set_bound(root, grown)
 
@@ -128,7 +124,7 @@ class Planner:
                 return 0, True
             lacks, bound = schedule.missing(root), schedule.bound[root]
             missing = min(missing or lacks, lacks)
-            grows = grows or (self._grows and self._sizer.grown_bound(bound, self._tasks[end]) > bound)
+            grows = grows or (self._grows and self._sizer.grown_bound(bound, schedule.members[end]) > bound)
         return missing, grows
 
     # ------------------------------------------------------------------ what became of it
@@ -155,7 +151,8 @@ class Planner:
         return too_much
 
     def _weigh(self, end: int) -> bool:
-        schedule, fits, inside = self._schedule, self._sizer.fits(self._tasks[end]), 0
+        schedule, inside = self._schedule, 0
+        fits = self._sizer.fits(schedule.members[end])
         for root in schedule.roots_of[end]:
             schedule.set_fits(root, self._sizer.fits_waiting(root), fits)
             inside += schedule.inside[root]

@@ -3,20 +3,21 @@
 This module knows counts of items. It knows no item, worker, thread, process or clock; it is told what happened
 and answers what to do.
 
-A *root* is a task that reads an outer input, an *end* one whose results leave the map. Each root leads to exactly
-one end (through chained and joined tasks), so an item that was pulled at a root is in flight until its place has
-been handed over at that end. The buffer is shared among the roots.
+An item that was pulled at a root is in flight until its place has been handed over at its end; see `TaskGraph` for the two
+words. The buffer is shared among the roots.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .task_graph import TaskGraph
+
 #: More items than there will ever be.
 NO_END = 1 << 62
 
 
-class Scheduler:
+class Scheduler(TaskGraph):
     """The schedule of one run.
 
     Args:
@@ -31,27 +32,10 @@ class Scheduler:
     """
 
     def __init__(self, inputs: Sequence[Sequence[int]], stride: int | None, buffer: int | None, initial: int) -> None:
-        self.inputs = inputs
+        super().__init__(inputs)
         self.stride = stride
         self.buffer = buffer
         count = len(inputs)
-        self.reader = [-1] * count
-        self.depth = [0] * count
-        for task, sources in enumerate(inputs):
-            for source in sources:
-                self.reader[source] = task
-                self.depth[task] = max(self.depth[task], self.depth[source] + 1)
-        self.roots = [task for task in range(count) if not inputs[task]]
-        self.ends = [task for task in range(count) if self.reader[task] < 0]
-        self.end_of = list(range(count))
-        for task in range(count)[::-1]:  # whoever reads a task was added after it
-            if self.reader[task] >= 0:
-                self.end_of[task] = self.end_of[self.reader[task]]
-        self.roots_of = {end: [r for r in self.roots if self.end_of[r] == end] for end in self.ends}
-        self._members = {
-            end: sorted((t for t in range(count) if self.end_of[t] == end), key=lambda t: -self.depth[t])
-            for end in self.ends
-        }
         if buffer is not None and buffer < len(self.roots):
             raise ValueError(
                 f"buffer: {buffer} is too small for {len(self.roots)} independent inputs; give at least {len(self.roots)}"
@@ -169,7 +153,7 @@ class Scheduler:
         room = self._fits_begun[root] - self.begun[root] + released
         if room > 0 or self.delivered[end] > released:
             return max(0, room)
-        return max(0, self.needed - sum(self.inside[task] for task in self._members[end]))
+        return max(0, self.needed - sum(self.inside[task] for task in self.members[end]))
 
     def holds_back(self, root: int) -> bool:
         """Whether items of a root wait for room, and not for a worker."""
@@ -272,7 +256,7 @@ class Scheduler:
     def _ready(self, end: int) -> tuple[int, int] | None:
         """The task that goes next of those that lead to an end, and how many of its items may."""
         best, most = None, 0
-        for task in self._members[end]:
+        for task in self.members[end]:
             if best is not None and self.depth[task] < self.depth[best]:
                 break
             room = self.waiting[task]
