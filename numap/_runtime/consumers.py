@@ -13,9 +13,9 @@ from queue import Empty, SimpleQueue
 
 from .._results.output_queue import OutputQueue
 from .._results.waiters import Waiters
+from .ends import Ends
 from .inline import Inline
 from .log_forwarder import LogForwarder
-from .router import Router
 from .wakeup import Wakeup
 
 #: Seconds that an interrupted consumer waits for the workers to be told.
@@ -29,7 +29,7 @@ class Consumers:
         wake: lets the manager look at what was changed here.
         wakeup: knows whether the manager is idle.
         log_forwarder: has what workers logged, which comes before the end of a task.
-        router: knows whether an end of the run is open.
+        ends: know whether the run goes on.
         outputs: by end; filled in when they are made.
         inline: runs items in the threads of consumers; None: workers do.
     """
@@ -39,14 +39,14 @@ class Consumers:
         wake: Callable[[], None],
         wakeup: Wakeup,
         log_forwarder: LogForwarder,
-        router: Router,
+        ends: Ends,
         outputs: dict[int, OutputQueue],
         inline: Inline | None,
     ) -> None:
         self._wake = wake
         self._wakeup = wakeup
         self._log_forwarder = log_forwarder
-        self._router = router
+        self._ends = ends
         self._outputs = outputs
         self._inline = inline
         #: Ends where something left or a consumer had to wait.
@@ -100,7 +100,7 @@ class Consumers:
 
     def on_end(self) -> None:
         """See `Hooks.on_end`."""
-        if self._inline is not None and not self._router.open_ends:
+        if self._inline is not None and not self._ends.open:
             self._inline.finalize()
         self._log_forwarder.settle()
 

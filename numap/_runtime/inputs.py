@@ -28,6 +28,7 @@ class InputController:
         self._schedule = schedule = parts.schedule
         self._planner = parts.planner
         self._router = parts.router
+        self._ends = parts.ends
         #: Bytes of what is in flight from one input, at most.
         self._share = parts.sizer.share
         self._outputs = outputs
@@ -76,8 +77,8 @@ class InputController:
         for end in ends:
             output = self._outputs[end]
             while output.dropped:
-                self._router.give_up(end, output.dropped.popleft())
-            late = len(self._router.late[end])
+                self._ends.give_up(end, output.dropped.popleft())
+            late = len(self._ends.late[end])
             # An item that was given up keeps its place until it has left its worker.
             released = output.released - late
             if released > self._released[end]:

@@ -64,7 +64,7 @@ class Manager:
         #: By end, where its results leave.
         self.outputs: dict[int, OutputQueue] = {}
         self._parts = parts = Parts(options, programs, inputs, ordered, engine, tracks, self.outputs)
-        self._schedule, self._router = parts.schedule, parts.router
+        self._schedule, self._router, self._ends = parts.schedule, parts.router, parts.ends
         self.wakeup = Wakeup(engine, self._decide)
         self._log_forwarder = LogForwarder()
         #: If items run in the threads of consumers.
@@ -73,9 +73,7 @@ class Manager:
             from .inline import Inline
 
             self._inline = Inline(engine, parts.schedule, self.wakeup, self.outputs)
-        self._consumers = Consumers(
-            self.wake, self.wakeup, self._log_forwarder, parts.router, self.outputs, self._inline
-        )
+        self._consumers = Consumers(self.wake, self.wakeup, self._log_forwarder, parts.ends, self.outputs, self._inline)
         for end in parts.schedule.ends:
             self.outputs[end] = OutputQueue(end, parts.labels[end], options.on_error, options.skip, self._consumers)
         self._inputs = InputController(parts, self.outputs, self._consumers.changed_outputs)
@@ -97,7 +95,7 @@ class Manager:
         """ "running", "finished" or "failed"."""
         if self._failure is not None:
             return "failed"
-        if self._router.open_ends:
+        if self._ends.open:
             return "running"
         return "finished" if self._parts.tolerance.overrun is None else "failed"
 
@@ -218,7 +216,7 @@ class Manager:
         # not behind what is still to do, as to wake takes a while.
         if consumers.awaited:
             consumers.announce()
-        if not self._router.open_ends:
+        if not self._ends.open:
             self.end()
             return False
         for event in self.wakeup.wait(self._news):
@@ -236,7 +234,7 @@ class Manager:
             self._inputs.take_releases()
         self._inputs.poll()
         # The same look as before a sleep of our own, as the marks have changed.
-        return self._dispatcher.submit_all() and not self._news() and bool(self._router.open_ends)
+        return self._dispatcher.submit_all() and not self._news() and bool(self._ends.open)
 
     def _news(self) -> bool:
         """Whether something came between the last look and the moment from which on it would wake us."""
@@ -262,7 +260,7 @@ class Manager:
     def crash(self, error: BaseException) -> None:
         """The run can't go on: nobody may be left waiting for it."""
         self._failure = error
-        self._router.fail_all(error)
+        self._ends.fail_all(error)
         self.end()
 
 

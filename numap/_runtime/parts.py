@@ -13,6 +13,7 @@ from .._schedule.fusion import Fusion
 from .._schedule.planner import Planner
 from .._schedule.scheduler import Scheduler
 from ..engines.protocol import Engine, InlineEngine, Program
+from .ends import Ends
 from .outcomes import Outcomes
 from .router import Router
 
@@ -53,8 +54,8 @@ class Parts:
         self.planner = Planner(self.schedule, self.sizer, able.ahead, isinstance(engine, InlineEngine))
         self.fusion = Fusion(inputs, self.sizer, _apart(options, engine, programs, tracks))
         self.tolerance = Tolerance(options.max_failures, {end: ordered[end] for end in self.schedule.ends})
-        skip = options.on_error == "skip"
-        self.router = Router(self.schedule, self.labels, ordered, skip, able.pickles, outputs, tracks, self.tolerance)
+        self.ends = Ends(self.schedule, ordered, options.on_error == "skip", outputs)
+        self.router = Router(self.schedule, self.labels, self.ends, able.pickles, tracks, self.tolerance)
         self.outcomes = Outcomes(programs, options.task_timeout, self.schedule, self.fusion, self.router)
 
 
