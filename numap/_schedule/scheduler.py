@@ -189,14 +189,6 @@ class Scheduler(TaskGraph):
         if shares:
             self._share()
 
-    def abandon(self, end: int) -> None:
-        """Nothing more will be handed over at ``end``: its roots are closed and hold nothing."""
-        for root in self.roots_of[end]:
-            self.is_open[root] = False
-            self.released[root] = self.pulled[root]
-            self.changed.add(root)
-        self._share()
-
     # ------------------------------------------------------------------ turns
 
     def arrive(self, task: int, count: int) -> None:

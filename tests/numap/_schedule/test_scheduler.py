@@ -235,13 +235,6 @@ def test_an_ended_group_gives_its_share_back() -> None:
     assert schedule.total_bound() == 6
 
 
-def test_an_abandoned_group_gives_all_back_at_once() -> None:
-    schedule = Scheduler([[], []], None, 6, 1)
-    schedule.pull(0, 3)
-    schedule.abandon(0)
-    assert [schedule.allowance(root) for root in (0, 1)] == [0, 6]
-
-
 def test_the_last_group_may_end() -> None:
     schedule = Scheduler([[]], None, 6, 1)
     schedule.close(0)
