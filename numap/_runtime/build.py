@@ -68,7 +68,7 @@ def _source(iterable: Any, encode: Encode | None, manager: Manager, engine: Engi
         return SequenceSource(iterable, feed if encode is not None else None)
     iterator = iter(iterable)
     if isinstance(engine, InlineEngine) and not any(hasattr(part, "_next_outcome") for part in made_of(iterator)):
-        from .inline_source import AskedSource
+        from .inline import AskedSource
 
         return AskedSource(iterator, engine.wake, manager.is_wanted)
     return feed(iterator)

@@ -10,13 +10,16 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from .._results.output_queue import OutputQueue
 from .._results.waiters import Waiters
 from .ends import Ends
-from .inline import Inline
 from .log_forwarder import LogForwarder
 from .wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from .inline import Inline
 
 #: Seconds that an interrupted consumer waits for the workers to be told.
 _PAUSE_TIMEOUT = 0.5
