@@ -16,21 +16,21 @@ class Fusion:
 
     Args:
         inputs: for each task the tasks that it reads.
-        pacing: knows what items cost.
+        sizer: knows what items cost.
         apart: tasks whose results are wanted as they are made.
 
-    >>> pacing = Pacing(3, 2, alone=0.004)
-    >>> fusion = Fusion([[], [0], [1]], pacing, apart=())
+    >>> sizer = BatchSizer(3, 2, alone=0.004)
+    >>> fusion = Fusion([[], [0], [1]], sizer, apart=())
     >>> fusion.behind(0)
     ()
     >>> for task in range(3):
-    ...     pacing.observe(task, 1, 1e-6, 8)
+    ...     sizer.observe(task, 1, 1e-6, 8)
     >>> fusion.behind(0), fusion.behind(1), fusion.behind(2)
     ((1, 2), (2,), ())
     """
 
-    def __init__(self, inputs: Sequence[Sequence[int]], pacing: BatchSizer, apart: Collection[int]) -> None:
-        self._pacing = pacing
+    def __init__(self, inputs: Sequence[Sequence[int]], sizer: BatchSizer, apart: Collection[int]) -> None:
+        self._sizer = sizer
         follower = {members[0]: task for task, members in enumerate(inputs) if len(members) == 1}
         #: The tasks that may ever run behind a task.
         self.follows: list[tuple[int, ...]] = [()] * len(inputs)
@@ -42,4 +42,4 @@ class Fusion:
     def behind(self, task: int) -> tuple[int, ...]:
         """The tasks to run behind this one: as many as are known to cost next to nothing together."""
         behind = self.follows[task]
-        return behind[: max(0, self._pacing.light((task, *behind)) - 1)] if behind else ()
+        return behind[: max(0, self._sizer.light((task, *behind)) - 1)] if behind else ()

@@ -11,10 +11,10 @@ class ReorderBuffer:
     Args:
         ordered: the n-th outcome is that of the n-th item; else as they come.
 
-    >>> delivery = Delivery(ordered=True)
-    >>> delivery.add(2, (0, 2, ["c", "d"]))
+    >>> buffer = ReorderBuffer(ordered=True)
+    >>> buffer.add(2, (0, 2, ["c", "d"]))
     []
-    >>> delivery.add(0, (0, 2, ["a", "b"]))
+    >>> buffer.add(0, (0, 2, ["a", "b"]))
     [(0, (0, 2, ['a', 'b'])), (2, (0, 2, ['c', 'd']))]
     """
 
@@ -66,9 +66,9 @@ class JoinBuffer:
 
     A place with a failed member fails as a whole, once; its other members are absorbed when they come.
 
-    >>> pairing = Pairing([0, 1])
-    >>> pairing.add(0, 0, "a0")
-    >>> pairing.add(1, 0, "b0")
+    >>> buffer = JoinBuffer([0, 1])
+    >>> buffer.add(0, 0, "a0")
+    >>> buffer.add(1, 0, "b0")
     ('a0', 'b0')
     """
 
