@@ -48,7 +48,7 @@ class TaskIterator(Reader[T]):
     def __numap_detach__(self, imap: Any) -> None:
         """This iterator is part of an input of its own map, which has started: it must not keep the map alive."""
         if self._imap is imap:
-            imap._streamed.append(self.task)
+            imap._tasks.streamed.append(self.task)
             self._find_outlet()
             self._imap = None
 
@@ -92,10 +92,11 @@ def iterator(imap: Any, task: int, timeout: float | None, block: bool) -> TaskIt
 
 def remaining(imap: Any, task: int) -> int:
     """How many results of a task are still to come; NotImplemented, which means 0, where that is not known."""
-    length = imap._lengths[task] if task < len(imap._lengths) else None
+    lengths, manager = imap._tasks.lengths, imap._life.manager
+    length = lengths[task] if task < len(lengths) else None
     consumed = 0
-    if imap._manager is not None:
-        outlet = imap._manager.outputs.get(task)
+    if manager is not None:
+        outlet = manager.outputs.get(task)
         if outlet is None:  # another task reads it
             return NotImplemented  # type: ignore[no-any-return]
         length, consumed = length if outlet.expected is None else outlet.expected, outlet.consumed

@@ -60,6 +60,6 @@ def detach_all(imap: Any, specs: Sequence[TaskSpec]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for task, spec in enumerate(specs):
         detach(spec.iterable, imap)
-        if imap._streamed:
-            found[task], imap._streamed = imap._streamed, []
+        if imap._tasks.streamed:
+            found[task], imap._tasks.streamed = imap._tasks.streamed, []
     return found

@@ -39,7 +39,7 @@ class Fed:
 
     def idle(self) -> None:
         """Returns when the manager sleeps and its input waits."""
-        manager = self.imap._manager
+        manager = self.imap._life.manager
         deadline = time.monotonic() + 10
         while not manager.wakeup.is_asleep:
             assert time.monotonic() < deadline, "the manager does not come to rest"
@@ -93,7 +93,7 @@ def test_a_stop_on_the_way_waits_for_nobody(fed: Fed, monkeypatch: pytest.Monkey
 
     def stopped(dispatcher: Dispatcher) -> bool:
         began = time.monotonic()
-        fed.imap._manager.stop()
+        fed.imap._life.manager.stop()
         took.append(time.monotonic() - began)
         return submit_all(dispatcher)
 
