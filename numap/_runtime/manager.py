@@ -1,4 +1,38 @@
-"""The manager: the one thread that owns the state of a running map, between the pure decisions and the engine."""
+"""The manager: the one thread that owns the state of a running map, between the pure decisions and the engine.
+
+Inputs, consumers and workers all do things when they like, and each of them may change what is to happen next. If all of them
+could decide, every count would need a lock. So all decisions are made by one thread at a time, and the others leave notes
+for it and wake it if it sleeps. It never runs code of the user and never waits for it.
+
+The way of an item, from its input to its consumer:
+
+    input of the user
+         |  InputThread pulls and pickles it, as far as it was granted           sources.py, thread "numap-input"
+         |  InputController collects it, and grants more                         inputs.py
+         v
+    Router: places, chains, joins  ------- failed: on to the end                 router.py
+         |  TaskQueue: items that are ready to run                               _schedule/task_queue.py
+         v
+    Planner: which task, which worker, how many                                  _schedule/planner.py
+         |  Dispatcher makes a job of them                                       dispatcher.py
+         v
+    Engine: worker threads, processes, executors                                 engines/
+         |  events: outcomes, items that come back, deaths
+         v
+    Dispatcher, then Outcomes: a result, a failure, or another run               outcomes.py
+         |  Router: to the task that reads this one, or
+         v
+    Ends: order, limits, what is raised at the end                               ends.py
+         |  OutputQueue: parcels of results                                      _results/
+         v
+    Reader: `next` in the consumer's thread
+
+Back from there go only notes: what consumers have taken makes room (`changed_outputs`), and InputController grants as much to
+the inputs. Wakeup (wakeup.py) ends the manager's sleep for what is news, and for nothing else.
+
+An item that comes to an idle map takes a shorter way. To wake a thread takes as long as a message to a process and back, so
+the thread that pulled the item stands in for the manager, which sleeps on: it makes the same steps down to the engine.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +115,7 @@ class Manager:
         self._abandoned = self._stopping = False
         self._claims = deque([None])
         self._draining = False
-        #: Items that had come when a reader last asked to stand in for us.
+        #: Items that had come when an input thread last asked to stand in for us.
         self._came = 0
         self._ended = False
         self._pid = os.getpid()
@@ -212,7 +246,7 @@ class Manager:
             consumers.pause_seen()
         elif self._schedule.ready:
             self._dispatcher.submit_all()
-        # Whoever wakes needs the interpreter, which we hold until we sleep: so not before the work is given out, and
+        # A consumer that wakes needs the interpreter, which we hold until we sleep: so not before the work is given out, and
         # not behind what is still to do, as to wake takes a while.
         if consumers.awaited:
             consumers.announce()
@@ -224,7 +258,7 @@ class Manager:
         return True
 
     def _decide(self) -> bool:
-        """See `Wakeup`: gives out work, in the thread of a reader of an input; False: our thread is needed."""
+        """See `Wakeup`: gives out work, in the thread that reads an input; False: our thread is needed."""
         consumers = self._consumers
         before, self._came = self._came, sum(self._router.places)
         # Of an input that gave more than one since, the next ones are near, and better sent together.
@@ -258,7 +292,7 @@ class Manager:
             _close(self.outputs, "next: the map was dropped")
 
     def crash(self, error: BaseException) -> None:
-        """The run can't go on: nobody may be left waiting for it."""
+        """The run can't go on: no consumer may be left waiting for it."""
         self._failure = error
         self._ends.fail_all(error)
         self.end()

@@ -1,4 +1,9 @@
-"""The wakeup between those who have news for a map and its manager, who sleeps."""
+"""Wakes the manager of a map, which sleeps while nothing is to be decided.
+
+A wake-up of a thread costs more than most of what there is to tell, and takes as long as a message to a process and back.
+So a sleeping manager is woken only for news, and where nothing is in any worker, not even for that: the thread with the news
+decides in its place.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +14,10 @@ from ..engines.protocol import Engine, Event, Slot
 
 
 class Wakeup:
-    """Wakes the manager, but only if it is about to sleep or sleeping: a wake-up costs more than most news.
+    """Wakes the manager if it is about to sleep or sleeping, or has the thread that asks for that stand in for it.
 
-    To wake a thread takes as long as a message to a process and back, so where nothing is in any worker, the thread that rings
-    may stand in for the manager. The manager's role, which is to decide and to touch the engine, is held by one thread at a time:
-    the manager's own, whenever it is not asleep, or its stand_in's.
+    The manager's role is to decide and to touch the engine. One thread at a time has it: the manager's own, whenever it is not
+    asleep, or the one that stands in for it.
 
     Args:
         engine: of the map.
@@ -29,7 +33,7 @@ class Wakeup:
         self._role.acquire()
         #: When the manager wakes though nothing happens.
         self._due = 0.0
-        #: The manager has nothing to do; set by it alone, and taken back by whoever wakes it.
+        #: The manager has nothing to do; set by it alone, and taken back by the thread that wakes it.
         self.idle = False
         #: The thread that stands in for the manager, and what it failed with.
         self.stand_in: threading.Thread | None = None
@@ -37,7 +41,7 @@ class Wakeup:
 
     @property
     def is_asleep(self) -> bool:
-        """Whether the manager sleeps and nobody stands in for it."""
+        """Whether the manager sleeps and no thread stands in for it."""
         return self.idle and not self._role.locked()
 
     def notify(self) -> None:
@@ -50,7 +54,7 @@ class Wakeup:
         """Lets the manager sleep until something happens. ``news`` is a last look at what came before we could be woken.
 
         Raises:
-            Exception: a stand_in failed.
+            Exception: the thread that stood in for it failed.
         """
         engine = self._engine
         self.idle = True
