@@ -50,7 +50,7 @@ def per_item(call: Callable[[], Any], items: int = BATCH, times: int = 50) -> fl
 
 
 class _Quiet:
-    """What an outlet needs of a manager, with nobody behind it."""
+    """What an output needs of a manager, with nobody behind it."""
 
     paused = False
     warning: str | None = None
@@ -69,8 +69,8 @@ class _Quiet:
 
 
 class _Results(Reader[int]):
-    def __init__(self, outlet: OutputQueue) -> None:
-        self._outlet = outlet
+    def __init__(self, output: OutputQueue) -> None:
+        self._output = output
 
 
 def iterate() -> float:
@@ -78,9 +78,9 @@ def iterate() -> float:
     segment = pack(list(range(BATCH)))
 
     def once() -> None:
-        outlet = OutputQueue(0, "f", "raise", False, _Quiet())
-        outlet.put(0, segment)
-        results = iter(_Results(outlet))
+        output = OutputQueue(0, "f", "raise", False, _Quiet())
+        output.put(0, segment)
+        results = iter(_Results(output))
         for _, _ in zip(range(BATCH), results, strict=False):
             pass
 

@@ -223,7 +223,7 @@ class IMap(Reader[T]):
         """
         manager = self._life.start(self, self._options, self._tasks)
         if manager is not None:
-            self._outlet = manager.outputs.get(0)
+            self._output = manager.outputs.get(0)
 
     def stop(self, ends: Iterable[int] | None = None) -> None:
         """Ends the workers and forgets what was not taken; in any state, from any thread, any number of times.
@@ -298,12 +298,14 @@ class IMap(Reader[T]):
         timeout_seconds("timeout", timeout)
         flag("block", block)
         try:
-            return self._outlet_of(task).take(timeout, block)
+            return self._output_of(task).take(timeout, block)
         finally:
-            del self  # whoever keeps an error must not keep the map; not sooner, as nobody else may hold it
+            del (
+                self
+            )  # a caller that keeps an error must not keep the map; not sooner, as this may be the last that holds it
 
-    def _find_outlet(self) -> OutputQueue:
-        return self._outlet_of(0)
+    def _find_output(self) -> OutputQueue:
+        return self._output_of(0)
 
     def _claim_order(self) -> None:
         self._deliver_in_order(0)
@@ -311,7 +313,7 @@ class IMap(Reader[T]):
     def _deliver_in_order(self, task: int) -> None:
         self._tasks.deliver_in_order(task, self._life.manager is not None)
 
-    def _outlet_of(self, task: int) -> OutputQueue:
+    def _output_of(self, task: int) -> OutputQueue:
         manager = self._life.run_for("next")
         self._tasks.check(task)
         try:

@@ -160,7 +160,7 @@ class ParcelQueue:
         """Opens the next parcel unless something is open; returns True for a skipped place where these are asked for."""
         remaining = None if deadline is None else max(0.0, deadline - monotonic())
         try:
-            return self._lock.hold(partial(self._open_next, deadline, block, skipped), block, remaining)
+            return self._lock.run_locked(partial(self._open_next, deadline, block, skipped), block, remaining)
         except LockTimeout:
             raise next_timeout("next: other threads waited for results all the time that was given") from None
 

@@ -82,14 +82,14 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Enco
 
 
 def _source(iterable: Any, encode: Encode | None, manager: Manager, engine: Engine) -> Source:
-    def feed(items: Iterator[Any]) -> Source:
+    def pull_apart(items: Iterator[Any]) -> Source:
         return InputThread(items, encode, manager.wakeup, manager.is_wanted)
 
     if type(iterable) in (list, tuple, range):
-        return SequenceSource(iterable, feed if encode is not None else None)
+        return SequenceSource(iterable, pull_apart if encode is not None else None)
     iterator = iter(iterable)
     if isinstance(engine, InlineEngine) and not any(hasattr(part, "_next_outcome") for part in made_of(iterator)):
         from .inline import AskedSource
 
         return AskedSource(iterator, engine.wake, manager.is_wanted)
-    return feed(iterator)
+    return pull_apart(iterator)

@@ -68,7 +68,7 @@ class Consumers:
     # ------------------------------------------------------------------ the manager's side
 
     def announce(self) -> None:
-        """Wakes those whose results came."""
+        """Wakes the consumers that wait for results that came."""
         for waiters in self.awaited:
             waiters.announce()
         self.awaited.clear()

@@ -117,7 +117,7 @@ class AskedSource:
 
     def _read(self) -> None:
         with suppress(LockTimeout):
-            self._lock.hold(self._pull, block=False)
+            self._lock.run_locked(self._pull, block=False)
             self._wake()
 
     def _pull(self) -> None:
@@ -180,7 +180,7 @@ class Inline:
             output.waiters.announce()
 
     def before_sleep(self) -> None:
-        """The manager, who has nothing to do, has said so: consumers that found it busy may read."""
+        """The manager has nothing to do, and has said so: consumers that found it busy may read."""
         if self._sources:
             self.offer()
 

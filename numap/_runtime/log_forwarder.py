@@ -33,7 +33,7 @@ _OVERHEAD = 500
 #: The loggers that handle what is no record of one: warnings where they are captured, and what we tell ourselves.
 _LOGGERS = {"warning": "py.warnings", "notice": "numap"}
 
-#: Listeners whose handlers may still have something to do, for the end of the interpreter.
+#: Forwarders whose handlers may still have something to do, for the end of the interpreter.
 busy: set[LogForwarder] = set()
 #: By file, what `warnings` knows of warnings that were shown.
 _shown: dict[str, dict[Any, Any]] = {}
@@ -46,7 +46,7 @@ class LogForwarder:
         self._queue: SimpleQueue[_Entry] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._ended = False
-        #: What was heard, how many bytes that is, and what found no room; written by those who say `hear`, one at a time.
+        #: What was heard, how many bytes that is, and what found no room; written by `hear`, which runs in one thread at a time.
         self._heard = self._came = self._refused = 0
         #: What was handled, and how many bytes have left; written by the thread.
         self.handled = self._left = 0
@@ -61,19 +61,19 @@ class LogForwarder:
         """Bytes that wait for handlers."""
         return self._came - self._left
 
-    def hear(self, aside: SideOutput) -> None:
+    def hear(self, output: SideOutput) -> None:
         """Takes what was said, if there is room; the thread begins with the first."""
-        size = _size(aside)
-        if size + sum(listener.waiting for listener in list(busy)) > ROOM:
+        size = _size(output)
+        if size + sum(forwarder.waiting for forwarder in list(busy)) > ROOM:
             self._refused += 1
         else:
             self._heard += 1
             self._came += size
-            self._queue.put(aside)
+            self._queue.put(output)
         if self._thread is None:
             busy.add(self)
             thread = ContextThread("numap-log", self._run)
-            # At the end of the interpreter no thread can be started: who waits for us then does it all.
+            # At the end of the interpreter no thread can be started: the thread that waits for us then does it all.
             with contextlib.suppress(RuntimeError):
                 thread.start()
                 self._thread = thread
@@ -103,8 +103,8 @@ class LogForwarder:
 
     def close(self, last: Sequence[SideOutput]) -> None:
         """Hears these, and then nothing more; the thread ends when it has handled all."""
-        for aside in last:
-            self.hear(aside)
+        for output in last:
+            self.hear(output)
         self._queue.put(None)
 
     def give_up(self) -> tuple[int, int]:
@@ -116,7 +116,7 @@ class LogForwarder:
         return (self._heard - self.handled, self._refused) if self._claim() else (0, 0)
 
     def _claim(self) -> bool:
-        """Whether it is the caller who has to tell what was not handled: the first to ask."""
+        """Whether it is for the caller to tell what was not handled: the first call has to."""
         try:
             self._claims.pop()
         except IndexError:
@@ -131,7 +131,7 @@ class LogForwarder:
             while True:
                 self._take(self._queue.get(False))
         if not self._given_up and self._claim():
-            _complain(0, self._refused)
+            _tell_of_lost(0, self._refused)
         busy.discard(self)
 
     def _take(self, entry: _Entry) -> None:
@@ -143,11 +143,11 @@ class LogForwarder:
         elif entry is not None:
             entry.put(None)
 
-    def _handle(self, aside: SideOutput) -> None:
+    def _handle(self, output: SideOutput) -> None:
         try:
-            content = pickle.loads(aside.content)
-            self.logger = content["name"] if aside.kind == "log" else _LOGGERS[aside.kind]
-            _TAKERS[aside.kind](aside, content)
+            content = pickle.loads(output.content)
+            self.logger = content["name"] if output.kind == "log" else _LOGGERS[output.kind]
+            _TAKERS[output.kind](output, content)
         except Exception as error:
             # As if it had been raised by a thread of the user's: what is heard later is handled all the same.
             args = (type(error), error, error.__traceback__, threading.current_thread())
@@ -159,21 +159,21 @@ def settle_all() -> None:
     """At the end of the interpreter: waits for handlers as long as they get on, and tells what they did not get done."""
     slow, deadline = list(busy), monotonic() + EXIT_TIMEOUT
     try:
-        for listener in slow:
+        for forwarder in slow:
             before = -1
-            while (left := deadline - monotonic()) > 0 and listener.handled > before:
-                before = listener.handled
-                if listener.settle(min(left, HANDLERS_TIMEOUT)):
+            while (left := deadline - monotonic()) > 0 and forwarder.handled > before:
+                before = forwarder.handled
+                if forwarder.settle(min(left, HANDLERS_TIMEOUT)):
                     break
     except KeyboardInterrupt:
         pass  # the user waits no longer, and is told what that costs
-    slow = [listener for listener in slow if listener in busy]
+    slow = [forwarder for forwarder in slow if forwarder in busy]
     if slow:
-        undone, refused = map(sum, zip(*[listener.give_up() for listener in slow], strict=True))
-        _complain(undone, refused, {listener.logger for listener in slow} - {None})
+        undone, refused = map(sum, zip(*[forwarder.give_up() for forwarder in slow], strict=True))
+        _tell_of_lost(undone, refused, {forwarder.logger for forwarder in slow} - {None})
 
 
-def _complain(undone: int, refused: int, stuck: Collection[str | None] = ()) -> None:
+def _tell_of_lost(undone: int, refused: int, stuck: Collection[str | None] = ()) -> None:
     """One warning of what was not handled. ``stuck``: loggers whose handlers are at something else and can't take it."""
     if not undone + refused:
         return
@@ -203,26 +203,26 @@ def _handlers(logging: Any, name: str | None) -> set[Any]:
     return found or {logging.lastResort}
 
 
-def _size(aside: SideOutput) -> int:
-    return len(aside.content) + _OVERHEAD
+def _size(output: SideOutput) -> int:
+    return len(output.content) + _OVERHEAD
 
 
-def _log(aside: SideOutput, fields: dict[str, Any]) -> None:
+def _log(output: SideOutput, fields: dict[str, Any]) -> None:
     import logging
 
-    record = logging.makeLogRecord({"task": aside.program, "index": aside.place, **fields})
+    record = logging.makeLogRecord({"task": output.program, "index": output.place, **fields})
     record.levelname = logging.getLevelName(record.levelno)
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):
         logger.handle(record)
 
 
-def _warn(aside: SideOutput, warning: tuple[Any, type[Warning], str, int]) -> None:
+def _warn(output: SideOutput, warning: tuple[Any, type[Warning], str, int]) -> None:
     message, category, filename, lineno = warning
     if isinstance(message, str):
         message = category(message)
     with contextlib.suppress(AttributeError):
-        message.task, message.index, message.pid = aside.program, aside.place, aside.pid
+        message.task, message.index, message.pid = output.program, output.place, output.pid
     try:
         warnings.warn_explicit(message, category, filename, lineno, registry=_shown.setdefault(filename, {}))
     except Warning:
@@ -234,5 +234,5 @@ def _say(_: SideOutput, text: str) -> None:
     say(text)
 
 
-#: Who takes an aside of a kind.
+#: What handles a side output, by its kind.
 _TAKERS: dict[str, Callable[[SideOutput, Any], None]] = {"log": _log, "warning": _warn, "notice": _say}

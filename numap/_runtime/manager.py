@@ -171,7 +171,7 @@ class Manager:
             self.go.put(None)
 
     def claim(self) -> bool:
-        """Whether the caller is the one who has to end the run: the first to ask."""
+        """Whether it is for the caller to end the run: the first call has to."""
         try:
             self._claims.pop()
         except IndexError:
@@ -280,7 +280,7 @@ class Manager:
         return more or self._stopping
 
     def end(self) -> None:
-        """Ends workers and readers. What consumers have not taken stays with the outlets."""
+        """Ends workers and readers. What consumers have not taken stays with the outputs."""
         if self._ended:
             return
         self._ended = self._consumers.over = True

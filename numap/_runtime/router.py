@@ -110,7 +110,7 @@ class Router:
     # ------------------------------------------------------------------ on
 
     def route(self, task: int, first: int, segments: list[Segment]) -> None:
-        """Outcomes of a task go to who reads it."""
+        """Outcomes of a task go to the task that reads it, or to their end."""
         reader = self._schedule.reader[task]
         for segment in segments:
             if segment[0] == FAILED:

@@ -30,8 +30,8 @@ def shutdown(at_exit: bool = False) -> None:
     if at_exit:
         settle_all()
     else:
-        for listener in list(busy):  # those of maps that were dropped
-            listener.settle()
+        for forwarder in list(busy):  # those of maps that were dropped
+            forwarder.settle()
     client = sys.modules.get("numap.engines.processes.starter_client")
     if client is not None:
         client.shutdown_starter()

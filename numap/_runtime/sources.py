@@ -66,20 +66,20 @@ class Source(Protocol):
 
 
 class SequenceSource:
-    """A list, tuple or range: reading it blocks nobody and runs no code, unless its items must be pickled.
+    """A list, tuple or range: reading it does not block and runs no code, unless its items must be pickled.
 
     Args:
         items: the sequence.
-        feed: makes a source with a thread for an iterator; for items that are no atoms. None: never needed.
+        pull_apart: makes a source with a thread for an iterator; for items that are no atoms. None: never needed.
     """
 
     #: No item of a sequence is waited for.
     demand = None
 
-    def __init__(self, items: Sequence[Any], feed: Callable[[Iterator[Any]], Source] | None) -> None:
+    def __init__(self, items: Sequence[Any], pull_apart: Callable[[Iterator[Any]], Source] | None) -> None:
         self._items: Sequence[Any] | None = items
-        self._feed = feed
-        self._feeder: Source | None = None
+        self._pull_apart = pull_apart
+        self._input: Source | None = None
         self._place = 0
         self._granted = 0
         self._nbytes = 0
@@ -95,8 +95,8 @@ class SequenceSource:
 
     def grant(self, count: int, nbytes: int) -> None:
         """See `Source.grant`."""
-        if self._feeder is not None:
-            self._feeder.grant(count, nbytes)
+        if self._input is not None:
+            self._input.grant(count, nbytes)
         else:
             self.notes = (count,)
         self._nbytes = nbytes
@@ -104,21 +104,21 @@ class SequenceSource:
 
     def collect(self) -> tuple[list[Segment], int]:
         """See `Source.collect`; what is in a list takes its memory already, so nothing of that is spared."""
-        if self._feeder is not None:
-            return self._from_feeder(self._feeder)
+        if self._input is not None:
+            return self._from_thread(self._input)
         self.notes = ()
         found: list[Segment] = []
         items = self._items
         while items is not None and self._granted and not self.ended:
             piece = items[self._place : self._place + min(self._granted, _PIECE)]
             if (
-                self._feed is None or type(items) is not range
+                self._pull_apart is None or type(items) is not range
             ):  # a part of a range crosses to another process as what it is
                 piece = list(piece)
             if not piece:
                 self.ended = True
-            elif self._feed is not None and type(items) is not range and not _all_atoms(piece):
-                self._hand_over_to(self._feed(islice(items, self._place, None)))
+            elif self._pull_apart is not None and type(items) is not range and not _all_atoms(piece):
+                self._hand_over_to(self._pull_apart(islice(items, self._place, None)))
                 break
             else:
                 found.append((RAW, len(piece), piece))
@@ -128,24 +128,24 @@ class SequenceSource:
             self.ended = True
         return found, 0
 
-    def _hand_over_to(self, feeder: Source) -> None:
+    def _hand_over_to(self, source: Source) -> None:
         """The rest of the sequence is read by another source."""
-        self._feeder = feeder
-        self.entries, self.notes, self.solicited_only = feeder.entries, feeder.notes, feeder.solicited_only
-        feeder.start()
-        feeder.grant(self._granted, self._nbytes)
+        self._input = source
+        self.entries, self.notes, self.solicited_only = source.entries, source.notes, source.solicited_only
+        source.start()
+        source.grant(self._granted, self._nbytes)
 
-    def _from_feeder(self, feeder: Source) -> tuple[list[Segment], int]:
-        found, spared = feeder.collect()
+    def _from_thread(self, source: Source) -> tuple[list[Segment], int]:
+        found, spared = source.collect()
         self._granted -= sum(segment[1] for segment in found) + spared
-        self.ended, self.error = feeder.ended, feeder.error
+        self.ended, self.error = source.ended, source.error
         return found, spared
 
     def stop(self) -> int:
         """See `Source.stop`."""
         self._items = None
-        if self._feeder is not None:
-            self._feeder.stop()
+        if self._input is not None:
+            self._input.stop()
         self.ended = True
         unused, self._granted = self._granted, 0
         return unused
@@ -199,7 +199,7 @@ class InputThread:
     def __init__(self, items: Iterator[Any], encode: Encode | None, wakeup: Wakeup, wanted: Callable[[], bool]) -> None:
         self.demand = Demand(wakeup.notify)
         self.entries: deque[Any] = deque()
-        self.credits: SimpleQueue[tuple[int, int]] = SimpleQueue()
+        self.grants: SimpleQueue[tuple[int, int]] = SimpleQueue()
         self._granted = 0
         #: Granted items that are not pulled, and a 0 for the end of the input.
         self.notes: deque[int] = deque()
@@ -208,7 +208,7 @@ class InputThread:
         self.error: BaseException | None = None
         self._key = id(items)
         self._wanted = wanted
-        self._thread = ContextThread("numap-input", _feed, (items, encode, wakeup, self))
+        self._thread = ContextThread("numap-input", _run_input, (items, encode, wakeup, self))
 
     def is_wanted(self) -> bool:
         """Whether more may be pulled, sooner or later."""
@@ -222,7 +222,7 @@ class InputThread:
     def grant(self, count: int, nbytes: int) -> None:
         """See `Source.grant`."""
         self._granted += count
-        self.credits.put((count, nbytes))
+        self.grants.put((count, nbytes))
 
     def collect(self) -> tuple[list[Segment], int]:
         """See `Source.collect`."""
@@ -232,7 +232,7 @@ class InputThread:
             spared += self.notes.popleft()
         over = self._over
         entries = self.entries
-        # Only as many as there are now: the feeder may add while we take.
+        # Only as many as there are now: the thread may add while we take.
         taken = [entries.popleft() for _ in range(len(entries))]
         self._granted -= len(taken) + spared
         if over and not entries:
@@ -240,7 +240,7 @@ class InputThread:
         return segments_of(taken), spared
 
     def spare(self, count: int) -> None:
-        """So many of the granted items are not pulled; by the feeder's thread."""
+        """So many of the granted items are not pulled; by the thread."""
         self.notes.append(count)
 
     def finish(self, error: BaseException | None) -> None:
@@ -253,30 +253,30 @@ class InputThread:
     def stop(self) -> int:
         """See `Source.stop`."""
         self.ended = self._over = True
-        self.credits.put((0, 0))
+        self.grants.put((0, 0))
         self.demand.end()
         unused, self._granted = self._granted - len(self.entries), 0
         self.entries.clear()
         return unused
 
 
-def _feed(items: Iterator[Any], encode: Encode | None, wakeup: Wakeup, feeder: InputThread) -> None:
-    """The life of a feeder's thread."""
+def _run_input(items: Iterator[Any], encode: Encode | None, wakeup: Wakeup, thread: InputThread) -> None:
+    """The life of the thread of an input."""
     error: BaseException | None = None
     pull = outcome_reader(items) if hasattr(items, "_next_outcome") else None
-    feeder.demand.enter()
+    thread.demand.enter()
     try:
         while True:
-            count, nbytes = feeder.credits.get()
-            if feeder.ended:
+            count, nbytes = thread.grants.get()
+            if thread.ended:
                 return
-            if not _serve(items, pull, encode, wakeup, feeder, count, nbytes):
+            if not _serve(items, pull, encode, wakeup, thread, count, nbytes):
                 break
     except BaseException as caught:
         error = source_error(caught)
         del caught
     finally:
-        feeder.finish(error)
+        thread.finish(error)
         # The input goes here, in its own thread, whatever becomes of the map.
         del items, pull
         error = None
@@ -288,14 +288,14 @@ def _serve(
     pull: Callable[[], Segment] | None,
     encode: Encode | None,
     wakeup: Wakeup,
-    feeder: InputThread,
+    thread: InputThread,
     count: int,
     nbytes: int,
 ) -> bool:
     """Pulls ``count`` items, or as many as have ``nbytes`` bytes; False: the input has ended."""
     if pull is not None:
-        return _serve_outcomes(pull, encode, wakeup, feeder, count, nbytes)
-    append = feeder.entries.append
+        return _serve_outcomes(pull, encode, wakeup, thread, count, nbytes)
+    append = thread.entries.append
     for value in items:
         if encode is None:
             append((RAW, 1, [value]))
@@ -307,22 +307,22 @@ def _serve(
         if not count % _EACH:
             nbytes -= _EACH * sizeof(value)
             if nbytes < 0:
-                feeder.spare(count)
+                thread.spare(count)
                 count = 0
         del value
         if wakeup.idle:
             wakeup.notify()
-        if not count or feeder.ended:
+        if not count or thread.ended:
             return True
     return False
 
 
 def _serve_outcomes(
-    pull: Callable[[], Segment], encode: Encode | None, wakeup: Wakeup, feeder: InputThread, count: int, nbytes: int
+    pull: Callable[[], Segment], encode: Encode | None, wakeup: Wakeup, thread: InputThread, count: int, nbytes: int
 ) -> bool:
     """The same for an input of which the failures come, too."""
-    append = feeder.entries.append
-    while count and not feeder.ended:
+    append = thread.entries.append
+    while count and not thread.ended:
         try:
             segment = pull()
         except StopIteration:
@@ -336,7 +336,7 @@ def _serve_outcomes(
         if not count % _EACH:
             nbytes -= _EACH * size_of(segment)
             if nbytes < 0:
-                feeder.spare(count)
+                thread.spare(count)
                 count = 0
         if wakeup.idle:
             wakeup.notify()

@@ -17,7 +17,7 @@ TARGET = 0.010
 BATCH_CAP = 8192
 #: Bytes in a batch at most.
 BATCH_BYTES = 1 << 20
-#: Seconds that an item may take in tasks that run as one: less than anybody would want to see apart.
+#: Seconds that an item may take in tasks that run as one: less than a user would want to see apart.
 LIGHT = 0.001
 #: Automatic bounds: items in flight at most, and bytes.
 BOUND_CAP = 1 << 16
@@ -25,7 +25,7 @@ BOUND_BYTES = 64 << 20
 
 
 class Share(NamedTuple):
-    """Who shares the bytes of what is in flight.
+    """How the bytes of what is in flight are shared.
 
     Attributes:
         given: so many were given for a map; None: automatic, `BOUND_BYTES`, or what keeps the workers busy.

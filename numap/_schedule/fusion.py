@@ -1,7 +1,7 @@
 """Chained tasks that a worker runs as one: decisions only.
 
 To hand a result of some nanoseconds from one task to the next by way of the caller costs as much as to make it. Where
-nobody can tell but by the clock, a worker goes on with its own results.
+only the clock could tell, a worker goes on with its own results.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class ReorderBuffer:
         return self._ready(first, segment)
 
     def give_up(self, place: int) -> list[tuple[int, Segment]]:
-        """Nobody waits for the outcome of the next place any more; returns what can be handed over now, as `add` does."""
+        """No consumer waits for the outcome of the next place any more; returns what can be handed over now, as `add` does."""
         if not self.ordered or place != self.next:
             return []  # it has come meanwhile
         self.late.add(place)

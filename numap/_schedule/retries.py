@@ -37,7 +37,7 @@ class Retries:
         return True
 
     def again_after_loss(self, task: int, index: int) -> bool:
-        """An item lost its worker and nobody knows why: the starter was killed and took all workers with it.
+        """An item lost its worker for an unknown reason: the starter was killed and took all workers with it.
 
         The item may be the reason, but hardly each of those that were running.
         """

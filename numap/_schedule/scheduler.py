@@ -1,4 +1,4 @@
-"""Whose items go next, and how many may be pulled: decisions only.
+"""Which items go next, and how many may be pulled: decisions only.
 
 This module knows counts of items. It knows no item, worker, thread, process or clock; it is told what happened
 and answers what to do.
@@ -55,9 +55,9 @@ class Scheduler(TaskGraph):
         self.bound = dict(self._bound)
         #: Items of a root that were given to the workers and did not come back, or that never will be given to them.
         self.begun = [0] * count
-        #: Places that were handed to who reads an end, without those that were given up and are still on their way.
+        #: Places that were handed to the consumers of an end, without those that were given up and are still on their way.
         self.delivered = dict.fromkeys(self.ends, 0)
-        #: Items of a root that may run where there is no room, but nothing to take for who reads, either.
+        #: Items of a root that may run where there is no room, but nothing for a consumer to take, either.
         self.needed = 1
         #: Roots that are worth a look at their `grant`: more may be pulled than before, or nothing any more. All at the start;
         #: what has looked takes them out.
@@ -223,7 +223,7 @@ class Scheduler(TaskGraph):
         self.inside[task] -= count
 
     def next_turn(self) -> tuple[int, int] | None:
-        """The task whose items go next and how many at most, or None: nobody can go. Changes nothing.
+        """The task whose items go next and how many at most, or None: none can go. Changes nothing.
 
         Groups (all that leads to one end) take turns; in a group, what is further down goes first.
         """

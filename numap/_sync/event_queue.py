@@ -1,4 +1,4 @@
-"""What those who run items in this process tell the thread that waits. Knows nothing of what is told."""
+"""What threads that run items tell the thread that waits for them. Knows nothing of what is told."""
 
 from __future__ import annotations
 

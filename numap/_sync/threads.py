@@ -1,4 +1,4 @@
-"""The context of who starts a map, for all that runs in threads of ours on its behalf: items, inputs, handlers."""
+"""The context in which a map is started, for all that runs in threads of ours on its behalf: items, inputs, handlers."""
 
 from __future__ import annotations
 

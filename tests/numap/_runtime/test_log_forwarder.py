@@ -440,11 +440,11 @@ def test_64_what_finds_no_room_is_counted_in_one_warning(kept: Kept, monkeypatch
     try:
         imap = IMap(tell, range(1000), worker_num=1)
         assert [x for x, _ in imap] == list(range(1000))
-        (listener,) = log_forwarder.busy
-        assert listener.waiting <= 100_000
+        (forwarder,) = log_forwarder.busy
+        assert forwarder.waiting <= 100_000
         gate.set()
-        assert listener._thread is not None
-        listener._thread.join()
+        assert forwarder._thread is not None
+        forwarder._thread.join()
     finally:
         ours.removeHandler(told)
     (message,) = [record.getMessage() for record in told.records if record.name == "numap"]
