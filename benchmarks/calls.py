@@ -1,13 +1,13 @@
 """How many calls of Python one live item takes on its way through an idle map, in the process of the caller.
 
-A live input gives one item now and then: each of them finds its map asleep, and all that happens until its result is there
-is what a user waits for. Time says little about that on a busy machine; the number of calls is the same in each run.
+A live input gives one item now and then. Each of them finds its map asleep, and a user waits for all that happens until its
+result is there. Time says little about that on a busy machine; the number of calls is the same in each run.
 
     python benchmarks/calls.py            # the counts of both kinds of workers
     python benchmarks/calls.py --list     # and which calls these are
 
-Counted are calls of functions that are written in files of numap, from the moment in which the input may give the item
-until `next` returns, in all threads of this process. What worker processes call is not.
+Counted are calls of functions in files of numap, in all threads of this process, from the moment in which the input may give
+the item until `next` returns. What worker processes call is not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Pairs the results of several tasks by their place."""
+"""Pairs the results of several tasks by their place.
+
+`zip` over tasks ends at the first error, and would pair wrong items behind a skipped one. A join reads outcomes in place of
+results, so that a failure takes its place and no other.
+"""
 
 from __future__ import annotations
 

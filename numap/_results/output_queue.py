@@ -1,7 +1,7 @@
 """Where results leave: the hand-over from the manager to consumers, on any thread, through any interrupt.
 
 The quick way out (see `Reader`) is one step of an iterator of C and the return of what it gave. CPython looks for
-signals and gives the interpreter lock away only after calls and at backward jumps, so between the two nothing can come: no
+signals and gives the interpreter lock away only after calls and at backward jumps. So between the two nothing can come: no
 Ctrl-C loses a result and no two threads get the same one. All else is done under a lock that consumers share among themselves,
 never with the manager.
 """

@@ -1,7 +1,7 @@
 """Parcels of results on their way from the manager to the consumers of one task, through any interrupt.
 
 An interrupt may come between any two instructions of a consumer, and several consumers may share a task. So a parcel stays
-where it is until the next one was opened, and what is opened changes in one statement without a call: before it nothing has
+where it is until the next one was opened. What is opened changes in one statement without a call: before it nothing has
 happened, after it everything. Consumers share a lock among themselves, never with the manager.
 """
 

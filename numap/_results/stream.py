@@ -1,4 +1,8 @@
-"""join and tee: the safe ways to pair tasks and to split them, failed places included."""
+"""What `join` and `tee` are made of: iterators that keep failed places, and lose nothing to an interrupt.
+
+A generator ends with the first error that goes through it. These streams are plain objects, so iteration can go on behind an
+error; what an interrupt kept from being handed over is given again.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +27,8 @@ class _Box:
 class Puller:
     """What a stream gets its outcomes from.
 
-    It is apart from the stream, as the frames of an item that fails in the reader's own thread lead back to the reader's:
-    a caller that keeps the error would keep a stream that is dropped everywhere else.
+    It is apart from the stream. The frames of an item that fails in the reader's own thread lead back to the reader's, and a
+    caller that keeps the error would keep a stream that is dropped everywhere else.
     """
 
     def __init__(self) -> None:

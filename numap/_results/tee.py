@@ -1,4 +1,8 @@
-"""Splits one stream of results into several."""
+"""Splits one stream of results into several.
+
+`itertools.tee` is not safe in threads and keeps without limit what one branch has not read. Here a branch that is too far
+ahead gets an error, or waits where a map reads it, so that nothing grows and nothing hangs.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How consumers wait for results of one task, and how the manager wakes them.
 
-To wake a thread costs more than to hand over a result. So the manager looks whether one waits before it wakes any, and a
-consumer says that it waits before it looks for the last time: one of the two finds what the other has done.
+To wake a thread costs more than to hand over a result. So the manager looks whether one waits before it wakes any. A
+consumer says that it waits before it looks for the last time, so one of the two finds what the other has done.
 """
 
 from __future__ import annotations

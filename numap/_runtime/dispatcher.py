@@ -1,4 +1,8 @@
-"""What goes to the workers of a map, and what they tell."""
+"""What goes to the workers of a map, and what they tell.
+
+An engine knows jobs and programs, a schedule knows counts of tasks; neither may know the other. Here the answers of the
+planner become jobs, and the events of the engine become counts, costs and outcomes.
+"""
 
 from __future__ import annotations
 

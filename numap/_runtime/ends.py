@@ -1,4 +1,8 @@
-"""The ends of a run: in which order outcomes leave there, how many do, and what is raised behind the last one."""
+"""The ends of a run: in which order outcomes leave there, how many do, and what is raised behind the last one.
+
+Workers finish in any order, and an error of an input or too many failures end a task at a place that others may not have
+reached. So an end knows its limit before it gets there, and drops what comes from behind it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The caller's side of what workers say beside results: a thread in which its handlers run, as these are the user's code."""
+"""The caller's side of what workers say beside results: log records and warnings.
+
+Handlers and filters are the user's code, which may block or fail. The manager must not wait for it, so a thread of its own
+runs it, and what waits for a slow handler has a limit.
+"""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ The way of an item, from its input to its consumer:
 Back from there go only notes: what consumers have taken makes room (`changed_outputs`), and InputController grants as much to
 the inputs. Wakeup (wakeup.py) ends the manager's sleep for what is news, and for nothing else.
 
-An item that comes to an idle map takes a shorter way. To wake a thread takes as long as a message to a process and back, so
-the thread that pulled the item stands in for the manager, which sleeps on: it makes the same steps down to the engine.
+An item that comes to an idle map takes a shorter way, as to wake a thread takes as long as a message to a process and back.
+The thread that pulled the item stands in for the manager, which sleeps on, and makes the same steps down to the engine.
 """
 
 from __future__ import annotations
@@ -246,8 +246,8 @@ class Manager:
             consumers.pause_seen()
         elif self._schedule.ready:
             self._dispatcher.submit_all()
-        # A consumer that wakes needs the interpreter, which we hold until we sleep: so not before the work is given out, and
-        # not behind what is still to do, as to wake takes a while.
+        # A consumer that wakes needs the interpreter, which we hold until we sleep. So it is woken when the work is given out,
+        # but not behind what is still to do, as to wake takes a while.
         if consumers.awaited:
             consumers.announce()
         if not self._ends.open:

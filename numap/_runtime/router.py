@@ -1,4 +1,8 @@
-"""Where items and outcomes go: into the queues of the tasks, through joins, down the chains, to the ends."""
+"""Where items and outcomes go: into the queues of the tasks, through joins, down the chains, to the ends.
+
+Each item keeps the place that it came in with, whatever it becomes. So a failure can leave the chain at once, a join can pair
+by place, and order is restored at the end alone.
+"""
 
 from __future__ import annotations
 

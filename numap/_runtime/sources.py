@@ -1,4 +1,8 @@
-"""Where items come from: inputs that can't block are read by the manager, all others in a thread of their own."""
+"""Where items come from: inputs that can't block are read by the manager, all others in a thread of their own.
+
+An input is code of the user that may take as long as it likes, and the manager waits for nothing. So a thread pulls, as many
+items as it was granted, and pickles each before it pulls the next: an input may reuse its objects.
+"""
 
 from __future__ import annotations
 

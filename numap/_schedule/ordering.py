@@ -1,4 +1,7 @@
-"""In which order the outcomes of one task are handed over: decisions only, no item is looked at."""
+"""In which order the outcomes of one task are handed over: decisions only, no item is looked at.
+
+What came too early waits by its place, so that each outcome is touched once, however far it is ahead.
+"""
 
 from __future__ import annotations
 

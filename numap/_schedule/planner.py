@@ -1,7 +1,7 @@
 """What may be pulled, and what is started where: one question, one answer.
 
-The schedule counts items, the sizer knows what they cost. To decide anything takes both, and a manager that asks each of them
-for its part asks the same things again and again: an item that comes to an idle map waits for all of that. So the two are
+The schedule counts items, the sizer knows what they cost. To decide anything takes both. A manager that asks each of them
+for its part asks the same things again and again, and an item that comes to an idle map waits for all of that. So the two are
 brought together here, and what changed between two decisions is looked at once.
 """
 

@@ -1,4 +1,8 @@
-"""Whether an item that failed runs again: decisions only."""
+"""Whether an item that failed runs again: decisions only.
+
+A worker may die of its item or of something else. An item that lost its worker for an unknown reason is not blamed at once,
+but not run for ever, either.
+"""
 
 from __future__ import annotations
 

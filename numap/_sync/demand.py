@@ -1,4 +1,8 @@
-"""Whether what a thread of ours is about to read is needed now: asked by that thread, answered by the manager of its map."""
+"""Whether what a thread of ours is about to read is needed now: asked by that thread, answered by the manager of its map.
+
+A map reads its inputs ahead, so a thread that is held up there is no reason for an error. It is one as soon as a consumer
+waits for just that, and only the manager can tell.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,8 @@ def current() -> Demand | None:
 class Demand:
     """The demand for the items of one input.
 
-    A thread that is held up asks, and is told as soon as a consumer waits for an item of this input and nothing of it is on the
-    way, or when nothing will be read any more.
+    A thread that is held up asks. It is told when a consumer waits for an item of this input and nothing of it is on the way,
+    or when nothing will be read any more.
 
     Args:
         notify: wakes the manager.

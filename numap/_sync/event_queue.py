@@ -1,4 +1,7 @@
-"""What threads that run items tell the thread that waits for them. Knows nothing of what is told."""
+"""What threads that run items tell the thread that waits for them. Knows nothing of what is told.
+
+Finalizers may tell something, too, and they run anywhere. So to tell is one operation in C, which takes no lock of Python.
+"""
 
 from __future__ import annotations
 

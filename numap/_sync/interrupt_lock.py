@@ -31,7 +31,7 @@ class InterruptSafeLock:
     def run_locked(self, func: Callable[[], T], block: bool = True, timeout: float | None = None) -> T:
         """Returns what ``func`` returns; it runs when it is this thread's turn.
 
-        A loop that an interrupt may leave belongs into ``func``: CPython 3.13 looks for signals at the jump back to the head
+        A loop that an interrupt may leave belongs into ``func``. CPython 3.13 looks for signals at the jump back to the head
         of a loop, and that jump is in no ``try``.
 
         Raises:
@@ -63,7 +63,7 @@ class NotifyingLock(InterruptSafeLock):
     Those that wait are told after each turn, and look again.
 
     To wait for the token itself is not enough. A thread that takes one turn after the other has the token back before another
-    one wakes, and what it found for that one in the first turn is not seen until its second is over.
+    one wakes. What it found for that one in the first turn would not be seen until its second is over.
     """
 
     __slots__ = ("_waiters",)

@@ -60,7 +60,7 @@ class ScriptedEngine:
     """An engine without workers: what becomes of each item is dictated.
 
     What is dictated (`finish`, `fail`, `die`, `give_back`, `fail_start`) happens in that order, each thing as soon as
-    it is possible: an item can only end once it is the one that its worker is in. All of it may be said beforehand, or
+    it is possible. An item can only end once it is the one that its worker is in. All of it may be said beforehand, or
     by another thread while the map runs.
 
     Args:
