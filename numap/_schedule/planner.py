@@ -69,8 +69,10 @@ class Planner:
                 if not self._schedule.ready:
                     return True
         for slot in slots:
-            if slot.open and len(slot.jobs) == 1 and not slot.stuck and not self._start(slot, start):
-                return started
+            if slot.open and len(slot.jobs) == 1 and not slot.stuck:
+                if not self._start(slot, start):
+                    return started
+                started = True
         return started
 
     def _start(self, slot: PlaceT, start: Callable[[PlaceT, int, int], None]) -> bool:
