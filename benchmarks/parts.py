@@ -21,6 +21,7 @@ from machine import facts
 from numap._items.segments import PACKED, pack
 from numap._results.output_queue import OutputQueue
 from numap._results.reader import Reader
+from numap._results.waiters import Waiters
 from numap._schedule.ordering import ReorderBuffer
 from numap._schedule.scheduler import Scheduler
 from numap._transport.allocator import layout
@@ -49,14 +50,14 @@ def per_item(call: Callable[[], Any], items: int = BATCH, times: int = 50) -> fl
 
 
 class _Quiet:
-    """What an outlet needs of a manager, with no manager behind it."""
+    """What an output needs of a manager, with no manager behind it."""
 
     paused = False
-    complaint: str | None = None
+    warning: str | None = None
 
     def __init__(self) -> None:
-        self.touched: deque[int] = deque()
-        self.awaited: list[OutputQueue] = []
+        self.changed_outputs: deque[int] = deque()
+        self.awaited: list[Waiters] = []
 
     def nothing(self) -> None:
         pass
@@ -68,8 +69,8 @@ class _Quiet:
 
 
 class _Results(Reader[int]):
-    def __init__(self, outlet: OutputQueue) -> None:
-        self._outlet = outlet
+    def __init__(self, output: OutputQueue) -> None:
+        self._output = output
 
 
 def iterate() -> float:
@@ -77,9 +78,9 @@ def iterate() -> float:
     segment = pack(list(range(BATCH)))
 
     def once() -> None:
-        outlet = OutputQueue(0, "f", "raise", False, _Quiet())
-        outlet.put(0, segment)
-        results = iter(_Results(outlet))
+        output = OutputQueue(0, "f", "raise", False, _Quiet())
+        output.put(0, segment)
+        results = iter(_Results(output))
         for _, _ in zip(range(BATCH), results, strict=False):
             pass
 

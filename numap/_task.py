@@ -38,18 +38,18 @@ class TaskIterator(Reader[T]):
         """
         return {} if self._track is None else self._track.results()
 
-    def _find_outlet(self) -> OutputQueue:
-        outlet = self._outlet
-        if outlet is None:
-            assert self._imap is not None, "who has no map has an outlet"
-            outlet = self._outlet = self._imap._outlet_of(self.task)
-        return outlet
+    def _find_output(self) -> OutputQueue:
+        output = self._output
+        if output is None:
+            assert self._imap is not None, "without a map there is an output"
+            output = self._output = self._imap._output_of(self.task)
+        return output
 
     def __numap_detach__(self, imap: Any) -> None:
         """This iterator is part of an input of its own map, which has started: it must not keep the map alive."""
         if self._imap is imap:
-            imap._streamed.append(self.task)
-            self._find_outlet()
+            imap._tasks.streamed.append(self.task)
+            self._find_output()
             self._imap = None
 
     def __length_hint__(self) -> int:
@@ -77,12 +77,12 @@ class TimedTaskIterator(TaskIterator[T]):
         self._block = block
 
     def __next__(self) -> T:
-        outlet = self._find_outlet()
+        output = self._find_output()
         while True:
             # As in Reader: nothing is called between the step and the return.
-            for value in outlet.values:
+            for value in output.values:
                 return value  # type: ignore[no-any-return]
-            outlet.open(self._timeout, self._block)
+            output.open(self._timeout, self._block)
 
 
 def iterator(imap: Any, task: int, timeout: float | None, block: bool) -> TaskIterator[Any]:
@@ -92,11 +92,12 @@ def iterator(imap: Any, task: int, timeout: float | None, block: bool) -> TaskIt
 
 def remaining(imap: Any, task: int) -> int:
     """How many results of a task are still to come; NotImplemented, which means 0, where that is not known."""
-    length = imap._lengths[task] if task < len(imap._lengths) else None
+    lengths, manager = imap._tasks.lengths, imap._life.manager
+    length = lengths[task] if task < len(lengths) else None
     consumed = 0
-    if imap._manager is not None:
-        outlet = imap._manager.outlets.get(task)
-        if outlet is None:  # another task reads it
+    if manager is not None:
+        output = manager.outputs.get(task)
+        if output is None:  # another task reads it
             return NotImplemented  # type: ignore[no-any-return]
-        length, consumed = length if outlet.expected is None else outlet.expected, outlet.consumed
+        length, consumed = length if output.expected is None else output.expected, output.consumed
     return NotImplemented if length is None else max(0, length - consumed)

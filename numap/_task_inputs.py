@@ -25,7 +25,7 @@ def members_of(imap: Any, iterable: object) -> list[int]:
 def check_members(members: Sequence[int], inputs: Sequence[Sequence[int]]) -> None:
     """ValueError unless the tasks can be read by one more task. ``inputs``: for each task those that it reads."""
     for member in members:
-        for number in range(member + 1, len(inputs)):  # whoever reads a task was added after it
+        for number in range(member + 1, len(inputs)):  # what reads a task was added after it
             if member in inputs[number]:
                 raise ValueError(f"iterable: task {member} is read by task {number} already; split it with numap.tee")
     if len(members) != len(set(members)):
@@ -60,6 +60,6 @@ def detach_all(imap: Any, specs: Sequence[TaskSpec]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for task, spec in enumerate(specs):
         detach(spec.iterable, imap)
-        if imap._streamed:
-            found[task], imap._streamed = imap._streamed, []
+        if imap._tasks.streamed:
+            found[task], imap._tasks.streamed = imap._tasks.streamed, []
     return found

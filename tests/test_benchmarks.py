@@ -27,3 +27,8 @@ def test_a_workload_beside_its_baseline(tmp_path: Path) -> None:
 def test_the_parts_of_an_item() -> None:
     said = run("parts.py")
     assert "loop of a consumer" in said and "memcpy" in said
+
+
+def test_the_calls_that_a_live_item_takes() -> None:
+    said = run("calls.py", "--list")
+    assert "thread" in said and "process" in said and "_runtime/manager.py" in said

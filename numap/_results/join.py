@@ -1,4 +1,8 @@
-"""Pairs the results of several tasks by their place."""
+"""Pairs the results of several tasks by their place.
+
+`zip` over tasks ends at the first error, and would pair wrong items behind a skipped one. A join reads outcomes in place of
+results, so that a failure takes its place and no other.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +30,11 @@ class _Pairs(Puller):
         self._parts: list[list[Segment]] = [[] for _ in members]
         self._count = 0
         self._over = False
-        self._turn = InterruptSafeLock()
+        self._lock = InterruptSafeLock()
 
     def pull_into(self, box: _Box) -> None:
         """See `Puller.pull_into`."""
-        self._turn.hold(partial(self._fill, box))
+        self._lock.run_locked(partial(self._fill, box))
 
     def returns(self) -> bool:
         """See `Puller.returns`."""
@@ -102,7 +106,7 @@ def join(*tasks: Iterable[Any]) -> Join:
     """Pairs tasks by place: an iterator of tuples, to be read or to be the input of a task.
 
     A place with a failed member fails (with the error of the first such member), one with a skipped member falls out; no
-    other place shifts. Where a member's map has ``on_error="return"``, who reads the join gets that error as the result of the
+    other place shifts. Where a member's map has ``on_error="return"``, a consumer of the join gets that error as the result of the
     place; a task that reads it does not. Members of unequal length end in a SourceError that names which ended first.
 
     Args:

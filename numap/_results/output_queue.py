@@ -1,63 +1,24 @@
-"""Where results leave: the hand-over from the manager to whoever iterates, on any thread, through any interrupt.
+"""Where results leave: the hand-over from the manager to consumers, on any thread, through any interrupt.
 
 The quick way out (see `Reader`) is one step of an iterator of C and the return of what it gave. CPython looks for
-signals and gives the interpreter lock away only after calls and at backward jumps, so between the two nothing can come: no
+signals and gives the interpreter lock away only after calls and at backward jumps. So between the two nothing can come: no
 Ctrl-C loses a result and no two threads get the same one. All else is done under a lock that consumers share among themselves,
 never with the manager.
 """
 
 from __future__ import annotations
 
-import pickle
-import threading
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import repeat
-from operator import length_hint
-from queue import Empty, SimpleQueue
+from collections.abc import Callable
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from .._base.checks import limited
-from .._base.errors import StateError, next_timeout
-from .._items.failures import Failure, exception_of, overrun_error, unpickle_failure
-from .._items.segments import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Segment, item_of
-from .._sync.demand import Demand, current
-from .._sync.interrupt_lock import InterruptSafeLock, LockTimeout
+from .._items.failures import Failure, exception_of
+from .parcels import Hooks, ParcelQueue, drained
 
 
-class Hooks(Protocol):
-    """What an outlet needs of the manager."""
-
-    paused: bool
-    complaint: str | None
-    touched: deque[int]
-    awaited: list[OutputQueue]
-
-    def on_release(self) -> None:
-        """Places were handed over, or somebody found nothing to take."""
-
-    def on_interrupt(self) -> None:
-        """A KeyboardInterrupt leaves `next`: nothing new may begin."""
-
-    def resume(self) -> None:
-        """Somebody asks for results again."""
-
-    def on_end(self) -> None:
-        """Somebody has seen the end of a task."""
-
-    def help(self, task: int, patient: bool) -> bool:
-        """Runs an item in this thread, where there are no workers and one waits to be run; returns whether it did.
-
-        Else reads an item for that task, where inputs are read so, too; in this thread only if that is ``patient``.
-        """
-        ...
-
-
-class OutputQueue:
-    """The results of one task on their way to its consumers.
+class OutputQueue(ParcelQueue):
+    """The results of one task as its consumers take them: values, and errors where these are not results, too.
 
     Args:
         task: index of the task.
@@ -68,144 +29,15 @@ class OutputQueue:
     """
 
     def __init__(self, task: int, label: str, on_error: str, skip: bool, hooks: Hooks) -> None:
-        self.task = task
-        self._label = label
-        #: Opened results; whoever steps this iterator has taken one.
-        self.values: Iterator[Any] = _NOTHING
-        #: Knows how many are left of the ``_count`` that were opened. Stored together, without a call in between.
-        self._left: Iterator[Any] = _NOTHING
-        self._count = 0
-        #: Places that are handed over for good. The places of ``values`` follow when the next parcel is opened.
-        self.released = 0
-        #: Times that somebody had to wait.
-        self.starved = 0
-        #: From how many released places on that is news to the manager, and whether it is that somebody waits; set by it.
-        self.tell_at = 0
-        self.tell_wait = True
-        self._on_error = on_error
-        self._skip = skip
-        #: Outcomes to come that were given up.
-        self._given_up = 0
-        #: Their places, for the manager to take.
-        self.dropped: deque[int] = deque()
-        #: Places that there will be; None: not known yet.
-        self.total: int | None = None
-        #: As far as is known now: an error may end the task sooner.
-        self.expected: int | None = None
-        #: Called, once each, when something comes; see `notify`.
-        self._callbacks: deque[Callable[[], None]] = deque()
-        self._hooks = hooks
-        self._turn = InterruptSafeLock()
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        self._waiting = False
-        #: Who waits, if it is a thread of ours; and at which of its waits a consumer waited in vain for what it is to bring.
-        self._waiter: Demand | None = None
-        self._pressed = 0
-        #: Parcels by number. The manager appends; a consumer removes one only after the next was opened.
-        self._parcels: deque[tuple[int, int, Segment]] = deque()
-        self._sent = 0
-        self._opened = 0
-        self._places = 0
-        #: An opened failure, with nothing in ``values``.
-        self.failure: Failure | None = None
-        self._ending: BaseException | None = None
-        self._closed: str | None = None
-        self._parked = False
-
-    # ------------------------------------------------------------------ the manager's side
-
-    def put(self, first: int, segment: Segment) -> None:
-        """Hands over a parcel whose first place is ``first``. Whoever waits for it is told by `announce`."""
-        self._parcels.append((self._sent, first, segment))
-        self._sent += 1
-        # Who begins to wait after this look finds the parcel himself.
-        if self._waiting or self._callbacks:
-            self._hooks.awaited.append(self)
-
-    def know_total(self, total: int) -> None:
-        """There will be ``total`` places."""
-        self.total = self.expected = total
-        self.announce()
-
-    def announce(self) -> None:
-        """Wakes whoever waits here: there is something to take, or an item to run."""
-        if self._waiting:
-            self._waiting = False
-            self._bell.put(None)
-        while self._callbacks:
-            try:
-                callback = self._callbacks.popleft()
-            except IndexError:  # consumers come here, too, and one was quicker
-                return
-            callback()
-
-    def is_awaited(self) -> bool:
-        """Whether a consumer waits for what has not come: of a thread of ours it is asked, and told to us, why that reads."""
-        waiter = self._waiter
-        if not self._waiting or waiter is None or self._pressed == self.starved:
-            return self._waiting or bool(self._callbacks)
-        if not waiter.asked:
-            waiter.ask(partial(self._press, self.starved))
-        return False
-
-    def _press(self, wait: int) -> None:
-        self._pressed = wait
-        self._tell()
-
-    def close(self, why: str, at_exit: bool = False) -> None:
-        """From now on `take` is a StateError; what was not taken is gone.
-
-        At the exit of the interpreter a daemon thread that asks is left waiting instead: it is about to vanish, and an
-        error would only be noise.
-        """
-        self._parked = at_exit
-        self._closed = why
-        self.released = self.handed_over
-        self.values, self._left, self._count, self._places = _NOTHING, _NOTHING, 0, 0
-        self._parcels.clear()
-        if not at_exit:
-            self._waiting = True
-            self.announce()
-
-    def after_fork(self) -> None:
-        """In a child of the user's: the map belongs to the parent, and so may the locks."""
-        self._turn = InterruptSafeLock()
-        self._bell = SimpleQueue()
-        self.close("next: this map belongs to the process that started it; make a new one in the child")
-
-    # ------------------------------------------------------------------ the consumers' side
-
-    def _tell(self, waits: bool = True) -> None:
-        """Something left, or somebody waits. Whoever is interrupted before this tells it with his next wait."""
-        # In this order: the note first, then the marks; the manager changes the marks first, then looks for notes.
-        self._hooks.touched.append(self.task)
-        if self.released >= self.tell_at or (waits and self.tell_wait) or self.dropped:
-            self._hooks.on_release()
-
-    @property
-    def handed_over(self) -> int:
-        """Places that were handed over so far, the last of them perhaps still in the caller's hands."""
-        return self.released + self._count - length_hint(self._left)
-
-    def notify(self, callback: Callable[[], None]) -> None:
-        """Has ``callback`` called, perhaps in another thread, as soon as it is worth while to `take`."""
-        self._callbacks.append(callback)
-        self.starved += 1
-        self._tell()
-        # As in `_wait`: what came before we could be told of it.
-        if self._parcels or self._closed is not None or self._hooks.help(self.task, False):
-            self.announce()
-
-    @property
-    def consumed(self) -> int:
-        """Places that consumers have had, skipped ones included, and the last one, though it counts until the next is asked for."""
-        return self.released + self._places - length_hint(self._left) - (self.failure is not None)
+        super().__init__(task, label, skip, hooks)
+        #: A reader gets the exception of a failed item as its result.
+        self.returns = on_error == "return"
 
     def open(self, timeout: float | None = None, block: bool = True) -> None:
         """Sees to it that there is something in ``values``, or raises.
 
-        Whoever takes it then may find that another thread was quicker, and has to call again. To take is to begin a loop over
-        ``values`` in the function that returns the value, and to return it with no call in between or after.
+        A consumer that takes it then may find that another thread was quicker, and has to call again. To take is to begin a
+        loop over ``values`` in the function that returns the value, and to return it with no call in between or after.
 
         Raises:
             StopIteration: there is no result any more.
@@ -245,11 +77,6 @@ class OutputQueue:
                 return value
             self.open(timeout, block)
 
-    @property
-    def returns(self) -> bool:
-        """Whether whoever reads gets the exception of a failed item as its result."""
-        return self._on_error == "return"
-
     def open_outcome(self, apart: bool = False) -> bool:
         """Sees to it that there is something in ``values`` or in ``failure``; returns True for a skipped place instead.
 
@@ -272,135 +99,13 @@ class OutputQueue:
 
     def _give(self, failure: Failure, error: BaseException) -> None:
         """The exception of the failure is the result, unless another thread was quicker."""
-        values, left = _drained([error])
+        values, left = drained([error])
         if self.failure is failure:
             self.failure, self.values, self._left, self._count = None, values, left, 1
 
-    def _advance(self, deadline: float | None, block: bool, skipped: bool = False) -> bool:
-        """Opens the next parcel unless something is open; returns True for a skipped place where these are asked for."""
-        remaining = None if deadline is None else max(0.0, deadline - monotonic())
-        try:
-            return self._turn.hold(partial(self._open_next, deadline, block, skipped), block, remaining)
-        except LockTimeout:
-            raise next_timeout("next: other threads waited for results all the time that was given") from None
-
-    def _open_next(self, deadline: float | None, block: bool, skipped: bool) -> bool:
-        while not length_hint(self._left) and self.failure is None and self._ending is None:
-            if self._closed is not None:
-                while self._parked and threading.current_thread() is not threading.main_thread():
-                    SimpleQueue[None]().get()
-                raise StateError(self._closed)
-            if self._hooks.paused:
-                self._hooks.resume()
-            if self._hooks.complaint is not None:
-                self._complain(self._hooks)
-            if self._places:
-                # One statement without a call: an interrupt comes before it or after it.
-                self.released, self._places, self._left, self._count = self.released + self._places, 0, _NOTHING, 0
-                self._tell(waits=False)
-            parcels = self._parcels
-            while parcels and parcels[0][0] < self._opened:
-                parcels.popleft()
-            if parcels:
-                was_skipped = self._open(*parcels[0])
-                # At once: an exception that is raised refers to the frames of who gets it, and these perhaps to the map.
-                parcels.popleft()
-                if was_skipped and skipped:
-                    return True
-            else:
-                self._wait(deadline, block)
-        return False
-
-    def _complain(self, hooks: Hooks) -> None:
-        """Warns in the thread of a consumer: warnings run code of the user's."""
-        text, hooks.complaint = hooks.complaint, None
-        if text is not None:
-            warnings.warn(text, RuntimeWarning, stacklevel=7)
-
-    def _open(self, number: int, first: int, segment: Segment) -> bool:
-        """Opens a parcel; an interrupt before the last statement leaves it to be opened again."""
-        kind, count, data = segment
-        values: list[Any] = []
-        failure = ending = None
-        if kind == END:
-            self._hooks.on_end()
-            raise StopIteration
-        if kind == RAW:
-            values = data
-        elif kind == PACKED:
-            values = pickle.loads(data)
-        elif kind == FAILED:
-            failure = data
-        elif kind == ENDING:
-            ending = data if isinstance(data, BaseException) else overrun_error(data)
-        elif kind != SKIPPED:
-            try:
-                values = [item_of(segment)]
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # whatever its own code raises: only its own item fails
-                failure = unpickle_failure(error).at(self.task, first, self._label)
-        given_up = min(self._given_up, count)
-        if given_up:
-            failure = None
-        size = len(values)
-        rest = values[given_up:]
-        # Atoms may stay until the last of them is taken; other objects are let go one by one.
-        opened, left = (iter(rest),) * 2 if kind == PACKED else _drained(rest)
-        self._given_up, self._opened, self._places, self.failure, self._ending, self.values, self._left, self._count = (
-            self._given_up - given_up,
-            number + 1,
-            count,
-            failure,
-            ending,
-            opened,
-            left,
-            size,
-        )
-        return kind == SKIPPED
-
-    def _wait(self, deadline: float | None, block: bool) -> None:
-        """Waits for a parcel; somebody else may have taken it when this returns."""
-        patient = block and deadline is None
-        if self._hooks.help(self.task, patient):
-            return
-        if self._given_up and self.total is not None and self.released + self._places + self._given_up >= self.total:
-            # All that is still to come was given up.
-            raise StopIteration
-        remaining = None if deadline is None else deadline - monotonic()
-        if not block or (remaining is not None and remaining <= 0):
-            raise next_timeout(f"next: no result of task {self.task} was ready" + ("" if not block else " in time"))
-        self._waiter = waiter = current()
-        if waiter is not None:
-            waiter.withdraw()  # what was asked before, when something came at once
-        self.starved += 1
-        # Before the note: the manager may look at once.
-        self._waiting = True
-        self._tell()
-        # An item may have become ready to run since the first look, when nobody was waiting to be told.
-        if self._parcels or self._closed is not None or self._hooks.help(self.task, patient):
-            return
-        try:
-            self._bell.get(True, remaining)
-            if waiter is not None:
-                waiter.withdraw()
-        except Empty:
-            if self._parcels:
-                return
-            if self._skip:
-                place = self.released + self._given_up
-                # Both or none: an interrupt comes before the one or after the other.
-                self._given_up += 1
-                self.dropped.append(place)
-                self._tell()
-            raise next_timeout(f"next: no result of task {self.task} was ready in time") from None
-
-
-def _drained(values: list[Any]) -> tuple[Iterator[Any], Iterator[Any]]:
-    """An iterator that keeps nothing that it gave, and one that knows how many values are left in it."""
-    left = repeat(values[::-1], len(values))
-    return map(list.pop, left), left
-
-
-#: Nothing, for ever.
-_NOTHING: Iterator[Any] = iter(())
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Has ``callback`` called, perhaps in another thread, as soon as it is worth while to `take`."""
+        self.waiters.add(callback)
+        # As in `_wait`: what came before we could be told of it.
+        if self._parcels or self._closed is not None or self._hooks.help(self.task, False):
+            self.waiters.announce()

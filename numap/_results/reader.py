@@ -1,4 +1,4 @@
-"""Iterators over the results of a task: the consumer's face of an outlet, light enough to be imported at once."""
+"""Iterators over the results of a task: the consumer's side of an output, light enough to be imported at once."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ class Reader(Generic[T]):
     """An iterator over the results of one task. Several readers of a task share its results."""
 
     #: Where the results come from; None before the start, and again after the end of the run.
-    _outlet: OutputQueue | None = None
+    _output: OutputQueue | None = None
 
     def __iter__(self) -> Iterator[T]:
         return self
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return AsyncReader(self._find_outlet)
+        return AsyncReader(self._find_output)
 
     def __next__(self) -> T:
-        outlet = self._outlet
-        if outlet is None:
-            outlet = self._find_outlet()
-        # Whoever keeps an error that comes out of here must not keep the map with it. The caller holds us anyway.
+        output = self._output
+        if output is None:
+            output = self._find_output()
+        # A caller that keeps an error from here must not keep the map with it. The caller holds us anyway.
         del self
         while True:
-            # Between the step of the iterator and the return there is no call; see Outlet.
-            for value in outlet.values:
+            # Between the step of the iterator and the return there is no call; see OutputQueue.
+            for value in output.values:
                 return value  # type: ignore[no-any-return]
-            outlet.open()
+            output.open()
 
-    def _find_outlet(self) -> OutputQueue:
-        """The outlet of the running map; raises StateError where there is none."""
+    def _find_output(self) -> OutputQueue:
+        """The output of the running map; raises StateError where there is none."""
         raise NotImplementedError
 
     def _returns(self) -> bool:
-        """Whether who reads gets exceptions as results."""
-        return self._find_outlet().returns
+        """Whether a reader gets exceptions as results."""
+        return self._find_output().returns
 
     def _next_outcome(self, apart: bool = False) -> Segment:
         """The next outcome, failures and skipped places included; how inputs read.
 
         ``apart``: failures are failures whatever ``on_error`` is; how `join` and `tee` read.
         """
-        outlet = self._find_outlet()
+        output = self._find_output()
         while True:
             # As in __next__: nothing is called between the step and the return.
-            for value in outlet.values:
+            for value in output.values:
                 return RAW, 1, [value]
-            failure = outlet.failure
+            failure = output.failure
             if failure is not None:
-                outlet.failure = None
+                output.failure = None
                 return FAILED, 1, failure
-            if outlet.open_outcome(apart):
+            if output.open_outcome(apart):
                 return SKIPPED, 1, None
 
 
@@ -72,7 +72,7 @@ class AsyncReader(Generic[T]):
     """An asynchronous iterator over the results of one task. Cancelling a step loses nothing and stops nothing.
 
     Args:
-        find: gives the outlet; it holds the map, so the map lives as long as somebody iterates.
+        find: gives the output; it holds the map, so the map lives as long as a loop goes on.
     """
 
     def __init__(self, find: Callable[[], OutputQueue]) -> None:
@@ -84,10 +84,10 @@ class AsyncReader(Generic[T]):
     async def __anext__(self) -> T:
         import asyncio
 
-        outlet = self._find()
+        output = self._find()
         while True:
             try:
-                return outlet.take(block=False)  # type: ignore[no-any-return]
+                return output.take(block=False)  # type: ignore[no-any-return]
             except StopIteration:
                 raise StopAsyncIteration from None
             except NextTimeout:
@@ -96,9 +96,9 @@ class AsyncReader(Generic[T]):
             arrived = asyncio.Event()
 
             def announce(loop: asyncio.AbstractEventLoop = loop, arrived: asyncio.Event = arrived) -> None:
-                # A loop that was closed meanwhile has nobody waiting.
+                # In a loop that was closed meanwhile nothing waits.
                 with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(arrived.set)
 
-            outlet.notify(announce)
+            output.notify(announce)
             await arrived.wait()

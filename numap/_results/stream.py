@@ -1,4 +1,8 @@
-"""join and tee: the safe ways to pair tasks and to split them, failed places included."""
+"""What `join` and `tee` are made of: iterators that keep failed places, and lose nothing to an interrupt.
+
+A generator ends with the first error that goes through it. These streams are plain objects, so iteration can go on behind an
+error; what an interrupt kept from being handed over is given again.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +27,8 @@ class _Box:
 class Puller:
     """What a stream gets its outcomes from.
 
-    It is apart from the stream, as the frames of an item that fails in the reader's own thread lead back to the reader's:
-    whoever keeps the error would keep a stream that everybody else has dropped.
+    It is apart from the stream. The frames of an item that fails in the reader's own thread lead back to the reader's, and a
+    caller that keeps the error would keep a stream that is dropped everywhere else.
     """
 
     def __init__(self) -> None:
@@ -36,7 +40,7 @@ class Puller:
         raise NotImplementedError
 
     def returns(self) -> bool:
-        """Whether who reads gets exceptions as results: as with what the stream is made of."""
+        """Whether a reader gets exceptions as results: as with what the stream is made of."""
         raise NotImplementedError
 
 
@@ -109,7 +113,7 @@ def length_of(items: object) -> int | None:
     """How many items something has or will give, as far as it says so itself; None: it doesn't, or raises."""
     try:
         length = length_hint(items, -1)
-    except Exception:  # whatever a method of the user's raises: nobody has asked for its length
+    except Exception:  # whatever a method of the user's raises: its length is only a hint
         return None
     return None if length < 0 else length
 
@@ -127,7 +131,7 @@ def least(lengths: Iterable[int | None]) -> int | None:
 def detach(stream: object, owner: object) -> None:
     """Whatever a stream is made of lets go of the map ``owner``, whose own input the stream is.
 
-    A stream of somebody else's that reads tasks can take part: it has ``__numap_detach__`` and passes this on.
+    A stream of another library that reads tasks can take part: it has ``__numap_detach__`` and passes this on.
     """
     let_go = getattr(stream, "__numap_detach__", None)
     if let_go is not None:

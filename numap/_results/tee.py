@@ -1,4 +1,8 @@
-"""Splits one stream of results into several."""
+"""Splits one stream of results into several.
+
+`itertools.tee` is not safe in threads and keeps without limit what one branch has not read. Here a branch that is too far
+ahead gets an error, or waits where a map reads it, so that nothing grows and nothing hangs.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from .._base.public import public
 from .._items.failures import source_error
 from .._items.segments import Segment
 from .._sync.demand import current
-from .._sync.interrupt_lock import InterruptSafeLock, OpenTurn
+from .._sync.interrupt_lock import InterruptSafeLock, NotifyingLock
 from .stream import Puller, Stream, _Box, _outcomes, _returns, detach, length_of
 
 
@@ -33,9 +37,9 @@ class _Splitter:
         self._branches: weakref.WeakSet[Branch] = weakref.WeakSet()
         #: Guards the log, briefly; the other one guards the source, for as long as it blocks.
         self._lock = allocate_lock()
-        self._pulling = OpenTurn()
+        self._pulling = NotifyingLock()
         #: Threads of ours that are too far ahead; each is given True where a consumer waits for it in vain.
-        self.parked: deque[SimpleQueue[bool]] = deque()
+        self.held_up: deque[SimpleQueue[bool]] = deque()
         #: So many items that a branch takes are news to those: not each single one, as to wake a thread costs more.
         self.news = max(1, limit // 8)
         self._drops: list[weakref.ref[Branch]] = []
@@ -45,7 +49,7 @@ class _Splitter:
     def add(self, branch: Branch) -> None:
         """One more branch, from the first item on."""
         self._branches.add(branch)
-        self._drops.append(weakref.ref(branch, partial(_look_again, self.parked)))
+        self._drops.append(weakref.ref(branch, partial(_look_again, self.held_up)))
 
     @property
     def over(self) -> bool:
@@ -65,7 +69,7 @@ class _Splitter:
             if found is not None:
                 return found
             self._stay_near(place)
-            self._pulling.hold_or_wait(partial(self._pull, place), partial(self._has, place))
+            self._pulling.run_or_wait(partial(self._pull, place), partial(self._has, place))
 
     def _has(self, place: int) -> bool:
         return self._find(place) is not None
@@ -75,7 +79,7 @@ class _Splitter:
             return self._look_up(place)
 
     def _look_up(self, place: int) -> Segment | None:
-        """With the lock; apart, as no loop may stand within a `with` through which an interrupt can come (see Turn)."""
+        """With the lock; apart, as no loop may stand within a `with` through which an interrupt can come."""
         log = self._log
         slowest = min((branch.place for branch in list(self._branches)), default=place)
         while log and log[0][1] < slowest:
@@ -99,13 +103,13 @@ class _Splitter:
                     f"tee: this branch is {self._ahead(place)} items ahead of the slowest one, and limit={self.limit}; "
                     f"read the branches more evenly, or give a larger limit"
                 )
-            gate: SimpleQueue[bool] = SimpleQueue()
-            self.parked.append(gate)
-            # Who takes items or drops a branch from here on tells us.
+            answer: SimpleQueue[bool] = SimpleQueue()
+            self.held_up.append(answer)
+            # A reader that takes items or drops a branch from here on tells us.
             if self._ahead(place) < self.limit:
                 return
-            demand.ask(partial(gate.put, True))
-            refused = gate.get()
+            demand.ask(partial(answer.put, True))
+            refused = answer.get()
             demand.withdraw()
 
     def _pull(self, place: int) -> None:
@@ -129,10 +133,10 @@ class _Splitter:
             raise StopIteration
 
 
-def _look_again(parked: deque[SimpleQueue[bool]], dropped: object = None) -> None:
-    """A branch was taken from, or dropped: who was too far ahead of it may go on."""
+def _look_again(held_up: deque[SimpleQueue[bool]], dropped: object = None) -> None:
+    """A branch was taken from, or dropped: those too far ahead of it may go on."""
     try:
-        any(map(SimpleQueue.put, iter(parked.popleft, None), repeat(False)))
+        any(map(SimpleQueue.put, iter(held_up.popleft, None), repeat(False)))
     except IndexError:  # all have been told
         return
 
@@ -144,11 +148,11 @@ class _Cursor(Puller):
         super().__init__()
         self.splitter = splitter
         self.place = 0
-        self._turn = InterruptSafeLock()
+        self._lock = InterruptSafeLock()
 
     def pull_into(self, box: _Box) -> None:
         """See `Puller.pull_into`."""
-        self._turn.hold(partial(self._take, box))
+        self._lock.run_locked(partial(self._take, box))
 
     def returns(self) -> bool:
         """See `Puller.returns`."""
@@ -158,8 +162,8 @@ class _Cursor(Puller):
         splitter = self.splitter
         segment = splitter.get(self.place)
         box.segment, self.place = segment, self.place + 1
-        if splitter.parked and not self.place % splitter.news:
-            _look_again(splitter.parked)
+        if splitter.held_up and not self.place % splitter.news:
+            _look_again(splitter.held_up)
 
 
 class Branch(Stream):
@@ -204,7 +208,7 @@ def tee(source: Iterable[Any], n: int = 2, limit: int = 1024) -> tuple[Iterator[
         source: a task, a `join`, or any iterable.
         n: number of branches.
         limit: items that a branch may be ahead of the slowest one; beyond that it gets a StateError. A branch that was
-            dropped holds nobody back.
+            dropped holds none back.
 
     Raises:
         TypeError, ValueError: an argument is not allowed.

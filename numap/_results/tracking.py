@@ -1,4 +1,4 @@
-"""What a task gave, by place, for whoever asked to keep it."""
+"""What a task gave, by place, where it is to be kept."""
 
 from __future__ import annotations
 

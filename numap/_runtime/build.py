@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from .._base.errors import WorkerStartError
@@ -41,7 +42,27 @@ def build(
     return manager, sources
 
 
+#: What makes the engines of maps in place of what their options say; the last one counts.
+_makers: list[Callable[[Options, Sequence[Program]], Engine]] = []
+
+
+@contextmanager
+def engines_made_by(make: Callable[[Options, Sequence[Program]], Engine]) -> Iterator[None]:
+    """Maps that are started in this ``with``, in any thread, run on the engine that ``make`` gives, whatever their ``worker_type``.
+
+    Args:
+        make: gets the options of the map and its functions. Items come to that engine as they are.
+    """
+    _makers.append(make)
+    try:
+        yield
+    finally:
+        _makers.remove(make)
+
+
 def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Encode | None]:
+    if _makers:
+        return _makers[-1](options, programs), None
     if options.worker_type == "serial":
         from ..engines.serial import SerialEngine
 
@@ -61,14 +82,14 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Enco
 
 
 def _source(iterable: Any, encode: Encode | None, manager: Manager, engine: Engine) -> Source:
-    def feed(items: Iterator[Any]) -> Source:
-        return InputThread(items, encode, manager.bell, manager.is_wanted)
+    def pull_apart(items: Iterator[Any]) -> Source:
+        return InputThread(items, encode, manager.wakeup, manager.is_wanted)
 
     if type(iterable) in (list, tuple, range):
-        return SequenceSource(iterable, feed if encode is not None else None)
+        return SequenceSource(iterable, pull_apart if encode is not None else None)
     iterator = iter(iterable)
     if isinstance(engine, InlineEngine) and not any(hasattr(part, "_next_outcome") for part in made_of(iterator)):
-        from .inline_source import AskedSource
+        from .inline import AskedSource
 
         return AskedSource(iterator, engine.wake, manager.is_wanted)
-    return feed(iterator)
+    return pull_apart(iterator)

@@ -1,4 +1,8 @@
-"""The caller's side of what workers say beside results: a thread in which its handlers run, as these are the user's code."""
+"""The caller's side of what workers say beside results: log records and warnings.
+
+Handlers and filters are the user's code, which may block or fail. The manager must not wait for it, so a thread of its own
+runs it, and what waits for a slow handler has a limit.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +26,9 @@ from ..engines.protocol import SideOutput
 _Entry = SideOutput | SimpleQueue[None] | None
 
 #: Seconds that is waited for handlers at the end of a map; what is left then, they do in the background.
-PATIENCE = 2.0
-#: Seconds that is waited for them at the end of the interpreter, as long as they get something done in `PATIENCE`.
-LAST_PATIENCE = 10.0
+HANDLERS_TIMEOUT = 2.0
+#: Seconds that is waited for them at the end of the interpreter, as long as they get something done in `HANDLERS_TIMEOUT`.
+EXIT_TIMEOUT = 10.0
 #: Bytes that may wait for handlers, of all maps together. What comes then is counted and dropped: a worker that had to wait
 #: instead would hold up results.
 ROOM = 64 << 20
@@ -33,7 +37,7 @@ _OVERHEAD = 500
 #: The loggers that handle what is no record of one: warnings where they are captured, and what we tell ourselves.
 _LOGGERS = {"warning": "py.warnings", "notice": "numap"}
 
-#: Listeners whose handlers may still have something to do, for the end of the interpreter.
+#: Forwarders whose handlers may still have something to do, for the end of the interpreter.
 busy: set[LogForwarder] = set()
 #: By file, what `warnings` knows of warnings that were shown.
 _shown: dict[str, dict[Any, Any]] = {}
@@ -46,7 +50,7 @@ class LogForwarder:
         self._queue: SimpleQueue[_Entry] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._ended = False
-        #: What was heard, how many bytes that is, and what found no room; written by those who say `hear`, one at a time.
+        #: What was heard, how many bytes that is, and what found no room; written by `hear`, which runs in one thread at a time.
         self._heard = self._came = self._refused = 0
         #: What was handled, and how many bytes have left; written by the thread.
         self.handled = self._left = 0
@@ -61,24 +65,24 @@ class LogForwarder:
         """Bytes that wait for handlers."""
         return self._came - self._left
 
-    def hear(self, aside: SideOutput) -> None:
+    def hear(self, output: SideOutput) -> None:
         """Takes what was said, if there is room; the thread begins with the first."""
-        size = _size(aside)
-        if size + sum(listener.waiting for listener in list(busy)) > ROOM:
+        size = _size(output)
+        if size + sum(forwarder.waiting for forwarder in list(busy)) > ROOM:
             self._refused += 1
         else:
             self._heard += 1
             self._came += size
-            self._queue.put(aside)
+            self._queue.put(output)
         if self._thread is None:
             busy.add(self)
             thread = ContextThread("numap-log", self._run)
-            # At the end of the interpreter no thread can be started: who waits for us then does it all.
+            # At the end of the interpreter no thread can be started: the thread that waits for us then does it all.
             with contextlib.suppress(RuntimeError):
                 thread.start()
                 self._thread = thread
 
-    def settle(self, patience: float | None = None) -> bool:
+    def settle(self, timeout: float | None = None) -> bool:
         """Waits, not for ever, until all that was heard before has been handled; returns whether it has."""
         if self not in busy or self._thread is threading.current_thread():
             return True
@@ -86,25 +90,25 @@ class LogForwarder:
             self._queue.put(None)
             self._run()
             return True
-        patience = PATIENCE if patience is None else patience
+        timeout = HANDLERS_TIMEOUT if timeout is None else timeout
         mark: SimpleQueue[None] = SimpleQueue()
         self._queue.put(mark)
         # In this order: a thread that ends says so, then looks into the queue for the last time.
         if self._ended:
-            self._thread.join(patience)
+            self._thread.join(timeout)
             return self not in busy
         try:
-            mark.get(True, patience)
+            mark.get(True, timeout)
         except Empty:
             return False
         if self._ended:
-            self._thread.join(patience)
+            self._thread.join(timeout)
         return True
 
     def close(self, last: Sequence[SideOutput]) -> None:
         """Hears these, and then nothing more; the thread ends when it has handled all."""
-        for aside in last:
-            self.hear(aside)
+        for output in last:
+            self.hear(output)
         self._queue.put(None)
 
     def give_up(self) -> tuple[int, int]:
@@ -116,7 +120,7 @@ class LogForwarder:
         return (self._heard - self.handled, self._refused) if self._claim() else (0, 0)
 
     def _claim(self) -> bool:
-        """Whether it is the caller who has to tell what was not handled: the first to ask."""
+        """Whether it is for the caller to tell what was not handled: the first call has to."""
         try:
             self._claims.pop()
         except IndexError:
@@ -131,7 +135,7 @@ class LogForwarder:
             while True:
                 self._take(self._queue.get(False))
         if not self._given_up and self._claim():
-            _complain(0, self._refused)
+            _tell_of_lost(0, self._refused)
         busy.discard(self)
 
     def _take(self, entry: _Entry) -> None:
@@ -143,11 +147,11 @@ class LogForwarder:
         elif entry is not None:
             entry.put(None)
 
-    def _handle(self, aside: SideOutput) -> None:
+    def _handle(self, output: SideOutput) -> None:
         try:
-            content = pickle.loads(aside.content)
-            self.logger = content["name"] if aside.kind == "log" else _LOGGERS[aside.kind]
-            _TAKERS[aside.kind](aside, content)
+            content = pickle.loads(output.content)
+            self.logger = content["name"] if output.kind == "log" else _LOGGERS[output.kind]
+            _TAKERS[output.kind](output, content)
         except Exception as error:
             # As if it had been raised by a thread of the user's: what is heard later is handled all the same.
             args = (type(error), error, error.__traceback__, threading.current_thread())
@@ -157,23 +161,23 @@ class LogForwarder:
 
 def settle_all() -> None:
     """At the end of the interpreter: waits for handlers as long as they get on, and tells what they did not get done."""
-    slow, deadline = list(busy), monotonic() + LAST_PATIENCE
+    slow, deadline = list(busy), monotonic() + EXIT_TIMEOUT
     try:
-        for listener in slow:
+        for forwarder in slow:
             before = -1
-            while (left := deadline - monotonic()) > 0 and listener.handled > before:
-                before = listener.handled
-                if listener.settle(min(left, PATIENCE)):
+            while (left := deadline - monotonic()) > 0 and forwarder.handled > before:
+                before = forwarder.handled
+                if forwarder.settle(min(left, HANDLERS_TIMEOUT)):
                     break
     except KeyboardInterrupt:
         pass  # the user waits no longer, and is told what that costs
-    slow = [listener for listener in slow if listener in busy]
+    slow = [forwarder for forwarder in slow if forwarder in busy]
     if slow:
-        undone, refused = map(sum, zip(*[listener.give_up() for listener in slow], strict=True))
-        _complain(undone, refused, {listener.logger for listener in slow} - {None})
+        undone, refused = map(sum, zip(*[forwarder.give_up() for forwarder in slow], strict=True))
+        _tell_of_lost(undone, refused, {forwarder.logger for forwarder in slow} - {None})
 
 
-def _complain(undone: int, refused: int, stuck: Collection[str | None] = ()) -> None:
+def _tell_of_lost(undone: int, refused: int, stuck: Collection[str | None] = ()) -> None:
     """One warning of what was not handled. ``stuck``: loggers whose handlers are at something else and can't take it."""
     if not undone + refused:
         return
@@ -203,26 +207,26 @@ def _handlers(logging: Any, name: str | None) -> set[Any]:
     return found or {logging.lastResort}
 
 
-def _size(aside: SideOutput) -> int:
-    return len(aside.content) + _OVERHEAD
+def _size(output: SideOutput) -> int:
+    return len(output.content) + _OVERHEAD
 
 
-def _log(aside: SideOutput, fields: dict[str, Any]) -> None:
+def _log(output: SideOutput, fields: dict[str, Any]) -> None:
     import logging
 
-    record = logging.makeLogRecord({"task": aside.program, "index": aside.place, **fields})
+    record = logging.makeLogRecord({"task": output.program, "index": output.place, **fields})
     record.levelname = logging.getLevelName(record.levelno)
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):
         logger.handle(record)
 
 
-def _warn(aside: SideOutput, warning: tuple[Any, type[Warning], str, int]) -> None:
+def _warn(output: SideOutput, warning: tuple[Any, type[Warning], str, int]) -> None:
     message, category, filename, lineno = warning
     if isinstance(message, str):
         message = category(message)
     with contextlib.suppress(AttributeError):
-        message.task, message.index, message.pid = aside.program, aside.place, aside.pid
+        message.task, message.index, message.pid = output.program, output.place, output.pid
     try:
         warnings.warn_explicit(message, category, filename, lineno, registry=_shown.setdefault(filename, {}))
     except Warning:
@@ -234,5 +238,5 @@ def _say(_: SideOutput, text: str) -> None:
     say(text)
 
 
-#: Who takes an aside of a kind.
+#: What handles a side output, by its kind.
 _TAKERS: dict[str, Callable[[SideOutput, Any], None]] = {"log": _log, "warning": _warn, "notice": _say}

@@ -26,17 +26,22 @@ class Outcomes:
         task_timeout: the limit that an item may have been over, in seconds.
         schedule: is told of items that have left their worker.
         fusion: knows which tasks ran as one.
-        flow: takes the outcomes.
+        router: takes the outcomes.
     """
 
     def __init__(
-        self, programs: Sequence[Program], task_timeout: float | None, schedule: Scheduler, fusion: Fusion, flow: Router
+        self,
+        programs: Sequence[Program],
+        task_timeout: float | None,
+        schedule: Scheduler,
+        fusion: Fusion,
+        router: Router,
     ) -> None:
         self._labels = [program.label for program in programs]
         self._task_timeout = task_timeout
         self._schedule = schedule
         self._fusion = fusion
-        self._flow = flow
+        self._router = router
         self._retries = Retries([program.retries for program in programs])
 
     def take(self, event: Output) -> None:
@@ -47,20 +52,20 @@ class Outcomes:
         task = event.job.program
         self._schedule.leave(task, event.count)
         if event.stages:
-            self._flow.route_stages((task, *event.job.behind), event.first, event.segments, event.stages)
+            self._router.route_stages((task, *event.job.behind), event.first, event.segments, event.stages)
         else:
-            self._flow.route(task, event.first, event.segments)
+            self._router.route(task, event.first, event.segments)
 
     def _route_or_retry(self, event: Output) -> None:
         task, place = event.job.program, event.first
         for segment in event.segments:
             if segment[0] == FAILED and self._retries.again(task, place):
                 start = place - event.job.first
-                self._flow.again(task, place, 1, parts(event.job.segments, start, start + 1))
+                self._router.again(task, place, 1, parts(event.job.segments, start, start + 1))
             else:
                 self._retries.forget(task, place, segment[1])
                 self._schedule.leave(task, segment[1])
-                self._flow.route(task, place, [segment])
+                self._router.route(task, place, [segment])
             place += segment[1]
 
     def blame(self, event: Died, task: int, index: int) -> None:
@@ -69,14 +74,14 @@ class Outcomes:
         lost = event.exitcode is None and not any(map(is_lent, event.segments))
         again = self._retries.again_after_loss if lost else self._retries.again
         if again(task, index):
-            self._flow.again(task, index, 1, event.segments)
+            self._router.again(task, index, 1, event.segments)
         else:
             self._schedule.leave(task, 1)
-            chain = (task, *self._fusion.all_behind(task))
+            chain = (task, *self._fusion.follows[task])
             blamed = chain[event.stage]
-            self._flow.pass_through(chain[: event.stage], 1)
+            self._router.pass_through(chain[: event.stage], 1)
             what = f"task {blamed} ({self._labels[blamed]})"
-            self._flow.fail(blamed, index, _death(event, blamed, index, what, self._task_timeout))
+            self._router.fail(blamed, index, _death(event, blamed, index, what, self._task_timeout))
 
 
 def _death(event: Died, task: int, index: int, what: str, limit: float | None) -> Failure:

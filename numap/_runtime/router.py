@@ -1,4 +1,8 @@
-"""Where items and outcomes go: into the lanes of the tasks, through joins, down the chains, to the ends."""
+"""Where items and outcomes go: into the queues of the tasks, through joins, down the chains, to the ends.
+
+Each item keeps the place that it came in with, whatever it becomes. So a failure can leave the chain at once, a join can pair
+by place, and order is restored at the end alone.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .._base.errors import SourceError
 from .._items.failures import Failure, Overrun
-from .._items.segments import END, ENDING, FAILED, JOINED, SHARED, SKIPPED, Segment, part, singles
-from .._results.output_queue import OutputQueue
+from .._items.segments import FAILED, JOINED, SHARED, Segment, part, singles
 from .._results.tracking import Track
 from .._schedule.failure_limit import Tolerance
-from .._schedule.ordering import JoinBuffer, ReorderBuffer
+from .._schedule.ordering import JoinBuffer
 from .._schedule.scheduler import Scheduler
 from .._schedule.task_queue import TaskQueue
+from .ends import Ends
 
 
 class Router:
@@ -21,10 +25,8 @@ class Router:
     Args:
         schedule: is told what becomes ready, and that roots are closed.
         labels: names of the functions of the tasks.
-        ordered: tasks whose outcomes come in order.
-        skip: failures are dropped.
+        ends: take outcomes that leave.
         pickled: items are in their pickled form.
-        outlets: where the outcomes of the ends leave.
         tracks: tasks whose outcomes are kept, with what keeps them.
         tolerance: says when too many items failed.
     """
@@ -33,36 +35,27 @@ class Router:
         self,
         schedule: Scheduler,
         labels: Sequence[str],
-        ordered: Sequence[bool],
-        skip: bool,
+        ends: Ends,
         pickled: bool,
-        outlets: dict[int, OutputQueue],
         tracks: Mapping[int, Track],
         tolerance: Tolerance,
     ) -> None:
         self._schedule = schedule
         self._labels = labels
-        self._skip = skip
+        self._ends = ends
         self._pickled = pickled
-        self._outlets = outlets
         self._tracks = tracks
         self._tolerance = tolerance
         #: Roots that read tasks of this run by a stream: what failed in those was counted there.
         self._inner: set[int] = set()
-        self._lanes = [TaskQueue() for _ in labels]
-        self._pairings = {task: JoinBuffer(list(m)) for task, m in enumerate(schedule.inputs) if len(m) > 1}
-        self._deliveries = {end: ReorderBuffer(ordered[end]) for end in schedule.ends}
+        #: By task, what is ready to run.
+        self.queues = [TaskQueue() for _ in labels]
+        self._joins = {task: JoinBuffer(list(m)) for task, m in enumerate(schedule.inputs) if len(m) > 1}
         #: Items that came in at a root.
         self.places = [0] * len(labels)
         #: Items of a task that gave a result, and an error.
         self.done = [0] * len(labels)
         self.failed = [0] * len(labels)
-        #: Ends that have not come to their end.
-        self.open_ends = set(schedule.ends)
-        #: Places handed to the outlet of an end, how many there will be once that is known, and what is raised then.
-        self._delivered = dict.fromkeys(schedule.ends, 0)
-        self._limits: dict[int, int] = {}
-        self._endings: dict[int, BaseException | Overrun] = {}
         #: Places that a root gives at most, where its end was cut.
         self._caps: dict[int, int] = {}
 
@@ -106,26 +99,22 @@ class Router:
         schedule.unpull(root, schedule.pulled[root] - self.places[root])
         schedule.close(root)
 
-    def take(self, task: int, most: int) -> tuple[int, int, list[Segment]]:
-        """Items that are ready, for a worker: the first place, their number, the segments."""
-        return self._lanes[task].take(most)
-
     def again(self, task: int, first: int, count: int, segments: list[Segment], ran: bool = True) -> None:
         """Items come back from a worker, to run (again, if they ``ran``) before the others."""
         self._schedule.again(task, count)
-        if self._schedule.end_of[task] in self.open_ends:
+        if self._schedule.end_of[task] in self._ends.open:
             self._schedule.arrive(task, count)
-            self._lanes[task].put_back(first, segments, ran)
+            self.queues[task].put_back(first, segments, ran)
 
     def _wait(self, task: int, first: int, segment: Segment) -> None:
-        if self._schedule.end_of[task] in self.open_ends:
-            self._lanes[task].append(first, segment)
+        if self._schedule.end_of[task] in self._ends.open:
+            self.queues[task].append(first, segment)
             self._schedule.arrive(task, segment[1])
 
     # ------------------------------------------------------------------ on
 
     def route(self, task: int, first: int, segments: list[Segment]) -> None:
-        """Outcomes of a task go to who reads it."""
+        """Outcomes of a task go to the task that reads it, or to their end."""
         reader = self._schedule.reader[task]
         for segment in segments:
             if segment[0] == FAILED:
@@ -137,8 +126,8 @@ class Router:
                         segment[2].several = True
                     self._tracks[task].add(first, segment)
                 if reader < 0:
-                    self._deliver(task, first, segment)
-                elif reader in self._pairings:
+                    self._ends.deliver(task, first, segment)
+                elif reader in self._joins:
                     self._pair(reader, task, first, segment)
                 else:
                     self._wait(reader, first, segment)
@@ -157,13 +146,13 @@ class Router:
             self.done[task] += count
 
     def _pair(self, join: int, member: int, first: int, segment: Segment) -> None:
-        pairing = self._pairings[join]
+        buffer = self._joins[join]
         for index, single in enumerate(singles(segment, self._pickled), first):
-            complete = pairing.add(member, index, single)
+            complete = buffer.add(member, index, single)
             if complete is not None:
                 self._wait(join, index, (JOINED, 1, complete))
         end = self._schedule.end_of[join]
-        if end in self.open_ends and not all(map(self._schedule.is_open, self._schedule.roots_of[end])):
+        if end in self._ends.open and not all(map(self._schedule.is_open.__getitem__, self._schedule.roots_of[end])):
             self._check_lengths(end)
 
     def fail(self, task: int, index: int, failure: Failure, counts: bool = True) -> None:
@@ -177,17 +166,17 @@ class Router:
         node = task
         while reader[node] >= 0:
             node = reader[node]
-            if node in self._pairings and not self._pairings[node].fail(index):
+            if node in self._joins and not self._joins[node].fail(index):
                 return
         if counts:
             self._tolerate(node, index, failure)
-        self._deliver(node, index, (FAILED, 1, failure))
+        self._ends.deliver(node, index, (FAILED, 1, failure))
 
     def _tolerate(self, end: int, place: int, failure: Failure) -> None:
-        results = sum(map(self.done.__getitem__, self._delivered))
+        results = sum(map(self.done.__getitem__, self._ends.delivered))
         for over, limit in self._tolerance.count(end, place, failure, results).items():
             assert self._tolerance.overrun is not None, "that is why"
-            self._cut(over, max(limit or 0, self._delivered[over]), self._tolerance.overrun, now=limit is None)
+            self._cut(over, max(limit or 0, self._ends.delivered[over]), self._tolerance.overrun, now=limit is None)
 
     # ------------------------------------------------------------------ the ends
 
@@ -199,7 +188,7 @@ class Router:
             members = self._schedule.inputs[here]
             ahead += members
             # A root that was closed at its cap might have gone on.
-            if not members and (self._schedule.is_open(here) or self.places[here] == self._caps.get(here)):
+            if not members and (self._schedule.is_open[here] or self.places[here] == self._caps.get(here)):
                 return None
             if not members:
                 totals.append(self.places[here])
@@ -211,9 +200,8 @@ class Router:
             if len(members) > 1 and self._schedule.end_of[task] == end:
                 self._check_join(end, task, members)
         total = self._total(end)
-        if total is not None and end in self.open_ends:
-            self._outlets[end].know_total(self._limits.setdefault(end, total))
-            self._check_end(end)
+        if total is not None:
+            self._ends.complete(end, total)
 
     def _check_join(self, end: int, task: int, members: Sequence[int]) -> None:
         totals = {member: self._total(member) for member in members}
@@ -222,7 +210,7 @@ class Router:
             return
         shortest = min(known, key=lambda member: known[member])
         limit = known[shortest]
-        if max(known.values()) > limit or self._pairings[task].reaches(limit):
+        if max(known.values()) > limit or self._joins[task].reaches(limit):
             error = SourceError(
                 f"the inputs of the join that task {task} ({self._labels[task]}) reads have unequal lengths: "
                 f"task {shortest} ({self._labels[shortest]}) ended first, after {limit} items"
@@ -232,62 +220,16 @@ class Router:
     def _cut(self, end: int, limit: int, error: BaseException | Overrun, now: bool = False) -> None:
         """An end will have ``limit`` places, then raise; what lies behind is forgotten, and everything if that is ``now``."""
         schedule = self._schedule
-        if end not in self.open_ends or self._limits.get(end, limit + 1) <= limit:
+        if not self._ends.cut(end, limit, error):
             return
-        self._limits[end] = self._outlets[end].expected = limit
-        self._endings[end] = error
         for root in schedule.roots_of[end]:
-            if schedule.is_open(root):
+            if schedule.is_open[root]:
                 # The places before the limit are still owed, by inputs that may be slow to give them.
                 self._caps[root] = limit
                 schedule.cap(root, limit)
                 if self.places[root] >= limit:
                     self._close_root(root)
-        for task, lane in enumerate(self._lanes):
+        for task, queue in enumerate(self.queues):
             if schedule.end_of[task] == end:
-                schedule.arrive(task, -lane.drop_from(0 if now else limit))
-        self._check_end(end)
-
-    def _check_end(self, end: int) -> None:
-        if self._delivered[end] != self._limits.get(end) or end not in self.open_ends:
-            return
-        # Before the end is put: whoever sees it may look at the state of the map.
-        self.open_ends.discard(end)
-        outlet = self._outlets[end]
-        error = self._endings.pop(end, None)
-        if error is not None:
-            outlet.put(self._delivered[end], (ENDING, 0, error))
-        outlet.put(self._delivered[end], (END, 0, None))
-
-    def _deliver(self, end: int, first: int, segment: Segment) -> None:
-        if end not in self.open_ends or first >= self._limits.get(end, first + 1):
-            return
-        self._hand_over(end, self._deliveries[end].add(first, segment))
-
-    def _hand_over(self, end: int, ready: list[tuple[int, Segment]]) -> None:
-        limit = self._limits.get(end)
-        for place, segment in ready:
-            if limit is not None and place >= limit:
-                break  # it came before the end was cut there
-            self._delivered[end] += segment[1]
-            self._outlets[end].put(place, (SKIPPED, 1, None) if self._skip and segment[0] == FAILED else segment)
-        self._schedule.delivered[end] = self._delivered[end] - self.late(end)
-        if limit is not None:
-            self._check_end(end)
-
-    def give_up(self, end: int, place: int) -> None:
-        """A consumer gave up the outcome of a place; it holds back nothing any more."""
-        if end in self.open_ends:
-            self._hand_over(end, self._deliveries[end].give_up(place))
-
-    def late(self, end: int) -> int:
-        """Places that were handed over as given up, and whose items are still on their way."""
-        return len(self._deliveries[end].late)
-
-    def fail_all(self, error: BaseException) -> None:
-        """Nothing goes on: every end that is open raises ``error``, once."""
-        ends, self.open_ends = sorted(self.open_ends), set()
-        for end in ends:
-            self._outlets[end].expected = self._delivered[end]
-            self._outlets[end].put(self._delivered[end], (ENDING, 0, error))
-            self._outlets[end].put(self._delivered[end], (END, 0, None))
+                schedule.arrive(task, -queue.drop_from(0 if now else limit))
+        self._ends.check(end)

@@ -1,4 +1,8 @@
-"""The end of all maps of this process: by a call, at the end of the interpreter, and in a fork, where they do not exist."""
+"""The end of all maps of this process: by a call, at the end of the interpreter, and in a fork, where they do not exist.
+
+Daemon threads are frozen at the end of the interpreter, and worker processes are not ours any more in a fork. So both moments
+have to be told to every map that lives, without keeping one alive.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +34,8 @@ def shutdown(at_exit: bool = False) -> None:
     if at_exit:
         settle_all()
     else:
-        for listener in list(busy):  # those of maps that were dropped
-            listener.settle()
+        for forwarder in list(busy):  # those of maps that were dropped
+            forwarder.settle()
     client = sys.modules.get("numap.engines.processes.starter_client")
     if client is not None:
         client.shutdown_starter()

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from .._results.output_queue import OutputQueue
-from .._schedule.scheduler import Scheduler
-from .router import Router
+from .._base.lifecycle import STOPPED
+from .._base.statistics import Statistics, TaskStatistics
+from .parts import Parts
 
 
-def figures(
-    schedule: Scheduler, flow: Router, outlets: Mapping[int, OutputQueue], replaced: int, bound_bytes: int
-) -> Callable[[str], Any]:
-    """Numbers for `Statistics`, by name; read while the run goes on, each exact in itself."""
-    values = {
-        "bound": schedule.total_bound(),
-        "in_flight": sum(flow.places[root] - outlets[schedule.end_of[root]].handed_over for root in schedule.roots),
-        "pulled": list(flow.places),
-        "yielded": {end: outlet.handed_over for end, outlet in outlets.items()},
-        "done": list(flow.done),
-        "failed": list(flow.failed),
-        "waiting": list(schedule.waiting),
-        "inside": list(schedule.inside),
-        "replaced": replaced,
-        "bound_bytes": bound_bytes,
-    }
-    return values.__getitem__
+def snapshot(parts: Parts, state: str, replaced: int) -> Statistics:
+    """The figures of a run as the caller sees them; read while the run goes on, each exact in itself.
+
+    Of a run that was stopped, what was in flight was discarded.
+    """
+    schedule, router = parts.schedule, parts.router
+    handed_over = {end: output.handed_over for end, output in parts.outputs.items()}
+    pulled, failed = list(router.places), list(router.failed)
+    discarded = sum(pulled[root] - handed_over[schedule.end_of[root]] for root in schedule.roots)
+    tasks = tuple(
+        TaskStatistics(
+            label,
+            pulled[task],
+            router.done[task],
+            failed[task],
+            handed_over.get(task, 0),
+            schedule.waiting[task],
+            schedule.inside[task],
+        )
+        for task, label in enumerate(parts.labels)
+    )
+    return Statistics(
+        state,
+        parts.workers,
+        schedule.total_bound(),
+        sum(pulled),
+        sum(handed_over.values()),
+        sum(failed),
+        discarded if state == STOPPED else 0,
+        replaced,
+        tasks,
+        parts.sizer.bound_bytes,
+    )

@@ -1,9 +1,13 @@
-"""Where items come from: inputs that can't block are read by the manager, all others in a thread of their own."""
+"""Where items come from: inputs that can't block are read by the manager, all others in a thread of their own.
+
+An input is code of the user that may take as long as it likes, and the manager waits for nothing. So a thread pulls, as many
+items as it was granted, and pickles each before it pulls the next: an input may reuse its objects.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -32,10 +36,17 @@ class Source(Protocol):
     ended: bool
     #: Why it ended, if not by its own end.
     error: BaseException | None
+    #: Nothing comes but at a grant.
+    solicited_only: bool
 
     @property
-    def quiet(self) -> bool:
-        """Nothing comes but at a grant."""
+    def entries(self) -> Sized:
+        """What was pulled and not collected."""
+        ...
+
+    @property
+    def notes(self) -> Sized:
+        """What else there is to collect: where neither has anything in it, `collect` has nothing to tell."""
         ...
 
     @property
@@ -49,12 +60,8 @@ class Source(Protocol):
     def grant(self, count: int, nbytes: int) -> None:
         """``count`` more items may be pulled, unless they have more than ``nbytes`` bytes."""
 
-    def collect(self) -> list[Segment]:
-        """What has been pulled since the last call."""
-        ...
-
-    def spared(self) -> int:
-        """How many of the granted items will not be pulled, since the last call: those before them were large."""
+    def collect(self) -> tuple[list[Segment], int]:
+        """What has been pulled since the last call, and how many of the granted items will not be: those before them were large."""
         ...
 
     def stop(self) -> int:
@@ -63,60 +70,59 @@ class Source(Protocol):
 
 
 class SequenceSource:
-    """A list, tuple or range: reading it blocks nobody and runs no code, unless its items must be pickled.
+    """A list, tuple or range: reading it does not block and runs no code, unless its items must be pickled.
 
     Args:
         items: the sequence.
-        feed: makes a source with a thread for an iterator; for items that are no atoms. None: never needed.
+        pull_apart: makes a source with a thread for an iterator; for items that are no atoms. None: never needed.
     """
 
-    def __init__(self, items: Sequence[Any], feed: Callable[[Iterator[Any]], Source] | None) -> None:
+    #: No item of a sequence is waited for.
+    demand = None
+
+    def __init__(self, items: Sequence[Any], pull_apart: Callable[[Iterator[Any]], Source] | None) -> None:
         self._items: Sequence[Any] | None = items
-        self._feed = feed
-        self._feeder: Source | None = None
+        self._pull_apart = pull_apart
+        self._input: Source | None = None
         self._place = 0
         self._granted = 0
         self._nbytes = 0
+        self.entries: Sized = ()
+        #: What was granted and not looked at.
+        self.notes: Sized = ()
+        self.solicited_only = True
         self.ended = False
         self.error: BaseException | None = None
-
-    @property
-    def quiet(self) -> bool:
-        """See `Source.quiet`."""
-        return self._feeder is None
-
-    @property
-    def demand(self) -> None:
-        """See `Source.demand`: no item of a sequence is waited for."""
 
     def start(self) -> None:
         """Nothing to do."""
 
     def grant(self, count: int, nbytes: int) -> None:
         """See `Source.grant`."""
-        if self._feeder is not None:
-            self._feeder.grant(count, nbytes)
+        if self._input is not None:
+            self._input.grant(count, nbytes)
+        else:
+            self.notes = (count,)
         self._nbytes = nbytes
         self._granted += count
 
-    def collect(self) -> list[Segment]:
-        """See `Source.collect`."""
-        if self._feeder is not None:
-            return self._from_feeder(self._feeder)
+    def collect(self) -> tuple[list[Segment], int]:
+        """See `Source.collect`; what is in a list takes its memory already, so nothing of that is spared."""
+        if self._input is not None:
+            return self._from_thread(self._input)
+        self.notes = ()
         found: list[Segment] = []
         items = self._items
         while items is not None and self._granted and not self.ended:
             piece = items[self._place : self._place + min(self._granted, _PIECE)]
             if (
-                self._feed is None or type(items) is not range
+                self._pull_apart is None or type(items) is not range
             ):  # a part of a range crosses to another process as what it is
                 piece = list(piece)
             if not piece:
                 self.ended = True
-            elif self._feed is not None and type(items) is not range and not _all_atoms(piece):
-                self._feeder = self._feed(islice(items, self._place, None))
-                self._feeder.start()
-                self._feeder.grant(self._granted, self._nbytes)
+            elif self._pull_apart is not None and type(items) is not range and not _all_atoms(piece):
+                self._hand_over_to(self._pull_apart(islice(items, self._place, None)))
                 break
             else:
                 found.append((RAW, len(piece), piece))
@@ -124,25 +130,26 @@ class SequenceSource:
                 self._granted -= len(piece)
         if items is not None and self._place >= len(items):
             self.ended = True
-        return found
+        return found, 0
 
-    def spared(self) -> int:
-        """See `Source.spared`; what is in a list takes its memory already."""
-        spared = 0 if self._feeder is None else self._feeder.spared()
-        self._granted -= spared
-        return spared
+    def _hand_over_to(self, source: Source) -> None:
+        """The rest of the sequence is read by another source."""
+        self._input = source
+        self.entries, self.notes, self.solicited_only = source.entries, source.notes, source.solicited_only
+        source.start()
+        source.grant(self._granted, self._nbytes)
 
-    def _from_feeder(self, feeder: Source) -> list[Segment]:
-        found = feeder.collect()
-        self._granted -= sum(segment[1] for segment in found)
-        self.ended, self.error = feeder.ended, feeder.error
-        return found
+    def _from_thread(self, source: Source) -> tuple[list[Segment], int]:
+        found, spared = source.collect()
+        self._granted -= sum(segment[1] for segment in found) + spared
+        self.ended, self.error = source.ended, source.error
+        return found, spared
 
     def stop(self) -> int:
         """See `Source.stop`."""
         self._items = None
-        if self._feeder is not None:
-            self._feeder.stop()
+        if self._input is not None:
+            self._input.stop()
         self.ended = True
         unused, self._granted = self._granted, 0
         return unused
@@ -187,24 +194,25 @@ class InputThread:
     Args:
         items: the iterator; the only reference that is kept to it.
         encode: makes the segment of an item for another process; None: items stay as they are.
-        bell: rung when something was pulled.
+        wakeup: rung when something was pulled.
         wanted: whether the map goes on.
     """
 
-    quiet = False
+    solicited_only = False
 
-    def __init__(self, items: Iterator[Any], encode: Encode | None, bell: Wakeup, wanted: Callable[[], bool]) -> None:
-        self.demand = Demand(bell.ring)
+    def __init__(self, items: Iterator[Any], encode: Encode | None, wakeup: Wakeup, wanted: Callable[[], bool]) -> None:
+        self.demand = Demand(wakeup.notify)
         self.entries: deque[Any] = deque()
-        self.credits: SimpleQueue[tuple[int, int]] = SimpleQueue()
+        self.grants: SimpleQueue[tuple[int, int]] = SimpleQueue()
         self._granted = 0
-        self._spared: deque[int] = deque()
+        #: Granted items that are not pulled, and a 0 for the end of the input.
+        self.notes: deque[int] = deque()
         self._over = False
         self.ended = False
         self.error: BaseException | None = None
         self._key = id(items)
         self._wanted = wanted
-        self._thread = ContextThread("numap-input", _feed, (items, encode, bell, self))
+        self._thread = ContextThread("numap-input", _run_input, (items, encode, wakeup, self))
 
     def is_wanted(self) -> bool:
         """Whether more may be pulled, sooner or later."""
@@ -218,81 +226,80 @@ class InputThread:
     def grant(self, count: int, nbytes: int) -> None:
         """See `Source.grant`."""
         self._granted += count
-        self.credits.put((count, nbytes))
+        self.grants.put((count, nbytes))
 
-    def collect(self) -> list[Segment]:
+    def collect(self) -> tuple[list[Segment], int]:
         """See `Source.collect`."""
+        spared = 0
+        # Before the look whether it is over: the note of that comes behind it.
+        while self.notes:
+            spared += self.notes.popleft()
         over = self._over
         entries = self.entries
-        # Only as many as there are now: the feeder may add while we take.
+        # Only as many as there are now: the thread may add while we take.
         taken = [entries.popleft() for _ in range(len(entries))]
-        self._granted -= len(taken)
+        self._granted -= len(taken) + spared
         if over and not entries:
             self.ended = True
-        return segments_of(taken) if taken else []
+        return segments_of(taken), spared
 
     def spare(self, count: int) -> None:
-        """So many of the granted items are not pulled; by the feeder's thread."""
-        self._spared.append(count)
-
-    def spared(self) -> int:
-        """See `Source.spared`."""
-        spared = sum(self._spared.popleft() for _ in range(len(self._spared)))
-        self._granted -= spared
-        return spared
+        """So many of the granted items are not pulled; by the thread."""
+        self.notes.append(count)
 
     def finish(self, error: BaseException | None) -> None:
         """The input ended; by the thread, after its last entry, while it still has the iterator."""
         self.error = error
         self._over = True
+        self.notes.append(0)
         end_to_read(self._key, self.is_wanted)
 
     def stop(self) -> int:
         """See `Source.stop`."""
         self.ended = self._over = True
-        self.credits.put((0, 0))
+        self.grants.put((0, 0))
         self.demand.end()
         unused, self._granted = self._granted - len(self.entries), 0
         self.entries.clear()
         return unused
 
 
-def _feed(items: Iterator[Any], encode: Encode | None, bell: Wakeup, feeder: InputThread) -> None:
-    """The life of a feeder's thread."""
+def _run_input(items: Iterator[Any], encode: Encode | None, wakeup: Wakeup, thread: InputThread) -> None:
+    """The life of the thread of an input."""
     error: BaseException | None = None
     pull = outcome_reader(items) if hasattr(items, "_next_outcome") else None
-    feeder.demand.enter()
+    thread.demand.enter()
     try:
         while True:
-            count, nbytes = feeder.credits.get()
-            if feeder.ended:
+            count, nbytes = thread.grants.get()
+            if thread.ended:
                 return
-            if not _serve(items, pull, encode, bell, feeder, count, nbytes):
+            if not _serve(items, pull, encode, wakeup, thread, count, nbytes):
                 break
     except BaseException as caught:
         error = source_error(caught)
         del caught
     finally:
-        feeder.finish(error)
+        thread.finish(error)
         # The input goes here, in its own thread, whatever becomes of the map.
         del items, pull
         error = None
-        bell.ring()
+        wakeup.notify()
 
 
 def _serve(
     items: Iterator[Any],
     pull: Callable[[], Segment] | None,
     encode: Encode | None,
-    bell: Wakeup,
-    feeder: InputThread,
+    wakeup: Wakeup,
+    thread: InputThread,
     count: int,
     nbytes: int,
 ) -> bool:
     """Pulls ``count`` items, or as many as have ``nbytes`` bytes; False: the input has ended."""
     if pull is not None:
-        return _serve_outcomes(pull, encode, bell, feeder, count, nbytes)
-    append = feeder.entries.append
+        return _serve_outcomes(pull, encode, wakeup, thread, count, nbytes)
+    append = thread.entries.append
     for value in items:
         if encode is None:
             append((RAW, 1, [value]))
@@ -304,22 +311,22 @@ def _serve(
         if not count % _EACH:
             nbytes -= _EACH * sizeof(value)
             if nbytes < 0:
-                feeder.spare(count)
+                thread.spare(count)
                 count = 0
         del value
-        if bell.hungry:
-            bell.ring()
-        if not count or feeder.ended:
+        if wakeup.idle:
+            wakeup.notify()
+        if not count or thread.ended:
             return True
     return False
 
 
 def _serve_outcomes(
-    pull: Callable[[], Segment], encode: Encode | None, bell: Wakeup, feeder: InputThread, count: int, nbytes: int
+    pull: Callable[[], Segment], encode: Encode | None, wakeup: Wakeup, thread: InputThread, count: int, nbytes: int
 ) -> bool:
     """The same for an input of which the failures come, too."""
-    append = feeder.entries.append
-    while count and not feeder.ended:
+    append = thread.entries.append
+    while count and not thread.ended:
         try:
             segment = pull()
         except StopIteration:
@@ -333,10 +340,10 @@ def _serve_outcomes(
         if not count % _EACH:
             nbytes -= _EACH * size_of(segment)
             if nbytes < 0:
-                feeder.spare(count)
+                thread.spare(count)
                 count = 0
-        if bell.hungry:
-            bell.ring()
+        if wakeup.idle:
+            wakeup.notify()
     return True
 
 

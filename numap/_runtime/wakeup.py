@@ -1,4 +1,9 @@
-"""The bell between those who have news for a map and its manager, who sleeps."""
+"""Wakes the manager of a map, which sleeps while nothing is to be decided.
+
+A wake-up of a thread costs more than most of what there is to tell, and takes as long as a message to a process and back.
+So a sleeping manager is woken only for news, and where nothing is in any worker, not even for that: the thread with the news
+decides in its place.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +14,17 @@ from ..engines.protocol import Engine, Event, Slot
 
 
 class Wakeup:
-    """Wakes the manager, but only if it is about to sleep or sleeping: a wake-up costs more than most news.
+    """Wakes the manager if it is about to sleep or sleeping, or has the thread that asks for that stand in for it.
 
-    To wake a thread takes as long as a message to a process and back, so where nothing is in any worker, the thread that rings
-    may stand in for the manager. The manager's role, which is to decide and to touch the engine, is held by one thread at a time:
-    the manager's own, whenever it is not asleep, or its deputy's.
+    The manager's role is to decide and to touch the engine. One thread at a time has it: the manager's own, whenever it is not
+    asleep, or the one that stands in for it.
 
     Args:
         engine: of the map.
-        decide: gives out work as the manager would; returns whether the manager may sleep on.
+        decide: gives out work as the manager would; returns whether it did, and the manager may sleep on.
     """
 
-    __slots__ = ("_decide", "_due", "_engine", "_role", "deputy", "fault", "hungry")
+    __slots__ = ("_decide", "_due", "_engine", "_role", "fault", "idle", "stand_in")
 
     def __init__(self, engine: Engine, decide: Callable[[], bool]) -> None:
         self._engine = engine
@@ -29,31 +33,31 @@ class Wakeup:
         self._role.acquire()
         #: When the manager wakes though nothing happens.
         self._due = 0.0
-        #: The manager has nothing to do; set by it alone, and taken back by whoever wakes it.
-        self.hungry = False
+        #: The manager has nothing to do; set by it alone, and taken back by the thread that wakes it.
+        self.idle = False
         #: The thread that stands in for the manager, and what it failed with.
-        self.deputy: threading.Thread | None = None
+        self.stand_in: threading.Thread | None = None
         self.fault: BaseException | None = None
 
     @property
     def is_asleep(self) -> bool:
-        """Whether the manager sleeps and nobody stands in for it."""
-        return self.hungry and not self._role.locked()
+        """Whether the manager sleeps and no thread stands in for it."""
+        return self.idle and not self._role.locked()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """There is something new. For threads of ours, where no interrupt comes."""
-        if self.hungry and not self._stand_in():
-            self.hungry = False
+        if self.idle and not self._decide_instead():
+            self.idle = False
             self._engine.wake()
 
-    def rest(self, news: Callable[[], bool]) -> list[Event]:
+    def wait(self, news: Callable[[], bool]) -> list[Event]:
         """Lets the manager sleep until something happens. ``news`` is a last look at what came before we could be woken.
 
         Raises:
-            Exception: a deputy failed.
+            Exception: the thread that stood in for it failed.
         """
         engine = self._engine
-        self.hungry = True
+        self.idle = True
         more = news()
         self._due = engine.due()
         self._role.release()
@@ -61,29 +65,29 @@ class Wakeup:
             engine.listen(0.0 if more else self._due)
         finally:
             self._role.acquire()
-        self.hungry = False
+        self.idle = False
         if self.fault is not None:
             raise self.fault
         return engine.events()
 
-    def _stand_in(self) -> bool:
+    def _decide_instead(self) -> bool:
         """Decides in the place of the manager; returns whether that may sleep on."""
         slots = self._engine.slots
-        if not _idle(slots) or not self._role.acquire(blocking=False):
+        if not _are_idle(slots) or not self._role.acquire(blocking=False):
             return False
-        self.deputy = threading.current_thread()
+        self.stand_in = threading.current_thread()
         try:
             # The manager has to know if there is something to look at sooner than it thought, and what could not be sent.
-            return self._decide() and self._engine.due() >= self._due and not _idle(slots)
+            return self._decide() and self._engine.due() >= self._due
         except BaseException as error:
             self.fault = error
             return False
         finally:
-            self.deputy = None
+            self.stand_in = None
             self._role.release()
 
 
-def _idle(slots: Sequence[Slot]) -> bool:
+def _are_idle(slots: Sequence[Slot]) -> bool:
     """Whether nothing is in any worker, and one could be given something."""
     ready = False
     for slot in slots:

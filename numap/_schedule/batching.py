@@ -17,7 +17,7 @@ TARGET = 0.010
 BATCH_CAP = 8192
 #: Bytes in a batch at most.
 BATCH_BYTES = 1 << 20
-#: Seconds that an item may take in tasks that run as one: less than anybody would want to see apart.
+#: Seconds that an item may take in tasks that run as one: less than a user would want to see apart.
 LIGHT = 0.001
 #: Automatic bounds: items in flight at most, and bytes.
 BOUND_CAP = 1 << 16
@@ -25,7 +25,7 @@ BOUND_BYTES = 64 << 20
 
 
 class Share(NamedTuple):
-    """Who shares the bytes of what is in flight.
+    """How the bytes of what is in flight are shared.
 
     Attributes:
         given: so many were given for a map; None: automatic, `BOUND_BYTES`, or what keeps the workers busy.
@@ -65,6 +65,9 @@ class BatchSizer:
         self._cost: list[float | None] = [None] * tasks
         self._bytes: list[float] = [0.0] * tasks
         self._batch = [1] * tasks
+        self._initial = max(4, 2 * workers)
+        #: Tasks of which something is known that may change `fits`; what has looked takes them out.
+        self.changed: set[int] = set()
 
     def observe(self, task: int, count: int, seconds: float, nbytes: int, behind: Sequence[int] = ()) -> None:
         """``count`` items of ``task`` ran for ``seconds`` in all; their results have ``nbytes`` bytes.
@@ -73,16 +76,30 @@ class BatchSizer:
         """
         cost = seconds / count
         known = self._cost[task]
-        self._cost[task] = cost if known is None or cost > known else known + 0.5 * (cost - known)
-        size = nbytes / count
-        self._bytes[task] = max(size, self._bytes[task] * 0.9)
-        self._batch[task] = self._size(task)
+        if known is None or cost >= known:
+            if known is None:
+                self.changed.add(task)
+        else:
+            cost = known + 0.5 * (cost - known)
+        self._cost[task] = cost
+        largest = self._bytes[task]
+        size = max(nbytes / count, largest * 0.9)
+        if size != largest:
+            self._bytes[task] = size
+            self.changed.add(task)
+        batch = min(BATCH_CAP, int(TARGET / cost) if cost > 0 else BATCH_CAP, 4 * self._batch[task])
+        if self._copies and size:
+            batch = min(batch, int(BATCH_BYTES / size))
+        self._batch[task] = max(1, batch)
         for other in behind:
             self._batch[other] = self._batch[task]
 
     def observe_bytes(self, task: int, count: int, nbytes: int) -> None:
         """``count`` items of ``task`` with ``nbytes`` bytes in all were sent to it."""
-        self._bytes[task] = max(nbytes / count, self._bytes[task])
+        size = nbytes / count
+        if size > self._bytes[task]:
+            self._bytes[task] = size
+            self.changed.add(task)
 
     def observe_pulled(self, root: int, count: int, nbytes: int) -> bool:
         """``count`` items with ``nbytes`` bytes came from an input; returns whether that is news for `fits_waiting`."""
@@ -93,24 +110,15 @@ class BatchSizer:
     def fits_waiting(self, root: int) -> int:
         """How many items of an input have room in bytes, as they are when they come; few until one has come."""
         size = self._pulled[root]
-        return self.initial_bound() if size is None else self._fits(size)
+        return self._initial if size is None else self._fits(size)
 
     def fits(self, tasks: Sequence[int]) -> int:
         """How many items have room in bytes on their way through ``tasks``, as the largest of late; few until that is known."""
-        fits = self._fits(max(self._bytes[task] for task in tasks))
-        return fits if all(self._cost[task] is not None for task in tasks) else min(fits, self.initial_bound())
+        fits = self._fits(max(map(self._bytes.__getitem__, tasks)))
+        return min(fits, self._initial) if None in map(self._cost.__getitem__, tasks) else fits
 
     def _fits(self, size: float) -> int:
         return max(self._least, int(self.share / size)) if size else NO_END
-
-    def _size(self, task: int) -> int:
-        cost = self._cost[task]
-        if cost is None:
-            return 1
-        size = min(BATCH_CAP, int(TARGET / cost) if cost > 0 else BATCH_CAP, 4 * self._batch[task])
-        if self._copies and self._bytes[task]:
-            size = min(size, int(BATCH_BYTES / self._bytes[task]))
-        return max(1, size)
 
     def batch(self, task: int, bound: int) -> int:
         """Items of ``task`` for one message, with ``bound`` items in flight at most."""
@@ -133,7 +141,7 @@ class BatchSizer:
 
     def initial_bound(self) -> int:
         """The automatic bound before anything is known."""
-        return max(4, 2 * self._workers)
+        return self._initial
 
     def grown_bound(self, bound: int, tasks: list[int]) -> int:
         """The bound after a consumer found nothing to take while ``bound`` items of ``tasks`` were in flight."""
@@ -143,5 +151,5 @@ class BatchSizer:
         for task in tasks:
             if self._cost[task] is None:
                 return bound
-            cap = min(cap, max(self.initial_bound(), 8 * self._workers * self._batch[task]))
-        return max(bound, min(4 * bound, cap, self.fits(tasks)))
+            cap = min(cap, max(self._initial, 8 * self._workers * self._batch[task]))
+        return bound if cap <= bound else max(bound, min(4 * bound, cap, self.fits(tasks)))

@@ -11,7 +11,7 @@ from .._items.failures import Failure, Overrun
 class Tolerance:
     """Counts the items that failed.
 
-    Where outcomes come in order, the end does not depend on which worker was quicker: it is at the place of the failure that is
+    Where outcomes come in order, the end does not depend on which worker was quicker. It is at the place of the failure that is
     one too many, counted by place. Else it is where that failure becomes known. Other ends of the run are over at once.
 
     Args:

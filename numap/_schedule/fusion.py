@@ -1,7 +1,7 @@
 """Chained tasks that a worker runs as one: decisions only.
 
 To hand a result of some nanoseconds from one task to the next by way of the caller costs as much as to make it. Where
-nobody can tell but by the clock, a worker goes on with its own results.
+only the clock could tell, a worker goes on with its own results.
 """
 
 from __future__ import annotations
@@ -16,33 +16,30 @@ class Fusion:
 
     Args:
         inputs: for each task the tasks that it reads.
-        pacing: knows what items cost.
+        sizer: knows what items cost.
         apart: tasks whose results are wanted as they are made.
 
-    >>> pacing = Pacing(3, 2, alone=0.004)
-    >>> fusion = Fusion([[], [0], [1]], pacing, apart=())
+    >>> sizer = BatchSizer(3, 2, alone=0.004)
+    >>> fusion = Fusion([[], [0], [1]], sizer, apart=())
     >>> fusion.behind(0)
     ()
     >>> for task in range(3):
-    ...     pacing.observe(task, 1, 1e-6, 8)
+    ...     sizer.observe(task, 1, 1e-6, 8)
     >>> fusion.behind(0), fusion.behind(1), fusion.behind(2)
     ((1, 2), (2,), ())
     """
 
-    def __init__(self, inputs: Sequence[Sequence[int]], pacing: BatchSizer, apart: Collection[int]) -> None:
-        self._pacing = pacing
+    def __init__(self, inputs: Sequence[Sequence[int]], sizer: BatchSizer, apart: Collection[int]) -> None:
+        self._sizer = sizer
         follower = {members[0]: task for task, members in enumerate(inputs) if len(members) == 1}
-        self._behind: list[tuple[int, ...]] = [()] * len(inputs)
+        #: The tasks that may ever run behind a task.
+        self.follows: list[tuple[int, ...]] = [()] * len(inputs)
         # A task comes behind those that it reads, so its own followers are known first.
         for task in reversed(range(len(inputs))):
             if task in follower and task not in apart:
-                self._behind[task] = (follower[task], *self._behind[follower[task]])
-
-    def all_behind(self, task: int) -> tuple[int, ...]:
-        """The tasks that may ever run behind this one."""
-        return self._behind[task]
+                self.follows[task] = (follower[task], *self.follows[follower[task]])
 
     def behind(self, task: int) -> tuple[int, ...]:
         """The tasks to run behind this one: as many as are known to cost next to nothing together."""
-        behind = self._behind[task]
-        return behind[: max(0, self._pacing.light((task, *behind)) - 1)] if behind else ()
+        behind = self.follows[task]
+        return behind[: max(0, self._sizer.light((task, *behind)) - 1)] if behind else ()

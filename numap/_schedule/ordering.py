@@ -1,4 +1,7 @@
-"""In which order the outcomes of one task are handed over: decisions only, no item is looked at."""
+"""In which order the outcomes of one task are handed over: decisions only, no item is looked at.
+
+What came too early waits by its place, so that each outcome is touched once, however far it is ahead.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ class ReorderBuffer:
     Args:
         ordered: the n-th outcome is that of the n-th item; else as they come.
 
-    >>> delivery = Delivery(ordered=True)
-    >>> delivery.add(2, (0, 2, ["c", "d"]))
+    >>> buffer = ReorderBuffer(ordered=True)
+    >>> buffer.add(2, (0, 2, ["c", "d"]))
     []
-    >>> delivery.add(0, (0, 2, ["a", "b"]))
+    >>> buffer.add(0, (0, 2, ["a", "b"]))
     [(0, (0, 2, ['a', 'b'])), (2, (0, 2, ['c', 'd']))]
     """
 
@@ -37,10 +40,13 @@ class ReorderBuffer:
         if first != self.next:
             self._early[first] = segment
             return []
+        if not self._early:
+            self.next = first + segment[1]
+            return [(first, segment)]
         return self._ready(first, segment)
 
     def give_up(self, place: int) -> list[tuple[int, Segment]]:
-        """Nobody waits for the outcome of the next place any more; returns what can be handed over now, as `add` does."""
+        """No consumer waits for the outcome of the next place any more; returns what can be handed over now, as `add` does."""
         if not self.ordered or place != self.next:
             return []  # it has come meanwhile
         self.late.add(place)
@@ -63,9 +69,9 @@ class JoinBuffer:
 
     A place with a failed member fails as a whole, once; its other members are absorbed when they come.
 
-    >>> pairing = Pairing([0, 1])
-    >>> pairing.add(0, 0, "a0")
-    >>> pairing.add(1, 0, "b0")
+    >>> buffer = JoinBuffer([0, 1])
+    >>> buffer.add(0, 0, "a0")
+    >>> buffer.add(1, 0, "b0")
     ('a0', 'b0')
     """
 

@@ -1,4 +1,8 @@
-"""Whether an item that failed runs again: decisions only."""
+"""Whether an item that failed runs again: decisions only.
+
+A worker may die of its item or of something else. An item that lost its worker for an unknown reason is not blamed at once,
+but not run for ever, either.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ class Retries:
         return True
 
     def again_after_loss(self, task: int, index: int) -> bool:
-        """An item lost its worker and nobody knows why: the starter was killed and took all workers with it.
+        """An item lost its worker for an unknown reason: the starter was killed and took all workers with it.
 
         The item may be the reason, but hardly each of those that were running.
         """

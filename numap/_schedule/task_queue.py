@@ -1,4 +1,7 @@
-"""The items of one task that are ready to run, by place."""
+"""The items of one task that are ready to run, by place.
+
+Items wait as they came, many in one segment, and are cut only where a job ends: most are never looked at one by one.
+"""
 
 from __future__ import annotations
 

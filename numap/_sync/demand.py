@@ -1,4 +1,8 @@
-"""Whether what a thread of ours is about to read is needed now: asked by that thread, answered by the manager of its map."""
+"""Whether what a thread of ours is about to read is needed now: asked by that thread, answered by the manager of its map.
+
+A map reads its inputs ahead, so a thread that is held up there is no reason for an error. It is one as soon as a consumer
+waits for just that, and only the manager can tell.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +20,19 @@ def current() -> Demand | None:
 class Demand:
     """The demand for the items of one input.
 
-    A thread that is held up asks, and is told as soon as a consumer waits for an item of this input and nothing of it is on the
-    way, or when nothing will be read any more.
+    A thread that is held up asks. It is told when a consumer waits for an item of this input and nothing of it is on the way,
+    or when nothing will be read any more.
 
     Args:
-        ring: wakes the manager.
+        notify: wakes the manager.
     """
 
-    __slots__ = ("_ring", "_tell", "_void")
+    __slots__ = ("_notify", "_void", "asked")
 
-    def __init__(self, ring: Callable[[], None]) -> None:
-        self._ring = ring
-        self._tell: Callable[[], object] | None = None
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
+        #: What to call once for the reader, which waits for an answer; None: it does not.
+        self.asked: Callable[[], object] | None = None
         self._void = False
 
     def enter(self) -> None:
@@ -36,24 +41,19 @@ class Demand:
 
     def ask(self, tell: Callable[[], object]) -> None:
         """Has ``tell`` called, once, in some other thread or in this one; any number of times asked, the last one counts."""
-        self._tell = tell
+        self.asked = tell
         if self._void:
             self.answer()
         else:
-            self._ring()
+            self._notify()
 
     def withdraw(self) -> None:
         """The reader goes on."""
-        self._tell = None
-
-    @property
-    def asked(self) -> bool:
-        """Whether the reader waits for an answer."""
-        return self._tell is not None
+        self.asked = None
 
     def answer(self) -> None:
         """A consumer waits in vain."""
-        tell, self._tell = self._tell, None
+        tell, self.asked = self.asked, None
         if tell is not None:
             tell()
 

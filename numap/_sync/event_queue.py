@@ -1,4 +1,7 @@
-"""What those who run items in this process tell the thread that waits. Knows nothing of what is told."""
+"""What threads that run items tell the thread that waits for them. Knows nothing of what is told.
+
+Finalizers may tell something, too, and they run anywhere. So to tell is one operation in C, which takes no lock of Python.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class EventQueue(SimpleQueue[T | None]):
     def listen(self, until: float) -> None:
         """Blocks until there is something or that moment of the monotonic clock has come; 0: does not block."""
         with contextlib.suppress(Empty):
-            self._heard.append(self.get(True, seconds_left(until)))
+            self._heard.append(self.get(True, None if until == NEVER else seconds_left(until)))
 
     def take(self) -> list[T]:
         """All that was told up to now, in order."""

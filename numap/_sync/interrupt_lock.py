@@ -28,14 +28,14 @@ class InterruptSafeLock:
         self._tokens: SimpleQueue[None] = SimpleQueue()
         self._tokens.put(None)
 
-    def hold(self, func: Callable[[], T], block: bool = True, timeout: float | None = None) -> T:
+    def run_locked(self, func: Callable[[], T], block: bool = True, timeout: float | None = None) -> T:
         """Returns what ``func`` returns; it runs when it is this thread's turn.
 
-        A loop that an interrupt may leave belongs into ``func``: CPython 3.13 looks for signals at the jump back to the head
+        A loop that an interrupt may leave belongs into ``func``. CPython 3.13 looks for signals at the jump back to the head
         of a loop, and that jump is in no ``try``.
 
         Raises:
-            Taken: it was not our turn in time.
+            LockTimeout: it was not our turn in time.
         """
         token: list[None] = []
         # Twice, as CPython 3.10 looks for signals before the first instruction of a `finally`, where it protects nothing.
@@ -57,35 +57,37 @@ class InterruptSafeLock:
         any(map(self._tokens.put, islice(iter(token.pop, 0), len(token))))
 
 
-class OpenTurn(InterruptSafeLock):
-    """A InterruptSafeLock for those who may find what they want without it: who waits is told after each turn, and looks again.
+class NotifyingLock(InterruptSafeLock):
+    """An InterruptSafeLock for threads that may find what they want without it.
+
+    Those that wait are told after each turn, and look again.
 
     To wait for the token itself is not enough. A thread that takes one turn after the other has the token back before another
-    one wakes, and what it found for that one in the first turn is not seen until its second is over.
+    one wakes. What it found for that one in the first turn would not be seen until its second is over.
     """
 
-    __slots__ = ("_gates",)
+    __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
         super().__init__()
-        self._gates: deque[SimpleQueue[None]] = deque()
+        self._waiters: deque[SimpleQueue[None]] = deque()
 
-    def hold_or_wait(self, func: Callable[[], object], look: Callable[[], bool]) -> None:
+    def run_or_wait(self, func: Callable[[], object], look: Callable[[], bool]) -> None:
         """Runs ``func`` if no other thread has its turn, else returns when one has ended.
 
         ``look``: whether what is wanted is there; asked when we are sure to be told of the end of a turn that goes on.
         """
-        for gate in (None, SimpleQueue[None]()):
-            if gate is not None:
-                self._gates.append(gate)
+        for waiter in (None, SimpleQueue[None]()):
+            if waiter is not None:
+                self._waiters.append(waiter)
                 if look():
                     return
             try:
-                self.hold(func, block=False)
+                self.run_locked(func, block=False)
             except LockTimeout:
-                if gate is not None:
-                    # Who has the token tells us, as our gate was there before.
-                    gate.get()
+                if waiter is not None:
+                    # The thread with the token tells us, as our waiter was there before.
+                    waiter.get()
             else:
                 return
 
@@ -94,7 +96,7 @@ class OpenTurn(InterruptSafeLock):
             return
         # One call, in this order: first the token, then those that wait. An interrupt comes before it, or after it.
         back = map(self._tokens.put, islice(iter(token.pop, 0), len(token)))
-        told = map(SimpleQueue.put, iter(self._gates.popleft, None), repeat(None))
+        told = map(SimpleQueue.put, iter(self._waiters.popleft, None), repeat(None))
         try:
             any(chain(back, told))
         except IndexError:  # all have been told

@@ -1,4 +1,7 @@
-"""The context of who starts a map, for all that runs in threads of ours on its behalf: items, inputs, handlers."""
+"""The context in which a map is started, for all that runs in threads of ours on its behalf: items, inputs, handlers.
+
+A new thread begins with an empty context. Code that moves into a map must find its context variables as it left them.
+"""
 
 from __future__ import annotations
 

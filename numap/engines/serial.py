@@ -96,7 +96,7 @@ class SerialEngine:
             BaseException: a real KeyboardInterrupt, or what a signal handler raised; the item runs again next time.
         """
         try:
-            ran = self._lock.hold(self._run_ready, block=False)
+            ran = self._lock.run_locked(self._run_ready, block=False)
         except LockTimeout:
             return False
         if ran and self._ready:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, TaskTimeout
-from numap._runtime.manager import Manager
+from numap._runtime.dispatcher import Dispatcher
 from numap.engines.protocol import Job, Slot
 from numap.testing import ScriptedEngine
 from tests.numap import work
@@ -39,9 +39,9 @@ class Fed:
 
     def idle(self) -> None:
         """Returns when the manager sleeps and its input waits."""
-        manager = self.imap._manager
+        manager = self.imap._life.manager
         deadline = time.monotonic() + 10
-        while not manager.bell.is_asleep:
+        while not manager.wakeup.is_asleep:
             assert time.monotonic() < deadline, "the manager does not come to rest"
             time.sleep(0.001)
 
@@ -75,11 +75,11 @@ def test_where_a_worker_is_busy_the_manager_sends_it(fed: Fed) -> None:
 
 
 def test_an_error_on_the_way_ends_the_map(fed: Fed, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(manager: Manager) -> None:
+    def broken(dispatcher: Dispatcher) -> bool:
         raise LookupError("no such thing")
 
     fed.idle()
-    monkeypatch.setattr(Manager, "_submit_all", broken)
+    monkeypatch.setattr(Dispatcher, "submit_all", broken)
     fed.input.put(-1)
     with pytest.raises(RuntimeError, match="defect of numap") as caught:
         next(fed.imap)
@@ -89,16 +89,16 @@ def test_an_error_on_the_way_ends_the_map(fed: Fed, monkeypatch: pytest.MonkeyPa
 def test_a_stop_on_the_way_waits_for_nobody(fed: Fed, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a finalizer of the user's may do, which the collector runs anywhere."""
     took: list[float] = []
-    submit_all = Manager._submit_all
+    submit_all = Dispatcher.submit_all
 
-    def stopped(manager: Manager) -> None:
+    def stopped(dispatcher: Dispatcher) -> bool:
         began = time.monotonic()
-        manager.stop()
+        fed.imap._life.manager.stop()
         took.append(time.monotonic() - began)
-        submit_all(manager)
+        return submit_all(dispatcher)
 
     fed.idle()
-    monkeypatch.setattr(Manager, "_submit_all", stopped)
+    monkeypatch.setattr(Dispatcher, "submit_all", stopped)
     fed.input.put(-1)
     with pytest.raises(Exception, match=r"stop\(\)"):
         next(fed.imap)

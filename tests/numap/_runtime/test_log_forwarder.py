@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, WorkerDied
-from numap._runtime import log_forwarder as _listener
+from numap._runtime import log_forwarder
 from tests.numap import work
 from tests.numap.programs import ENGINES, STARTS, Program, run
 
@@ -298,7 +298,7 @@ def test_51_a_handler_that_fails_is_told_and_the_next_record_is_handled(
 def test_51_a_handler_that_blocks_holds_up_neither_results_nor_for_long_the_end(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_listener, "PATIENCE", 0.05)
+    monkeypatch.setattr(log_forwarder, "HANDLERS_TIMEOUT", 0.05)
     gate: SimpleQueue[None] = SimpleQueue()
     kept.addFilter(lambda record: gate.get() is None)
     imap = IMap(tell, range(10), worker_num=1)
@@ -360,7 +360,7 @@ for _ in range(100):
 #: A program whose handler writes a line for each record, and in it does what it is told to.
 SLOW = """
 import logging
-from numap import _listener
+from numap._runtime import log_forwarder
 class Slow(logging.Handler):
     def filter(self, record):  # not within its lock, which the end of logging waits for
         self.act(record)
@@ -390,15 +390,15 @@ def test_64_slow_handlers_get_the_time_that_they_need(end: str, start: dict[str,
     code = (
         SLOW
         + f"""
-_listener.PATIENCE = 0.01
+log_forwarder.HANDLERS_TIMEOUT = 0.01
 slow.act = lambda record: time.sleep(0.002)
 imap = IMap(lambda x: tell(x) or os.getpid(), range(3), on_error="skip", **OPTIONS)
 {end or "list(imap)"}
-_listener.PATIENCE = 2.0
+log_forwarder.HANDLERS_TIMEOUT = 2.0
 """
     )
     engine = next(name for name in STARTS if ENGINES[name] is start)
-    code = code.replace("_listener.PATIENCE = 0.01", "") if end else code
+    code = code.replace("log_forwarder.HANDLERS_TIMEOUT = 0.01", "") if end else code
     with Program(tmp_path, code, engine) as program:
         program.ends(0)
         handled, said = count(program)
@@ -412,7 +412,7 @@ def test_64_what_was_left_at_the_end_is_counted_in_one_warning(handler: str, tmp
     code = (
         SLOW
         + f"""
-_listener.PATIENCE = 0.05
+log_forwarder.HANDLERS_TIMEOUT = 0.05
 gate = threading.Event()
 slow.act = lambda record: record.getMessage().startswith("record 42") and gate.wait()
 if {handler == "the slow one"}:
@@ -431,8 +431,8 @@ list(IMap(tell, range(2), **OPTIONS))
 
 
 def test_64_what_finds_no_room_is_counted_in_one_warning(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_listener, "ROOM", 100_000)
-    monkeypatch.setattr(_listener, "PATIENCE", 0.05)
+    monkeypatch.setattr(log_forwarder, "ROOM", 100_000)
+    monkeypatch.setattr(log_forwarder, "HANDLERS_TIMEOUT", 0.05)
     gate = threading.Event()
     kept.addFilter(lambda record: gate.wait(30))
     told, ours = Kept(), logging.getLogger("numap")
@@ -440,17 +440,17 @@ def test_64_what_finds_no_room_is_counted_in_one_warning(kept: Kept, monkeypatch
     try:
         imap = IMap(tell, range(1000), worker_num=1)
         assert [x for x, _ in imap] == list(range(1000))
-        (listener,) = _listener.busy
-        assert listener.waiting <= 100_000
+        (forwarder,) = log_forwarder.busy
+        assert forwarder.waiting <= 100_000
         gate.set()
-        assert listener._thread is not None
-        listener._thread.join()
+        assert forwarder._thread is not None
+        forwarder._thread.join()
     finally:
         ours.removeHandler(told)
     (message,) = [record.getMessage() for record in told.records if record.name == "numap"]
     assert 10 < len(kept.records) < 1000
     assert message.startswith(f"{1000 - len(kept.records)} log records and warnings of workers were not handled")
-    assert not _listener.busy
+    assert not log_forwarder.busy
 
 
 # ---------------------------------------------------------------------- warnings

@@ -154,7 +154,7 @@ def test_nothing_begins_without_room_unless_there_is_nothing_to_take() -> None:
 def test_a_smaller_room_lets_nothing_more_come() -> None:
     schedule = Scheduler([[]], None, 100, 4)
     schedule.set_fits(0, 8, 8)
-    assert (schedule.bound(0), schedule.grant(0)) == (8, 8)
+    assert (schedule.bound[0], schedule.grant(0)) == (8, 8)
     schedule.pull(0, 8)
     schedule.unpull(0, 3)
     schedule.set_fits(0, 5, 5)

@@ -172,7 +172,7 @@ def test_where_somebody_could_tell_tasks_run_apart(options: dict[str, Any]) -> N
     end = chain(imap, abs, abs, items=range(500))
     with imap:
         assert list(end) == list(range(500))
-        assert imap._manager._fusion.all_behind(0) == ()
+        assert imap._life.manager._dispatcher._fusion.follows[0] == ()
 
 
 def test_a_tracked_task_is_not_fused() -> None:
@@ -181,15 +181,15 @@ def test_a_tracked_task_is_not_fused() -> None:
     end = chain(imap, double, increment, items=first)
     with imap:
         assert list(end) == [2 * (x + 1) + 1 for x in range(500)]
-        assert imap._manager._fusion.all_behind(0) == ()
-        assert imap._manager._fusion.all_behind(1) == (2,)
+        assert imap._life.manager._dispatcher._fusion.follows[0] == ()
+        assert imap._life.manager._dispatcher._fusion.follows[1] == (2,)
     assert first.tracked == {x: x + 1 for x in range(500)}
 
 
 def test_a_join_is_where_a_fused_chain_ends() -> None:
     pacing = BatchSizer(5, 2, 0.004)
     fusion = Fusion([[], [0], [], [1, 2], [3]], pacing, ())
-    assert [fusion.all_behind(task) for task in range(5)] == [(1,), (), (), (4,), ()]
+    assert [fusion.follows[task] for task in range(5)] == [(1,), (), (), (4,), ()]
 
 
 def test_only_light_items_are_fused() -> None:

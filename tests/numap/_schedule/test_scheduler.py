@@ -176,7 +176,7 @@ def _one(schedule: Scheduler) -> tuple[int, int]:
 )
 def test_shares_are_even(inputs: Inputs, buffer: int, shares: list[int]) -> None:
     schedule = Scheduler(inputs, None, buffer, 1)
-    assert [schedule.bound(root) for root in schedule.roots] == shares
+    assert [schedule.bound[root] for root in schedule.roots] == shares
     assert [schedule.allowance(root) for root in schedule.roots] == shares
     assert schedule.total_bound() == buffer
 
@@ -235,13 +235,6 @@ def test_an_ended_group_gives_its_share_back() -> None:
     assert schedule.total_bound() == 6
 
 
-def test_an_abandoned_group_gives_all_back_at_once() -> None:
-    schedule = Scheduler([[], []], None, 6, 1)
-    schedule.pull(0, 3)
-    schedule.abandon(0)
-    assert [schedule.allowance(root) for root in (0, 1)] == [0, 6]
-
-
 def test_the_last_group_may_end() -> None:
     schedule = Scheduler([[]], None, 6, 1)
     schedule.close(0)
@@ -250,17 +243,17 @@ def test_the_last_group_may_end() -> None:
 
 def test_automatic_bounds() -> None:
     schedule = Scheduler([[], []], 3, None, 4)
-    assert (schedule.bound(0), schedule.total_bound()) == (4, 8)
+    assert (schedule.bound[0], schedule.total_bound()) == (4, 8)
     schedule.set_bound(0, 20)
-    assert (schedule.bound(0), schedule.bound(1), schedule.total_bound()) == (20, 4, 24)
+    assert (schedule.bound[0], schedule.bound[1], schedule.total_bound()) == (20, 4, 24)
     schedule.set_bound(1, 1)
-    assert schedule.bound(1) == 3, "never below the stride"
+    assert schedule.bound[1] == 3, "never below the stride"
 
 
 def test_a_given_buffer_can_not_be_grown() -> None:
     schedule = Scheduler([[]], None, 4, 1)
     schedule.set_bound(0, 100)
-    assert schedule.bound(0) == schedule.total_bound() == 4
+    assert schedule.bound[0] == schedule.total_bound() == 4
 
 
 def test_drained() -> None:
@@ -321,8 +314,8 @@ class History:
         for root in schedule.roots:
             assert schedule.allowance(root) >= 0
             if root in self.open:
-                assert schedule.bound(root) >= 1
-                assert schedule.allowance(root) == schedule.bound(root) - flying[root]
+                assert schedule.bound[root] >= 1
+                assert schedule.allowance(root) == schedule.bound[root] - flying[root]
             else:
                 assert schedule.allowance(root) == 0
         # Whoever pulls all that is allowed now must still be within the bound.
@@ -415,7 +408,7 @@ class History:
 
     def grow(self) -> bool:
         root = self.random.choice(self.schedule.roots)
-        self.schedule.set_bound(root, self.schedule.bound(root) + self.random.randint(0, 3))
+        self.schedule.set_bound(root, self.schedule.bound[root] + self.random.randint(0, 3))
         return False
 
     # ------------------------------------------------------------------ whole runs

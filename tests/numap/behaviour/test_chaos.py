@@ -50,7 +50,7 @@ class Killer(threading.Thread):
 
     def __init__(self, imap: IMap[Any], dice: Random) -> None:
         super().__init__(daemon=True)
-        self._slots = imap._manager._engine.slots
+        self._slots = imap._life.manager._engine.slots
         self._dice = dice
         self.over = threading.Event()
         self.kills = 0

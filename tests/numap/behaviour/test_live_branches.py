@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, SourceError, StateError, join, tee
-from numap._sync.interrupt_lock import OpenTurn
+from numap._sync.interrupt_lock import NotifyingLock
 
 KINDS = ["process", "thread", "serial"]
 
@@ -99,7 +99,7 @@ def test_65_who_finds_an_item_in_the_log_does_not_wait_for_the_source() -> None:
 
 
 def test_who_waits_for_a_turn_is_told_when_it_ends() -> None:
-    turn = OpenTurn()
+    lock = NotifyingLock()
     begun, go_on, looked = threading.Event(), threading.Event(), threading.Event()
     found: list[int] = []
 
@@ -115,17 +115,17 @@ def test_who_waits_for_a_turn_is_told_when_it_ends() -> None:
     def never() -> None:
         raise AssertionError
 
-    worker = threading.Thread(target=turn.hold, args=(work,))
+    worker = threading.Thread(target=lock.run_locked, args=(work,))
     worker.start()
     assert begun.wait(100)
-    waiter = threading.Thread(target=turn.hold_or_wait, args=(never, look))
+    waiter = threading.Thread(target=lock.run_or_wait, args=(never, look))
     waiter.start()
     assert looked.wait(100)
     go_on.set()
     waiter.join(100)
     assert not waiter.is_alive()
     worker.join()
-    turn.hold_or_wait(lambda: found.append(2), look)
+    lock.run_or_wait(lambda: found.append(2), look)
     assert found == [1, 2]
 
 

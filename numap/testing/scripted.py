@@ -1,133 +1,39 @@
-"""Helpers for tests of maps and of code that uses them: facts in place of times, scripts in place of luck.
+"""An engine without workers: a test dictates what becomes of each item.
 
-`Gate` tells a test that a function has arrived in an item, and holds it there until the test lets it go.
-`ScriptedEngine` stands in for the workers of a map: which item ends when, and which worker dies, the test dictates.
+Workers die and items overtake each other when they like, so a test with real workers sees few of the orders in which that can
+happen. Here the test says the order, and the whole map above the engine is the real one.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from ._base.errors import WorkerStartError
-from ._items.call import bound
-from ._items.failures import Failure, trace_of
-from ._items.segments import FAILED, RAW, Segment, item_of, part, parts
-from ._sync.event_queue import NEVER, seconds_left
-from .engines.protocol import Capabilities, Died, Event, Job, Output, Program, Returned, SideOutput, Slot, StartFailed
-
-__all__ = ["Gate", "Running", "ScriptedEngine", "Submission", "Visitor"]
+from .._base.errors import WorkerStartError
+from .._base.options import Options
+from .._items.call import bound
+from .._items.failures import Failure, trace_of
+from .._items.segments import FAILED, RAW, Segment, item_of, part, parts
+from .._sync.event_queue import NEVER, seconds_left
+from ..engines.protocol import (
+    Capabilities,
+    Died,
+    Engine,
+    Event,
+    Job,
+    Output,
+    Program,
+    Returned,
+    SideOutput,
+    Slot,
+    StartFailed,
+)
 
 #: Seconds after which a wait for a fact becomes a failure with a message. Nothing that works comes near it.
-PATIENCE = 30.0
-
-
-# ---------------------------------------------------------------------- gates
-
-
-class Visitor:
-    """Somebody who has arrived at a gate and waits there.
-
-    Attributes:
-        pid: the process that it runs in.
-        label: the text that it arrived with.
-    """
-
-    def __init__(self, sock: socket.socket, pid: int, label: str) -> None:
-        self.pid = pid
-        self.label = label
-        self._sock = sock
-
-    def release(self) -> None:
-        """Lets it go on; without effect the second time."""
-        self._sock.close()
-
-    def gone(self, timeout: float = PATIENCE) -> None:
-        """Waits until it has ended without being released: its process was killed.
-
-        Raises:
-            TimeoutError: it is still there.
-        """
-        self._sock.settimeout(timeout)
-        with suppress(ConnectionResetError):
-            assert self._sock.recv(1) == b"", "a visitor says nothing after its arrival"
-        self._sock.close()
-
-    def __repr__(self) -> str:
-        return f"<visitor {self.label!r} of process {self.pid}>"
-
-
-class Gate:
-    """A place in a function where a test meets it: in a thread, in a worker process, in any process of this machine.
-
-    The function calls `arrive`; the test waits for that with `wait` and lets it go with `Visitor.release` or `open`.
-    A gate may be an argument, a global or a default of the function. Use it as a context manager: at its end it is
-    open, so a function that is still held there goes on, and one that comes later passes.
-
-    >>> from numap import IMap
-    >>> with Gate() as gate:
-    ...     imap = IMap(gate.arrive, "ab", worker_type="thread", worker_num=2)
-    ...     both = sorted([gate.wait().label, gate.wait().label])
-    ...     gate.open()
-    ...     print(both, list(imap))
-    ['a', 'b'] ['a', 'b']
-    """
-
-    def __init__(self) -> None:
-        self._listener: socket.socket | None = socket.create_server(("127.0.0.1", 0), backlog=100)
-        self._address: tuple[str, int] = self._listener.getsockname()
-        self._visitors: list[Visitor] = []
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_address": self._address, "_listener": None, "_visitors": []}
-
-    def arrive(self, label: Any = "") -> Any:
-        """The function's side: tells the test, and returns ``label`` when released; at once where the gate is open."""
-        with suppress(ConnectionError), socket.create_connection(self._address) as sock:
-            sock.sendall(f"{os.getpid()} {label}\n".encode())
-            sock.recv(1)
-        return label
-
-    def wait(self, timeout: float = PATIENCE) -> Visitor:
-        """The test's side: the next one that arrives.
-
-        Raises:
-            TimeoutError: nobody came.
-        """
-        assert self._listener is not None, "the gate is open, or this is not the process that made it"
-        self._listener.settimeout(timeout)
-        try:
-            sock, _ = self._listener.accept()
-        except TimeoutError:
-            raise TimeoutError(f"nobody has arrived at the gate within {timeout} seconds") from None
-        sock.settimeout(timeout)
-        with sock.makefile("r", encoding="utf-8", newline="\n") as lines:
-            pid, _, label = lines.readline().rstrip("\n").partition(" ")
-        visitor = Visitor(sock, int(pid), label)
-        self._visitors.append(visitor)
-        return visitor
-
-    def open(self) -> None:
-        """Lets everybody pass from now on, also those who have arrived."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-        for visitor in self._visitors:
-            visitor.release()
-
-    def __enter__(self) -> Gate:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.open()
-
-
-# ---------------------------------------------------------------------- the scripted engine
+FACT_TIMEOUT = 30.0
 
 
 class Submission(NamedTuple):
@@ -154,14 +60,14 @@ class ScriptedEngine:
     """An engine without workers: what becomes of each item is dictated.
 
     What is dictated (`finish`, `fail`, `die`, `give_back`, `fail_start`) happens in that order, each thing as soon as
-    it is possible: an item can only end once it is the one that its worker is in. All of it may be said beforehand, or
+    it is possible. An item can only end once it is the one that its worker is in. All of it may be said beforehand, or
     by another thread while the map runs.
 
     Args:
         workers: number of workers; give the map the same ``worker_num``.
         start_error: raised by `start`.
         seconds: what each item is said to have taken.
-        script: called whenever nothing is dictated and somebody waits; it may dictate.
+        script: called whenever nothing is dictated and the map waits; it may dictate.
 
     Attributes:
         submissions: what was given to workers, in order.
@@ -205,15 +111,13 @@ class ScriptedEngine:
     @contextmanager
     def installed(self) -> Iterator[ScriptedEngine]:
         """A map that is started in this ``with`` runs on this engine, whatever its ``worker_type``."""
-        from unittest import mock
+        from .._runtime.build import engines_made_by
 
-        from ._runtime import build as _build
-
-        def engine(options: Any, programs: Sequence[Program]) -> tuple[ScriptedEngine, None]:
+        def make(options: Options, programs: Sequence[Program]) -> Engine:
             self._calls = [bound(it.func, it.args, it.kwargs) for it in programs]
-            return self, None
+            return self
 
-        with mock.patch.object(_build, "_engine", engine):
+        with engines_made_by(make):
             yield self
 
     # ------------------------------------------------------------------ dictation; any thread
@@ -247,11 +151,11 @@ class ScriptedEngine:
                 if slot.jobs
             ]
 
-    def wait_for(self, index: int, task: int = 0, timeout: float = PATIENCE) -> None:
+    def wait_for(self, index: int, task: int = 0, timeout: float = FACT_TIMEOUT) -> None:
         """Waits until a worker is in item ``index``."""
         self._until(lambda: self._whose(index, task) is not None, f"item {index} of task {task} to run", timeout)
 
-    def settle(self, timeout: float = PATIENCE) -> None:
+    def settle(self, timeout: float = FACT_TIMEOUT) -> None:
         """Waits until all that was dictated has happened."""
         self._until(lambda: not self._orders, "all that was dictated to happen", timeout)
 
