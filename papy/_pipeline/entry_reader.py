@@ -70,6 +70,11 @@ class EntryReader:
         raise StopIteration
 
     @property
+    def passed(self) -> int:
+        """See `Upstream`."""
+        return self._books.taken
+
+    @property
     def at_end(self) -> bool:
         """Whether it has come to the end of the input."""
         return self._ending

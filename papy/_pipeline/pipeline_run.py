@@ -22,7 +22,7 @@ from papy._pipeline.input_queue import InputQueue, log_left
 from papy._stages.accounting import DROPPED, ENDED, FAILED, STOPPED, Counts, RunState, noted, tell_of
 from papy._stages.spec import Limits, StepSpec
 from papy._stages.stages import Stage, stages
-from papy._stages.upstream import FromHandover, FromMap
+from papy._stages.upstream import FromMap, StageOutput
 
 __all__ = ["PipelineRun"]
 
@@ -291,10 +291,7 @@ class PipelineRun:
 
     def _came(self) -> dict[str, int]:
         """Entries that came to each step and left it in whatever way."""
-        return {
-            stage.spec.name: passed + (stage.output.fallen if isinstance(stage.output, FromMap) else 0)
-            for stage, passed, _ in self._passed()
-        }
+        return {stage.spec.name: passed + stage.output.fallen for stage, passed, _ in self._passed()}
 
     def _settle(self) -> None:
         try:
@@ -318,7 +315,7 @@ class PipelineRun:
         """Shows what the steps have done so far, if it is time for that; an error of a reporter ends the run."""
         if self._debugger is not None and self._debugger.due(force):
             steps = [
-                (stage.spec.name, Resources(passed + output.weight.more, stage.seconds(), stage.cpu()))
+                (stage.spec.name, Resources(passed + output.weight.more, *stage.times()))
                 for stage, passed, output in self._passed()
             ]
             try:
@@ -335,7 +332,7 @@ class PipelineRun:
                 yield f"{stage.spec.name} in", max(0, came - passed - stage.output.fallen)
             came = passed
 
-    def _passed(self) -> Iterator[tuple[Stage, int, FromMap | FromHandover]]:
+    def _passed(self) -> Iterator[tuple[Stage, int, StageOutput]]:
         """The stages of the steps, with what they have passed on, and where that is read."""
         own = [stage for stage in self.stages if stage.own]
         for stage in own[:-1]:

@@ -14,8 +14,8 @@ from papy._stages.byte_bounds import Room
 from papy._stages.entries import Entry, Meta
 from papy._stages.error_file import ErrorFile
 from papy._stages.spec import StepSpec
-from papy._stages.upstream import FromHandover, FromMap, FromSource, Numbered, Shared, Upstream
-from papy._stages.workers import ProcessStepWorker, ThreadStepWorkers, make_steps, tell
+from papy._stages.upstream import FromHandover, FromMap, Numbered, Shared, StageOutput, Upstream
+from papy._stages.workers import ProcessStepWorker, ThreadStepWorkers, make_steps, tell, total_times
 from papy.steps import AbstractIterStep, AbstractStep, Entries, Step
 
 __all__ = ["FunctionStage", "IteratorStage", "RelayStage", "ProcessStage", "Stage", "stages"]
@@ -37,7 +37,9 @@ class Stage:
 
     own = True
     imap: IMap[Any]
-    output: FromMap | FromHandover
+    output: StageOutput
+    #: Its threads, if they call hooks.
+    crew: ThreadStepWorkers | None = None
 
     def __init__(self, spec: StepSpec, books: RunState, room: Room) -> None:
         self.spec = spec
@@ -46,18 +48,16 @@ class Stage:
 
     def prepare(self) -> None:
         """Calls the hooks that come before the workers; raises what they raise."""
+        if self.crew is not None:
+            self.crew.prepare()
 
     def is_worker(self) -> bool:
         """Whether the thread that asks is one of its workers."""
-        return False
+        return self.crew is not None and self.crew.is_here()
 
-    def seconds(self) -> float:
-        """How long all entries took so far, if that is measured."""
-        return 0.0
-
-    def cpu(self) -> float:
-        """Their CPU time, if that is measured."""
-        return 0.0
+    def times(self) -> tuple[float, float]:
+        """Seconds that all entries took so far, by the clock and of CPU time, if that is measured."""
+        return 0.0, 0.0
 
     def interrupt(self) -> None:
         """Lets threads go on that wait for others of the run."""
@@ -68,10 +68,14 @@ class Stage:
         Args:
             patiently: Wait until they have done what they do at their end. After an error one may be busy for ever.
         """
+        if self.crew is not None:
+            self.crew.close(patiently)
 
 
 class FunctionStage(Stage):
     """A function step with threads."""
+
+    crew: ThreadStepWorkers
 
     def __init__(
         self, spec: StepSpec, upstream: Upstream, books: RunState, room: Room, ordered: bool, queue: BoundedQueue | None
@@ -89,25 +93,9 @@ class FunctionStage(Stage):
         )
         self.output = FromMap(self.imap, self.imap.add_task(self.crew.function(), iter(upstream)), books, spec.name)
 
-    def prepare(self) -> None:
+    def times(self) -> tuple[float, float]:
         """See `Stage`."""
-        self.crew.prepare()
-
-    def seconds(self) -> float:
-        """See `Stage`."""
-        return self.crew.seconds
-
-    def cpu(self) -> float:
-        """See `Stage`."""
-        return self.crew.cpu
-
-    def is_worker(self) -> bool:
-        """See `Stage`."""
-        return self.crew.is_here()
-
-    def conclude(self, patiently: bool) -> None:
-        """See `Stage`."""
-        self.crew.close(patiently)
+        return total_times(self.crew.hands)
 
 
 class ProcessStage(Stage):
@@ -144,13 +132,9 @@ class ProcessStage(Stage):
         """See `Stage`."""
         self._first.step_initialize()
 
-    def seconds(self) -> float:
+    def times(self) -> tuple[float, float]:
         """See `Stage`."""
-        return self.output.weight.seconds
-
-    def cpu(self) -> float:
-        """See `Stage`."""
-        return self.output.weight.cpu
+        return total_times([self.output.weight])
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
@@ -178,7 +162,9 @@ def _has_hooks(step: type[Step]) -> bool:
 class IteratorStage(Stage):
     """An iterator step: each thread is one long item of its map, and puts what its generator yields into a `BoundedQueue`."""
 
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: RunState, room: Room) -> None:
+    crew: ThreadStepWorkers
+
+    def __init__(self, spec: StepSpec, upstream: StageOutput, books: RunState, room: Room) -> None:
         super().__init__(spec, books, room)
         self.crew = ThreadStepWorkers(spec, books, upstream, measured=False)  # it has its own way to measure
         self.shared = Shared(upstream)
@@ -198,29 +184,13 @@ class IteratorStage(Stage):
         self.imap.add_task(self._serve, range(spec.workers))
         self.output = FromHandover(self.handover, books)
 
-    def prepare(self) -> None:
-        """See `Stage`."""
-        self.crew.prepare()
-
     def interrupt(self) -> None:
         """See `Stage`."""
         self.handover.close()
 
-    def seconds(self) -> float:
+    def times(self) -> tuple[float, float]:
         """See `Stage`."""
-        return sum(own.seconds for own in self._owns)
-
-    def cpu(self) -> float:
-        """See `Stage`."""
-        return sum(own.cpu for own in self._owns)
-
-    def is_worker(self) -> bool:
-        """See `Stage`."""
-        return self.crew.is_here()
-
-    def conclude(self, patiently: bool) -> None:
-        """See `Stage`."""
-        self.crew.close(patiently)
+        return total_times(self._owns)
 
     def emit(self, result: Any) -> bool:
         """Hands a result over, once there is room; False: nobody wants it any more."""
@@ -336,7 +306,7 @@ class EntryIterator(Entries):
 
 def stages(
     specs: Sequence[StepSpec],
-    source: Iterable[Entry | Meta],
+    source: Upstream,
     books: RunState,
     ordered: bool,
     buffer_bytes: int | None,
@@ -356,7 +326,7 @@ def stages(
     passing = specs[0].iterates or queued[0], readable and specs[-1].iterates
     room = Room(buffer_bytes, len(specs) + sum(queued) + sum(passing))
     made: list[Stage] = []
-    upstream: Any = FromSource(source, books)
+    upstream: Any = source
     if passing[0]:
         made.append(RelayStage(specs[0], upstream, books, room))
         upstream = made[-1].output

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from threading import Lock
 from typing import Any, Protocol
 
@@ -22,38 +24,47 @@ from papy._stages.bounded_queue import BoundedQueue
 from papy._stages.entries import Entry, Failed, Lost, Meta, RemoteTraceback, Skipped
 from papy._stages.error_file import ErrorFile
 
-__all__ = ["FromHandover", "FromMap", "FromSource", "Shared", "Upstream"]
+__all__ = ["FromHandover", "FromMap", "Numbered", "Shared", "StageOutput", "Upstream"]
 
 
 class Upstream(Protocol):
-    """A stream of entries. One thread reads it, in one of two ways."""
+    """A stream of entries for a map, which reads it in a thread of its own.
 
-    #: Entries that were given out so far.
-    passed: int
-
-    def __iter__(self) -> Iterator[Entry | Meta]:
-        """For a map, which reads in a thread of its own."""
-        ...
-
-    def take(self, timeout: float | None = None) -> Entry | Meta:
-        """The next entry; raises StopIteration behind the last, NextTimeout if none came in so many seconds."""
-        ...
-
-
-class FromSource:
-    """The entries of the source, which only maps read: it may block for ever, and they can be stopped meanwhile."""
-
-    def __init__(self, entries: Iterable[Entry | Meta], books: RunState) -> None:
-        self._entries = entries
-        self._books = books
-
-    def __iter__(self) -> Iterator[Entry | Meta]:
-        return iter(self._entries)
+    The source of a pipeline is read by maps only: it may block for ever, and they can be stopped meanwhile.
+    """
 
     @property
     def passed(self) -> int:
-        """See `Upstream`."""
-        return self._books.taken
+        """Entries that were given out so far."""
+        ...
+
+    def __iter__(self) -> Iterator[Entry | Meta]: ...
+
+
+class StageOutput(ABC):
+    """The entries that leave a step. One thread reads them: a map by iteration, an iterator step by `take`.
+
+    Args:
+        books: Of the run.
+
+    Attributes:
+        passed: Entries that were given out so far.
+        fallen: Entries that did not pass, for whatever reason.
+    """
+
+    def __init__(self, books: RunState) -> None:
+        self.passed = 0
+        self.fallen = 0
+        self.weight = Throughput(books)
+
+    def __iter__(self) -> Iterator[Entry | Meta]:
+        with suppress(StopIteration):
+            while True:
+                yield self.take()
+
+    @abstractmethod
+    def take(self, timeout: float | None = None) -> Entry | Meta:
+        """The next entry; raises StopIteration behind the last, NextTimeout if none came in so many seconds."""
 
 
 class Numbered:
@@ -84,7 +95,7 @@ class Numbered:
         return self._entries[place - self._came]
 
 
-class FromMap:
+class FromMap(StageOutput):
     """The results of the map of a function step, without those that were dropped. A failed one ends the run, or is counted.
 
     Args:
@@ -105,42 +116,23 @@ class FromMap:
         letterbox: ErrorFile | None = None,
         numbered: Numbered | None = None,
     ) -> None:
+        super().__init__(books)
         self._letterbox = letterbox
         self._numbered = numbered
         self._imap = imap
         self.task = task
         self._books = books
         self._name = name
-        self.passed = 0
-        #: Entries that did not pass, for whatever reason.
-        self.fallen = 0
-        self.weight = Throughput(books)
         self._tally = books.tally()
 
-    def __iter__(self) -> Iterator[Entry | Meta]:
-        while True:
-            try:
-                for entry in self.task:
-                    if entry is Skipped or entry is Lost or type(entry) is Failed:
-                        self.drop(entry)
-                    else:
-                        self.passed += 1
-                        if self.weight.wanted:
-                            self.weight.add(entry)
-                        yield entry
-                return
-            except Exception as error:  # an interrupt of whoever reads is theirs
-                if not self.lost(error):
-                    return
-
     def take(self, timeout: float | None = None) -> Entry | Meta:
-        """See `Upstream`."""
+        """See `StageOutput`."""
         while True:
             try:
                 entry = next(self.task) if timeout is None else self._imap.next(timeout)
             except (StopIteration, NextTimeout):
                 raise
-            except Exception as error:
+            except Exception as error:  # an interrupt of the reader is the reader's
                 if self.lost(error):
                     continue
                 raise StopIteration from None
@@ -185,24 +177,15 @@ class FromMap:
         self._books.fail(error, where, entries=0)
 
 
-class FromHandover:
+class FromHandover(StageOutput):
     """The entries that the threads of an iterator step hand over."""
 
     def __init__(self, handover: BoundedQueue, books: RunState) -> None:
+        super().__init__(books)
         self._handover = handover
-        self.passed = 0
-        self.weight = Throughput(books)
-
-    def __iter__(self) -> Iterator[Entry | Meta]:
-        while True:
-            try:
-                entry = self.take()
-            except StopIteration:
-                return
-            yield entry
 
     def take(self, timeout: float | None = None) -> Entry | Meta:
-        """See `Upstream`."""
+        """See `StageOutput`."""
         entry: Entry | Meta = self._handover.take(timeout)
         self.passed += 1
         if self.weight.wanted:
@@ -213,12 +196,12 @@ class FromHandover:
 class Shared:
     """Lets several threads take from one upstream."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: StageOutput) -> None:
         self._upstream = upstream
         self._lock = Lock()
 
     def take(self, timeout: float | None = None) -> Entry | Meta:
-        """See `Upstream`."""
+        """See `StageOutput`."""
         if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
             raise NextTimeout("no entry came in time")
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from itertools import count
 from time import perf_counter, thread_time
@@ -21,7 +21,7 @@ from papy._stages.spec import Settings, StepSpec
 from papy._stages.upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
 
-__all__ = ["ThreadStepWorkers", "ProcessStepWorker", "make_steps", "tell"]
+__all__ = ["ThreadStepWorkers", "ProcessStepWorker", "make_steps", "tell", "total_times"]
 
 
 class StepWorker:
@@ -95,6 +95,11 @@ def tell(tracker: Any, hook: str, step: Step) -> None:
         logging.getLogger("papy").exception("the tracker of step %r failed in %s", step.name, hook)
 
 
+def total_times(workers: Collection[Any]) -> tuple[float, float]:
+    """The seconds of several, by the clock and of CPU time; each has its own as ``seconds`` and ``cpu``."""
+    return sum(it.seconds for it in workers), sum(it.cpu for it in workers)
+
+
 def make_steps(spec: StepSpec, number: int) -> list[Step]:
     """The objects of a step, which know their siblings; without having called a hook."""
     with noted(f"raised by __init__ of step {spec.name!r}"):
@@ -156,16 +161,6 @@ class ThreadStepWorkers:
     def entries(self) -> int:
         """Entries that its workers have dealt with."""
         return sum(hand.entries for hand in self.hands)
-
-    @property
-    def seconds(self) -> float:
-        """How long they took, if that is measured."""
-        return sum(hand.seconds for hand in self.hands)
-
-    @property
-    def cpu(self) -> float:
-        """Their CPU time, if that is measured."""
-        return sum(hand.cpu for hand in self.hands)
 
     def is_here(self) -> bool:
         """Whether the thread that asks is one of the workers."""

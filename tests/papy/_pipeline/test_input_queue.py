@@ -435,7 +435,7 @@ def test_an_iterable_of_unknown_length_that_raises() -> None:
 
 def test_an_iterable_that_blocks_does_not_hold_the_end_of_the_program_up() -> None:
     code = (
-        "import queue, papy._pipeline.input_queue\nfrom papy import Pipeline\npapy._intake.GRACE = 0.1\n"
+        "import queue, papy._pipeline.input_queue\nfrom papy import Pipeline\npapy._pipeline.input_queue.GRACE = 0.1\n"
         "source = queue.SimpleQueue()\npipeline = Pipeline((lambda n: print('did', n, flush=True), 1))\n"
         "pipeline.put_iterable(iter(source.get, None))\npipeline.run_forever(background=True)\npipeline.put(1)\nsource.put(2)\n"
     )
