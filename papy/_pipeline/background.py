@@ -32,7 +32,7 @@ class Background:
         """Starts the thread."""
         launch(self._thread)
         # Not before: until then a signal handler may not wait for the end of the run.
-        self._line.in_background, self._line.driver = True, self._thread
+        self._line.supervisor.in_background, self._line.driver = True, self._thread
 
     @property
     def error(self) -> BaseException | None:

@@ -32,20 +32,20 @@ def release(intake: InputQueue, drained: LateEntries, pid: int) -> None:
 
 def wait_at_exit(pipeline: Any, line: PipelineRun) -> None:
     """At the end of the program, finish what was put; or if the pipeline was dropped before, have that told."""
-    reference = weakref.ref(pipeline)
+    reference, ending = weakref.ref(pipeline), line.supervisor
 
     def finish() -> None:
         found = reference()
         if found is not None:
             found.stop()
         else:
-            line.told.wait(_PATIENCE)
+            ending.told.wait(_PATIENCE)
 
     atexit.register(finish)
-    # It holds the line, and that nothing of the pipeline's but what has run.
-    line.at_end = partial(atexit.unregister, finish)
-    if line.told.is_set():
-        line.at_end()
+    # It holds the supervisor, and that nothing of the pipeline's but what has run.
+    ending.at_end = partial(atexit.unregister, finish)
+    if ending.told.is_set():
+        ending.at_end()
 
 
 def _unread(intake: InputQueue, pid: int) -> str:

@@ -470,7 +470,7 @@ class Pipeline:
         """
         counter = Counter(show_every=None)
         if self._line is not None:
-            for name, value in self._line.flows():
+            for name, value in self._line.figures.flows():
                 counter.gauge(name, value)
         return counter
 
