@@ -18,7 +18,7 @@ __all__ = ["made", "release", "tell_unread", "wait_at_exit"]
 
 # Seconds that the end of the program waits for what a dropped pipeline has to tell.
 _PATIENCE: Final = 5.0
-#: All pipelines, for the end of the interpreter.
+#: The runs of all pipelines, for the end of the interpreter.
 made: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
@@ -30,9 +30,9 @@ def release(intake: InputQueue, drained: LateEntries, pid: int) -> None:
         start_new_thread(intake.release, (drained,))
 
 
-def wait_at_exit(pipeline: Any, line: PipelineRun) -> None:
+def wait_at_exit(runs: Any, line: PipelineRun) -> None:
     """At the end of the program, finish what was put; or if the pipeline was dropped before, have that told."""
-    reference, ending = weakref.ref(pipeline), line.supervisor
+    reference, ending = weakref.ref(runs), line.supervisor
 
     def finish() -> None:
         found = reference()
@@ -69,7 +69,7 @@ def _log_unread(found: str) -> None:
 
 @atexit.register
 def _tell_all_unread() -> None:
-    for pipeline in list(made):
-        found = _unread(pipeline._intake, pipeline._pid)
+    for runs in list(made):
+        found = _unread(runs.intake, runs.pid)
         if found:
             _log_unread(found)

@@ -138,7 +138,7 @@ def test_what_is_refused_after_the_end_says_that() -> None:
     pipeline = Pipeline((double, 1))
     pipeline.put(1)
     pipeline.finish()
-    background = pipeline.run_forever(background=True)._background
+    background = pipeline.run_forever(background=True)._runs._background
     assert background is not None
     background.join()
     with pytest.raises(StateError, match="run_forever: the pipeline is at its end; stop\\(\\) it first"):
@@ -397,7 +397,7 @@ def test_an_error_of_a_dropped_pipeline_is_told(when: str, caplog: pytest.LogCap
     assert failed.wait(60)
     if when == "after":
         gate.set()
-        background = pipeline._background
+        background = pipeline._runs._background
         assert background is not None
         assert until(lambda: background.error)
         del background
@@ -420,7 +420,7 @@ def test_a_dropped_pipeline_is_quiet_if_nothing_is_lost(told: bool, caplog: pyte
         with pytest.raises(ZeroDivisionError):
             pipeline.stop()
     else:
-        books = pipeline._line.books
+        books = pipeline._runs.last.books
         assert until(lambda: books.count == 1)
     del pipeline
     gc.collect()
@@ -842,7 +842,7 @@ def test_runs_leave_nothing_in_the_pipeline() -> None:
     lines = []
     for _ in range(5):
         with pipeline:
-            lines.append(weakref.ref(pipeline._line.books))  # type: ignore[union-attr]
+            lines.append(weakref.ref(pipeline._runs.last.books))  # type: ignore[union-attr]
     gc.collect()
     assert sum(line() is not None for line in lines) == 1
 
