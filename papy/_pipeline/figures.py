@@ -8,7 +8,7 @@ from papy._monitor.debugger import PipelineRuntimeDebugger
 from papy._monitor.reporters import Resources
 from papy._pipeline.entry_reader import EntryReader
 from papy._stages.accounting import Counts, RunState
-from papy._stages.stages import Stage
+from papy._stages.base import Stage
 from papy._stages.upstream import FromMap, StageOutput
 
 __all__ = ["RunFigures"]

@@ -15,8 +15,9 @@ from papy._pipeline.figures import RunFigures
 from papy._pipeline.input_queue import InputQueue, log_left
 from papy._pipeline.supervisor import Supervisor
 from papy._stages.accounting import ENDED, FAILED, STOPPED, Counts, RunState, noted
+from papy._stages.base import Stage
 from papy._stages.spec import Limits, StepSpec
-from papy._stages.stages import Stage, stages
+from papy._stages.stages import stages
 from papy._stages.upstream import FromMap
 
 __all__ = ["PipelineRun"]

@@ -25,7 +25,7 @@ from papy._pipeline.entry_reader import EntryReader
 from papy._pipeline.figures import RunFigures
 from papy._pipeline.input_queue import InputQueue
 from papy._stages.accounting import DROPPED, ENDED, FAILED, STOPPED, Reason, RunState, tell_of
-from papy._stages.stages import Stage
+from papy._stages.base import Stage
 
 __all__ = ["Supervisor"]
 

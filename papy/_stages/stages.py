@@ -1,75 +1,27 @@
-"""The steps of a running pipeline: each one is an IMap over the entries that leave the one before it."""
+"""The steps of a running pipeline: each one is an IMap over the entries that leave the one before it.
+
+A map has all that a step needs: workers, an order, retries, bounds, an end that waits for none of them. What a map can't do
+stands between two of them: an iterator step has its own stage, and a step that adds to its own input has a queue before it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import count
-from time import perf_counter, thread_time
+from collections.abc import Sequence
 from typing import Any
 
-from numap import IMap, NextTimeout, StateError, WorkerDied
+from numap import WorkerDied
 from papy._stages.accounting import RunState
+from papy._stages.base import QueueStage, RelayStage, Stage
 from papy._stages.bounded_queue import BoundedQueue
 from papy._stages.byte_bounds import Room
-from papy._stages.entries import Entry, Meta
 from papy._stages.error_file import ErrorFile
+from papy._stages.iterator_stage import IteratorStage
 from papy._stages.spec import StepSpec
-from papy._stages.upstream import FromHandover, FromMap, Numbered, Shared, StageOutput, Upstream
-from papy._stages.workers import ProcessStepWorker, ThreadStepWorkers, make_steps, tell, total_times
-from papy.steps import AbstractIterStep, AbstractStep, Entries, Step
+from papy._stages.upstream import FromMap, Numbered, Upstream
+from papy._stages.workers import ProcessStepWorker, ThreadStepWorkers, make_steps, total_times
+from papy.steps import AbstractStep, Step
 
-__all__ = ["FunctionStage", "IteratorStage", "RelayStage", "ProcessStage", "Stage", "stages"]
-
-
-class Stage:
-    """One step of a running pipeline.
-
-    Args:
-        spec: The step.
-        books: Of the run.
-        room: Bytes of its entries.
-
-    Attributes:
-        imap: What runs it.
-        output: What the next step reads.
-        own: Whether it stands for its step; others only carry entries.
-    """
-
-    own = True
-    imap: IMap[Any]
-    output: StageOutput
-    #: Its threads, if they call hooks.
-    crew: ThreadStepWorkers | None = None
-
-    def __init__(self, spec: StepSpec, books: RunState, room: Room) -> None:
-        self.spec = spec
-        self.books = books
-        self.room = room
-
-    def prepare(self) -> None:
-        """Calls the hooks that come before the workers; raises what they raise."""
-        if self.crew is not None:
-            self.crew.prepare()
-
-    def is_worker(self) -> bool:
-        """Whether the thread that asks is one of its workers."""
-        return self.crew is not None and self.crew.is_here()
-
-    def times(self) -> tuple[float, float]:
-        """Seconds that all entries took so far, by the clock and of CPU time, if that is measured."""
-        return 0.0, 0.0
-
-    def interrupt(self) -> None:
-        """Lets threads go on that wait for others of the run."""
-
-    def conclude(self, patiently: bool) -> None:
-        """Does what is to be done when the workers have been stopped.
-
-        Args:
-            patiently: Wait until they have done what they do at their end. After an error one may be busy for ever.
-        """
-        if self.crew is not None:
-            self.crew.close(patiently)
+__all__ = ["FunctionStage", "ProcessStage", "stages"]
 
 
 class FunctionStage(Stage):
@@ -159,151 +111,6 @@ def _has_hooks(step: type[Step]) -> bool:
     )
 
 
-class IteratorStage(Stage):
-    """An iterator step: each thread is one long item of its map, and puts what its generator yields into a `BoundedQueue`."""
-
-    crew: ThreadStepWorkers
-
-    def __init__(self, spec: StepSpec, upstream: StageOutput, books: RunState, room: Room) -> None:
-        super().__init__(spec, books, room)
-        self.crew = ThreadStepWorkers(spec, books, upstream, measured=False)  # it has its own way to measure
-        self.shared = Shared(upstream)
-        self.handover = BoundedQueue(spec.settings.threshold, room.share, spec.workers)
-        self._numbers = count()
-        self._owns: list[EntryIterator] = []
-        # It reads nothing, so nothing of it has to be read: an item for each thread is within any bound.
-        self.imap = IMap(
-            worker_type="thread",
-            worker_num=spec.workers,
-            buffer=spec.workers,
-            ordered=False,
-            name=spec.name,
-            initializer=self.crew.enter,
-            finalizer=self.crew.finalizer,
-        )
-        self.imap.add_task(self._serve, range(spec.workers))
-        self.output = FromHandover(self.handover, books)
-
-    def interrupt(self) -> None:
-        """See `Stage`."""
-        self.handover.close()
-
-    def times(self) -> tuple[float, float]:
-        """See `Stage`."""
-        return total_times(self._owns)
-
-    def emit(self, result: Any) -> bool:
-        """Hands a result over, once there is room; False: nobody wants it any more."""
-        return self.handover.put((next(self._numbers), result))
-
-    def _serve(self, _: int) -> None:
-        """The life of one thread."""
-        own = EntryIterator(self.crew.step, self)
-        self._owns.append(own)
-        try:
-            own.work()
-        except BaseException as error:
-            if self.books.reason is None or not isinstance(error, StateError):
-                self.books.fail(error, f"raised by step {self.spec.name!r}", own.fail())
-        finally:
-            self.handover.done()
-
-
-class EntryIterator(Entries):
-    """What the function of an iterator step iterates over, in one thread. Meta entries pass it by, to the next step."""
-
-    def __init__(self, step: AbstractIterStep, stage: IteratorStage) -> None:
-        self._step = step
-        self._stage = stage
-        self._tally = stage.books.tally()
-        self._took = False
-        self._tracker = stage.spec.settings.tracker
-        self._tracked = False
-        self._watches = type(step).in_queue_empty is not Step.in_queue_empty
-        #: Seconds that were not spent waiting for entries, or for room for results, if that is measured.
-        self.seconds = 0.0
-        #: CPU time meanwhile.
-        self.cpu = 0.0
-        self._measured = stage.books.weighed
-
-    def _begin(self) -> None:
-        """The step goes on: its time runs."""
-        if self._measured:
-            self.seconds -= perf_counter()
-            self.cpu -= thread_time()
-
-    def _pause(self) -> None:
-        """The step waits."""
-        if self._measured:
-            self.seconds += perf_counter()
-            self.cpu += thread_time()
-
-    def work(self) -> None:
-        """Hands over all results of the step."""
-        self._begin()
-        results: Iterable[Any] | None = self._step.process(self)
-        for result in results if results is not None else ():
-            self._pause()
-            wanted = self._emit(result)
-            self._begin()
-            if not wanted:
-                break
-        self._pause()
-        self._track(False)
-
-    def _track(self, busy: bool) -> None:
-        """Tells the tracker that the step has an entry, or has done what it does with that."""
-        if self._tracker is not None and busy is not self._tracked:
-            tell(self._tracker, "before_process" if busy else "after_process", self._step)
-            self._tracked = busy
-
-    def fail(self) -> int:
-        """The generator has raised; returns how many entries failed by that: the one that it took last, if any."""
-        self._tally.more += self._took  # that entry has not become others, or fewer
-        return int(self._took)
-
-    def __next__(self) -> Any:
-        return self.next()
-
-    def next(self, timeout: float | None = None) -> Any:
-        """See `Entries`."""
-        self._track(False)
-        while True:
-            self._pause()
-            try:
-                entry = self._take(timeout)
-            finally:
-                self._begin()
-            if type(entry) is tuple:
-                self._tally.more -= 1
-                self._took = True
-                self._track(True)
-                return entry[1]
-            for result in self._step._before_meta():
-                self._emit(result)
-            self._stage.handover.put(entry)
-
-    def _emit(self, result: Any) -> bool:
-        wanted = self._stage.emit(result)
-        self._tally.more += wanted
-        return wanted
-
-    def _take(self, timeout: float | None) -> Entry | Meta:
-        shared = self._stage.shared
-        try:
-            if self._watches:
-                try:
-                    return shared.take(0)
-                except NextTimeout:
-                    self._stage.crew.call("in_queue_empty")
-            return shared.take(timeout)
-        except StopIteration:
-            if self._stage.books.reason is not None:
-                # Not as at the end: the generator would finish what it can't know to be complete.
-                raise StateError("the pipeline has ended before its input") from None
-            raise
-
-
 def stages(
     specs: Sequence[StepSpec],
     source: Upstream,
@@ -346,49 +153,3 @@ def stages(
     if passing[1]:
         made.append(RelayStage(specs[-1], upstream, books, room))
     return made
-
-
-class QueueStage(Stage):
-    """Moves entries into a queue in front of a step which adds to it: a map alone reads one stream."""
-
-    own = False
-
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: RunState, room: Room) -> None:
-        super().__init__(spec, books, room)
-        self.handover = BoundedQueue(spec.settings.threshold, room.share, 1, settling=True)
-        self._upstream = upstream
-        self.imap = IMap(worker_type="thread", worker_num=1, name=f"queue of {spec.name}")
-        self.imap.add_task(self._serve, range(1))
-        self.output = FromHandover(self.handover, books)
-
-    def interrupt(self) -> None:
-        """See `Stage`."""
-        self.handover.close()
-
-    def _serve(self, _: int) -> None:
-        """The life of its thread."""
-        try:
-            for entry in self._upstream:
-                if not self.handover.put(entry):
-                    break
-        finally:
-            self.handover.done()
-
-
-class RelayStage(Stage):
-    """Reads the source for an iterator step, or an iterator step for who reads results.
-
-    A map reads the source in a thread that may block, and can be stopped, and waited for with a time limit; and from a map
-    results can be had without losing one to an interrupt.
-    """
-
-    own = False
-
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: RunState, room: Room) -> None:
-        super().__init__(spec, books, room)
-        self.imap = room.map(worker_type="thread", worker_num=1, buffer=spec.settings.threshold, ordered=True)
-        self.output: FromMap = FromMap(self.imap, self.imap.add_task(_same, iter(upstream)), books, spec.name)
-
-
-def _same(entry: Any) -> Any:
-    return entry
