@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from papy._monitor.debugger import PipelineRuntimeDebugger
 from papy._monitor.reporters import Resources
 from papy._pipeline.entry_reader import EntryReader
-from papy._stages.accounting import Counts, RunState
+from papy._stages.accounting import EntryCounts, RunState
 from papy._stages.base import Stage
 from papy._stages.upstream import FromMap, StageOutput
 
@@ -31,7 +31,7 @@ class RunFigures:
         self._reading = reading
         self._stages = stages
         self._debugger = debugger
-        self._final: Counts | None = None
+        self._final: EntryCounts | None = None
 
     def report(self, force: bool = False) -> None:
         """Shows what the steps have done so far, if it is time for that; an error of a reporter ends the run."""
@@ -80,10 +80,10 @@ class RunFigures:
         """The run is over: what was not accounted for otherwise has been skipped."""
         self._final = self._books.counts(over=True)
 
-    def counts(self) -> Counts:
+    def counts(self) -> EntryCounts:
         """The counts of the run. Once it is over they change no more, but for what producers still put in a queue."""
         if self._final is None:
             return self._books.counts(over=False)
         late = self._books.drained.taken + self._books.drained.late
         saved = self._books.count - self._final.count  # the reader of results may have had one in its hands
-        return self._final.plus(Counts(taken=late, count=saved, skipped=late - saved))
+        return self._final.plus(EntryCounts(taken=late, count=saved, skipped=late - saved))

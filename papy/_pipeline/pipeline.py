@@ -13,10 +13,10 @@ from papy._monitor.counter import Counter
 from papy._monitor.debugger import PipelineRuntimeDebugger, log_debugger
 from papy._pipeline.input_queue import InputQueue
 from papy._pipeline.pipeline_run import PipelineRun
-from papy._pipeline.results import Results
+from papy._pipeline.results import PipelineResults
 from papy._pipeline.runs import Runs
 from papy._stages.entries import Meta
-from papy._stages.spec import NAMES, Limits, Settings, define, steps_of, unknown
+from papy._stages.spec import NAMES, Limits, StepOptions, define, steps_of, unknown
 
 __all__ = ["Pipeline"]
 
@@ -99,7 +99,7 @@ class Pipeline:
             raise unknown(strange, _ARGUMENTS)
         if fail_callback is not None and not callable(fail_callback):
             raise TypeError(f"fail_callback: must be callable or None, not {type(fail_callback).__name__}")
-        self._specs = define(steps_of(steps), Settings().changed(options, ""))
+        self._specs = define(steps_of(steps), StepOptions().changed(options, ""))
         self._intake = InputQueue(in_queue)
         if debugger is not None and not isinstance(debugger, PipelineRuntimeDebugger):
             raise TypeError(f"debugger: must be a PipelineRuntimeDebugger or None, not {type(debugger).__name__}")
@@ -211,7 +211,7 @@ class Pipeline:
         """
         self._runs.stop()
 
-    def results(self, iterable: Iterable[Any], ordered: bool = False) -> Results:
+    def results(self, iterable: Iterable[Any], ordered: bool = False) -> PipelineResults:
         """The results of the last step for the entries of an iterable, lazily, as they come.
 
         The run begins with the first ``next``, and ends, for whatever reason, with the iterator, by its ``close()`` or by `stop`.
@@ -249,7 +249,7 @@ class Pipeline:
             intake.put_iterable(entries)
             return self._made(intake, forever=False, ordered=ordered)
 
-        return Results(make, partial(self._runs.begin, "results"))
+        return PipelineResults(make, partial(self._runs.begin, "results"))
 
     def __reduce__(self) -> Any:
         raise TypeError(

@@ -14,7 +14,7 @@ from papy._pipeline.entry_reader import EntryReader
 from papy._pipeline.figures import RunFigures
 from papy._pipeline.input_queue import InputQueue, log_left
 from papy._pipeline.supervisor import Supervisor
-from papy._stages.accounting import ENDED, FAILED, STOPPED, Counts, RunState, noted
+from papy._stages.accounting import ENDED, FAILED, STOPPED, EntryCounts, RunState, noted
 from papy._stages.base import Stage
 from papy._stages.spec import Limits, StepSpec
 from papy._stages.stages import stages
@@ -195,7 +195,7 @@ class PipelineRun:
             self.intake.release(drained)
             drained.thread.join()
 
-    def counts(self) -> Counts:
+    def counts(self) -> EntryCounts:
         """The counts of the run; where its reader was dropped, those of its end."""
         if self.books.dropped:
             self.wait()

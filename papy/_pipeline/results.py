@@ -13,10 +13,10 @@ from papy._stages.accounting import DROPPED, STOPPED, RunState
 from papy._stages.entries import Meta
 from papy._stages.upstream import FromMap
 
-__all__ = ["Results"]
+__all__ = ["PipelineResults"]
 
 
-class Results(Iterator[Any]):
+class PipelineResults(Iterator[Any]):
     """The results of one run of a pipeline, for one thread at a time.
 
     The run begins with the first ``next``, and ends with this object.
@@ -35,7 +35,7 @@ class Results(Iterator[Any]):
         self._closed = False
         self._output: FromMap
 
-    def __iter__(self) -> Results:
+    def __iter__(self) -> PipelineResults:
         return self
 
     def __next__(self) -> Any:

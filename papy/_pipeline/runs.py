@@ -18,7 +18,7 @@ from papy._pipeline.background import Background
 from papy._pipeline.input_queue import InputQueue
 from papy._pipeline.leftovers import made, release, tell_unread, wait_at_exit
 from papy._pipeline.pipeline_run import PipelineRun
-from papy._stages.accounting import DROPPED, STOPPED, Counts, add_note
+from papy._stages.accounting import DROPPED, STOPPED, EntryCounts, add_note
 
 __all__ = ["Runs"]
 
@@ -38,13 +38,13 @@ class Runs:
         self.last: PipelineRun | None = None
         self._lock = threading.RLock()  # a signal handler may call stop()
         self._background: Background | None = None
-        self._before = Counts()
+        self._before = EntryCounts()
         self.pid = os.getpid()
         made.add(self)
         weakref.finalize(self, tell_unread, intake, self.pid).atexit = False
         self._finalizers: list[weakref.finalize[..., Any]] = []
 
-    def counts(self) -> Counts:
+    def counts(self) -> EntryCounts:
         """Those of all runs."""
         return self._before if self.last is None else self._before.plus(self.last.counts())
 

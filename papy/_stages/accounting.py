@@ -21,7 +21,7 @@ __all__ = [
     "FAILED",
     "STOPPED",
     "RunState",
-    "Counts",
+    "EntryCounts",
     "LateEntries",
     "Throughput",
     "add_note",
@@ -39,7 +39,7 @@ DROPPED: Final = "dropped"
 
 
 @dataclass(frozen=True)
-class Counts:
+class EntryCounts:
     """How many entries were taken, and what became of them: ``taken == count + skipped + failed`` at the end of a run."""
 
     taken: int = 0
@@ -47,9 +47,9 @@ class Counts:
     skipped: int = 0
     failed: int = 0
 
-    def plus(self, other: Counts) -> Counts:
+    def plus(self, other: EntryCounts) -> EntryCounts:
         """The sum."""
-        return Counts(
+        return EntryCounts(
             self.taken + other.taken, self.count + other.count, self.skipped + other.skipped, self.failed + other.failed
         )
 
@@ -203,7 +203,7 @@ class RunState:
             self.reason = reason
         self.mailbox.put(reason)
 
-    def counts(self, over: bool) -> Counts:
+    def counts(self, over: bool) -> EntryCounts:
         """The figures now.
 
         Args:
@@ -214,7 +214,7 @@ class RunState:
         more = sum(tally.more for tally in self.tallies)
         taken = self.taken + self.added + max(0, more)
         skipped = taken - count - failed if over else sum(tally.skipped for tally in self.tallies) + max(0, -more)
-        return Counts(taken, count, skipped, failed)
+        return EntryCounts(taken, count, skipped, failed)
 
 
 class Throughput:

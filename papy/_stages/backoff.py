@@ -8,14 +8,14 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event
 
-__all__ = ["Backoff", "RemotePatience"]
+__all__ = ["Backoff", "RemoteBackoff"]
 
 
 class Backoff:
     """That of all who wait within a run, until it `ends`: then whoever waits goes on, and nobody waits any more.
 
     Attributes:
-        path: Where a `RemotePatience` finds it; None, as long as there is none or if it can't be told.
+        path: Where a `RemoteBackoff` finds it; None, as long as there is none or if it can't be told.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ def _close(*descriptors: int) -> None:
         os.close(descriptor)
 
 
-class RemotePatience:
+class RemoteBackoff:
     """A `Backoff`, as a worker process has it.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from numap import ItemError
 
-__all__ = ["AGAIN", "Entry", "Failed", "First", "Lost", "Meta", "RemoteTraceback", "Skipped", "place_of"]
+__all__ = ["AGAIN", "Entry", "Failed", "First", "Lost", "Meta", "WorkerTraceback", "Skipped", "place_of"]
 
 Entry = tuple[int, Any]
 # The number of an entry that came from the step itself.
@@ -71,7 +71,7 @@ class Failed:
         return self
 
 
-class RemoteTraceback(Exception):
+class WorkerTraceback(Exception):
     """Has the text of a traceback from a worker process, as the cause of the error."""
 
 

@@ -17,7 +17,7 @@ from papy._stages.byte_bounds import Room
 from papy._stages.error_file import ErrorFile
 from papy._stages.iterator_stage import IteratorStage
 from papy._stages.spec import StepSpec
-from papy._stages.upstream import FromMap, Numbered, Upstream
+from papy._stages.upstream import FromMap, NumberedEntries, Upstream
 from papy._stages.workers import ProcessStepWorker, ThreadStepWorkers, make_steps, total_times
 from papy.steps import AbstractStep, Step
 
@@ -76,7 +76,7 @@ class ProcessStage(Stage):
             finalizer=hand.leave if closes else None,
             retries=retries,
         )
-        numbered = Numbered(upstream, spec.buffer + 1)
+        numbered = NumberedEntries(upstream, spec.buffer + 1)
         task = self.imap.add_task(hand, iter(numbered))
         self.output = FromMap(self.imap, task, books, spec.name, self._letterbox, numbered)
 

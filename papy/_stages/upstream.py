@@ -21,10 +21,10 @@ from numap import (
 )
 from papy._stages.accounting import RunState, Throughput
 from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.entries import Entry, Failed, Lost, Meta, RemoteTraceback, Skipped
+from papy._stages.entries import Entry, Failed, Lost, Meta, Skipped, WorkerTraceback
 from papy._stages.error_file import ErrorFile
 
-__all__ = ["FromHandover", "FromMap", "Numbered", "Shared", "StageOutput", "Upstream"]
+__all__ = ["FromHandover", "FromMap", "NumberedEntries", "Shared", "StageOutput", "Upstream"]
 
 
 class Upstream(Protocol):
@@ -67,7 +67,7 @@ class StageOutput(ABC):
         """The next entry; raises StopIteration behind the last, NextTimeout if none came in so many seconds."""
 
 
-class Numbered:
+class NumberedEntries:
     """What a map reads, and the numbers of the entries that it holds: it knows them by their places only.
 
     Args:
@@ -114,7 +114,7 @@ class FromMap(StageOutput):
         books: RunState,
         name: str,
         letterbox: ErrorFile | None = None,
-        numbered: Numbered | None = None,
+        numbered: NumberedEntries | None = None,
     ) -> None:
         super().__init__(books)
         self._letterbox = letterbox
@@ -147,7 +147,7 @@ class FromMap(StageOutput):
     def drop(self, entry: type[Skipped | Lost] | Failed) -> None:
         """What came was no entry; also for who has read it past this object."""
         if isinstance(entry, Failed):
-            entry.error.__cause__ = RemoteTraceback(f"\n{entry.trace}")
+            entry.error.__cause__ = WorkerTraceback(f"\n{entry.trace}")
             self._books.fail_entry(entry.error, None, self._name)
         elif entry is Skipped:
             self._tally.skipped += 1

@@ -13,11 +13,11 @@ from typing import Any
 
 from numap import StateError
 from papy._stages.accounting import FAILED, RunState, noted, presentable
-from papy._stages.backoff import RemotePatience
+from papy._stages.backoff import RemoteBackoff
 from papy._stages.bounded_queue import BoundedQueue
 from papy._stages.entries import AGAIN, Entry, Failed, Lost, Meta, Skipped, place_of
 from papy._stages.error_file import post
-from papy._stages.spec import Settings, StepSpec
+from papy._stages.spec import StepOptions, StepSpec
 from papy._stages.upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
 
@@ -33,7 +33,7 @@ class StepWorker:
         rest: Waits so many seconds before an entry is tried again, and says whether that is still of use.
     """
 
-    def __init__(self, step: AbstractStep, settings: Settings, rest: Callable[[float], bool]) -> None:
+    def __init__(self, step: AbstractStep, settings: StepOptions, rest: Callable[[float], bool]) -> None:
         self.step = step
         self._process = step.process if settings.tracker is None else self._tracked
         self._settings = settings
@@ -330,7 +330,7 @@ class ProcessStepWorker:
             raise
         assert isinstance(step, AbstractStep), "others run in threads"
         settings = replace(spec.settings, max_retries=0) if spec.settings.simple_retries else spec.settings
-        _hands[self._number] = StepWorker(step, settings, RemotePatience(self._patience).wait)
+        _hands[self._number] = StepWorker(step, settings, RemoteBackoff(self._patience).wait)
 
     def __call__(self, entry: Entry | Meta) -> Entry | Meta | Failed | type[Skipped]:
         """One entry."""
