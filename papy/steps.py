@@ -80,10 +80,10 @@ class Step:
     _reenqueue: Callable[[Any], None] | None = None
 
     def step_initialize(self) -> None:
-        """Called once for the step before anything else, on the first of its objects, by whoever starts the pipeline."""
+        """Called once for the step before anything else, on the first of its objects, by the thread that starts the pipeline."""
 
     def initialize(self, *_: Any, **options: Any) -> None:
-        """Called once on each object, with the options of the step, by whoever starts the pipeline.
+        """Called once on each object, with the options of the step, by the thread that starts the pipeline.
 
         In a worker process it is called there.
         """
@@ -97,7 +97,7 @@ class Step:
     def step_shutdown(self) -> None:
         """Called once, by the last worker of the step, after its `thread_shutdown`.
 
-        If the workers are processes, it is called by whoever started the pipeline.
+        If the workers are processes, it is called in the process that started the pipeline.
         """
 
     def in_queue_empty(self) -> None:
@@ -193,7 +193,7 @@ class AbstractIterStep(Step, ABC):
     [('a', 'b'), ('c', None)]
 
     With several workers each one gets an iterator of its own, and each entry goes to one of them. An iterator step
-    runs in threads. An error in it ends the pipeline: nobody could try again what a generator has lost.
+    runs in threads. An error in it ends the pipeline: what a generator has lost can't be tried again.
     """
 
     @abstractmethod

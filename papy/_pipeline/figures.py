@@ -18,17 +18,17 @@ class RunFigures:
     """What users see of a run, while it goes on and afterwards.
 
     Args:
-        books: Of the run.
+        state: Of the run.
         reading: What its first step reads.
         stages: Its stages; empty until they are made.
         debugger: Told what the steps do, or None.
     """
 
     def __init__(
-        self, books: RunState, reading: EntryReader, stages: Sequence[Stage], debugger: PipelineRuntimeDebugger | None
+        self, state: RunState, reader: EntryReader, stages: Sequence[Stage], debugger: PipelineRuntimeDebugger | None
     ) -> None:
-        self._books = books
-        self._reading = reading
+        self._state = state
+        self._reader = reader
         self._stages = stages
         self._debugger = debugger
         self._final: EntryCounts | None = None
@@ -37,11 +37,11 @@ class RunFigures:
         """Shows what the steps have done so far, if it is time for that; an error of a reporter ends the run."""
         if self._debugger is not None and self._debugger.due(force):
             steps = [
-                (stage.spec.name, Resources(passed + output.weight.more, *stage.times()))
+                (stage.spec.name, Resources(passed + output.throughput.more, *stage.times()))
                 for stage, passed, output in self._passed()
             ]
             try:
-                self._debugger.show([("source", Resources(self._books.taken + self._reading.weight.more)), *steps])
+                self._debugger.show([("source", Resources(self._state.taken + self._reader.throughput.more)), *steps])
             except Exception as error:
                 self._fail(error)
 
@@ -53,11 +53,11 @@ class RunFigures:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        self._books.fail(error, "raised by a reporter of the debugger", entries=0)
+        self._state.fail(error, "raised by a reporter of the debugger", entries=0)
 
     def flows(self) -> Iterator[tuple[str, int]]:
         """What `Pipeline.counter` shows."""
-        came = self._books.taken
+        came = self._state.taken
         for stage, passed, _ in self._passed():
             yield stage.spec.name, passed
             if isinstance(stage.output, FromMap):
@@ -74,16 +74,16 @@ class RunFigures:
         for stage in own[:-1]:
             yield stage, stage.output.passed, stage.output
         if own:
-            yield own[-1], self._books.count, self._stages[-1].output
+            yield own[-1], self._state.count, self._stages[-1].output
 
     def settle(self) -> None:
         """The run is over: what was not accounted for otherwise has been skipped."""
-        self._final = self._books.counts(over=True)
+        self._final = self._state.counts(over=True)
 
     def counts(self) -> EntryCounts:
         """The counts of the run. Once it is over they change no more, but for what producers still put in a queue."""
         if self._final is None:
-            return self._books.counts(over=False)
-        late = self._books.drained.taken + self._books.drained.late
-        saved = self._books.count - self._final.count  # the reader of results may have had one in its hands
+            return self._state.counts(over=False)
+        late = self._state.late.taken + self._state.late.read_late
+        saved = self._state.count - self._final.count  # the reader of results may have had one in its hands
         return self._final.plus(EntryCounts(taken=late, count=saved, skipped=late - saved))

@@ -1,4 +1,8 @@
-"""Leftovers: what becomes of a pipeline that is dropped, or still there when the program ends."""
+"""What becomes of a pipeline that is dropped, or still there when the program ends.
+
+Entries that were put and never run are told of. But a finalizer may run anywhere, also in a thread that holds a lock of the
+user's queue or of logging; so what it has to say or to do is left to a thread of its own.
+"""
 
 from __future__ import annotations
 
@@ -17,29 +21,29 @@ from papy._stages.accounting import LateEntries
 __all__ = ["made", "release", "tell_unread", "wait_at_exit"]
 
 # Seconds that the end of the program waits for what a dropped pipeline has to tell.
-_PATIENCE: Final = 5.0
+_LOG_TIMEOUT: Final = 5.0
 #: The runs of all pipelines, for the end of the interpreter.
 made: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def release(intake: InputQueue, drained: LateEntries, pid: int) -> None:
+def release(inputs: InputQueue, late: LateEntries, pid: int) -> None:
     """The pipeline was dropped. In a thread of its own: the user's queue has a lock, which the thread at hand may hold."""
     if os.getpid() != pid:  # that of a fork: the queue is the other process's
         return
-    with suppress(RuntimeError):  # at its end the interpreter starts no thread, and nobody needs the queue
-        start_new_thread(intake.release, (drained,))
+    with suppress(RuntimeError):  # at its end the interpreter starts no thread, and the queue ends with it
+        start_new_thread(inputs.release, (late,))
 
 
-def wait_at_exit(runs: Any, line: PipelineRun) -> None:
+def wait_at_exit(runs: Any, run: PipelineRun) -> None:
     """At the end of the program, finish what was put; or if the pipeline was dropped before, have that told."""
-    reference, ending = weakref.ref(runs), line.supervisor
+    reference, ending = weakref.ref(runs), run.supervisor
 
     def finish() -> None:
         found = reference()
         if found is not None:
             found.stop()
         else:
-            ending.told.wait(_PATIENCE)
+            ending.told.wait(_LOG_TIMEOUT)
 
     atexit.register(finish)
     # It holds the supervisor, and that nothing of the pipeline's but what has run.
@@ -48,14 +52,14 @@ def wait_at_exit(runs: Any, line: PipelineRun) -> None:
         ending.at_end()
 
 
-def _unread(intake: InputQueue, pid: int) -> str:
+def _unread(inputs: InputQueue, pid: int) -> str:
     """What was put in, and no run has read or reads; in the process in which the pipeline was made."""
-    return intake.waiting() if os.getpid() == pid and not intake.is_read else ""
+    return inputs.waiting() if os.getpid() == pid and not inputs.is_read else ""
 
 
-def tell_unread(intake: InputQueue, pid: int) -> None:
+def tell_unread(inputs: InputQueue, pid: int) -> None:
     """The pipeline was dropped. In a thread of its own: the thread at hand may hold a lock of logging's."""
-    found = _unread(intake, pid)
+    found = _unread(inputs, pid)
     if found:
         with suppress(RuntimeError):  # at its end the interpreter starts no thread
             start_new_thread(_log_unread, (found,))
@@ -70,6 +74,6 @@ def _log_unread(found: str) -> None:
 @atexit.register
 def _tell_all_unread() -> None:
     for runs in list(made):
-        found = _unread(runs.intake, runs.pid)
+        found = _unread(runs.inputs, runs.pid)
         if found:
             _log_unread(found)

@@ -100,7 +100,7 @@ class Pipeline:
         if fail_callback is not None and not callable(fail_callback):
             raise TypeError(f"fail_callback: must be callable or None, not {type(fail_callback).__name__}")
         self._specs = define(steps_of(steps), StepOptions().changed(options, ""))
-        self._intake = InputQueue(in_queue)
+        self._inputs = InputQueue(in_queue)
         if debugger is not None and not isinstance(debugger, PipelineRuntimeDebugger):
             raise TypeError(f"debugger: must be a PipelineRuntimeDebugger or None, not {type(debugger).__name__}")
         self._limits = Limits(buffer_bytes, max_failures)
@@ -108,7 +108,7 @@ class Pipeline:
         self._quiet = quiet
         self._debugger = debugger
         self._on_failure = fail_callback if fail_callback is not None else lambda: None
-        self._runs = Runs(self._intake)
+        self._runs = Runs(self._inputs)
 
     # ------------------------------------------------------------------ entries
 
@@ -119,7 +119,7 @@ class Pipeline:
             StateError: After `finish`, or when the run has failed and its error was not yet raised: it would be lost.
         """
         self._runs.check_put("put")
-        self._intake.put(entry, "put")
+        self._inputs.put(entry, "put")
 
     def put_all(self, entries: Iterable[Any]) -> None:
         """Puts all entries of an iterable in, now; raises what `put` raises."""
@@ -137,7 +137,7 @@ class Pipeline:
             StateError: As for `put`.
         """
         self._runs.check_put("put_iterable")
-        self._intake.put_iterable(iterable)
+        self._inputs.put_iterable(iterable)
 
     def put_meta(self, entry: Any) -> None:
         """Puts a meta entry in, which each step gives to ``process_meta`` of one of its workers.
@@ -148,12 +148,12 @@ class Pipeline:
             StateError: As for `put`.
         """
         self._runs.check_put("put_meta")
-        self._intake.put(Meta(entry), "put_meta")
+        self._inputs.put(Meta(entry), "put_meta")
 
     def finish(self) -> None:
         """Says that no more entries will be put: the run ends when all that there are have been through."""
         if not self._runs.is_elsewhere():
-            self._intake.finish()
+            self._inputs.finish()
 
     # ------------------------------------------------------------------ runs
 
@@ -168,15 +168,15 @@ class Pipeline:
         self._runs.check_here("run")
         self._runs.settle()
         self._runs.check_free("run")
-        if not self._intake.finished and not self._intake.iterables:
+        if not self._inputs.finished and not self._inputs.iterables:
             raise ValueError("run: must be filled with entries before: put_iterable(), or put() and finish()")
-        self._runs.run("run", self._made(self._intake, forever=False, ordered=False))
+        self._runs.run("run", self._made(self._inputs, forever=False, ordered=False))
 
     def run_forever(self, background: bool = False) -> Pipeline:
         """Runs until `finish` or `stop` is called, and all entries that were put before have been through.
 
         Args:
-            background: Return at once, and run in threads of the pipeline's until `stop`. A pipeline that nobody refers
+            background: Return at once, and run in threads of the pipeline's until `stop`. A pipeline that is not referred
                 to any more ends; what is lost by that, entries or an error, is told by the logger ``papy``.
 
         Returns:
@@ -187,11 +187,11 @@ class Pipeline:
             Exception: As for `run`; in the background only what hooks raise before the start.
         """
         self._runs.check_here("run_forever")
-        line = self._made(self._intake, forever=True, ordered=False)
+        run = self._made(self._inputs, forever=True, ordered=False)
         if background:
-            self._runs.run_behind("run_forever", line, self._daemon)
+            self._runs.run_behind("run_forever", run, self._daemon)
         else:
-            self._runs.run("run_forever", line)
+            self._runs.run("run_forever", run)
         return self
 
     def stop(self) -> None:
@@ -238,16 +238,16 @@ class Pipeline:
                     f"ordered: iterator step {spec.name!r} has {spec.workers} workers; with order it can have 1"
                 )
         self._runs.check_here("results")
-        if self._intake.foreign:
+        if self._inputs.foreign:
             raise StateError(
                 "results: not allowed with an in_queue, from which they take nothing; make a pipeline without one"
             )
         entries = iter(iterable)
 
         def make() -> PipelineRun:
-            intake = InputQueue(alone=True)
-            intake.put_iterable(entries)
-            return self._made(intake, forever=False, ordered=ordered)
+            inputs = InputQueue(alone=True)
+            inputs.put_iterable(entries)
+            return self._made(inputs, forever=False, ordered=ordered)
 
         return PipelineResults(make, partial(self._runs.begin, "results"))
 
@@ -264,22 +264,22 @@ class Pipeline:
     ) -> None:
         self._runs.leave_block(error)
 
-    def _made(self, intake: InputQueue, forever: bool, ordered: bool) -> PipelineRun:
+    def _made(self, inputs: InputQueue, forever: bool, ordered: bool) -> PipelineRun:
         debugger = self._debugger if self._debugger is not None or self._quiet else log_debugger()
-        return PipelineRun(self._specs, intake, forever, ordered, self._on_failure, debugger, self._limits)
+        return PipelineRun(self._specs, inputs, forever, ordered, self._on_failure, debugger, self._limits)
 
     # ------------------------------------------------------------------ looks
 
     @property
     def alive(self) -> bool:
         """Whether it runs: it has been started, and neither ended nor failed. In a fork of the process it does not run."""
-        line = self._runs.last
-        return line is not None and line.books.reason is None and not line.is_elsewhere()
+        run = self._runs.last
+        return run is not None and run.state.reason is None and not run.is_elsewhere()
 
     @property
     def ok(self) -> bool:
         """False after an error, until the next run."""
-        return self._runs.last is None or self._runs.last.books.ok
+        return self._runs.last is None or self._runs.last.state.ok
 
     @property
     def taken(self) -> int:

@@ -1,4 +1,9 @@
-"""Line: one run of a pipeline, from its source to whoever takes the results."""
+"""One run of a pipeline, from its source to the reader of its results.
+
+A run is pulled: its last stage is read, by the user, by `run` or in the background, and each stage reads the one before it in
+a thread of its map. It is ended by another thread, see `Supervisor`. So a thread that waits for the end of a run has to
+know whether it is a part of it, in a worker or a hook: then it may not wait.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +29,7 @@ __all__ = ["PipelineRun"]
 
 
 #: Seconds that a reader gets to leave an iterable when its time is up.
-_SLACK: Final = 0.5
+_READER_TIMEOUT: Final = 0.5
 
 
 class PipelineRun:
@@ -32,7 +37,7 @@ class PipelineRun:
 
     Args:
         specs: The steps.
-        intake: What the first one reads.
+        inputs: What the first one reads.
         forever: The end of the iterables in it is not the end.
         ordered: Results come in the order of the entries.
         on_failure: Called once if the run fails.
@@ -43,34 +48,34 @@ class PipelineRun:
     def __init__(
         self,
         specs: Sequence[StepSpec],
-        intake: InputQueue,
+        inputs: InputQueue,
         forever: bool,
         ordered: bool,
         on_failure: Callable[[], object],
         debugger: PipelineRuntimeDebugger | None,
         limits: Limits,
     ) -> None:
-        self.books = RunState(debugger is not None, limits.max_failures)
-        self.intake = intake
+        self.state = RunState(debugger is not None, limits.max_failures)
+        self.inputs = inputs
         self._reports = debugger is not None
-        self._reading = EntryReader(intake, self.books, forever)
-        self._build = partial(stages, specs, self._reading, self.books, ordered, limits.buffer_bytes)
+        self._reader = EntryReader(inputs, self.state, forever)
+        self._build = partial(stages, specs, self._reader, self.state, ordered, limits.buffer_bytes)
         self.stages: list[Stage] = []
         #: It is the run of its pipeline.
         self.begun = False
-        self.figures = RunFigures(self.books, self._reading, self.stages, debugger)
+        self.figures = RunFigures(self.state, self._reader, self.stages, debugger)
         #: Shows what the steps have done so far, if it is time for that. Each result asks for it.
         self.report = self.figures.report
-        self.supervisor = Supervisor(self.books, intake, self._reading, self.stages, self.figures, on_failure)
+        self.supervisor = Supervisor(self.state, inputs, self._reader, self.stages, self.figures, on_failure)
         #: Set when nothing more will happen.
         self.over = self.supervisor.over
-        #: Who sees to the run: whoever starts it, from the very beginning, as a signal may come at any time.
+        #: The thread that sees to the run: the one that makes it, from the very beginning, as a signal may come at any time.
         self.driver = threading.current_thread()
         #: The driver is in a call of ours, and not between two of them.
         self.is_driven = True
 
     def start(self, readable: bool = False) -> None:
-        """Starts everything; whoever is not told that this is done has to `abort`.
+        """Starts everything; a caller that is not told that this is done has to `abort`.
 
         Args:
             readable: Results will be taken one by one, from `output`.
@@ -87,11 +92,11 @@ class PipelineRun:
     def abort(self) -> None:
         """Ends what there is, however far it has come, and waits until nothing is left."""
         if not self.begun:
-            self.intake.leave(self.books)
+            self.inputs.leave(self.state)
             self.over.set()
         if self.over.is_set():
             return
-        self.books.end(STOPPED)
+        self.state.end(STOPPED)
         try:
             self.supervisor.start()
         except RuntimeError:  # no thread can be started
@@ -102,25 +107,25 @@ class PipelineRun:
         """Makes the objects of the steps, and calls the hooks that come before the workers."""
         try:
             self.stages += self._build(readable)
-            self._reading.room = _room(self.books, self.stages[0])
+            self._reader.room = _room(self.state, self.stages[0])
             for stage in self.stages:
                 with noted(f"raised by the initialization of step {stage.spec.name!r}"):
                     stage.prepare()
         except BaseException:
-            self.books.ok = False
-            self.books.end(FAILED)
+            self.state.ok = False
+            self.state.end(FAILED)
             raise
         self.supervisor.prepared = True
 
     def _start_maps(self) -> None:
         try:
             for stage in self.stages:
-                if self.books.reason is None:  # a hook may have failed already
+                if self.state.reason is None:  # a hook may have failed already
                     stage.imap.start()
         except Exception as error:
-            self.books.fail(error, f"raised at the start of step {stage.spec.name!r}", entries=0)
+            self.state.fail(error, f"raised at the start of step {stage.spec.name!r}", entries=0)
         except BaseException:
-            self.books.end(STOPPED)
+            self.state.end(STOPPED)
             raise
 
     @property
@@ -132,14 +137,14 @@ class PipelineRun:
 
     def drain(self) -> None:
         """Takes all results and only counts them; raises what ended the run."""
-        books = self.books
+        state = self.state
         try:
             for _ in self.stages[-1].output:
-                books.count += 1
+                state.count += 1
                 if self._reports:
                     self.report()
         except BaseException:
-            books.end(STOPPED)
+            state.end(STOPPED)
             self.close()
             raise
         self.close()
@@ -150,9 +155,9 @@ class PipelineRun:
         Raises:
             Exception: What went wrong in it, at the first of these calls.
         """
-        self.books.end(ENDED)
+        self.state.end(ENDED)
         self.wait()
-        failure, self.books.failure = self.books.failure, None
+        failure, self.state.failure = self.state.failure, None
         try:
             if failure is not None:
                 raise failure
@@ -164,7 +169,7 @@ class PipelineRun:
         return self.supervisor.is_elsewhere()
 
     def wait(self) -> None:
-        """Waits until the run has ended, as somebody has said that it shall; at once where the end waits for the caller."""
+        """Waits until the run has ended, as it has been told to; returns at once where the end waits for the caller."""
         if not self.is_elsewhere() and not self.is_inside():
             self.over.wait()
 
@@ -176,37 +181,37 @@ class PipelineRun:
         """
         if (
             leave_at is not None
-            and not self.over.wait(max(0.0, leave_at - monotonic()) + _SLACK)
-            and self._reading.is_held_up()
+            and not self.over.wait(max(0.0, leave_at - monotonic()) + _READER_TIMEOUT)
+            and self._reader.is_held_up()
         ):
             log_left()
-            self.books.end(STOPPED)
+            self.state.end(STOPPED)
         self.over.wait()
 
     def tell(self) -> None:
         """The user has heard of the end: the queue of the user's is left to its producers."""
-        if self.books.drained.thread is not None and not self.is_elsewhere():
-            self.intake.tell(self.books.drained)
+        if self.state.late.thread is not None and not self.is_elsewhere():
+            self.inputs.tell(self.state.late)
 
     def release(self) -> None:
         """Leaves the user's queue to others; when the run is over."""
-        drained = self.books.drained
-        if drained.thread is not None:
-            self.intake.release(drained)
-            drained.thread.join()
+        late = self.state.late
+        if late.thread is not None:
+            self.inputs.release(late)
+            late.thread.join()
 
     def counts(self) -> EntryCounts:
         """The counts of the run; where its reader was dropped, those of its end."""
-        if self.books.dropped:
+        if self.state.dropped:
             self.wait()
         return self.figures.counts()
 
     def is_untouched(self) -> bool:
         """Whether nothing was taken from its source, and nothing will be; when it is over."""
-        return self.over.is_set() and self.counts().taken == 0 and not self._reading.is_asked()
+        return self.over.is_set() and self.counts().taken == 0 and not self._reader.is_asked()
 
     def is_part(self) -> bool:
-        """Whether the run needs the thread that asks: a worker, a source, or who sees to it."""
+        """Whether the run needs the thread that asks: a worker, a source, or its driver."""
         return self.driver is threading.current_thread() or self.is_inside()
 
     def is_driven_here(self) -> bool:
@@ -216,13 +221,11 @@ class PipelineRun:
     def is_inside(self) -> bool:
         """Whether the end of the run has to wait for the thread that asks, so that it may not wait for the end."""
         return (
-            self.supervisor.is_here()
-            or self._reading.is_asked_here()
-            or any(stage.is_worker() for stage in self.stages)
+            self.supervisor.is_here() or self._reader.is_asked_here() or any(stage.is_worker() for stage in self.stages)
         )
 
 
-def _room(books: RunState, first: Stage) -> Callable[[int], int]:
+def _room(state: RunState, first: Stage) -> Callable[[int], int]:
     """How many entries more, of so many bytes each, the map of the first stage may hold; it doesn't hold the map."""
     buffer, nbytes, reference = first.imap.options["buffer"], first.room.share, weakref.ref(first.output)
 
@@ -231,6 +234,6 @@ def _room(books: RunState, first: Stage) -> Callable[[int], int]:
         if not isinstance(output, FromMap):
             return 0
         most = min(buffer, nbytes // size) if size else buffer
-        return int(most) - books.taken + output.passed + output.fallen
+        return int(most) - state.taken + output.passed + output.fallen
 
     return room

@@ -2,7 +2,7 @@
 
 At most one run goes on at a time, and its end is not always seen by the thread that started it: it may be in the
 background, it may be ended by a signal handler or in a fork, and an interrupt may leave it half begun. So what a call
-may do is decided here, from the last run and who has heard of its end.
+may do is decided here, from the last run and whether the user has heard of its end.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ class Runs:
     """The last run of a pipeline, whether it goes on or is over, and the counts of those before.
 
     Args:
-        intake: What is put into the pipeline.
+        inputs: What is put into the pipeline.
 
     Attributes:
         last: That run; None: there was none.
     """
 
-    def __init__(self, intake: InputQueue) -> None:
-        self.intake = intake
+    def __init__(self, inputs: InputQueue) -> None:
+        self.inputs = inputs
         self.last: PipelineRun | None = None
         self._lock = threading.RLock()  # a signal handler may call stop()
         self._background: Background | None = None
         self._before = EntryCounts()
         self.pid = os.getpid()
         made.add(self)
-        weakref.finalize(self, tell_unread, intake, self.pid).atexit = False
+        weakref.finalize(self, tell_unread, inputs, self.pid).atexit = False
         self._finalizers: list[weakref.finalize[..., Any]] = []
 
     def counts(self) -> EntryCounts:
@@ -64,83 +64,83 @@ class Runs:
     def check_put(self, call: str) -> None:
         """StateError if what this call puts would be lost."""
         self.check_here(call)
-        line, background = self.last, self._background
-        if line is not None and line.intake is not self.intake and line.books.reason is None:
+        run, background = self.last, self._background
+        if run is not None and run.inputs is not self.inputs and run.state.reason is None:
             raise StateError(
                 f"{call}: not allowed while results() of the pipeline are read; they are those of one iterable"
             )
-        if line is not None and not line.books.ok and (background is not None or not line.over.is_set()):
-            failure = line.books.failure or (None if background is None else background.error)
+        if run is not None and not run.state.ok and (background is not None or not run.over.is_set()):
+            failure = run.state.failure or (None if background is None else background.error)
             raise StateError(f"{call}: the pipeline has failed, and takes no more; stop() tells why") from failure
 
     def check_free(self, call: str) -> PipelineRun | None:
         """The run before, if there was one; StateError unless it is over, and the user has heard of that."""
-        line = self.last
-        if line is not None and (not line.over.is_set() or self._background is not None):
-            if line.books.reason is None or (line.books.ok and line.intake is not self.intake):
-                raise StateError(f"{call}: not allowed while {_what_runs(line.intake is self.intake)}")
-            how = "is at its end" if line.books.ok else "has failed"
+        run = self.last
+        if run is not None and (not run.over.is_set() or self._background is not None):
+            if run.state.reason is None or (run.state.ok and run.inputs is not self.inputs):
+                raise StateError(f"{call}: not allowed while {_what_runs(run.inputs is self.inputs)}")
+            how = "is at its end" if run.state.ok else "has failed"
             raise StateError(f"{call}: the pipeline {how}; stop() it first")
-        return line
+        return run
 
     def settle(self) -> None:
         """Waits for the end of a run that is ending: its end may have been asked for without waiting."""
         last = self.last
-        if last is not None and last.books.reason is not None:
+        if last is not None and last.state.reason is not None:
             last.wait()  # without the lock: its end calls the user, who may call us
 
     # ------------------------------------------------------------------ beginnings
 
-    def begin(self, call: str, line: PipelineRun) -> None:
+    def begin(self, call: str, run: PipelineRun) -> None:
         """From here on it is the last run, if none goes on: before it is started, so the caller has to see to its end."""
         self.check_here(call)
         self.settle()
         with self._lock:
-            last, intake, before = self.check_free(call), line.intake, self._before
+            last, inputs, before = self.check_free(call), run.inputs, self._before
             if last is not None:
                 last.release()
-            waiting = self.intake.waiting() if intake is not self.intake else ""
+            waiting = self.inputs.waiting() if inputs is not self.inputs else ""
             if waiting:
                 raise StateError(
                     f"{call}: not allowed while entries wait that were put before ({waiting}); run() with them first"
                 )
-            intake.claim(call)
+            inputs.claim(call)
             if last is not None:
                 before = before.plus(last.counts())
             for finalizer in self._finalizers:
                 finalizer.detach()
             self._finalizers.clear()
-            if intake.foreign:
-                self._when_dropped(release, intake, line.books.drained, os.getpid())
-            intake.begin(line.books)
+            if inputs.foreign:
+                self._when_dropped(release, inputs, run.state.late, os.getpid())
+            inputs.begin(run.state)
             # In one statement, without a call: an interrupt comes before it or after it.
-            self._before, self.last, line.begun = before, line, True
+            self._before, self.last, run.begun = before, run, True
 
-    def run(self, call: str, line: PipelineRun) -> None:
+    def run(self, call: str, run: PipelineRun) -> None:
         """Begins it, starts it, and waits for its end."""
         try:
-            self.begin(call, line)
-            line.start()
-            line.drain()
+            self.begin(call, run)
+            run.start()
+            run.drain()
         except BaseException:
-            line.abort()
-            line.tell()
+            run.abort()
+            run.tell()
             raise
 
-    def run_behind(self, call: str, line: PipelineRun, daemon: bool) -> None:
+    def run_behind(self, call: str, run: PipelineRun, daemon: bool) -> None:
         """Begins it and starts it; its results are read in the background, as a daemon or until the end of the program."""
-        background = Background(line)
+        background = Background(run)
         try:
-            self.begin(call, line)
-            line.start()
+            self.begin(call, run)
+            run.start()
             self._background = background
             background.start()
-            self._when_dropped(line.books.end, DROPPED)
+            self._when_dropped(run.state.end, DROPPED)
             if not daemon:
-                wait_at_exit(self, line)
+                wait_at_exit(self, run)
         except BaseException:
-            line.abort()
-            line.tell()
+            run.abort()
+            run.tell()
             self._forget(background)
             raise
 
@@ -154,54 +154,54 @@ class Runs:
 
     def stop(self, patiently: bool = False) -> None:
         """See `Pipeline.stop`; ``patiently``: the iterables are read to their end, and failed entries tried again in time."""
-        background, line = self._background, self.last
-        if line is None or line.is_elsewhere():
+        background, run = self._background, self.last
+        if run is None or run.is_elsewhere():
             return
-        if background is None and line.over.is_set():
-            line.tell()
+        if background is None and run.over.is_set():
+            run.tell()
             return
-        if line.intake is not self.intake:
-            line.books.end(STOPPED)
-            if not line.is_driven_here():
-                line.wait()
+        if run.inputs is not self.inputs:
+            run.state.end(STOPPED)
+            if not run.is_driven_here():
+                run.wait()
             return
-        self.intake.finish(line.books, hasty=not patiently)
+        self.inputs.finish(run.state, hasty=not patiently)
         if not patiently:
-            line.books.patience.end(processes=True)
-        if line.is_part() or self.intake.is_putting():
+            run.state.backoff.end(processes=True)
+        if run.is_part() or self.inputs.is_putting():
             return
         try:
-            line.wait_until(self.intake.leave_at)
+            run.wait_until(self.inputs.leave_at)
             if background is not None:
                 self._forget(background)
                 background.join()
         except KeyboardInterrupt:
-            self._abort(line, background)
+            self._abort(run, background)
             raise
         finally:
-            if line.over.is_set():
-                line.tell()
+            if run.over.is_set():
+                run.tell()
 
     def leave_block(self, error: BaseException | None) -> None:
         """A ``with`` block ends, in this way."""
-        background, line = self._background, self.last
+        background, run = self._background, self.last
         if self.is_elsewhere():
             return
-        if error is not None and background is not None and line is not None:
-            failure = line.books.failure or background.error
+        if error is not None and background is not None and run is not None:
+            failure = run.state.failure or background.error
             if failure is None or error.__cause__ is not failure:
                 # It goes on, and what was put is not waited for.
-                failure = self._abort(line, background)
+                failure = self._abort(run, background)
                 if failure is not None:
                     _tell_of(failure, error)
                 return
         self.stop(patiently=True)
 
-    def _abort(self, line: PipelineRun, background: Background | None) -> BaseException | None:
+    def _abort(self, run: PipelineRun, background: Background | None) -> BaseException | None:
         """Ends a run without finishing what was put; returns what went wrong in the background and was not told."""
-        line.books.end(STOPPED)
-        line.over.wait()
-        line.tell()
+        run.state.end(STOPPED)
+        run.over.wait()
+        run.tell()
         if background is None:
             return None
         self._forget(background)

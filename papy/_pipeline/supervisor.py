@@ -2,7 +2,7 @@
 
 A run may have to end at any moment: by the end of its input, an error in a worker, `stop` in another thread, a finalizer,
 or a signal handler. None of these can stop maps and wait for workers where they are: a worker would wait for itself, and
-a finalizer may hold any lock. So they only say that the run is to end, in the mailbox of its books, and one thread of
+a finalizer may hold any lock. So they only say that the run is to end, in the end_requests of its state, and one thread of
 its own, which waits there from the start, does the rest.
 """
 
@@ -30,7 +30,7 @@ from papy._stages.base import Stage
 __all__ = ["Supervisor"]
 
 #: Seconds that the end of the interpreter waits for runs that were not ended: longer than numap lets finalizers take.
-_EXIT: Final = 3.0
+_EXIT_TIMEOUT: Final = 3.0
 
 #: Of runs that have workers, or may have them.
 _live: weakref.WeakSet[Supervisor] = weakref.WeakSet()
@@ -40,8 +40,8 @@ class Supervisor:
     """Ends a run: stops its maps, leaves its input, and tells what went wrong and what was lost. It holds no lock.
 
     Args:
-        books: Of the run.
-        intake: Its input.
+        state: Of the run.
+        inputs: Its input.
         reading: What reads that.
         stages: Its stages; empty until they are made.
         figures: Of the run.
@@ -50,16 +50,16 @@ class Supervisor:
 
     def __init__(
         self,
-        books: RunState,
-        intake: InputQueue,
-        reading: EntryReader,
+        state: RunState,
+        inputs: InputQueue,
+        reader: EntryReader,
         stages: Sequence[Stage],
         figures: RunFigures,
         on_failure: Callable[[], object],
     ) -> None:
-        self.books = books
-        self._intake = intake
-        self._reading = reading
+        self.state = state
+        self._inputs = inputs
+        self._reader = reader
         self._stages = stages
         self._figures = figures
         self._on_failure = on_failure
@@ -101,50 +101,50 @@ class Supervisor:
         except IndexError:  # another one does it
             return
         self._thread = threading.current_thread()
-        reason = self.books.mailbox.get()
+        reason = self.state.end_requests.get()
         try:
             self._stop(reason)
             if self.prepared:
                 for stage in self._stages:
-                    stage.conclude(self.books.reason == ENDED)
+                    stage.conclude(self.state.reason == ENDED)
                 self._figures.report_last()
             self._tell()
         finally:
             self._settle()  # whatever happens, nothing may wait for ever
         try:
-            if self.in_background and self.books.reason == DROPPED:
+            if self.in_background and self.state.reason == DROPPED:
                 self._log_dropped()
         finally:
             self.told.set()
             self.at_end()
 
     def _stop(self, reason: Reason) -> None:
-        self.books.patience.end(processes=False)
+        self.state.backoff.end(processes=False)
         for stage in self._stages:
             stage.interrupt()
-        self._reading.leave()
+        self._reader.leave()
         for stage in self._stages:
             stage.imap.stop()
-        self._reading.drop()
-        if self._intake.foreign and (reason in (FAILED, STOPPED) or (reason == ENDED and not self._reading.at_end)):
+        self._reader.drop()
+        if self._inputs.foreign and (reason in (FAILED, STOPPED) or (reason == ENDED and not self._reader.at_end)):
             # Producers may wait for room in a queue that is not read any more.
             self._drain()
 
     def _drain(self) -> None:
-        drained = self.books.drained
-        thread = ContextThread(self._intake.drain, "papy-drain", (drained, self._reading.gate))
+        late = self.state.late
+        thread = ContextThread(self._inputs.drain, "papy-drain", (late, self._reader.queue_lock))
         # Before the thread: whatever sees it has to end it.
-        self._intake.draining, drained.thread = drained, thread
+        self._inputs.draining, late.thread = late, thread
         try:
             thread.start()
         except RuntimeError:  # at its end the interpreter starts no thread, and the producers end with it
-            self._intake.draining = drained.thread = None
+            self._inputs.draining = late.thread = None
 
     def _tell(self) -> None:
         """Says that the run has failed, or that entries have, if it has not failed by that."""
-        books = self.books
-        mishaps, books.mishaps = books.mishaps, {}  # errors refer to frames, and these to entries
-        if books.ok and not mishaps:
+        state = self.state
+        entry_failures, state.entry_failures = state.entry_failures, {}  # errors refer to frames, and these to entries
+        if state.ok and not entry_failures:
             return
         import logging
 
@@ -153,21 +153,21 @@ class Supervisor:
             self._on_failure()
         except BaseException:  # also SystemExit: this thread is not the user's, and has an end to make
             logger.exception("the fail_callback of a pipeline failed")
-        if mishaps and not isinstance(books.failure, TooManyFailures):
+        if entry_failures and not isinstance(state.failure, TooManyFailures):
             try:
-                logger.warning("entries of a pipeline have failed: %s", tell_of(mishaps, self._figures.came()))
+                logger.warning("entries of a pipeline have failed: %s", tell_of(entry_failures, self._figures.came()))
             except BaseException:  # of a handler, or of an error that can't be shown
-                logger.warning("%d entries of a pipeline have failed", books.failed)
+                logger.warning("%d entries of a pipeline have failed", state.failed)
 
     def _settle(self) -> None:
         try:
-            self._intake.discard(self.books)
+            self._inputs.discard(self.state)
             self._figures.settle()
         finally:
             self.over.set()
 
     def _log_dropped(self) -> None:
-        lost = self._figures.counts().skipped - self.books.counts(over=False).skipped
+        lost = self._figures.counts().skipped - self.state.counts(over=False).skipped
         if lost > 0:
             import logging
 
@@ -182,8 +182,8 @@ def _end_all() -> None:
     """At the end of the interpreter: hooks that workers call at their end, and their errors, have their turn."""
     found = [it for it in list(_live) if not it.is_elsewhere() and not it.over.is_set()]
     for it in found:
-        it.books.end(STOPPED)
-    until = monotonic() + _EXIT
+        it.state.end(STOPPED)
+    until = monotonic() + _EXIT_TIMEOUT
     for it in found:
         it.over.wait(max(0.0, until - monotonic()))
 

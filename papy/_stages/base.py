@@ -9,7 +9,7 @@ from papy._stages.accounting import RunState
 from papy._stages.bounded_queue import BoundedQueue
 from papy._stages.byte_bounds import Room
 from papy._stages.spec import StepSpec
-from papy._stages.upstream import FromHandover, FromMap, StageOutput, Upstream
+from papy._stages.upstream import FromMap, FromQueue, StageOutput, Upstream
 from papy._stages.workers import ThreadStepWorkers
 
 __all__ = ["QueueStage", "RelayStage", "Stage"]
@@ -20,7 +20,7 @@ class Stage:
 
     Args:
         spec: The step.
-        books: Of the run.
+        state: Of the run.
         room: Bytes of its entries.
 
     Attributes:
@@ -33,21 +33,21 @@ class Stage:
     imap: IMap[Any]
     output: StageOutput
     #: Its threads, if they call hooks.
-    crew: ThreadStepWorkers | None = None
+    workers: ThreadStepWorkers | None = None
 
-    def __init__(self, spec: StepSpec, books: RunState, room: Room) -> None:
+    def __init__(self, spec: StepSpec, state: RunState, room: Room) -> None:
         self.spec = spec
-        self.books = books
+        self.state = state
         self.room = room
 
     def prepare(self) -> None:
         """Calls the hooks that come before the workers; raises what they raise."""
-        if self.crew is not None:
-            self.crew.prepare()
+        if self.workers is not None:
+            self.workers.prepare()
 
     def is_worker(self) -> bool:
         """Whether the thread that asks is one of its workers."""
-        return self.crew is not None and self.crew.is_here()
+        return self.workers is not None and self.workers.is_here()
 
     def times(self) -> tuple[float, float]:
         """Seconds that all entries took so far, by the clock and of CPU time, if that is measured."""
@@ -62,8 +62,8 @@ class Stage:
         Args:
             patiently: Wait until they have done what they do at their end. After an error one may be busy for ever.
         """
-        if self.crew is not None:
-            self.crew.close(patiently)
+        if self.workers is not None:
+            self.workers.close(patiently)
 
 
 class QueueStage(Stage):
@@ -71,30 +71,30 @@ class QueueStage(Stage):
 
     own = False
 
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: RunState, room: Room) -> None:
-        super().__init__(spec, books, room)
-        self.handover = BoundedQueue(spec.settings.threshold, room.share, 1, settling=True)
+    def __init__(self, spec: StepSpec, upstream: Upstream, state: RunState, room: Room) -> None:
+        super().__init__(spec, state, room)
+        self.queue = BoundedQueue(spec.settings.threshold, room.share, 1, joined=True)
         self._upstream = upstream
         self.imap = IMap(worker_type="thread", worker_num=1, name=f"queue of {spec.name}")
         self.imap.add_task(self._serve, range(1))
-        self.output = FromHandover(self.handover, books)
+        self.output = FromQueue(self.queue, state)
 
     def interrupt(self) -> None:
         """See `Stage`."""
-        self.handover.close()
+        self.queue.close()
 
     def _serve(self, _: int) -> None:
         """The life of its thread."""
         try:
             for entry in self._upstream:
-                if not self.handover.put(entry):
+                if not self.queue.put(entry):
                     break
         finally:
-            self.handover.done()
+            self.queue.producer_done()
 
 
 class RelayStage(Stage):
-    """Reads the source for an iterator step, or an iterator step for who reads results.
+    """Reads the source for an iterator step, or an iterator step for the reader of results.
 
     A map reads the source in a thread that may block, and can be stopped, and waited for with a time limit; and from a map
     results can be had without losing one to an interrupt.
@@ -102,10 +102,10 @@ class RelayStage(Stage):
 
     own = False
 
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: RunState, room: Room) -> None:
-        super().__init__(spec, books, room)
+    def __init__(self, spec: StepSpec, upstream: Upstream, state: RunState, room: Room) -> None:
+        super().__init__(spec, state, room)
         self.imap = room.map(worker_type="thread", worker_num=1, buffer=spec.settings.threshold, ordered=True)
-        self.output: FromMap = FromMap(self.imap, self.imap.add_task(_same, iter(upstream)), books, spec.name)
+        self.output: FromMap = FromMap(self.imap, self.imap.add_task(_same, iter(upstream)), state, spec.name)
 
 
 def _same(entry: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Handover: a bounded queue from the threads of one step to the threads of the next."""
+"""A bounded queue from the threads of one step to the threads of the next."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from threading import Condition, Lock
 from typing import Any
 
 from numap import NextTimeout
-from papy._stages.byte_bounds import Scale
+from papy._stages.byte_bounds import SizeSampler
 
 __all__ = ["BoundedQueue"]
 
@@ -22,16 +22,16 @@ class BoundedQueue:
         limit: Entries that wait here at most.
         room: Bytes that they have at most; one has room in any case.
         producers: How many threads put entries in.
-        settling: Who takes entries says when each is `settled`, and until then may add more of them.
+        joined: The reader calls `task_done` for each entry, and until then may add more of them.
     """
 
-    def __init__(self, limit: int, room: int, producers: int, settling: bool = False) -> None:
+    def __init__(self, limit: int, room: int, producers: int, joined: bool = False) -> None:
         self._limit = limit
         self._free = room
-        self._scale = Scale()
+        self._sampler = SizeSampler()
         self._producers = producers
-        self._settling = settling
-        self._unsettled = 0
+        self._joined = joined
+        self._unfinished = 0
         #: Each with its bytes.
         self._entries: deque[tuple[Any, int]] = deque()
         self._closed = False
@@ -40,8 +40,8 @@ class BoundedQueue:
         self._news = Condition(lock)
 
     def put(self, entry: Any) -> bool:
-        """Waits for room and hands an entry over; False: nobody wants it any more."""
-        size = self._scale.weigh(entry)
+        """Waits for room and adds an entry; False: the queue is closed."""
+        size = self._sampler.measure(entry)
         with self._room:
             while self._entries and (len(self._entries) >= self._limit or size > self._free) and not self._closed:
                 self._room.wait()
@@ -51,25 +51,25 @@ class BoundedQueue:
             return True
 
     def add(self, entry: Any) -> None:
-        """Hands an entry over without waiting for room: who takes entries must not wait for who takes entries."""
-        size = self._scale.weigh(entry)
+        """Adds an entry without waiting for room: the readers make that, so they must not wait for it."""
+        size = self._sampler.measure(entry)
         with self._room:
             self._append(entry, size)
 
     def _append(self, entry: Any, size: int) -> None:
         self._entries.append((entry, size))
         self._free -= size
-        self._unsettled += self._settling
+        self._unfinished += self._joined
         self._news.notify()
 
-    def settled(self) -> None:
+    def task_done(self) -> None:
         """An entry that was taken will not lead to others any more."""
         with self._news:
-            self._unsettled -= 1
-            if self._unsettled == 0:
+            self._unfinished -= 1
+            if self._unfinished == 0:
                 self._news.notify_all()
 
-    def done(self) -> None:
+    def producer_done(self) -> None:
         """One producer less; after the last one the queue ends behind what is in it."""
         with self._news:
             self._producers -= 1
@@ -77,7 +77,7 @@ class BoundedQueue:
                 self._news.notify_all()
 
     def close(self) -> None:
-        """Nobody puts or takes any more; who waits goes on."""
+        """No entry is put or taken any more; threads that wait go on."""
         with self._room:
             self._closed = True
             self._entries.clear()
@@ -105,4 +105,4 @@ class BoundedQueue:
             return entry
 
     def _is_ready(self) -> bool:
-        return bool(self._entries) or self._closed or (self._producers == 0 and self._unsettled == 0)
+        return bool(self._entries) or self._closed or (self._producers == 0 and self._unfinished == 0)

@@ -19,7 +19,7 @@ from papy._stages.bounded_queue import BoundedQueue
 from papy._stages.byte_bounds import Room
 from papy._stages.entries import Entry, Meta
 from papy._stages.spec import StepSpec
-from papy._stages.upstream import FromHandover, Shared, StageOutput
+from papy._stages.upstream import FromQueue, Shared, StageOutput
 from papy._stages.workers import ThreadStepWorkers, tell, total_times
 from papy.steps import AbstractIterStep, Entries, Step
 
@@ -29,13 +29,13 @@ __all__ = ["IteratorStage"]
 class IteratorStage(Stage):
     """An iterator step: each thread is one long item of its map, and puts what its generator yields into a `BoundedQueue`."""
 
-    crew: ThreadStepWorkers
+    workers: ThreadStepWorkers
 
-    def __init__(self, spec: StepSpec, upstream: StageOutput, books: RunState, room: Room) -> None:
-        super().__init__(spec, books, room)
-        self.crew = ThreadStepWorkers(spec, books, upstream, measured=False)  # it has its own way to measure
+    def __init__(self, spec: StepSpec, upstream: StageOutput, state: RunState, room: Room) -> None:
+        super().__init__(spec, state, room)
+        self.workers = ThreadStepWorkers(spec, state, upstream, measured=False)  # it has its own way to measure
         self.shared = Shared(upstream)
-        self.handover = BoundedQueue(spec.settings.threshold, room.share, spec.workers)
+        self.queue = BoundedQueue(spec.settings.threshold, room.share, spec.workers)
         self._numbers = count()
         self._owns: list[EntryIterator] = []
         # It reads nothing, so nothing of it has to be read: an item for each thread is within any bound.
@@ -45,35 +45,35 @@ class IteratorStage(Stage):
             buffer=spec.workers,
             ordered=False,
             name=spec.name,
-            initializer=self.crew.enter,
-            finalizer=self.crew.finalizer,
+            initializer=self.workers.enter,
+            finalizer=self.workers.finalizer,
         )
         self.imap.add_task(self._serve, range(spec.workers))
-        self.output = FromHandover(self.handover, books)
+        self.output = FromQueue(self.queue, state)
 
     def interrupt(self) -> None:
         """See `Stage`."""
-        self.handover.close()
+        self.queue.close()
 
     def times(self) -> tuple[float, float]:
         """See `Stage`."""
         return total_times(self._owns)
 
     def emit(self, result: Any) -> bool:
-        """Hands a result over, once there is room; False: nobody wants it any more."""
-        return self.handover.put((next(self._numbers), result))
+        """Hands a result over, once there is room; False: it is not wanted any more."""
+        return self.queue.put((next(self._numbers), result))
 
     def _serve(self, _: int) -> None:
         """The life of one thread."""
-        own = EntryIterator(self.crew.step, self)
+        own = EntryIterator(self.workers.step, self)
         self._owns.append(own)
         try:
             own.work()
         except BaseException as error:
-            if self.books.reason is None or not isinstance(error, StateError):
-                self.books.fail(error, f"raised by step {self.spec.name!r}", own.fail())
+            if self.state.reason is None or not isinstance(error, StateError):
+                self.state.fail(error, f"raised by step {self.spec.name!r}", own.fail())
         finally:
-            self.handover.done()
+            self.queue.producer_done()
 
 
 class EntryIterator(Entries):
@@ -82,7 +82,7 @@ class EntryIterator(Entries):
     def __init__(self, step: AbstractIterStep, stage: IteratorStage) -> None:
         self._step = step
         self._stage = stage
-        self._tally = stage.books.tally()
+        self._skips = stage.state.skip_count()
         self._took = False
         self._tracker = stage.spec.settings.tracker
         self._tracked = False
@@ -91,7 +91,7 @@ class EntryIterator(Entries):
         self.seconds = 0.0
         #: CPU time meanwhile.
         self.cpu = 0.0
-        self._measured = stage.books.weighed
+        self._measured = stage.state.measured
 
     def _begin(self) -> None:
         """The step goes on: its time runs."""
@@ -126,7 +126,7 @@ class EntryIterator(Entries):
 
     def fail(self) -> int:
         """The generator has raised; returns how many entries failed by that: the one that it took last, if any."""
-        self._tally.more += self._took  # that entry has not become others, or fewer
+        self._skips.more += self._took  # that entry has not become others, or fewer
         return int(self._took)
 
     def __next__(self) -> Any:
@@ -142,17 +142,17 @@ class EntryIterator(Entries):
             finally:
                 self._begin()
             if type(entry) is tuple:
-                self._tally.more -= 1
+                self._skips.more -= 1
                 self._took = True
                 self._track(True)
                 return entry[1]
             for result in self._step._before_meta():
                 self._emit(result)
-            self._stage.handover.put(entry)
+            self._stage.queue.put(entry)
 
     def _emit(self, result: Any) -> bool:
         wanted = self._stage.emit(result)
-        self._tally.more += wanted
+        self._skips.more += wanted
         return wanted
 
     def _take(self, timeout: float | None) -> Entry | Meta:
@@ -162,10 +162,10 @@ class EntryIterator(Entries):
                 try:
                     return shared.take(0)
                 except NextTimeout:
-                    self._stage.crew.call("in_queue_empty")
+                    self._stage.workers.call("in_queue_empty")
             return shared.take(timeout)
         except StopIteration:
-            if self._stage.books.reason is not None:
+            if self._stage.state.reason is not None:
                 # Not as at the end: the generator would finish what it can't know to be complete.
                 raise StateError("the pipeline has ended before its input") from None
             raise

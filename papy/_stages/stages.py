@@ -27,44 +27,44 @@ __all__ = ["FunctionStage", "ProcessStage", "stages"]
 class FunctionStage(Stage):
     """A function step with threads."""
 
-    crew: ThreadStepWorkers
+    workers: ThreadStepWorkers
 
     def __init__(
-        self, spec: StepSpec, upstream: Upstream, books: RunState, room: Room, ordered: bool, queue: BoundedQueue | None
+        self, spec: StepSpec, upstream: Upstream, state: RunState, room: Room, ordered: bool, queue: BoundedQueue | None
     ) -> None:
-        super().__init__(spec, books, room)
-        self.crew = ThreadStepWorkers(spec, books, upstream, books.weighed, queue)
+        super().__init__(spec, state, room)
+        self.workers = ThreadStepWorkers(spec, state, upstream, state.measured, queue)
         self.imap = room.map(
             worker_type="thread",
             worker_num=spec.workers,
             buffer=spec.buffer,
             ordered=ordered,
             name=spec.name,
-            initializer=self.crew.enter,
-            finalizer=self.crew.finalizer,
+            initializer=self.workers.enter,
+            finalizer=self.workers.finalizer,
         )
-        self.output = FromMap(self.imap, self.imap.add_task(self.crew.function(), iter(upstream)), books, spec.name)
+        self.output = FromMap(self.imap, self.imap.add_task(self.workers.function(), iter(upstream)), state, spec.name)
 
     def times(self) -> tuple[float, float]:
         """See `Stage`."""
-        return total_times(self.crew.hands)
+        return total_times(self.workers.members)
 
 
 class ProcessStage(Stage):
     """A function step with processes."""
 
-    def __init__(self, spec: StepSpec, upstream: Upstream, books: RunState, room: Room, ordered: bool) -> None:
-        super().__init__(spec, books, room)
+    def __init__(self, spec: StepSpec, upstream: Upstream, state: RunState, room: Room, ordered: bool) -> None:
+        super().__init__(spec, state, room)
         self._first: Step = make_steps(spec, 1)[0]
-        # Without a hook for it nobody has to wait for the end of the processes.
+        # Without a hook for it the end of the processes need not be waited for.
         closes = spec.step.thread_shutdown is not Step.thread_shutdown
         # A function has no hooks.
-        self._letterbox = ErrorFile() if _has_hooks(spec.step) else None
+        self._error_file = ErrorFile() if _has_hooks(spec.step) else None
         settings = spec.settings
         if not settings.simple_retries:
-            books.patience.share()
-        letters = None if self._letterbox is None else self._letterbox.path
-        hand = ProcessStepWorker(spec, letters, books.patience.path, books.weighed)
+            state.backoff.share()
+        errors = None if self._error_file is None else self._error_file.path
+        worker = ProcessStepWorker(spec, errors, state.backoff.path, state.measured)
         retries = settings.max_retries if issubclass(WorkerDied, settings.retry_on) else 0
         self.imap = room.map(
             worker_type="process",
@@ -72,13 +72,13 @@ class ProcessStage(Stage):
             buffer=spec.buffer,
             ordered=ordered,
             name=spec.name,
-            initializer=hand.enter,
-            finalizer=hand.leave if closes else None,
+            initializer=worker.enter,
+            finalizer=worker.leave if closes else None,
             retries=retries,
         )
         numbered = NumberedEntries(upstream, spec.buffer + 1)
-        task = self.imap.add_task(hand, iter(numbered))
-        self.output = FromMap(self.imap, task, books, spec.name, self._letterbox, numbered)
+        task = self.imap.add_task(worker, iter(numbered))
+        self.output = FromMap(self.imap, task, state, spec.name, self._error_file, numbered)
 
     def prepare(self) -> None:
         """See `Stage`."""
@@ -86,21 +86,21 @@ class ProcessStage(Stage):
 
     def times(self) -> tuple[float, float]:
         """See `Stage`."""
-        return total_times([self.output.weight])
+        return total_times([self.output.throughput])
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
-        for hook, found in self._letterbox.open() if self._letterbox is not None else ():
+        for hook, found in self._error_file.open() if self._error_file is not None else ():
             error = found if isinstance(found, BaseException) else RuntimeError(found)
             where = f"raised by {hook} of step {self.spec.name!r}"
             if hook == "thread_shutdown":
-                self.books.fail_at_end(error, where)
+                self.state.fail_at_end(error, where)
             else:
-                self.books.fail(error, where, entries=0)
+                self.state.fail(error, where, entries=0)
         try:
             self._first.step_shutdown()
         except BaseException as error:
-            self.books.fail_at_end(error, f"raised by step_shutdown of step {self.spec.name!r}")
+            self.state.fail_at_end(error, f"raised by step_shutdown of step {self.spec.name!r}")
 
 
 def _has_hooks(step: type[Step]) -> bool:
@@ -114,7 +114,7 @@ def _has_hooks(step: type[Step]) -> bool:
 def stages(
     specs: Sequence[StepSpec],
     source: Upstream,
-    books: RunState,
+    state: RunState,
     ordered: bool,
     buffer_bytes: int | None,
     readable: bool,
@@ -124,7 +124,7 @@ def stages(
     Args:
         specs: The steps.
         source: The entries for the first one.
-        books: Of the run.
+        state: Of the run.
         ordered: The results of each step come in the order of its entries.
         buffer_bytes: Bytes of all entries in them at most; None: automatic.
         readable: From the last one results can be had one by one.
@@ -135,21 +135,21 @@ def stages(
     made: list[Stage] = []
     upstream: Any = source
     if passing[0]:
-        made.append(RelayStage(specs[0], upstream, books, room))
+        made.append(RelayStage(specs[0], upstream, state, room))
         upstream = made[-1].output
     for spec, own_queue in zip(specs, queued, strict=True):
         queue = None
         if own_queue:
-            before = QueueStage(spec, upstream, books, room)
+            before = QueueStage(spec, upstream, state, room)
             made.append(before)
-            queue, upstream = before.handover, before.output
+            queue, upstream = before.queue, before.output
         if spec.iterates:
-            made.append(IteratorStage(spec, upstream, books, room))
+            made.append(IteratorStage(spec, upstream, state, room))
         elif spec.settings.worker_type == "process":
-            made.append(ProcessStage(spec, upstream, books, room, ordered))
+            made.append(ProcessStage(spec, upstream, state, room, ordered))
         else:
-            made.append(FunctionStage(spec, upstream, books, room, ordered, queue))
+            made.append(FunctionStage(spec, upstream, state, room, ordered, queue))
         upstream = made[-1].output
     if passing[1]:
-        made.append(RelayStage(specs[-1], upstream, books, room))
+        made.append(RelayStage(specs[-1], upstream, state, room))
     return made

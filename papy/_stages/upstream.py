@@ -24,7 +24,7 @@ from papy._stages.bounded_queue import BoundedQueue
 from papy._stages.entries import Entry, Failed, Lost, Meta, Skipped, WorkerTraceback
 from papy._stages.error_file import ErrorFile
 
-__all__ = ["FromHandover", "FromMap", "NumberedEntries", "Shared", "StageOutput", "Upstream"]
+__all__ = ["FromQueue", "FromMap", "NumberedEntries", "Shared", "StageOutput", "Upstream"]
 
 
 class Upstream(Protocol):
@@ -45,17 +45,17 @@ class StageOutput(ABC):
     """The entries that leave a step. One thread reads them: a map by iteration, an iterator step by `take`.
 
     Args:
-        books: Of the run.
+        state: Of the run.
 
     Attributes:
         passed: Entries that were given out so far.
         fallen: Entries that did not pass, for whatever reason.
     """
 
-    def __init__(self, books: RunState) -> None:
+    def __init__(self, state: RunState) -> None:
         self.passed = 0
         self.fallen = 0
-        self.weight = Throughput(books)
+        self.throughput = Throughput(state)
 
     def __iter__(self) -> Iterator[Entry | Meta]:
         with suppress(StopIteration):
@@ -101,9 +101,9 @@ class FromMap(StageOutput):
     Args:
         imap: The map.
         task: Its task.
-        books: Of the run.
+        state: Of the run.
         name: The step's.
-        letterbox: Where its worker processes put what went wrong at their start.
+        error_file: Where its worker processes put what went wrong at their start.
         numbered: What the map reads; None: what its items raise is dealt with where they run.
     """
 
@@ -111,19 +111,19 @@ class FromMap(StageOutput):
         self,
         imap: IMap[Any],
         task: TaskIterator[Any],
-        books: RunState,
+        state: RunState,
         name: str,
-        letterbox: ErrorFile | None = None,
+        error_file: ErrorFile | None = None,
         numbered: NumberedEntries | None = None,
     ) -> None:
-        super().__init__(books)
-        self._letterbox = letterbox
+        super().__init__(state)
+        self._error_file = error_file
         self._numbered = numbered
         self._imap = imap
         self.task = task
-        self._books = books
+        self._state = state
         self._name = name
-        self._tally = books.tally()
+        self._skips = state.skip_count()
 
     def take(self, timeout: float | None = None) -> Entry | Meta:
         """See `StageOutput`."""
@@ -140,56 +140,56 @@ class FromMap(StageOutput):
                 self.drop(entry)
             else:
                 self.passed += 1
-                if self.weight.wanted:
-                    self.weight.add(entry)
+                if self.throughput.wanted:
+                    self.throughput.add(entry)
                 return entry  # type: ignore[no-any-return]
 
     def drop(self, entry: type[Skipped | Lost] | Failed) -> None:
-        """What came was no entry; also for who has read it past this object."""
+        """What came was no entry; also for a reader of `task`."""
         if isinstance(entry, Failed):
             entry.error.__cause__ = WorkerTraceback(f"\n{entry.trace}")
-            self._books.fail_entry(entry.error, None, self._name)
+            self._state.fail_entry(entry.error, None, self._name)
         elif entry is Skipped:
-            self._tally.skipped += 1
+            self._skips.skipped += 1
         self.fallen += 1
 
     def lost(self, error: BaseException) -> bool:
         """The map raised this in place of a result; returns whether there may be others."""
-        books = self._books
+        state = self._state
         if isinstance(error, SourceError | StateError | WorkerStartError | TooManyFailures):
-            if books.reason is None or not isinstance(error, StateError):
+            if state.reason is None or not isinstance(error, StateError):
                 self._fail(error)
             return False
         entry = self._numbered.at(error.index) if self._numbered is not None and isinstance(error, NumapError) else None
-        books.fail_entry(error, entry, self._name)
+        state.fail_entry(error, entry, self._name)
         self.fallen += 1
-        return books.reason is None
+        return state.reason is None
 
     def _fail(self, error: Exception) -> None:
         """The map has ended."""
         where = f"raised by step {self._name!r}"
-        letters = self._letterbox.open() if isinstance(error, WorkerStartError) and self._letterbox is not None else []
-        for hook, found in letters[:1]:
+        errors = self._error_file.open() if isinstance(error, WorkerStartError) and self._error_file is not None else []
+        for hook, found in errors[:1]:
             if isinstance(found, Exception):
                 # The other one tells the traceback in the worker.
                 found.__cause__ = error
                 error, where = found, f"raised by {hook} of step {self._name!r} in a worker process"
-        self._books.fail(error, where, entries=0)
+        self._state.fail(error, where, entries=0)
 
 
-class FromHandover(StageOutput):
+class FromQueue(StageOutput):
     """The entries that the threads of an iterator step hand over."""
 
-    def __init__(self, handover: BoundedQueue, books: RunState) -> None:
-        super().__init__(books)
-        self._handover = handover
+    def __init__(self, queue: BoundedQueue, state: RunState) -> None:
+        super().__init__(state)
+        self._queue = queue
 
     def take(self, timeout: float | None = None) -> Entry | Meta:
         """See `StageOutput`."""
-        entry: Entry | Meta = self._handover.take(timeout)
+        entry: Entry | Meta = self._queue.take(timeout)
         self.passed += 1
-        if self.weight.wanted:
-            self.weight.add(entry)
+        if self.throughput.wanted:
+            self.throughput.add(entry)
         return entry
 
 
