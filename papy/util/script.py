@@ -31,7 +31,7 @@ from typing import Any
 from papy._base.checks import check_flag, check_name, check_path, check_seconds, wrong_type, wrong_value
 from papy._base.external_programs import ExternalRun
 from papy.util._script.execution import ScriptError, execute
-from papy.util._script.output_records import claimed
+from papy.util._script.output_records import Claim
 from papy.util._script.ports import input_paths, named, output_names, sources
 from papy.util._script.recipe import recipe
 from papy.util._script.templates import CONFIGS, TEMPLATES
@@ -188,9 +188,8 @@ class Program:
             source = sources(inputs, inbox)
             cwd = None if self.cwd is None else os.fspath(self.cwd)
             made_by = recipe(self.command, self.params, source, self.env, cwd, [self.stdin, self.stdout, self.outputs])
-            claim = stack.enter_context(
-                claimed(directory, names.values(), self.id, source, made_by, self.resume and bool(results))
-            )
+            resume = self.resume and bool(results)
+            claim = stack.enter_context(Claim(directory, names.values(), self.id, source, made_by, resume))
             if claim.is_up_to_date:
                 return results
             work = stack.enter_context(work_directory(directory))

@@ -9,7 +9,7 @@ import socket
 import threading
 from _thread import TIMEOUT_MAX
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from secrets import token_hex
 from time import monotonic
 from typing import Any, NamedTuple
@@ -77,34 +77,26 @@ def offer_fifo(data: bytes, place: Place, timeout: float, buffer: int) -> str:
 
 def _serve_fifo(name: str, data: bytes, timeout: float, buffer: int) -> None:
     # Opening a pipe for writing waits for a reader, and can't be told for how long. So, when the time is over, the
-    # timer becomes a reader: of this very pipe, also if somebody removes its name meanwhile.
-    with suppress(FileNotFoundError):
-        _hand_over(name, data, timeout, buffer)
-
-
-def _hand_over(name: str, data: bytes, timeout: float, buffer: int) -> None:
+    # timer becomes a reader: of this very pipe, also if its name is removed meanwhile.
     deadline = Deadline(timeout)
-    itself = os.open(name, os.O_PATH) if hasattr(os, "O_PATH") else None
-    again = name if itself is None else f"/proc/self/fd/{itself}"
-    timer = threading.Timer(min(timeout, TIMEOUT_MAX), _look_in, (again,))
-    timer.daemon = True
-    timer.start()
-    try:
+    # What ends it early the reader hears of by the size, or as there is no pipe any more.
+    with suppress(FileNotFoundError, BrokenPipeError, TimeoutError), ExitStack() as stack:
+        again = name
+        if hasattr(os, "O_PATH"):
+            itself = os.open(name, os.O_PATH)
+            stack.callback(os.close, itself)
+            again = f"/proc/self/fd/{itself}"
+        stack.callback(_remove, name)
+        timer = threading.Timer(min(timeout, TIMEOUT_MAX), _look_in, (again,))
+        timer.daemon = True
+        timer.start()
+        stack.callback(timer.join)  # or it might open what gets the descriptor's number next
+        stack.callback(timer.cancel)
         fd = os.open(name, os.O_WRONLY)
-        try:
-            timer.cancel()
-            os.set_blocking(fd, False)
-            _write_all(fd, data, deadline, buffer)
-        finally:
-            os.close(fd)
-    except (BrokenPipeError, TimeoutError):
-        pass  # the reader hears of it by the size, or as there is no pipe any more
-    finally:
+        stack.callback(os.close, fd)
         timer.cancel()
-        timer.join()  # or it might open what gets the descriptor's number next
-        if itself is not None:
-            os.close(itself)
-        _remove(name)
+        os.set_blocking(fd, False)
+        _write_all(fd, data, deadline, buffer)
 
 
 def _look_in(name: str) -> None:
@@ -124,20 +116,19 @@ def _write_all(fd: int, data: bytes, deadline: Deadline, buffer: int) -> None:
 def take_fifo(name: str, size: int, pid: int, timeout: float, buffer: int) -> bytes:
     """Read the item that a process offers in a named pipe; see `load_item`."""
     deadline = Deadline(timeout)
-    fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
-    alive = None
-    try:
-        alive = _pidfd(pid)
-        data = _read_all(fd, alive, size, deadline, buffer)
+    with ExitStack() as stack:
+        fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+        stack.callback(os.close, fd)
+        try:
+            alive = _pidfd(pid)
+            if alive is not None:
+                stack.callback(os.close, alive)
+            data = _read_all(fd, alive, size, deadline, buffer)
+        except ProcessLookupError as error:
+            _remove(name)
+            raise ConnectionError(f"the process {pid} that offered the item in {name} has ended") from error
         _remove(name)  # its process might end before it does that itself
         return data
-    except ProcessLookupError as error:
-        _remove(name)
-        raise ConnectionError(f"the process {pid} that offered the item in {name} has ended") from error
-    finally:
-        os.close(fd)
-        if alive is not None:
-            os.close(alive)
 
 
 def _read_all(fd: int, alive: int | None, size: int, deadline: Deadline, buffer: int) -> bytes:
