@@ -1,4 +1,9 @@
-"""Items offered in named pipes and sockets: a thread waits for whoever takes one, but not for ever."""
+"""Items offered in named pipes and sockets: a thread waits for the reader of one, but not for ever.
+
+A pipe and a socket keep nothing, so an item lives as long as the thread that offers it. Neither side can rely on the other: a
+reader may never come, and the process that offers an item may be killed. So both have a deadline, a reader watches that
+process, and what came is compared with the size that was announced.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +32,7 @@ class Place(NamedTuple):
     suffix: str
 
     def name(self) -> str:
-        """A path that is new: by its 64 random bits it is nobody else's, and making something there fails if it is."""
+        """A path that is new: by its 64 random bits it is no other's, and making something there fails if it is."""
         return os.path.join(self.directory, f"{self.prefix}{token_hex(8)}{self.suffix}")
 
 
@@ -185,7 +190,7 @@ def _listen(name: str) -> socket.socket:
     server = socket.socket(socket.AF_UNIX)
     try:
         server.bind(name)
-        os.chmod(name, 0o600)  # before anybody can connect
+        os.chmod(name, 0o600)  # before others can connect
         server.listen(1)
     except BaseException:
         server.close()
@@ -202,7 +207,7 @@ def _serve_socket(name: str, server: socket.socket, data: bytes, timeout: float,
             for start in range(0, len(data), buffer):
                 connection.sendall(data[start : start + buffer])
     except OSError:
-        pass  # the reader hears of it by the size, or as nobody listens any more
+        pass  # the reader hears of it by the size, or as there is no socket any more
     finally:
         _remove(name)
 
@@ -236,5 +241,5 @@ def _remove(name: str) -> None:
 
 
 def _in_thread(function: Callable[..., None], *args: Any) -> None:
-    # Daemon: an item that nobody takes must not keep the program alive.
+    # Daemon: an item that is not taken must not keep the program alive.
     threading.Thread(target=function, args=args, daemon=True, name="papy-item").start()

@@ -1,4 +1,8 @@
-"""Records: of what each output of a program was made, and by which item, so that no two items share one."""
+"""Of what each output of a program was made, and by which item, so that no two items share one.
+
+The items of a run are evaluated in processes that know nothing of each other, on several machines even. What they share is the
+directory of the outputs; so the records are there, one file for each output, and a lock that is held for moments.
+"""
 
 from __future__ import annotations
 
