@@ -7,11 +7,11 @@ to the user: the call that waits for its end, or if the pipeline was dropped bef
 from __future__ import annotations
 
 import threading
-from _thread import start_new_thread
 from contextlib import suppress
 
 from papy._base.interrupts import Flag
 from papy._base.threads import ContextThread, launch
+from papy._pipeline.leftovers import run_apart
 from papy._pipeline.pipeline_run import PipelineRun
 
 __all__ = ["Background"]
@@ -62,8 +62,7 @@ class Background:
         # In this order: the thread adds an error first, and then looks whether it can still be asked for.
         self._dropped.append(True)
         if self._errors:
-            with suppress(RuntimeError):  # at its end the interpreter starts no thread
-                start_new_thread(_log_in_thread, (self._errors,))
+            run_apart(_log_in_thread, self._errors)
 
 
 def _drain(run: PipelineRun, errors: list[BaseException], dropped: list[bool], over: Flag) -> None:

@@ -1,7 +1,7 @@
 """What the first step of a run reads, entry by entry: what is in the queue, and what iterables have.
 
-Both may block, and neither may hold the other back. So a thread waits in the queue only, and an iterable that may block is read
-by a thread of its own, which wakes the first one by a mark in the queue. Iterables that never block are read at once.
+Both may block, and neither may hold the other back. So the thread of the map waits in the queue only. An iterable that may block is
+read by a thread of its own, which wakes the first one by a mark in the queue. Iterables that never block are read at once.
 """
 
 from __future__ import annotations

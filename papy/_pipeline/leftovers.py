@@ -10,6 +10,7 @@ import atexit
 import os
 import weakref
 from _thread import start_new_thread
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -18,7 +19,7 @@ from papy._pipeline.input_queue import InputQueue
 from papy._pipeline.pipeline_run import PipelineRun
 from papy._stages.accounting import LateEntries
 
-__all__ = ["made", "release", "tell_unread", "wait_at_exit"]
+__all__ = ["made", "release", "run_apart", "tell_unread", "wait_at_exit"]
 
 # Seconds that the end of the program waits for what a dropped pipeline has to tell.
 _LOG_TIMEOUT: Final = 5.0
@@ -26,12 +27,17 @@ _LOG_TIMEOUT: Final = 5.0
 made: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
+def run_apart(call: Callable[..., object], *args: object) -> None:
+    """Has something done soon in a thread of its own; or not at all at the end of the interpreter, which starts none."""
+    with suppress(RuntimeError):
+        start_new_thread(call, args)
+
+
 def release(inputs: InputQueue, late: LateEntries, pid: int) -> None:
-    """The pipeline was dropped. In a thread of its own: the user's queue has a lock, which the thread at hand may hold."""
+    """The pipeline was dropped: its queue is left to others."""
     if os.getpid() != pid:  # that of a fork: the queue is the other process's
         return
-    with suppress(RuntimeError):  # at its end the interpreter starts no thread, and the queue ends with it
-        start_new_thread(inputs.release, (late,))
+    run_apart(inputs.release, late)
 
 
 def wait_at_exit(runs: Any, run: PipelineRun) -> None:
@@ -58,11 +64,10 @@ def _unread(inputs: InputQueue, pid: int) -> str:
 
 
 def tell_unread(inputs: InputQueue, pid: int) -> None:
-    """The pipeline was dropped. In a thread of its own: the thread at hand may hold a lock of logging's."""
+    """The pipeline was dropped: what it never ran is told of."""
     found = _unread(inputs, pid)
     if found:
-        with suppress(RuntimeError):  # at its end the interpreter starts no thread
-            start_new_thread(_log_unread, (found,))
+        run_apart(_log_unread, found)
 
 
 def _log_unread(found: str) -> None:

@@ -45,8 +45,9 @@ class Pipeline:
             the end waits for them.
         quiet: No lines about the steps in the log; else the logger ``papy.pipeline`` gets them, at most every second, if it is
             at the level DEBUG.
-        fail_callback: Called without arguments when a run has failed, before its error is raised, or at the end of one in which
-            entries failed that may (``max_failures``), in a thread of the pipeline's. What it raises itself goes to the log only.
+        fail_callback: Called without arguments when a run has failed, before its error is raised, in a thread of the pipeline's.
+            It is also called at the end of a run in which entries failed that may (``max_failures``). What it raises itself goes to
+            the log only.
         debugger: Shows what the steps do, see `PipelineRuntimeDebugger`. An error of a reporter is one of the run.
         buffer_bytes: Bytes of all entries in it at most, about, as `numap.sizeof` tells them; the steps share them, and one entry
             always has room in each. What workers are busy with can't be measured before. None: 64 MB, or what keeps them busy.
@@ -197,9 +198,9 @@ class Pipeline:
     def stop(self) -> None:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
-        From now on an entry that failed is tried again without a ``backoff``, and an iterable that may be endless or block, any
-        but Python's own containers, is read on for 5 seconds at most. After `finish`, and at the end of a ``with`` block,
-        iterables are read to their end.
+        From now on an entry that failed is tried again without a ``backoff``. An iterable that may be endless or block, any but
+        Python's own containers, is read on for 5 seconds at most. After `finish`, and at the end of a ``with`` block, iterables
+        are read to their end.
 
         A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
         handler of the thread that is in `run` or in `put`, it is `finish`. An interrupt while it waits ends the run at once.

@@ -2,8 +2,8 @@
 
 A run may have to end at any moment: by the end of its input, an error in a worker, `stop` in another thread, a finalizer,
 or a signal handler. None of these can stop maps and wait for workers where they are: a worker would wait for itself, and
-a finalizer may hold any lock. So they only say that the run is to end, in the end_requests of its state, and one thread of
-its own, which waits there from the start, does the rest.
+a finalizer may hold any lock. So they only put a request to end into the state of the run. A thread of its own waits for
+that from the start, and does the rest.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The workers of a step: one `StepWorker` for each, in a thread of the pipeline or in a process.
 
-A map knows functions and items only. What a step has besides, an object for each worker with hooks, retries with pauses, and a
-count of what became of entries, is added here, around the function that the map calls.
+A map knows functions and items only. A step has more: an object for each worker, with hooks; retries with pauses; a count of what
+became of entries. That is added here, around the function that the map calls.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ def run(
 ) -> Outcome:
     """Run a program to its end, and kill what it leaves behind.
 
-    It runs in a session of its own, and is killed with all of that session if its time is over, an exception such as
-    KeyboardInterrupt comes while it is waited for, its run is ended, or this process ends, even by SIGKILL.
+    It runs in a session of its own, and is killed with all of that session if its time is over or its run is ended. So it is if an
+    exception such as KeyboardInterrupt comes while it is waited for, or this process ends, even by SIGKILL.
 
     Args:
         command: The program and its arguments; no shell is involved.

@@ -451,7 +451,7 @@ def test_an_iterable_that_blocks_does_not_hold_the_end_of_the_program_up() -> No
 def test_stop_ends_a_run_whose_reader_is_in_an_iterable_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """As at the end of the interpreter, which may start no thread for it."""
 
-    def refused(feeder: IterableReader) -> None:
+    def refused(reader: IterableReader) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
     monkeypatch.setattr(IterableReader, "start", refused)

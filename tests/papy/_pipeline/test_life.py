@@ -420,8 +420,8 @@ def test_a_dropped_pipeline_is_quiet_if_nothing_is_lost(told: bool, caplog: pyte
         with pytest.raises(ZeroDivisionError):
             pipeline.stop()
     else:
-        books = pipeline._runs.last.state
-        assert until(lambda: books.count == 1)
+        state = pipeline._runs.last.state
+        assert until(lambda: state.count == 1)
     del pipeline
     gc.collect()
     assert until(lambda: not any(thread.name.startswith("papy") for thread in threading.enumerate()))
