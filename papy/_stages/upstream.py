@@ -58,9 +58,10 @@ class StageOutput(ABC):
         self.throughput = Throughput(state)
 
     def __iter__(self) -> Iterator[Entry | Meta]:
+        take = self.take
         with suppress(StopIteration):
             while True:
-                yield self.take()
+                yield take()
 
     @abstractmethod
     def take(self, timeout: float | None = None) -> Entry | Meta:
@@ -136,13 +137,12 @@ class FromMap(StageOutput):
                 if self.lost(error):
                     continue
                 raise StopIteration from None
-            if entry is Skipped or entry is Lost or type(entry) is Failed:
-                self.drop(entry)
-            else:
+            if type(entry) is tuple or type(entry) is Meta:
                 self.passed += 1
                 if self.throughput.wanted:
                     self.throughput.add(entry)
-                return entry  # type: ignore[no-any-return]
+                return entry
+            self.drop(entry)
 
     def drop(self, entry: type[Skipped | Lost] | Failed) -> None:
         """What came was no entry; also for a reader of `task`."""
