@@ -30,7 +30,7 @@ class PipelineResults(Iterator[Any]):
         self._make: Callable[[], PipelineRun] | None = make
         self._begin = begin
         self._run: PipelineRun | None = None
-        self._box: list[Any] = []
+        self._pending: list[Any] = []
         self._interrupted = False
         self._closed = False
         self._output: FromMap
@@ -46,11 +46,11 @@ class PipelineResults(Iterator[Any]):
         run.is_driven = True
         run.report()
         while True:
-            box = self._box
-            if not box:
-                # A single call: an interrupt comes before an entry is taken, or when it is in the box.
+            pending = self._pending
+            if not pending:
+                # A single call: an interrupt comes before an entry is taken, or when it is in the list of pending ones.
                 try:
-                    box.extend(islice(self._output.task, 1))
+                    pending.extend(islice(self._output.task, 1))
                 except Exception as error:
                     if run.is_elsewhere():
                         raise StateError(
@@ -58,24 +58,24 @@ class PipelineResults(Iterator[Any]):
                         ) from error
                     if self._output.lost(error):
                         continue
-                if not box:
+                if not pending:
                     run.close()
                     self._check_stopped(state)
                     raise StopIteration
-            entry = box[0]
+            entry = pending[0]
             if self._output.throughput.wanted:
                 self._output.throughput.add(entry)
             fresh: list[Any] = []
             if type(entry) is tuple:
                 value = entry[1]
                 # Without a call from here on: an interrupt comes before it or after it.
-                self._box, state.count, run.is_driven = fresh, state.count + 1, False
+                self._pending, state.count, run.is_driven = fresh, state.count + 1, False
                 return value
             if type(entry) is Meta:
                 state.count += 1
             else:
                 self._output.drop(entry)
-            self._box = fresh
+            self._pending = fresh
 
     def _start(self) -> PipelineRun:
         if self._interrupted:
@@ -94,11 +94,11 @@ class PipelineResults(Iterator[Any]):
             self._output = run.output
             self._run, run.is_driven = run, False
         except BaseException as error:
-            self._give_up_start(run, None if isinstance(error, Exception) else make)
+            self._abort_start(run, None if isinstance(error, Exception) else make)
             raise
         return run
 
-    def _give_up_start(self, run: PipelineRun | None, again: Callable[[], PipelineRun] | None) -> None:
+    def _abort_start(self, run: PipelineRun | None, again: Callable[[], PipelineRun] | None) -> None:
         """It failed, or an interrupt came; then the next call begins anew, if no entry is lost by that."""
         self._interrupted, self._run = again is not None, None
         if run is not None:

@@ -24,6 +24,7 @@ __all__ = [
     "ENDED",
     "FAILED",
     "STOPPED",
+    "Reason",
     "RunState",
     "EntryCounts",
     "LateEntries",

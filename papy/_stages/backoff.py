@@ -24,14 +24,14 @@ class Backoff:
 
     def __init__(self) -> None:
         # Unlike an event it has no lock that a signal handler, which ends it, could find held by its own thread.
-        self._words: SimpleQueue[None] = SimpleQueue()
+        self._ended: SimpleQueue[None] = SimpleQueue()
         self.path: str | None = None
         self._writer = -1
 
     def wait(self, seconds: float) -> None:
         """Waits so long, unless it ends."""
         with suppress(Empty):
-            self._words.put(self._words.get(timeout=seconds))
+            self._ended.put(self._ended.get(timeout=seconds))
 
     def end(self, processes: bool) -> None:
         """Ends it, for ever. Takes no lock and waits for nothing.
@@ -39,7 +39,7 @@ class Backoff:
         Args:
             processes: Theirs, too. Else they go on to wait: they are to be killed, and not to do more before.
         """
-        self._words.put(None)
+        self._ended.put(None)
         if processes and self._writer >= 0:
             with suppress(OSError):  # full: it has been told often enough
                 os.write(self._writer, b".")

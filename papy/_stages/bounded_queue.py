@@ -36,15 +36,15 @@ class BoundedQueue:
         self._entries: deque[tuple[Any, int]] = deque()
         self._closed = False
         lock = Lock()
-        self._room = Condition(lock)
-        self._news = Condition(lock)
+        self._not_full = Condition(lock)
+        self._not_empty = Condition(lock)
 
     def put(self, entry: Any) -> bool:
         """Waits for room and adds an entry; False: the queue is closed."""
         size = self._sampler.measure(entry)
-        with self._room:
+        with self._not_full:
             while self._entries and (len(self._entries) >= self._limit or size > self._free) and not self._closed:
-                self._room.wait()
+                self._not_full.wait()
             if self._closed:
                 return False
             self._append(entry, size)
@@ -53,36 +53,36 @@ class BoundedQueue:
     def add(self, entry: Any) -> None:
         """Adds an entry without waiting for room: the readers make that, so they must not wait for it."""
         size = self._sampler.measure(entry)
-        with self._room:
+        with self._not_full:
             self._append(entry, size)
 
     def _append(self, entry: Any, size: int) -> None:
         self._entries.append((entry, size))
         self._free -= size
         self._unfinished += self._joined
-        self._news.notify()
+        self._not_empty.notify()
 
     def task_done(self) -> None:
         """An entry that was taken will not lead to others any more."""
-        with self._news:
+        with self._not_empty:
             self._unfinished -= 1
             if self._unfinished == 0:
-                self._news.notify_all()
+                self._not_empty.notify_all()
 
     def producer_done(self) -> None:
         """One producer less; after the last one the queue ends behind what is in it."""
-        with self._news:
+        with self._not_empty:
             self._producers -= 1
             if self._producers == 0:
-                self._news.notify_all()
+                self._not_empty.notify_all()
 
     def close(self) -> None:
         """No entry is put or taken any more; threads that wait go on."""
-        with self._room:
+        with self._not_full:
             self._closed = True
             self._entries.clear()
-            self._room.notify_all()
-            self._news.notify_all()
+            self._not_full.notify_all()
+            self._not_empty.notify_all()
 
     def take(self, timeout: float | None = None) -> Any:
         """Waits for the next entry.
@@ -94,14 +94,14 @@ class BoundedQueue:
             StopIteration: There is none any more.
             NextTimeout: There was none in time.
         """
-        with self._news:
-            if not self._news.wait_for(self._is_ready, timeout):
+        with self._not_empty:
+            if not self._not_empty.wait_for(self._is_ready, timeout):
                 raise NextTimeout("no entry came in time")
             if not self._entries:
                 raise StopIteration
             entry, size = self._entries.popleft()
             self._free += size
-            self._room.notify()
+            self._not_full.notify()
             return entry
 
     def _is_ready(self) -> bool:

@@ -1,6 +1,6 @@
 """Errors of worker processes at their start and their end, when none of their results is read.
 
-They have no result to travel with. A file that all of them append to needs no thread that reads, and can't fill up.
+They have no result to travel with. A file that all of them append to needs no reader meanwhile, and none of them waits for another.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ErrorFile:
 
     def __init__(self) -> None:
         if hasattr(os, "memfd_create"):
-            descriptor = os.memfd_create("papy-error_file")
+            descriptor = os.memfd_create("papy-errors")
             self.path = f"/proc/{os.getpid()}/fd/{descriptor}"
             self._finalizer: weakref.finalize[..., Any] = weakref.finalize(self, os.close, descriptor)
         else:
