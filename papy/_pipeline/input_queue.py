@@ -34,26 +34,10 @@ PRODUCER_TIMEOUT = 1.0
 ITERABLE_TIMEOUT = 5.0
 
 
-_CONTAINERS: tuple[Any, ...] = (
-    [],
-    (),
-    range(0),
-    range(2**99),
-    "",
-    "\xe9",
-    b"",
-    bytearray(),
-    set(),
-    {},
-    {}.values(),
-    {}.items(),
-    reversed({}),
-    reversed([]),
-    deque(),
-    OrderedDict(),
-)
+_SEQUENCES: tuple[Any, ...] = ([], (), range(0), range(2**99), "", "\xe9", b"", bytearray(), reversed([]), deque())
+_MAPPINGS: tuple[Any, ...] = (set(), {}, {}.values(), {}.items(), reversed({}), OrderedDict())
 #: The iterators of Python's own containers.
-_ENDING = frozenset(type(iter(it)) for it in _CONTAINERS)
+_ENDING = frozenset(type(iter(it)) for it in _SEQUENCES + _MAPPINGS)
 
 
 class InputIterable:

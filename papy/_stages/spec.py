@@ -105,17 +105,7 @@ class Limits:
 # What others call it, and what to write for it here.
 _ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
-        (
-            "n_jobs",
-            "workers",
-            "max_workers",
-            "worker_num",
-            "num_workers",
-            "processes",
-            "threads",
-            "parallel",
-            "concurrency",
-        ),
+        "n_jobs workers max_workers worker_num num_workers processes threads parallel concurrency".split(),
         "each step has workers of its own: Pipeline((step, 4), (other_step, 1))",
     ),
     **dict.fromkeys(
