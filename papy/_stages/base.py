@@ -40,6 +40,18 @@ class Stage:
         self.state = state
         self.room = room
 
+    def map(self, worker_type: str, ordered: bool, **options: Any) -> IMap[Any]:
+        """A map with the workers of the step, for as many entries as may be in it."""
+        spec = self.spec
+        return self.room.map(
+            worker_type=worker_type,
+            worker_num=spec.workers,
+            buffer=spec.buffer,
+            ordered=ordered,
+            name=spec.name,
+            **options,
+        )
+
     def prepare(self) -> None:
         """Calls the hooks that come before the workers; raises what they raise."""
         if self.workers is not None:

@@ -34,15 +34,7 @@ class FunctionStage(Stage):
     ) -> None:
         super().__init__(spec, state, room)
         self.workers = ThreadStepWorkers(spec, state, upstream, state.measured, queue)
-        self.imap = room.map(
-            worker_type="thread",
-            worker_num=spec.workers,
-            buffer=spec.buffer,
-            ordered=ordered,
-            name=spec.name,
-            initializer=self.workers.enter,
-            finalizer=self.workers.finalizer,
-        )
+        self.imap = self.map("thread", ordered, initializer=self.workers.enter, finalizer=self.workers.finalizer)
         self.output = FromMap(self.imap, self.imap.add_task(self.workers.function(), iter(upstream)), state, spec.name)
 
     def times(self) -> tuple[float, float]:
@@ -66,16 +58,8 @@ class ProcessStage(Stage):
         errors = None if self._error_file is None else self._error_file.path
         worker = ProcessStepWorker(spec, errors, state.backoff.path, state.measured)
         retries = settings.max_retries if issubclass(WorkerDied, settings.retry_on) else 0
-        self.imap = room.map(
-            worker_type="process",
-            worker_num=spec.workers,
-            buffer=spec.buffer,
-            ordered=ordered,
-            name=spec.name,
-            initializer=worker.enter,
-            finalizer=worker.leave if closes else None,
-            retries=retries,
-        )
+        finalizer = worker.leave if closes else None
+        self.imap = self.map("process", ordered, initializer=worker.enter, finalizer=finalizer, retries=retries)
         numbered = NumberedEntries(upstream, spec.buffer + 1)
         task = self.imap.add_task(worker, iter(numbered))
         self.output = FromMap(self.imap, task, state, spec.name, self._error_file, numbered)
