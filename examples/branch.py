@@ -1,4 +1,4 @@
-"""Branches: who comes first, where the order of adding isn't what you want.
+"""Branches: which one comes first, where the order of adding isn't what you want.
 
 python examples/branch.py
 """

@@ -36,6 +36,6 @@ for n, square in IMap(lambda n: (n, n * n), count()):
         print(f"{n} is the first number whose square is more than {limit}")
         break
 
-# Whoever does not need the order gets each result as soon as there is one.
+# Without the order, each result comes as soon as there is one.
 with IMap(lambda n: sum(range(n)), [3_000_000, 2, 1], ordered=False, worker_num=2) as imap:
     print(sorted(imap))

@@ -22,7 +22,7 @@ def summary(inbox):
     return f"{len(data):,} times {data[0]}"
 
 
-# In files, or in shared memory, between pools that know nothing of each other. What nobody loads, as the run was ended
+# In files, or in shared memory, between pools that know nothing of each other. What is never loaded, as the run was ended
 # for example, is removed with the directory.
 for kind in ("file", "shm"):
     with item_directory(kind) as directory:

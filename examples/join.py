@@ -34,7 +34,7 @@ for line in dagger.results([["68", "41", "hot"], ["rome", "oslo", "hell"]]):
     # The last item failed on one branch. Its error comes at its place, and nothing shifts.
     print(line)
 
-# Streams that end at different places are an error, as nobody can say what belongs together any more.
+# Streams that end at different places are an error, as it can't be told what belongs together any more.
 try:
     print(list(dagger.results([["68"], ["rome", "oslo"]])))
 except DaggerError as error:

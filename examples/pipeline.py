@@ -260,6 +260,6 @@ sys.stdout.reconfigure(errors="backslashreplace")  # file names may be any bytes
 try:
     main()
     sys.stdout.flush()
-except BrokenPipeError:  # whoever reads this has seen enough: head, for example
+except BrokenPipeError:  # the reader of the output has seen enough: head, for example
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the exit
     sys.exit(1)

@@ -22,7 +22,7 @@ def text(inbox, unit):
 with TemporaryDirectory() as directory:
     results, source = Path(directory, "results"), Path(directory, "pipeline.py")
 
-    # Nobody reads what comes out, so the last piper stores it. track=True keeps the results of a piper.
+    # What comes out is not read, so the last piper stores it. track=True keeps the results of a piper.
     plumber = Plumber()
     plumber.add_pipe(
         (

@@ -47,7 +47,7 @@ run("produce, spawn, consume:", Piper(syllables, produce=2), Piper(upper, spawn=
 pool = IMap(worker_num=2, stride=3)
 run("stride=3, produce:", Piper(syllables, pool, produce=2))
 
-# ... and who consumes them gets them in the right groups again. Nothing is lost at the end, where only two are left.
+# ... and the piper that consumes them gets them in the right groups again. Nothing is lost at the end, where only two are left.
 pool = IMap(worker_num=2, stride=3)
 run("stride=3, all:", Piper(syllables, pool, produce=2), Piper(upper, pool, spawn=2), Piper(join, pool, consume=2))
 

@@ -1,4 +1,4 @@
-"""Time limits: for an item, for who waits for a result, and for a program.
+"""Time limits: for an item, for a wait for a result, and for a program.
 
 python examples/timeouts.py
 """

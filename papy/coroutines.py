@@ -20,7 +20,7 @@ __all__ = [
     "recursive_flatten",
 ]
 
-Step = Callable[[Iterator[Any]], Iterable[Any]]
+StepFunction = Callable[[Iterator[Any]], Iterable[Any]]
 
 
 @public
@@ -62,7 +62,7 @@ def combine_pipeline(source: Any, steps: Iterable[Any], debugger: Any = None) ->
     return _combined(source, flat, debugger)
 
 
-def _combined(source: Iterable[Any], steps: list[Step], debugger: Any) -> Any:
+def _combined(source: Iterable[Any], steps: list[StepFunction], debugger: Any) -> Any:
     if debugger is not None:
         return debugger.combine(source, steps)
     made: Any = source
@@ -74,7 +74,7 @@ def _combined(source: Iterable[Any], steps: list[Step], debugger: Any) -> Any:
 class _Factory:
     """A pipeline whose source is yet to be made."""
 
-    def __init__(self, source: Callable[..., Any], steps: list[Step], debugger: Any) -> None:
+    def __init__(self, source: Callable[..., Any], steps: list[StepFunction], debugger: Any) -> None:
         self._source = source
         self._steps = steps
         self._debugger = debugger
@@ -83,7 +83,7 @@ class _Factory:
         return _combined(self._source(*args, **kwargs), self._steps, self._debugger)
 
 
-def _steps(steps: Any) -> Iterator[Step]:
+def _steps(steps: Any) -> Iterator[StepFunction]:
     """The steps, whatever they are nested in."""
     if not is_iterable(steps):
         raise TypeError(f"steps: must be a list of steps, not {steps!r:.80}" + "; write [it]" * callable(steps))

@@ -80,10 +80,10 @@ class Step:
     _reenqueue: Callable[[Any], None] | None = None
 
     def step_initialize(self) -> None:
-        """Called once for the step before anything else, on the first of its objects, by whoever starts the pipeline."""
+        """Called once for the step before anything else, on the first of its objects, by the thread that starts the pipeline."""
 
     def initialize(self, *_: Any, **options: Any) -> None:
-        """Called once on each object, with the options of the step, by whoever starts the pipeline.
+        """Called once on each object, with the options of the step, by the thread that starts the pipeline.
 
         In a worker process it is called there.
         """
@@ -97,7 +97,7 @@ class Step:
     def step_shutdown(self) -> None:
         """Called once, by the last worker of the step, after its `thread_shutdown`.
 
-        If the workers are processes, it is called by whoever started the pipeline.
+        If the workers are processes, it is called in the process that started the pipeline.
         """
 
     def in_queue_empty(self) -> None:
@@ -124,7 +124,13 @@ class AbstractStep(Step, ABC):
 
     The hooks, in their order: `step_initialize`, `initialize`, `thread_initialize`, then `process` for each entry,
     `thread_shutdown`, `step_shutdown`.
+
+    Attributes:
+        reenqueues: Whether the step has a queue of its own, which `reenqueue` needs, and which takes time for each entry.
+            None: if the class mentions ``reenqueue``.
     """
+
+    reenqueues: bool | None = None
 
     @abstractmethod
     def process(self, entry: Any) -> Any:
@@ -142,8 +148,19 @@ class AbstractStep(Step, ABC):
     def reenqueue(self, entry: Any) -> None:
         """Puts a new entry into the queue of this step, for whichever worker is free.
 
-        A step has such a queue if its class mentions this method. If only a function that it calls does, say
-        ``reenqueue = AbstractStep.reenqueue`` in the class.
+        A step has such a queue if ``reenqueues = True`` stands in its class, or if its class mentions this method.
+
+        >>> from papy import AbstractStep, Pipeline
+        >>> def add(step, n):
+        ...     step.reenqueue(n - 1)
+        >>> class Countdown(AbstractStep):
+        ...     reenqueues = True
+        ...     def process(self, n):
+        ...         if n:
+        ...             add(self, n)
+        ...         return n
+        >>> sorted(Pipeline((Countdown, 2)).results([3]))
+        [0, 1, 2, 3]
 
         Raises:
             RuntimeError: The worker is a process, or the object is in no pipeline.
@@ -151,8 +168,9 @@ class AbstractStep(Step, ABC):
         if self._reenqueue is None:
             raise RuntimeError(
                 f"reenqueue: step {self.name or type(self).__name__!r} has no queue here: it belongs to no running pipeline, "
-                f"its workers are processes, or its class does not mention 'reenqueue'; if only a function that it calls does, "
-                f"write 'reenqueue = AbstractStep.reenqueue' in the class"
+                f"its workers are processes, its class says 'reenqueues = False', or it does not mention 'reenqueue'; if "
+                f"only a function that it calls does, write 'reenqueues = True' in the class, "
+                f"or write 'reenqueue = AbstractStep.reenqueue' in the class"
             )
         self._reenqueue(entry)
 
@@ -193,7 +211,7 @@ class AbstractIterStep(Step, ABC):
     [('a', 'b'), ('c', None)]
 
     With several workers each one gets an iterator of its own, and each entry goes to one of them. An iterator step
-    runs in threads. An error in it ends the pipeline: nobody could try again what a generator has lost.
+    runs in threads. An error in it ends the pipeline: what a generator has lost can't be tried again.
     """
 
     @abstractmethod

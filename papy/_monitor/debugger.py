@@ -195,8 +195,8 @@ class PipelineRuntimeDebugger(Debugger):
 
 
 def log_debugger() -> PipelineRuntimeDebugger | None:
-    """What writes to the log, if anybody reads it."""
-    logging = sys.modules.get("logging")  # who has not imported it has not set a level
+    """What writes to the log, if that is read."""
+    logging = sys.modules.get("logging")  # a program that has not imported it has not set a level
     if logging is None or not logging.getLogger("papy.pipeline").isEnabledFor(logging.DEBUG):
         return None
     return PipelineRuntimeDebugger([LoggingReporter(level=logging.DEBUG)], every=1.0)

@@ -1,13 +1,17 @@
-"""Background: the thread that takes the results of a run which nobody else looks at."""
+"""A run in the background: a thread reads its results, as without a reader a run would come to a halt.
+
+The thread must not hold the pipeline, or a pipeline that was dropped would go on for ever. So what goes wrong in it has two ways
+to the user: the call that waits for its end, or if the pipeline was dropped before, the log.
+"""
 
 from __future__ import annotations
 
 import threading
-from _thread import start_new_thread
 from contextlib import suppress
 
 from papy._base.interrupts import Flag
 from papy._base.threads import ContextThread, launch
+from papy._pipeline.leftovers import run_apart
 from papy._pipeline.pipeline_run import PipelineRun
 
 __all__ = ["Background"]
@@ -16,23 +20,23 @@ __all__ = ["Background"]
 class Background:
     """A run in the background: a thread that takes its results. It doesn't refer to the pipeline.
 
-    What goes wrong goes to the log if this is dropped before anybody was told.
+    What goes wrong goes to the log if this is dropped before the user was told.
     """
 
-    def __init__(self, line: PipelineRun) -> None:
-        self._line = line
-        #: Not empty when nobody can ask for the errors any more. A list, as a finalizer takes no lock.
+    def __init__(self, run: PipelineRun) -> None:
+        self._run = run
+        #: Not empty when the errors can't be asked for any more. A list, as a finalizer takes no lock.
         self._dropped: list[bool] = []
         self._errors: list[BaseException] = []
         self._over = Flag()
-        args = line, self._errors, self._dropped, self._over
+        args = run, self._errors, self._dropped, self._over
         self._thread = ContextThread(_drain, "papy-background", args)
 
     def start(self) -> None:
         """Starts the thread."""
         launch(self._thread)
         # Not before: until then a signal handler may not wait for the end of the run.
-        self._line.in_background, self._line.driver = True, self._thread
+        self._run.supervisor.in_background, self._run.driver = True, self._thread
 
     @property
     def error(self) -> BaseException | None:
@@ -55,16 +59,15 @@ class Background:
     def __del__(self) -> None:
         if not hasattr(self, "_over"):  # an interrupt left it half made
             return
-        # In this order: the thread adds an error first, and then looks whether anybody can ask for it.
+        # In this order: the thread adds an error first, and then looks whether it can still be asked for.
         self._dropped.append(True)
         if self._errors:
-            with suppress(RuntimeError):  # at its end the interpreter starts no thread
-                start_new_thread(_log_in_thread, (self._errors,))
+            run_apart(_log_in_thread, self._errors)
 
 
-def _drain(line: PipelineRun, errors: list[BaseException], dropped: list[bool], over: Flag) -> None:
+def _drain(run: PipelineRun, errors: list[BaseException], dropped: list[bool], over: Flag) -> None:
     try:
-        line.drain()
+        run.drain()
     except BaseException as error:
         errors.append(error)
     over.set()

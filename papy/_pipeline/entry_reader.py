@@ -1,4 +1,8 @@
-"""Reading: what the first step of a run reads, entry by entry."""
+"""What the first step of a run reads, entry by entry: what is in the queue, and what iterables have.
+
+Both may block, and neither may hold the other back. So the thread of the map waits in the queue only. An iterable that may block is
+read by a thread of its own, which wakes the first one by a mark in the queue. Iterables that never block are read at once.
+"""
 
 from __future__ import annotations
 
@@ -19,35 +23,35 @@ __all__ = ["EntryReader"]
 
 
 class EntryReader:
-    """An iterator over the numbered entries of an intake, for one run and one thread.
+    """An iterator over the numbered entries of an `InputQueue`, for one run and one thread.
 
-    An iterable that may block is read by a `IterableReader`, as entries of the queue must not wait behind it, nor `stop`.
+    An iterable that may block is read by an `IterableReader`, as entries of the queue must not wait behind it, nor `stop`.
 
     Args:
-        intake: What to read.
-        books: Where entries are counted.
+        inputs: What to read.
+        state: Where entries are counted.
         forever: Iterables that end don't end it.
 
     Attributes:
         room: How many entries, of so many bytes each, more than it has given out may be in the run.
     """
 
-    def __init__(self, intake: InputQueue, books: RunState, forever: bool) -> None:
-        self._intake = intake
-        self._books = books
+    def __init__(self, inputs: InputQueue, state: RunState, forever: bool) -> None:
+        self._inputs = inputs
+        self._state = state
         self._forever = forever
-        self.weight = Throughput(books)
+        self.throughput = Throughput(state)
         self._iterables: deque[InputIterable] = deque()
         self._had_iterables = False
         self._ending = False
-        #: Held by who is in the queue. The end of the run waits there: nobody may take what is put for the next one.
-        self.gate = Lock()
+        #: Held by the thread in the queue. The end of the run waits for it: what is put for the next one is not to be taken.
+        self.queue_lock = Lock()
         #: The thread in which an iterable is asked, while it is.
         self._asked_in = 0
         #: Reads the first of the iterables, if that may block.
-        self._feeder: IterableReader | None = None
+        self._reader: IterableReader | None = None
         #: What it has read.
-        self._fed: deque[Any] = deque()
+        self._taken: deque[Any] = deque()
         #: Since the queue was empty last, what had been read before has been taken.
         self._queue_first = False
         self.room: Callable[[int], int] = lambda _: 0
@@ -56,18 +60,23 @@ class EntryReader:
         return self
 
     def __next__(self) -> Entry | Meta:
-        books = self._books
+        state = self._state
         try:
-            while books.reason is None:
-                found: Entry | Meta | None = self._from_fed() if self._fed else self._find()
+            while state.reason is None:
+                found: Entry | Meta | None = self._from_taken() if self._taken else self._find()
                 if found is not None:
                     return found
         except StopIteration:
             pass
         except BaseException as error:
-            books.fail(error, f"raised by the source of the pipeline after {books.taken} entries", entries=0)
-        self._drop_feeder()  # made while the run ended, perhaps
+            state.fail(error, f"raised by the source of the pipeline after {state.taken} entries", entries=0)
+        self._drop_reader()  # made while the run ended, perhaps
         raise StopIteration
+
+    @property
+    def passed(self) -> int:
+        """See `Upstream`."""
+        return self._state.taken
 
     @property
     def at_end(self) -> bool:
@@ -76,80 +85,80 @@ class EntryReader:
 
     def leave(self) -> None:
         """Has the reader leave the queue, as the run has ended."""
-        self._drop_feeder()
-        if self._intake.waits:
-            self._intake.wake()
-        if not self._intake.foreign:  # else somebody else may have taken what was to wake it
-            self.gate.acquire()
-            self.gate.release()
+        self._drop_reader()
+        if self._inputs.waits:
+            self._inputs.wake()
+        if not self._inputs.foreign:  # else another reader of that queue may have taken what was to wake it
+            self.queue_lock.acquire()
+            self.queue_lock.release()
 
     def drop(self) -> None:
-        """Lets go of the iterables; when nobody reads any more."""
+        """Lets go of the iterables; when they are read no more."""
         self._iterables.clear()
-        self._drop_feeder()
+        self._drop_reader()
 
-    def _drop_feeder(self) -> None:
-        if self._feeder is not None:
-            self._feeder.drop()
-            self._books.abort(self._fed)
+    def _drop_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.drop()
+            self._state.abort(self._taken)
 
     def is_asked(self) -> bool:
-        """Whether a thread is in an iterable that nobody else asks."""
+        """Whether the reading thread of the map is in an iterable."""
         return self._asked_in != 0
 
     def is_held_up(self) -> bool:
-        """Whether a thread is in an iterable that may be endless and that nobody else asks."""
-        return self._asked_in != 0 and not all(many.finite for many in list(self._iterables)[:1])
+        """Whether it is in one that may be endless."""
+        return self._asked_in != 0 and not all(source.finite for source in list(self._iterables)[:1])
 
     def is_asked_here(self) -> bool:
         """Whether the thread that asks is in an iterable."""
-        feeder = self._feeder
-        return self._asked_in == get_ident() or (feeder is not None and feeder.is_here())
+        reader = self._reader
+        return self._asked_in == get_ident() or (reader is not None and reader.is_here())
 
     def _find(self) -> Entry | Meta | None:
         """An entry, or None to be asked again."""
-        intake = self._intake
-        if intake.unread:
+        inputs = self._inputs
+        if inputs.unread:
             self._had_iterables = True
-            while intake.unread:
-                self._iterables.append(intake.unread.popleft())
-        if intake.leave_at is not None and monotonic() >= intake.leave_at:
+            while inputs.unread:
+                self._iterables.append(inputs.unread.popleft())
+        if inputs.leave_at is not None and monotonic() >= inputs.leave_at:
             self._leave_endless()
         if self._iterables:
             return self._from_iterables() if self._is_their_turn() else self._get(block=False)
         if self._had_iterables and not self._ending and not self._forever:
-            self._ending = intake.finish_if_empty()
+            self._ending = inputs.finish_if_empty()
         return self._get(block=not self._ending)
 
     def _is_their_turn(self) -> bool:
         """Whether the iterables go before the queue: with what was read before that was put."""
-        if self._intake.is_empty():
+        if self._inputs.is_empty():
             self._queue_first = False
             return True
         if self._queue_first:
             return False
         self._queue_first = True
-        return self._is_fed()
+        return self._has_read()
 
     def _leave_endless(self) -> None:
-        self._intake.leave_at = None  # once is enough
-        kept = deque(many for many in self._iterables if many.finite)
+        self._inputs.leave_at = None  # once is enough
+        kept = deque(source for source in self._iterables if source.finite)
         if len(kept) < len(self._iterables):
             log_left()
-        if self._feeder is not None:
-            self._feeder.leave()
+        if self._reader is not None:
+            self._reader.leave()
             kept.appendleft(self._iterables[0])  # until what was read of it is through
         self._iterables = kept
 
     def _get(self, block: bool) -> Entry | Meta | None:
-        intake = self._intake
-        with self.gate:
-            intake.waits = block
+        inputs = self._inputs
+        with self.queue_lock:
+            inputs.waits = block
             try:
-                # In this order: who ends the run gives the reason first, and then looks whether we wait.
-                if self._books.reason is not None or (block and (intake.unread or self._is_fed())):
+                # In this order: the end of the run gives the reason first, and then looks whether we wait.
+                if self._state.reason is not None or (block and (inputs.unread or self._has_read())):
                     return None
-                found = intake.get(block)
+                found = inputs.get(block)
             except Empty:
                 if self._iterables:
                     return None
@@ -157,72 +166,72 @@ class EntryReader:
             except ShutDown:
                 found = End
             finally:
-                intake.waits = False
+                inputs.waits = False
             if found is End:
                 self._ending = True
             return self._numbered(found) if is_entry(found) else None
 
     def _from_iterables(self) -> Entry | Meta | None:
-        many = self._iterables[0]
-        if self._feeder is None and (many.finite or self._intake.alone or not self._feed(many)):
-            return self._from_iterable(many)
-        return self._from_feeder()
+        source = self._iterables[0]
+        if self._reader is None and (source.finite or self._inputs.alone or not self._start_reader(source)):
+            return self._from_iterable(source)
+        return self._from_reader()
 
-    def _from_iterable(self, many: InputIterable) -> Entry | Meta | None:
+    def _from_iterable(self, source: InputIterable) -> Entry | Meta | None:
         self._asked_in = get_ident()
         try:
-            for entry in many.entries:
+            for entry in source.entries:
                 return self._numbered(entry)
         finally:
             self._asked_in = 0
         self._iterables.popleft()
         return None
 
-    def _feed(self, many: InputIterable) -> bool:
-        """Has an iterable read by a feeder; False: the interpreter ends, and starts no thread."""
-        feeder = IterableReader(
-            many.entries, self._books, lambda size: self.room(size) - len(self._fed), self._intake.wake_before_end
+    def _start_reader(self, source: InputIterable) -> bool:
+        """Has an iterable read by a thread of its own; False: the interpreter ends, and starts no thread."""
+        reader = IterableReader(
+            source.entries, self._state, lambda size: self.room(size) - len(self._taken), self._inputs.wake_before_end
         )
         with suppress(RuntimeError):
-            feeder.start()
-            self._feeder = feeder
-        return self._feeder is not None
+            reader.start()
+            self._reader = reader
+        return self._reader is not None
 
-    def _is_fed(self) -> bool:
-        return self._feeder is not None and self._feeder.ready
+    def _has_read(self) -> bool:
+        return self._reader is not None and self._reader.ready
 
-    def _from_feeder(self) -> Entry | Meta | None:
-        feeder, fed = self._feeder, self._fed
-        assert feeder is not None, "its iterable is the first one"
+    def _from_reader(self) -> Entry | Meta | None:
+        reader, taken = self._reader, self._taken
+        assert reader is not None, "its iterable is the first one"
         try:
-            feeder.take(fed)
+            reader.take(taken)
         except StopIteration:
-            self._feeder = None
+            self._reader = None
             self._iterables.popleft()
             return None
-        if fed:
-            return self._from_fed()
+        if taken:
+            return self._from_taken()
         if not self._ending:
             return self._get(block=True)
-        leave_at = self._intake.leave_at
-        # Who ends the run gives the reason first, and then looks for a feeder.
-        if self._books.reason is None:
-            feeder.wait(None if leave_at is None else max(0.0, leave_at - monotonic()))
+        leave_at = self._inputs.leave_at
+        # The end of the run gives the reason first, and then looks for a reader.
+        if self._state.reason is None:
+            reader.wait(None if leave_at is None else max(0.0, leave_at - monotonic()))
         return None
 
-    def _from_fed(self) -> Entry | Meta | None:
+    def _from_taken(self) -> Entry | Meta | None:
         try:
-            return self._numbered(self._fed.popleft())
+            return self._numbered(self._taken.popleft())
         except IndexError:  # the run has ended, and its end has taken them
             return None
 
     def _numbered(self, found: Any) -> Entry | Meta | None:
-        books = self._books
-        if books.reason is not None:
-            books.came_late()
+        state = self._state
+        if state.reason is not None:
+            state.came_late()
             return None
-        if self.weight.wanted:
-            self.weight.add((0, found))
-        number = books.taken
-        books.taken = number + 1
+        if self.throughput.wanted:
+            self.throughput.add((0, found))
+        number = state.taken
+        state.taken = number + 1
         return found if type(found) is Meta else (number, found)

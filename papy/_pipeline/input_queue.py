@@ -1,4 +1,8 @@
-"""Intake: where the entries of a pipeline are put, and from where its first step gets them."""
+"""Where the entries of a pipeline are put, and from where its first step gets them.
+
+The queue may be the user's, with other producers and rules of its own: bounded, shared with other processes, shut down, or
+ordered. So all that has to be said to its reader goes through it as marks, and nothing of ours may stay in it after a run.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from numap import StateError
 from papy._stages.accounting import LateEntries, RunState
 from papy._stages.entries import First
 
-__all__ = ["End", "GRACE", "InputQueue", "InputIterable", "ShutDown", "is_entry", "log_left"]
+__all__ = ["End", "ITERABLE_TIMEOUT", "InputQueue", "InputIterable", "ShutDown", "is_entry", "log_left"]
 
 
 #: What a queue that was shut down raises, from Python 3.13 on; before, something that doesn't come up where it is expected.
@@ -25,31 +29,15 @@ ShutDown: Any = getattr(queue, "ShutDown", Full)
 
 
 #: Seconds in which a producer puts its next entry, or has none.
-LINGER = 1.0
+PRODUCER_TIMEOUT = 1.0
 #: Seconds after `stop` in which an iterable that may be endless can come to its end.
-GRACE = 5.0
+ITERABLE_TIMEOUT = 5.0
 
 
-_CONTAINERS: tuple[Any, ...] = (
-    [],
-    (),
-    range(0),
-    range(2**99),
-    "",
-    "\xe9",
-    b"",
-    bytearray(),
-    set(),
-    {},
-    {}.values(),
-    {}.items(),
-    reversed({}),
-    reversed([]),
-    deque(),
-    OrderedDict(),
-)
+_SEQUENCES: tuple[Any, ...] = ([], (), range(0), range(2**99), "", "\xe9", b"", bytearray(), reversed([]), deque())
+_MAPPINGS: tuple[Any, ...] = (set(), {}, {}.values(), {}.items(), reversed({}), OrderedDict())
 #: The iterators of Python's own containers.
-_ENDING = frozenset(type(iter(it)) for it in _CONTAINERS)
+_ENDING = frozenset(type(iter(it)) for it in _SEQUENCES + _MAPPINGS)
 
 
 class InputIterable:
@@ -72,10 +60,10 @@ class End(metaclass=_Mark):
 
 
 class _Wake(metaclass=_Mark):
-    """Stands in the queue, as the class itself, for who waits there in vain."""
+    """Stands in the queue, as the class itself, for a reader that waits there in vain."""
 
 
-#: Who reads a queue of the user's, by the queue's identity.
+#: The readers of queues of the user's, by the queue's identity.
 _readers: dict[int, InputQueue] = {}
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_readers.clear)  # they read in the other process
@@ -98,7 +86,7 @@ class InputQueue:
             _check_queue(given)
         self.foreign = given is not None
         self._queue: Any = SimpleQueue() if given is None else given
-        #: For whoever waits in ``join`` of the user's queue.
+        #: For threads that wait in ``join`` of the user's queue.
         self._task_done: Any = getattr(given, "task_done", None)
         # A signal handler may call `finish` while this very thread is in here.
         self._lock = RLock()
@@ -110,7 +98,7 @@ class InputQueue:
         #: The end is still to be put in the queue, which was full.
         self._pending = False
         self.iterables = 0
-        #: Those that nobody has begun to read.
+        #: Those that have not been begun.
         self.unread: deque[InputIterable] = deque()
         #: When iterables that may be endless are left where they are, by `monotonic`; None: never.
         self.leave_at: float | None = None
@@ -144,12 +132,12 @@ class InputQueue:
 
     def put_iterable(self, iterable: Iterable[Any]) -> None:
         """Adds all entries of an iterable, to be taken as the steps go on."""
-        many = InputIterable(iterable)
+        source = InputIterable(iterable)
         with self._lock:
             self._check("put_iterable")
             self.iterables += 1
-            # In this order: who waits says so first, and then looks for it.
-            self.unread.append(many)
+            # In this order: the reader says first that it waits, and then looks for it.
+            self.unread.append(source)
         if self.waits:
             self.wake()
 
@@ -162,8 +150,8 @@ class InputQueue:
         """What was put for the next run, for the user; it is in no queue of the user's."""
         entries, iterables = self._entries, len(self.unread)
         what = [
-            f"{n} {one if n == 1 else many}"
-            for n, one, many in ((entries, "entry", "entries"), (iterables, "iterable", "iterables"))
+            f"{n} {one if n == 1 else several}"
+            for n, one, several in ((entries, "entry", "entries"), (iterables, "iterable", "iterables"))
             if n
         ]
         return " and ".join(what)
@@ -182,16 +170,16 @@ class InputQueue:
                 raise StateError(
                     f"{call}: not allowed while another pipeline reads the same in_queue; give it one of its own"
                 )
-            drained = other.draining
-            if drained is not None and drained.thread is not None:
-                other.release(drained)
-                drained.thread.join()
+            late = other.draining
+            if late is not None and late.thread is not None:
+                other.release(late)
+                late.thread.join()
         _readers[id(self._queue)] = self
 
-    def begin(self, books: RunState) -> None:
+    def begin(self, state: RunState) -> None:
         """A run begins to read."""
         with self._lock:
-            self._run = books
+            self._run = state
 
     def leave(self, run: RunState) -> None:
         """A run does not come about; what was put stays for the next one."""
@@ -205,17 +193,17 @@ class InputQueue:
 
         Args:
             run: The end is for this run; if that is over already, there is nothing to do.
-            hasty: Iterables that may be endless are read on for `GRACE` seconds, and no longer.
+            hasty: Iterables that may be endless are read on for `ITERABLE_TIMEOUT` seconds, and no longer.
         """
         with self._lock:
             if self.finished or (run is not None and run is not self._run):
                 return
             self.finished = self._pending = True
-            self.leave_at = monotonic() + GRACE if hasty else None
+            self.leave_at = monotonic() + ITERABLE_TIMEOUT if hasty else None
             self._put_end()
 
     def _put_end(self) -> None:
-        """Puts the end, if it is still to be put and there is room; else who reads makes room, and comes here again."""
+        """Puts the end, if it is still to be put and there is room; else the reader makes room, and comes here again."""
         with self._lock, suppress(Full, ShutDown):  # shut down: that is the end
             if self._pending:
                 self._queue.put_nowait(End)
@@ -238,21 +226,21 @@ class InputQueue:
             return True
 
     def wake(self) -> None:
-        """Wakes who waits for an entry."""
-        with suppress(Full, ShutDown):  # then nobody waits
+        """Wakes the reader that waits for an entry."""
+        with suppress(Full, ShutDown):  # then it doesn't wait
             self._queue.put_nowait(_Wake)
 
     def wake_before_end(self) -> None:
-        """Wakes who waits, unless the end does: in the user's queue nothing of ours may stay behind that."""
+        """Wakes the reader, unless the end does: in the user's queue nothing of ours may stay behind that."""
         with self._lock:
             if self.waits and not self.finished:
                 self.wake()
 
-    def discard(self, books: RunState) -> None:
-        """Takes what nobody will take any more, and counts it as taken; then the next run can begin."""
+    def discard(self, state: RunState) -> None:
+        """Takes what no reader will take any more, and counts it as taken; then the next run can begin."""
         with self._lock:
             while not self.foreign and not self._queue.empty():
-                books.taken += is_entry(self._queue.get())
+                state.taken += is_entry(self._queue.get())
             self.finished = self._pending = False
             self.leave_at = None
             self._entries = self.iterables = 0
@@ -264,40 +252,40 @@ class InputQueue:
         if self._run is None and self.draining is None and _readers.get(id(self._queue)) is self:
             del _readers[id(self._queue)]
 
-    def drain(self, drained: LateEntries, gate: Lock) -> None:
+    def drain(self, late: LateEntries, queue_lock: Lock) -> None:
         """Takes whatever producers put into the user's queue after a run that ended before its input.
 
         They wait for room, perhaps, and know nothing of the end. What they put is taken, and thus skipped: until the queue is
         released or, once the user has heard of the end, until nothing comes for a second.
 
         Args:
-            drained: Where that is counted.
-            gate: Free when the reader of the run has left the queue.
+            late: Where that is counted.
+            queue_lock: Free when the reader of the run has left the queue.
         """
-        drained.waits = True
-        with gate:
+        late.waits = True
+        with queue_lock:
             pass
-        while not drained.released:
-            drained.waits = True
-            # In this order: who releases says so first, and then looks whether we wait.
+        while not late.released:
+            late.waits = True
+            # In this order: a release says so first, and then looks whether we wait.
             try:
-                entry = _Wake if drained.released else self._take(True, *([LINGER] if drained.told else []))
+                entry = _Wake if late.released else self._take(True, *([PRODUCER_TIMEOUT] if late.told else []))
             except Exception:  # nothing has come, or nothing can: the queue is broken
-                drained.waits = False
+                late.waits = False
                 return
-            drained.waits = False
-            drained.taken += is_entry(entry)
+            late.waits = False
+            late.taken += is_entry(entry)
 
-    def tell(self, drained: LateEntries) -> None:
+    def tell(self, late: LateEntries) -> None:
         """The user has heard of the end of the run: `drain` ends by itself."""
-        drained.told = True
-        if drained.waits:
+        late.told = True
+        if late.waits:
             self.wake()
 
-    def release(self, drained: LateEntries) -> None:
+    def release(self, late: LateEntries) -> None:
         """Ends `drain`."""
-        drained.released = True
-        if drained.waits:
+        late.released = True
+        if late.waits:
             self.wake()
         self.draining = None
         self._unclaim()
@@ -340,5 +328,5 @@ def log_left() -> None:
     logging.getLogger("papy").warning(
         "stop: an iterable that may be endless has not come to its end within %g s and is not read any further; "
         "call finish() before to have it read to its end",
-        GRACE,
+        ITERABLE_TIMEOUT,
     )

@@ -1,4 +1,4 @@
-"""Feeder: reads an iterable that may block, in a thread of its own."""
+"""Reads an iterable that may block, in a thread of its own: whatever waits for the pipeline must not wait for the iterable."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any
 
 from papy._base.threads import ContextThread
 from papy._stages.accounting import RunState
-from papy._stages.byte_bounds import Scale
+from papy._stages.byte_bounds import SizeSampler
 
 __all__ = ["IterableReader"]
 
 
 class IterableReader:
-    """The entries of an iterator, which is asked only when somebody has asked here, so that nobody has to wait there.
+    """The entries of an iterator, which is asked only when it was asked for one here.
 
     Args:
         entries: The iterator.
-        books: Of the run: entries that come when nobody wants them any more are counted there.
+        state: Of the run: entries that come too late for it are counted there.
         room: How many entries of so many bytes may be read, besides one that was asked for.
         notify: Called when there is something to `take` after there was nothing; not in the thread that takes.
     """
 
     def __init__(
-        self, entries: Iterator[Any], books: RunState, room: Callable[[int], int], notify: Callable[[], object]
+        self, entries: Iterator[Any], state: RunState, room: Callable[[int], int], notify: Callable[[], object]
     ) -> None:
         self._entries: Iterator[Any] | None = entries
-        self._books = books
+        self._state = state
         self._room = room
         self._notify = notify
-        self._scale = Scale()
+        self._sampler = SizeSampler()
         self._read: deque[Any] = deque()
         self._asked = False
         self._over = False
@@ -44,7 +44,7 @@ class IterableReader:
 
     def start(self) -> None:
         """Starts the thread; RuntimeError if that is not possible, as at the end of the interpreter."""
-        ContextThread(self._serve, "papy-feeder").start()
+        ContextThread(self._serve, "papy-reader").start()
 
     def is_here(self) -> bool:
         """Whether the thread that asks is the one that reads."""
@@ -94,20 +94,20 @@ class IterableReader:
     def drop(self) -> None:
         """As `leave`; what was read was for nothing."""
         self.leave()
-        self._books.abort(self._read)
+        self._state.abort(self._read)
 
     def _serve(self) -> None:
         """The life of the thread."""
         self._ident = get_ident()
         while self._is_wanted() and self._next():
-            while self._room(self._scale.size) > len(self._read) and not self._over:
+            while self._room(self._sampler.size) > len(self._read) and not self._over:
                 if not self._next():
                     break
         self._ident = 0  # another thread may get it
         self._entries = None
 
     def _is_wanted(self) -> bool:
-        """Waits until somebody asks; False: nobody will."""
+        """Waits until an entry is asked for; False: none will be."""
         with self._demand:
             self._demand.wait_for(lambda: self._over or (self._asked and not self._read))
             return not self._over
@@ -125,17 +125,17 @@ class IterableReader:
         return False
 
     def _hand_over(self, entry: Any) -> bool:
-        self._scale.weigh(entry)
+        self._sampler.measure(entry)
         with self._news:
             wanted = not self._over
             if wanted:
                 self._read.append(entry)
                 self._asked = False
-                # Who waits has found nothing. If it has taken this one already, it doesn't wait.
+                # A reader that waits has found nothing. If it has taken this one already, it doesn't wait.
                 first = len(self._read) == 1
                 self._news.notify()
         if not wanted:
-            self._books.came_late()
+            self._state.came_late()
         elif first:
             self._notify()
         return wanted

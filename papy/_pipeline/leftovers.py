@@ -1,4 +1,8 @@
-"""Leftovers: what becomes of a pipeline that is dropped, or still there when the program ends."""
+"""What becomes of a pipeline that is dropped, or still there when the program ends.
+
+Entries that were put and never run are told of. But a finalizer may run anywhere, also in a thread that holds a lock of the
+user's queue or of logging; so what it has to say or to do is left to a thread of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import atexit
 import os
 import weakref
 from _thread import start_new_thread
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -14,51 +19,55 @@ from papy._pipeline.input_queue import InputQueue
 from papy._pipeline.pipeline_run import PipelineRun
 from papy._stages.accounting import LateEntries
 
-__all__ = ["made", "release", "tell_unread", "wait_at_exit"]
+__all__ = ["made", "release", "run_apart", "tell_unread", "wait_at_exit"]
 
 # Seconds that the end of the program waits for what a dropped pipeline has to tell.
-_PATIENCE: Final = 5.0
-#: All pipelines, for the end of the interpreter.
+_LOG_TIMEOUT: Final = 5.0
+#: The runs of all pipelines, for the end of the interpreter.
 made: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def release(intake: InputQueue, drained: LateEntries, pid: int) -> None:
-    """The pipeline was dropped. In a thread of its own: the user's queue has a lock, which the thread at hand may hold."""
+def run_apart(call: Callable[..., object], *args: object) -> None:
+    """Has something done soon in a thread of its own; or not at all at the end of the interpreter, which starts none."""
+    with suppress(RuntimeError):
+        start_new_thread(call, args)
+
+
+def release(inputs: InputQueue, late: LateEntries, pid: int) -> None:
+    """The pipeline was dropped: its queue is left to others."""
     if os.getpid() != pid:  # that of a fork: the queue is the other process's
         return
-    with suppress(RuntimeError):  # at its end the interpreter starts no thread, and nobody needs the queue
-        start_new_thread(intake.release, (drained,))
+    run_apart(inputs.release, late)
 
 
-def wait_at_exit(pipeline: Any, line: PipelineRun) -> None:
+def wait_at_exit(runs: Any, run: PipelineRun) -> None:
     """At the end of the program, finish what was put; or if the pipeline was dropped before, have that told."""
-    reference = weakref.ref(pipeline)
+    reference, ending = weakref.ref(runs), run.supervisor
 
     def finish() -> None:
         found = reference()
         if found is not None:
             found.stop()
         else:
-            line.told.wait(_PATIENCE)
+            ending.told.wait(_LOG_TIMEOUT)
 
     atexit.register(finish)
-    # It holds the line, and that nothing of the pipeline's but what has run.
-    line.at_end = partial(atexit.unregister, finish)
-    if line.told.is_set():
-        line.at_end()
+    # It holds the supervisor, and that nothing of the pipeline's but what has run.
+    ending.at_end = partial(atexit.unregister, finish)
+    if ending.told.is_set():
+        ending.at_end()
 
 
-def _unread(intake: InputQueue, pid: int) -> str:
+def _unread(inputs: InputQueue, pid: int) -> str:
     """What was put in, and no run has read or reads; in the process in which the pipeline was made."""
-    return intake.waiting() if os.getpid() == pid and not intake.is_read else ""
+    return inputs.waiting() if os.getpid() == pid and not inputs.is_read else ""
 
 
-def tell_unread(intake: InputQueue, pid: int) -> None:
-    """The pipeline was dropped. In a thread of its own: the thread at hand may hold a lock of logging's."""
-    found = _unread(intake, pid)
+def tell_unread(inputs: InputQueue, pid: int) -> None:
+    """The pipeline was dropped: what it never ran is told of."""
+    found = _unread(inputs, pid)
     if found:
-        with suppress(RuntimeError):  # at its end the interpreter starts no thread
-            start_new_thread(_log_unread, (found,))
+        run_apart(_log_unread, found)
 
 
 def _log_unread(found: str) -> None:
@@ -69,7 +78,7 @@ def _log_unread(found: str) -> None:
 
 @atexit.register
 def _tell_all_unread() -> None:
-    for pipeline in list(made):
-        found = _unread(pipeline._intake, pipeline._pid)
+    for runs in list(made):
+        found = _unread(runs.inputs, runs.pid)
         if found:
             _log_unread(found)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
@@ -14,14 +11,12 @@ from numap import StateError
 from papy._base.public import public
 from papy._monitor.counter import Counter
 from papy._monitor.debugger import PipelineRuntimeDebugger, log_debugger
-from papy._pipeline.background import Background
 from papy._pipeline.input_queue import InputQueue
-from papy._pipeline.leftovers import made, release, tell_unread, wait_at_exit
 from papy._pipeline.pipeline_run import PipelineRun
-from papy._pipeline.results import Results
-from papy._stages.accounting import DROPPED, STOPPED, Counts, add_note
+from papy._pipeline.results import PipelineResults
+from papy._pipeline.runs import Runs
 from papy._stages.entries import Meta
-from papy._stages.spec import NAMES, Limits, Settings, define, steps_of, unknown
+from papy._stages.spec import NAMES, Limits, StepOptions, define, steps_of, unknown
 
 __all__ = ["Pipeline"]
 
@@ -50,8 +45,9 @@ class Pipeline:
             the end waits for them.
         quiet: No lines about the steps in the log; else the logger ``papy.pipeline`` gets them, at most every second, if it is
             at the level DEBUG.
-        fail_callback: Called without arguments when a run has failed, before its error is raised, or at the end of one in which
-            entries failed that may (``max_failures``), in a thread of the pipeline's. What it raises itself goes to the log only.
+        fail_callback: Called without arguments when a run has failed, before its error is raised, in a thread of the pipeline's.
+            It is also called at the end of a run in which entries failed that may (``max_failures``). What it raises itself goes to
+            the log only.
         debugger: Shows what the steps do, see `PipelineRuntimeDebugger`. An error of a reporter is one of the run.
         buffer_bytes: Bytes of all entries in it at most, about, as `numap.sizeof` tells them; the steps share them, and one entry
             always has room in each. What workers are busy with can't be measured before. None: 64 MB, or what keeps them busy.
@@ -104,8 +100,8 @@ class Pipeline:
             raise unknown(strange, _ARGUMENTS)
         if fail_callback is not None and not callable(fail_callback):
             raise TypeError(f"fail_callback: must be callable or None, not {type(fail_callback).__name__}")
-        self._specs = define(steps_of(steps), Settings().changed(options, ""))
-        self._intake = InputQueue(in_queue)
+        self._specs = define(steps_of(steps), StepOptions().changed(options, ""))
+        self._inputs = InputQueue(in_queue)
         if debugger is not None and not isinstance(debugger, PipelineRuntimeDebugger):
             raise TypeError(f"debugger: must be a PipelineRuntimeDebugger or None, not {type(debugger).__name__}")
         self._limits = Limits(buffer_bytes, max_failures)
@@ -113,14 +109,7 @@ class Pipeline:
         self._quiet = quiet
         self._debugger = debugger
         self._on_failure = fail_callback if fail_callback is not None else lambda: None
-        self._lock = threading.RLock()  # a signal handler may call stop()
-        self._line: PipelineRun | None = None
-        self._background: Background | None = None
-        self._before = Counts()
-        self._pid = os.getpid()
-        made.add(self)
-        weakref.finalize(self, tell_unread, self._intake, self._pid).atexit = False
-        self._finalizers: list[weakref.finalize[..., Any]] = []
+        self._runs = Runs(self._inputs)
 
     # ------------------------------------------------------------------ entries
 
@@ -130,8 +119,8 @@ class Pipeline:
         Raises:
             StateError: After `finish`, or when the run has failed and its error was not yet raised: it would be lost.
         """
-        self._check_put("put")
-        self._intake.put(entry, "put")
+        self._runs.check_put("put")
+        self._inputs.put(entry, "put")
 
     def put_all(self, entries: Iterable[Any]) -> None:
         """Puts all entries of an iterable in, now; raises what `put` raises."""
@@ -148,8 +137,8 @@ class Pipeline:
             TypeError: It is not iterable.
             StateError: As for `put`.
         """
-        self._check_put("put_iterable")
-        self._intake.put_iterable(iterable)
+        self._runs.check_put("put_iterable")
+        self._inputs.put_iterable(iterable)
 
     def put_meta(self, entry: Any) -> None:
         """Puts a meta entry in, which each step gives to ``process_meta`` of one of its workers.
@@ -159,33 +148,13 @@ class Pipeline:
         Raises:
             StateError: As for `put`.
         """
-        self._check_put("put_meta")
-        self._intake.put(Meta(entry), "put_meta")
+        self._runs.check_put("put_meta")
+        self._inputs.put(Meta(entry), "put_meta")
 
     def finish(self) -> None:
         """Says that no more entries will be put: the run ends when all that there are have been through."""
-        if not self._is_elsewhere():
-            self._intake.finish()
-
-    def _is_elsewhere(self) -> bool:
-        return self._line is not None and self._line.is_elsewhere()
-
-    def _check_here(self, call: str) -> None:
-        if self._is_elsewhere():
-            raise StateError(
-                f"{call}: not allowed in a fork of the process in which the pipeline runs; make another one here"
-            )
-
-    def _check_put(self, call: str) -> None:
-        self._check_here(call)
-        line, background = self._line, self._background
-        if line is not None and line.intake is not self._intake and line.books.reason is None:
-            raise StateError(
-                f"{call}: not allowed while results() of the pipeline are read; they are those of one iterable"
-            )
-        if line is not None and not line.books.ok and (background is not None or not line.over.is_set()):
-            failure = line.books.failure or (None if background is None else background.error)
-            raise StateError(f"{call}: the pipeline has failed, and takes no more; stop() tells why") from failure
+        if not self._runs.is_elsewhere():
+            self._inputs.finish()
 
     # ------------------------------------------------------------------ runs
 
@@ -197,26 +166,18 @@ class Pipeline:
             StateError: The pipeline runs already.
             Exception: What a step, a hook or a source raised, with a note that says where.
         """
-        self._check_here("run")
-        self._settle()
-        self._check_over("run")
-        if not self._intake.finished and not self._intake.iterables:
+        self._runs.check_here("run")
+        self._runs.settle()
+        self._runs.check_free("run")
+        if not self._inputs.finished and not self._inputs.iterables:
             raise ValueError("run: must be filled with entries before: put_iterable(), or put() and finish()")
-        line = self._made(self._intake, forever=False, ordered=False)
-        try:
-            self._begin("run", line)
-            line.start()
-            line.drain()
-        except BaseException:
-            line.abort()
-            line.tell()
-            raise
+        self._runs.run("run", self._made(self._inputs, forever=False, ordered=False))
 
     def run_forever(self, background: bool = False) -> Pipeline:
         """Runs until `finish` or `stop` is called, and all entries that were put before have been through.
 
         Args:
-            background: Return at once, and run in threads of the pipeline's until `stop`. A pipeline that nobody refers
+            background: Return at once, and run in threads of the pipeline's until `stop`. A pipeline that is not referred
                 to any more ends; what is lost by that, entries or an error, is told by the logger ``papy``.
 
         Returns:
@@ -226,37 +187,20 @@ class Pipeline:
             StateError: The pipeline runs already.
             Exception: As for `run`; in the background only what hooks raise before the start.
         """
-        self._check_here("run_forever")
-        line = self._made(self._intake, forever=True, ordered=False)
-        behind = Background(line) if background else None
-        try:
-            self._begin("run_forever", line)
-            line.start()
-            if behind is not None:
-                self._leave_to(behind, line)
-            else:
-                line.drain()
-        except BaseException:
-            line.abort()
-            line.tell()
-            if behind is not None:
-                self._forget(behind)
-            raise
+        self._runs.check_here("run_forever")
+        run = self._made(self._inputs, forever=True, ordered=False)
+        if background:
+            self._runs.run_behind("run_forever", run, self._daemon)
+        else:
+            self._runs.run("run_forever", run)
         return self
-
-    def _leave_to(self, background: Background, line: PipelineRun) -> None:
-        self._background = background
-        background.start()
-        self._when_dropped(line.books.end, DROPPED)
-        if not self._daemon:
-            wait_at_exit(self, line)
 
     def stop(self) -> None:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
-        From now on an entry that failed is tried again without a ``backoff``, and an iterable that may be endless or block, any
-        but Python's own containers, is read on for 5 seconds at most. After `finish`, and at the end of a ``with`` block,
-        iterables are read to their end.
+        From now on an entry that failed is tried again without a ``backoff``. An iterable that may be endless or block, any but
+        Python's own containers, is read on for 5 seconds at most. After `finish`, and at the end of a ``with`` block, iterables
+        are read to their end.
 
         A part of the run can't wait for its end: in a worker, its hooks, a source, ``fail_callback`` or a reporter, and in a signal
         handler of the thread that is in `run` or in `put`, it is `finish`. An interrupt while it waits ends the run at once.
@@ -266,54 +210,9 @@ class Pipeline:
         Raises:
             Exception: What went wrong in a run in the background, once. Any other run raises it where it was started.
         """
-        self._stop(patiently=False)
+        self._runs.stop()
 
-    def _stop(self, patiently: bool) -> None:
-        background, line = self._background, self._line
-        if line is None or line.is_elsewhere():
-            return
-        if background is None and line.over.is_set():
-            line.tell()
-            return
-        if line.intake is not self._intake:
-            line.books.end(STOPPED)
-            if not line.is_driven_here():
-                line.wait()
-            return
-        self._intake.finish(line.books, hasty=not patiently)
-        if not patiently:
-            line.books.patience.end(processes=True)
-        if line.is_part() or self._intake.is_putting():
-            return
-        try:
-            line.wait_until(self._intake.leave_at)
-            if background is not None:
-                self._forget(background)
-                background.join()
-        except KeyboardInterrupt:
-            self._abort(line, background)
-            raise
-        finally:
-            if line.over.is_set():
-                line.tell()
-
-    def _abort(self, line: PipelineRun, background: Background | None) -> BaseException | None:
-        """Ends a run without finishing what was put; returns what went wrong in the background, if nobody was told."""
-        line.books.end(STOPPED)
-        line.over.wait()
-        line.tell()
-        if background is None:
-            return None
-        self._forget(background)
-        return background.ended()
-
-    def _forget(self, background: Background) -> None:
-        """A run in the background is over; another thread may have stopped it, too, and started the next one."""
-        with self._lock:
-            if self._background is background:
-                self._background = None
-
-    def results(self, iterable: Iterable[Any], ordered: bool = False) -> Results:
+    def results(self, iterable: Iterable[Any], ordered: bool = False) -> PipelineResults:
         """The results of the last step for the entries of an iterable, lazily, as they come.
 
         The run begins with the first ``next``, and ends, for whatever reason, with the iterator, by its ``close()`` or by `stop`.
@@ -339,19 +238,19 @@ class Pipeline:
                 raise ValueError(
                     f"ordered: iterator step {spec.name!r} has {spec.workers} workers; with order it can have 1"
                 )
-        self._check_here("results")
-        if self._intake.foreign:
+        self._runs.check_here("results")
+        if self._inputs.foreign:
             raise StateError(
                 "results: not allowed with an in_queue, from which they take nothing; make a pipeline without one"
             )
         entries = iter(iterable)
 
         def make() -> PipelineRun:
-            intake = InputQueue(alone=True)
-            intake.put_iterable(entries)
-            return self._made(intake, forever=False, ordered=ordered)
+            inputs = InputQueue(alone=True)
+            inputs.put_iterable(entries)
+            return self._made(inputs, forever=False, ordered=ordered)
 
-        return Results(make, partial(self._begin, "results"))
+        return PipelineResults(make, partial(self._runs.begin, "results"))
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -364,102 +263,44 @@ class Pipeline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        background, line = self._background, self._line
-        if self._is_elsewhere():
-            return
-        if error is not None and background is not None and line is not None:
-            failure = line.books.failure or background.error
-            if failure is None or error.__cause__ is not failure:
-                # It goes on; and nobody waits for what was put.
-                failure = self._abort(line, background)
-                if failure is not None:
-                    _tell_of(failure, error)
-                return
-        self._stop(patiently=True)
+        self._runs.leave_block(error)
 
-    def _made(self, intake: InputQueue, forever: bool, ordered: bool) -> PipelineRun:
+    def _made(self, inputs: InputQueue, forever: bool, ordered: bool) -> PipelineRun:
         debugger = self._debugger if self._debugger is not None or self._quiet else log_debugger()
-        return PipelineRun(self._specs, intake, forever, ordered, self._on_failure, debugger, self._limits)
-
-    def _begin(self, call: str, line: PipelineRun) -> None:
-        """From here on it is our run, if none goes on: before it is started, so whoever calls has to see to its end."""
-        self._check_here(call)
-        self._settle()
-        with self._lock:
-            last, intake, before = self._check_over(call), line.intake, self._before
-            if last is not None:
-                last.release()
-            waiting = self._intake.waiting() if intake is not self._intake else ""
-            if waiting:
-                raise StateError(
-                    f"{call}: not allowed while entries wait that were put before ({waiting}); run() with them first"
-                )
-            intake.claim(call)
-            if last is not None:
-                before = before.plus(last.counts())
-            for finalizer in self._finalizers:
-                finalizer.detach()
-            self._finalizers.clear()
-            if intake.foreign:
-                self._when_dropped(release, intake, line.books.drained, os.getpid())
-            intake.begin(line.books)
-            # In one statement, without a call: an interrupt comes before it or after it.
-            self._before, self._line, line.begun = before, line, True
-
-    def _settle(self) -> None:
-        """Waits for the end of a run that is ending: whoever ended it may have gone without waiting."""
-        last = self._line
-        if last is not None and last.books.reason is not None:
-            last.wait()  # without the lock: its end calls the user, who may call us
-
-    def _check_over(self, call: str) -> PipelineRun | None:
-        """The run before, if there was one; StateError unless it is over, and who ran it in the background has heard of that."""
-        line = self._line
-        if line is not None and (not line.over.is_set() or self._background is not None):
-            if line.books.reason is None or (line.books.ok and line.intake is not self._intake):
-                raise StateError(f"{call}: not allowed while {_what_runs(line.intake is self._intake)}")
-            how = "is at its end" if line.books.ok else "has failed"
-            raise StateError(f"{call}: the pipeline {how}; stop() it first")
-        return line
-
-    def _when_dropped(self, call: Callable[..., object], *args: object) -> None:
-        """What is to be called if nobody refers to the pipeline any more, until the next run."""
-        finalizer = weakref.finalize(self, call, *args)
-        finalizer.atexit = False
-        self._finalizers.append(finalizer)
+        return PipelineRun(self._specs, inputs, forever, ordered, self._on_failure, debugger, self._limits)
 
     # ------------------------------------------------------------------ looks
 
     @property
     def alive(self) -> bool:
         """Whether it runs: it has been started, and neither ended nor failed. In a fork of the process it does not run."""
-        line = self._line
-        return line is not None and line.books.reason is None and not line.is_elsewhere()
+        run = self._runs.last
+        return run is not None and run.state.reason is None and not run.is_elsewhere()
 
     @property
     def ok(self) -> bool:
         """False after an error, until the next run."""
-        return self._line is None or self._line.books.ok
+        return self._runs.last is None or self._runs.last.state.ok
 
     @property
     def taken(self) -> int:
         """Entries that were taken in all runs; also those that iterator steps made beyond what they took."""
-        return self._counts().taken
+        return self._runs.counts().taken
 
     @property
     def count(self) -> int:
         """Entries, meta entries included, that have left the last step in all runs."""
-        return self._counts().count
+        return self._runs.counts().count
 
     @property
     def skipped(self) -> int:
         """Entries that were dropped: by `SkipEntry`, into fewer by an iterator step, or on their way when a run ended early."""
-        return self._counts().skipped
+        return self._runs.counts().skipped
 
     @property
     def failed(self) -> int:
         """Entries that ended in an error; it has ended their run, or ``max_failures`` says that so many may."""
-        return self._counts().failed
+        return self._runs.counts().failed
 
     @property
     def counter(self) -> Counter:
@@ -469,33 +310,11 @@ class Pipeline:
         entries that are in it.
         """
         counter = Counter(show_every=None)
-        if self._line is not None:
-            for name, value in self._line.flows():
+        if self._runs.last is not None:
+            for name, value in self._runs.last.figures.flows():
                 counter.gauge(name, value)
         return counter
-
-    def _counts(self) -> Counts:
-        line = self._line
-        return self._before if line is None else self._before.plus(line.counts())
 
     def __repr__(self) -> str:
         steps = ", ".join(f"({spec.name}, {spec.workers})" for spec in self._specs)
         return f"<Pipeline {steps}: {'running' if self.alive else 'ok' if self.ok else 'failed'}>"
-
-
-def _what_runs(own: bool) -> str:
-    if own:
-        return "the pipeline runs; stop() it first"
-    return "the pipeline runs, as its results() are read; read them to their end, close() them, or stop() the pipeline first"
-
-
-def _tell_of(failure: BaseException, error: BaseException) -> None:
-    """The user's error goes on, and shows that of the pipeline, which may be why."""
-    first, seen = error, {id(failure)}
-    while id(first) not in seen:
-        seen.add(id(first))
-        first = first.__context__ or first
-    if error is not failure and first is not failure:
-        add_note(error, f"the pipeline had failed before: {type(failure).__name__}: {failure}")
-        if first is not failure.__context__:
-            first.__context__ = failure

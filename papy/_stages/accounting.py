@@ -1,4 +1,8 @@
-"""The books of one run of a pipeline: what was taken and what became of it, and the first thing that went wrong."""
+"""The state of one run of a pipeline: what was taken and what became of it, and the first thing that went wrong.
+
+Every entry that was taken has to leave a run in one of three ways, whatever interrupts it. So counts are added to by one thread
+each, without locks, where entries pass anyway; and what can't be accounted for at the end has been skipped.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +24,9 @@ __all__ = [
     "ENDED",
     "FAILED",
     "STOPPED",
+    "Reason",
     "RunState",
-    "Counts",
+    "EntryCounts",
     "LateEntries",
     "Throughput",
     "add_note",
@@ -39,7 +44,7 @@ DROPPED: Final = "dropped"
 
 
 @dataclass(frozen=True)
-class Counts:
+class EntryCounts:
     """How many entries were taken, and what became of them: ``taken == count + skipped + failed`` at the end of a run."""
 
     taken: int = 0
@@ -47,9 +52,9 @@ class Counts:
     skipped: int = 0
     failed: int = 0
 
-    def plus(self, other: Counts) -> Counts:
+    def plus(self, other: EntryCounts) -> EntryCounts:
         """The sum."""
-        return Counts(
+        return EntryCounts(
             self.taken + other.taken, self.count + other.count, self.skipped + other.skipped, self.failed + other.failed
         )
 
@@ -75,10 +80,10 @@ class LateEntries:
     def __init__(self) -> None:
         self.taken = 0
         #: Entries that readers of the run took after its end.
-        self.late = 0
+        self.read_late = 0
         #: The user has heard that the run has ended.
         self.told = False
-        #: Nobody will ask any more what producers go on to put in.
+        #: What producers go on to put in will not be asked for any more.
         self.released = False
         self.waits = False
         self.thread: Thread | None = None
@@ -87,46 +92,46 @@ class LateEntries:
 class RunState:
     """What all parts of a run share. They are told what happens here, and look here whether the run goes on.
 
-    Nothing here refers to maps or to the pipeline: threads hold the books, and must keep neither of these alive.
+    Nothing here refers to maps or to the pipeline: threads hold it, and must keep neither of these alive.
 
     Attributes:
-        weighed: Somebody wants to know of the members of lists.
+        measured: A debugger wants to know of times, and of the members of lists.
         taken: Entries that came from the sources; added to by the one thread that reads them.
         added: Entries that steps put in their own queues.
-        count: Entries that left the last step; added to by whoever takes them there.
+        count: Entries that left the last step; added to by the reader of the results.
         failed: Entries that ended in an error.
-        mishaps: Those that did not end the run, by step: how many there were, and the first error.
+        entry_failures: Those that did not end the run, by step: how many there were, and the first error.
         failure: What ended the run, if something did, until it is raised.
         ok: Nothing has gone wrong.
-        drained: What was taken after the end.
-        dropped: Whoever took the results is gone, and will not see to the end.
+        late: What was taken after the end.
+        dropped: The reader of the results is gone, and will not see to the end.
         reason: Why the run is ending; None: it goes on.
-        patience: Of who waits before an entry is tried again.
-        mailbox: Where whoever wants the run to end says so; the supervisor of the run waits at the other end.
+        backoff: Of workers that wait before an entry is tried again.
+        end_requests: Where each request that the run ends is put; the supervisor of the run takes them.
     """
 
-    def __init__(self, weighed: bool, max_failures: int | None = None) -> None:
-        self.weighed = weighed
+    def __init__(self, measured: bool, max_failures: int | None = None) -> None:
+        self.measured = measured
         self._max_failures = max_failures
-        self.mishaps: dict[str, tuple[int, BaseException]] = {}
+        self.entry_failures: dict[str, tuple[int, BaseException]] = {}
         self.taken = 0
         self.added = 0
         self.count = 0
         self.failed = 0
         self.failure: BaseException | None = None
         self.ok = True
-        self.drained = LateEntries()
+        self.late = LateEntries()
         self.dropped = False
         self.reason: Reason | None = None
-        self.patience = Backoff()
-        self.mailbox: SimpleQueue[Reason] = SimpleQueue()
-        self.tallies: list[SkipCount] = []
+        self.backoff = Backoff()
+        self.end_requests: SimpleQueue[Reason] = SimpleQueue()
+        self.skip_counts: list[SkipCount] = []
         self.lock = Lock()
 
-    def tally(self) -> SkipCount:
+    def skip_count(self) -> SkipCount:
         """A new place where entries are counted."""
         made = SkipCount()
-        self.tallies.append(made)
+        self.skip_counts.append(made)
         return made
 
     def fail_entry(self, error: BaseException, entry: Entry | Meta | None, step: str) -> None:
@@ -143,17 +148,17 @@ class RunState:
             return
         error = presentable(error, where)
         with self.lock:
-            number, first = self.mishaps.get(step, (0, error))
-            self.mishaps[step] = number + 1, first
+            number, first = self.entry_failures.get(step, (0, error))
+            self.entry_failures[step] = number + 1, first
             self.failed += 1
             over = self.failed > most
         if over:
             self.fail(self._too_many(most), f"raised by step {step!r}", entries=0)
 
     def _too_many(self, most: int) -> TooManyFailures:
-        text = f"{self.failed} entries of the pipeline have failed, and max_failures is {most}: {tell_of(self.mishaps)}"
+        text = f"{self.failed} entries of the pipeline have failed, and max_failures is {most}: {tell_of(self.entry_failures)}"
         made = TooManyFailures(text, self.failed, most)
-        made.__cause__ = next(iter(self.mishaps.values()))[1]
+        made.__cause__ = next(iter(self.entry_failures.values()))[1]
         return made
 
     def fail(self, error: BaseException, where: str, entries: int = 1) -> bool:
@@ -165,7 +170,7 @@ class RunState:
             entries: How many entries are lost by it.
 
         Returns:
-            Whether it was the first, and somebody will see it.
+            Whether it was the first, so that the user will see it.
         """
         with self.lock:
             self.failed += entries
@@ -185,9 +190,9 @@ class RunState:
             logging.getLogger("papy").warning("%s: %s", where, error, exc_info=error)
 
     def came_late(self) -> None:
-        """An entry was taken when nobody wanted it any more."""
+        """An entry was taken too late for the run."""
         with self.lock:
-            self.drained.late += 1
+            self.late.read_late += 1
 
     def abort(self, entries: deque[Any]) -> None:
         """Empties this: these were taken, too. Several threads may do so."""
@@ -201,9 +206,9 @@ class RunState:
         self.dropped = self.dropped or reason == DROPPED
         if self.reason is None or (reason == FAILED and self.reason == ENDED):
             self.reason = reason
-        self.mailbox.put(reason)
+        self.end_requests.put(reason)
 
-    def counts(self, over: bool) -> Counts:
+    def counts(self, over: bool) -> EntryCounts:
         """The figures now.
 
         Args:
@@ -211,25 +216,25 @@ class RunState:
                 more entries than they take; these count as taken.
         """
         failed, count = self.failed, self.count
-        more = sum(tally.more for tally in self.tallies)
+        more = sum(it.more for it in self.skip_counts)
         taken = self.taken + self.added + max(0, more)
-        skipped = taken - count - failed if over else sum(tally.skipped for tally in self.tallies) + max(0, -more)
-        return Counts(taken, count, skipped, failed)
+        skipped = taken - count - failed if over else sum(it.skipped for it in self.skip_counts) + max(0, -more)
+        return EntryCounts(taken, count, skipped, failed)
 
 
 class Throughput:
     """How many entries more there are if the members of lists count one by one, and what entries from processes took.
 
     Args:
-        books: Of the run; they know whether anybody asks for it.
+        state: Of the run; it knows whether this is asked for.
 
     Attributes:
         seconds: By the clock, as the entries tell.
         cpu: Of CPU time.
     """
 
-    def __init__(self, books: RunState) -> None:
-        self.wanted = books.weighed
+    def __init__(self, state: RunState) -> None:
+        self.wanted = state.measured
         self.more = 0
         self.seconds = self.cpu = 0.0
 
@@ -253,10 +258,10 @@ def presentable(error: BaseException, where: str) -> BaseException:
     return error
 
 
-def tell_of(mishaps: Mapping[str, tuple[int, BaseException]], came: Mapping[str, int] | None = None) -> str:
+def tell_of(entry_failures: Mapping[str, tuple[int, BaseException]], came: Mapping[str, int] | None = None) -> str:
     """The failures of each step, for the user: how many, of how many entries where that is known, and the first error."""
     parts = []
-    for step, (number, first) in mishaps.items():
+    for step, (number, first) in entry_failures.items():
         of = "" if came is None else f" of {came.get(step, number)}"
         note = next(iter(getattr(first, "__notes__", ())), "")
         text = f"{type(first).__name__}: {first}" if str(first) else type(first).__name__

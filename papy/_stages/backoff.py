@@ -1,4 +1,8 @@
-"""Patience: waiting for a while, in threads and worker processes, until somebody has no time for that any more."""
+"""Waiting before an entry is tried again, in threads and worker processes, unless the run ends before.
+
+`stop` must not wait for it, and it may be called by a signal handler in a thread that waits itself. So the end is a token which
+stays, in a queue without a lock of Python's or in a pipe: each one that waits finds it, and leaves it for the others.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +12,26 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event
 
-__all__ = ["Backoff", "RemotePatience"]
+__all__ = ["Backoff", "RemoteBackoff"]
 
 
 class Backoff:
-    """That of all who wait within a run, until it `ends`: then whoever waits goes on, and nobody waits any more.
+    """The waits of all threads of a run, until it is ended: then those that wait go on, and none waits any more.
 
     Attributes:
-        path: Where a `RemotePatience` finds it; None, as long as there is none or if it can't be told.
+        path: Where a `RemoteBackoff` finds it; None, as long as there is none or if it can't be told.
     """
 
     def __init__(self) -> None:
         # Unlike an event it has no lock that a signal handler, which ends it, could find held by its own thread.
-        self._words: SimpleQueue[None] = SimpleQueue()
+        self._ended: SimpleQueue[None] = SimpleQueue()
         self.path: str | None = None
         self._writer = -1
 
     def wait(self, seconds: float) -> None:
         """Waits so long, unless it ends."""
         with suppress(Empty):
-            self._words.put(self._words.get(timeout=seconds))
+            self._ended.put(self._ended.get(timeout=seconds))
 
     def end(self, processes: bool) -> None:
         """Ends it, for ever. Takes no lock and waits for nothing.
@@ -35,7 +39,7 @@ class Backoff:
         Args:
             processes: Theirs, too. Else they go on to wait: they are to be killed, and not to do more before.
         """
-        self._words.put(None)
+        self._ended.put(None)
         if processes and self._writer >= 0:
             with suppress(OSError):  # full: it has been told often enough
                 os.write(self._writer, b".")
@@ -55,7 +59,7 @@ def _close(*descriptors: int) -> None:
         os.close(descriptor)
 
 
-class RemotePatience:
+class RemoteBackoff:
     """A `Backoff`, as a worker process has it.
 
     Args:
@@ -64,13 +68,13 @@ class RemotePatience:
 
     def __init__(self, path: str | None) -> None:
         self._reader = -1
-        with suppress(OSError):  # nobody tells of the end
+        with suppress(OSError):  # it will not be told of the end
             if path is not None:
                 # Open as long as the process lives: later the path may be that of something else.
                 self._reader = os.open(path, os.O_RDONLY)
 
     def wait(self, seconds: float) -> bool:
-        """Waits so long, unless it ends; False: nobody is interested any more."""
+        """Waits so long, unless it ends; False: the attempt is of no use any more."""
         if self._reader < 0:
             Event().wait(seconds)
             return True
@@ -79,5 +83,5 @@ class RemotePatience:
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
         events = poll.poll(1000 * seconds)
-        # What is written stays there, for all who wait. Nothing written and nobody to write: this process is about to be killed.
+        # What is written stays there, for all that wait. Nothing written and no writer: this process is about to be killed.
         return not events or bool(events[0][1] & select.POLLIN)

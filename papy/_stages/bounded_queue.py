@@ -1,4 +1,4 @@
-"""Handover: a bounded queue from the threads of one step to the threads of the next."""
+"""A bounded queue from the threads of one step to the threads of the next."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from threading import Condition, Lock
 from typing import Any
 
 from numap import NextTimeout
-from papy._stages.byte_bounds import Scale
+from papy._stages.byte_bounds import SizeSampler
 
 __all__ = ["BoundedQueue"]
 
@@ -22,67 +22,67 @@ class BoundedQueue:
         limit: Entries that wait here at most.
         room: Bytes that they have at most; one has room in any case.
         producers: How many threads put entries in.
-        settling: Who takes entries says when each is `settled`, and until then may add more of them.
+        joined: The reader calls `task_done` for each entry, and until then may add more of them.
     """
 
-    def __init__(self, limit: int, room: int, producers: int, settling: bool = False) -> None:
+    def __init__(self, limit: int, room: int, producers: int, joined: bool = False) -> None:
         self._limit = limit
         self._free = room
-        self._scale = Scale()
+        self._sampler = SizeSampler()
         self._producers = producers
-        self._settling = settling
-        self._unsettled = 0
+        self._joined = joined
+        self._unfinished = 0
         #: Each with its bytes.
         self._entries: deque[tuple[Any, int]] = deque()
         self._closed = False
         lock = Lock()
-        self._room = Condition(lock)
-        self._news = Condition(lock)
+        self._not_full = Condition(lock)
+        self._not_empty = Condition(lock)
 
     def put(self, entry: Any) -> bool:
-        """Waits for room and hands an entry over; False: nobody wants it any more."""
-        size = self._scale.weigh(entry)
-        with self._room:
+        """Waits for room and adds an entry; False: the queue is closed."""
+        size = self._sampler.measure(entry)
+        with self._not_full:
             while self._entries and (len(self._entries) >= self._limit or size > self._free) and not self._closed:
-                self._room.wait()
+                self._not_full.wait()
             if self._closed:
                 return False
             self._append(entry, size)
             return True
 
     def add(self, entry: Any) -> None:
-        """Hands an entry over without waiting for room: who takes entries must not wait for who takes entries."""
-        size = self._scale.weigh(entry)
-        with self._room:
+        """Adds an entry without waiting for room: the readers make that, so they must not wait for it."""
+        size = self._sampler.measure(entry)
+        with self._not_full:
             self._append(entry, size)
 
     def _append(self, entry: Any, size: int) -> None:
         self._entries.append((entry, size))
         self._free -= size
-        self._unsettled += self._settling
-        self._news.notify()
+        self._unfinished += self._joined
+        self._not_empty.notify()
 
-    def settled(self) -> None:
+    def task_done(self) -> None:
         """An entry that was taken will not lead to others any more."""
-        with self._news:
-            self._unsettled -= 1
-            if self._unsettled == 0:
-                self._news.notify_all()
+        with self._not_empty:
+            self._unfinished -= 1
+            if self._unfinished == 0:
+                self._not_empty.notify_all()
 
-    def done(self) -> None:
+    def producer_done(self) -> None:
         """One producer less; after the last one the queue ends behind what is in it."""
-        with self._news:
+        with self._not_empty:
             self._producers -= 1
             if self._producers == 0:
-                self._news.notify_all()
+                self._not_empty.notify_all()
 
     def close(self) -> None:
-        """Nobody puts or takes any more; who waits goes on."""
-        with self._room:
+        """No entry is put or taken any more; threads that wait go on."""
+        with self._not_full:
             self._closed = True
             self._entries.clear()
-            self._room.notify_all()
-            self._news.notify_all()
+            self._not_full.notify_all()
+            self._not_empty.notify_all()
 
     def take(self, timeout: float | None = None) -> Any:
         """Waits for the next entry.
@@ -94,15 +94,15 @@ class BoundedQueue:
             StopIteration: There is none any more.
             NextTimeout: There was none in time.
         """
-        with self._news:
-            if not self._news.wait_for(self._is_ready, timeout):
+        with self._not_empty:
+            if not self._not_empty.wait_for(self._is_ready, timeout):
                 raise NextTimeout("no entry came in time")
             if not self._entries:
                 raise StopIteration
             entry, size = self._entries.popleft()
             self._free += size
-            self._room.notify()
+            self._not_full.notify()
             return entry
 
     def _is_ready(self) -> bool:
-        return bool(self._entries) or self._closed or (self._producers == 0 and self._unsettled == 0)
+        return bool(self._entries) or self._closed or (self._producers == 0 and self._unfinished == 0)

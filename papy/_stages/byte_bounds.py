@@ -1,4 +1,4 @@
-"""Scale: how many bytes entries have that pass one by one, and how many a queue of a pipeline has room for."""
+"""How many bytes entries have that pass one by one, and how many a queue of a pipeline has room for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from numap import IMap, sizeof
 
-__all__ = ["Room", "Scale"]
+__all__ = ["Room", "SizeSampler"]
 
 # Bytes of all that is in a pipeline, if nothing else was said; the automatic bound of one map.
 _AUTOMATIC: Final = 64 << 20
@@ -39,7 +39,7 @@ class Room(NamedTuple):
         return imap
 
 
-class Scale:
+class SizeSampler:
     """Measures entries that pass, some of them for all, as to measure each would take longer than to pass it on.
 
     Attributes:
@@ -50,7 +50,7 @@ class Scale:
         self.size = 0
         self._passed = 0
 
-    def weigh(self, entry: Any) -> int:
+    def measure(self, entry: Any) -> int:
         """About how many bytes an entry has; several threads may ask."""
         if self.size > _LARGE or self._passed % _EACH == 0:
             self.size = sizeof(entry)

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from numap import ItemError
 
-__all__ = ["AGAIN", "Entry", "Failed", "First", "Lost", "Meta", "RemoteTraceback", "Skipped", "place_of"]
+__all__ = ["REENQUEUED", "Entry", "Failed", "First", "Lost", "Meta", "WorkerTraceback", "Skipped", "place_of"]
 
 Entry = tuple[int, Any]
 # The number of an entry that came from the step itself.
-AGAIN: Final = -1
+REENQUEUED: Final = -1
 
 
 class First:
@@ -71,7 +71,7 @@ class Failed:
         return self
 
 
-class RemoteTraceback(Exception):
+class WorkerTraceback(Exception):
     """Has the text of a traceback from a worker process, as the cause of the error."""
 
 
@@ -85,6 +85,6 @@ def _failed(kind: type[BaseException], args: tuple[Any, ...], attributes: dict[s
 def place_of(entry: Entry | Meta | None, name: str) -> str:
     """Where an entry failed, for the user; None: it can't be told which one."""
     if type(entry) is tuple:
-        which = f"entry {entry[0]}" if entry[0] != AGAIN else "an entry that it had put in its own queue"
+        which = f"entry {entry[0]}" if entry[0] != REENQUEUED else "an entry that it had put in its own queue"
         return f"raised by step {name!r} for {which}"
     return f"raised by step {name!r}" + (" for a meta entry" if type(entry) is Meta else "")

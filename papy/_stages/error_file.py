@@ -1,4 +1,7 @@
-"""Letterbox: what worker processes have to say at their start and their end, when nobody reads their results."""
+"""Errors of worker processes at their start and their end, when none of their results is read.
+
+They have no result to travel with. A file that all of them append to needs no reader meanwhile, and none of them waits for another.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,19 @@ from typing import Any
 
 from papy._stages.entries import Failed
 
-__all__ = ["ErrorFile", "post"]
+__all__ = ["ErrorFile", "append_error"]
 
 
 class ErrorFile:
     """A file for errors. On Linux it has no name, so that nothing is left of it, whatever happens to this process.
 
     Attributes:
-        path: Where `post` finds it, in a child process.
+        path: Where `append_error` finds it, in a child process.
     """
 
     def __init__(self) -> None:
         if hasattr(os, "memfd_create"):
-            descriptor = os.memfd_create("papy-letterbox")
+            descriptor = os.memfd_create("papy-errors")
             self.path = f"/proc/{os.getpid()}/fd/{descriptor}"
             self._finalizer: weakref.finalize[..., Any] = weakref.finalize(self, os.close, descriptor)
         else:
@@ -32,29 +35,29 @@ class ErrorFile:
             self._finalizer = weakref.finalize(self, os.unlink, self.path)
 
     def open(self) -> list[tuple[str, BaseException | str]]:
-        """The letters in it: the hook and its error, or the text of that. Afterwards the box is gone."""
-        letters: list[tuple[str, BaseException | str]] = []
+        """The errors in it: the hook and its error, or the text of that. Afterwards the file is gone."""
+        errors: list[tuple[str, BaseException | str]] = []
         if not self._finalizer.alive:
-            return letters
+            return errors
         try:
             with open(self.path, "rb") as file:
                 while True:
                     try:
                         hook, found = pickle.load(file)
                     except EOFError:
-                        return letters
-                    letters.append((hook, found.error if isinstance(found, Failed) else found))
+                        return errors
+                    errors.append((hook, found.error if isinstance(found, Failed) else found))
         finally:
             self._finalizer()
 
 
-def post(path: str, hook: str, error: BaseException) -> None:
-    """Puts an error of a hook into a letterbox; one that can't be pickled as its text."""
+def append_error(path: str, hook: str, error: BaseException) -> None:
+    """Appends an error of a hook to the file; one that can't be pickled as its text."""
     try:
-        letter = pickle.dumps((hook, Failed(error, "")))
-        pickle.loads(letter)
+        record = pickle.dumps((hook, Failed(error, "")))
+        pickle.loads(record)
     except Exception:
-        letter = pickle.dumps((hook, f"{type(error).__name__}: {error}"))
+        record = pickle.dumps((hook, f"{type(error).__name__}: {error}"))
     # One write at the end of the file: several processes may do so.
     with open(path, "ab", buffering=0) as file:
-        file.write(letter)
+        file.write(record)

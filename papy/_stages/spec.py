@@ -14,7 +14,7 @@ from papy._evaluate.worker import Uncallable
 from papy.coroutines import chunk
 from papy.steps import AbstractIterStep, AbstractStep, Step, funcstep, is_step
 
-__all__ = ["Limits", "Settings", "StepSpec", "define", "steps_of", "unknown"]
+__all__ = ["Limits", "StepOptions", "StepSpec", "define", "steps_of", "unknown"]
 
 WORKER_TYPES: Final = ("thread", "process")
 # paipa's was 64. Three steps that do nothing pass 65,000 entries a second with 64, 115,000 with 128, 190,000 with 1024; but
@@ -27,7 +27,7 @@ DOUBLINGS: Final = 100
 
 
 @dataclass(frozen=True)
-class Settings:
+class StepOptions:
     """The options that pipeline and step understand themselves; a step's own come before those of the pipeline.
 
     Attributes:
@@ -48,7 +48,7 @@ class Settings:
     threshold: int = THRESHOLD
     tracker: Any = None
 
-    def changed(self, options: Mapping[str, Any], where: str) -> Settings:
+    def changed(self, options: Mapping[str, Any], where: str) -> StepOptions:
         """These settings with others in their place.
 
         Raises:
@@ -105,17 +105,7 @@ class Limits:
 # What others call it, and what to write for it here.
 _ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
-        (
-            "n_jobs",
-            "workers",
-            "max_workers",
-            "worker_num",
-            "num_workers",
-            "processes",
-            "threads",
-            "parallel",
-            "concurrency",
-        ),
+        "n_jobs workers max_workers worker_num num_workers processes threads parallel concurrency".split(),
         "each step has workers of its own: Pipeline((step, 4), (other_step, 1))",
     ),
     **dict.fromkeys(
@@ -152,7 +142,7 @@ def unknown(names: Iterable[str], others: Iterable[str]) -> TypeError:
     return TypeError(f"{first}: no option of a pipeline{meant}; its options are {', '.join(known)}")
 
 
-NAMES: Final = frozenset(Settings.__dataclass_fields__)
+NAMES: Final = frozenset(StepOptions.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
@@ -170,7 +160,7 @@ class StepSpec:
     name: str
     step: type[Step]
     workers: int
-    settings: Settings
+    settings: StepOptions
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -185,7 +175,14 @@ class StepSpec:
 
     @property
     def reenqueues(self) -> bool:
-        """Whether its code calls ``reenqueue``. Only then it gets a queue that allows for it: that costs time."""
+        """Whether it has a queue of its own, as its class says; if that says nothing, whether its code calls ``reenqueue``.
+
+        Such a queue can't be made when ``reenqueue`` is first called: the map may wait for an input by then that blocks.
+        And it can't be there always: a step that does nothing takes twice as long with it.
+        """
+        declared = getattr(self.step, "reenqueues", None)
+        if declared is True or declared is False:  # else it is something of the user's, which has this name
+            return declared
         own = [vars(cls) for cls in self.step.__mro__ if cls not in (AbstractStep, Step, object)]
         return any(
             "reenqueue" in members
@@ -202,7 +199,7 @@ def _mentions(it: Any, name: str) -> bool:
     return name in code.co_names or any(_mentions(const, name) for const in code.co_consts)
 
 
-def define(steps: Sequence[Any], settings: Settings) -> tuple[StepSpec, ...]:
+def define(steps: Sequence[Any], settings: StepOptions) -> tuple[StepSpec, ...]:
     """Check the definition of a pipeline.
 
     Args:
@@ -222,7 +219,7 @@ def define(steps: Sequence[Any], settings: Settings) -> tuple[StepSpec, ...]:
     return tuple(specs)
 
 
-def _spec(where: str, it: Any, settings: Settings) -> StepSpec:
+def _spec(where: str, it: Any, settings: StepOptions) -> StepSpec:
     if not isinstance(it, tuple):
         raise _no_tuple(where, it)
     if len(it) not in (2, 3):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from threading import Lock
 from typing import Any, Protocol
 
@@ -19,44 +21,54 @@ from numap import (
 )
 from papy._stages.accounting import RunState, Throughput
 from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.entries import Entry, Failed, Lost, Meta, RemoteTraceback, Skipped
+from papy._stages.entries import Entry, Failed, Lost, Meta, Skipped, WorkerTraceback
 from papy._stages.error_file import ErrorFile
 
-__all__ = ["FromHandover", "FromMap", "FromSource", "Shared", "Upstream"]
+__all__ = ["FromQueue", "FromMap", "NumberedEntries", "Shared", "StageOutput", "Upstream"]
 
 
 class Upstream(Protocol):
-    """A stream of entries. One thread reads it, in one of two ways."""
+    """A stream of entries for a map, which reads it in a thread of its own.
 
-    #: Entries that were given out so far.
-    passed: int
-
-    def __iter__(self) -> Iterator[Entry | Meta]:
-        """For a map, which reads in a thread of its own."""
-        ...
-
-    def take(self, timeout: float | None = None) -> Entry | Meta:
-        """The next entry; raises StopIteration behind the last, NextTimeout if none came in so many seconds."""
-        ...
-
-
-class FromSource:
-    """The entries of the source, which only maps read: it may block for ever, and they can be stopped meanwhile."""
-
-    def __init__(self, entries: Iterable[Entry | Meta], books: RunState) -> None:
-        self._entries = entries
-        self._books = books
-
-    def __iter__(self) -> Iterator[Entry | Meta]:
-        return iter(self._entries)
+    The source of a pipeline is read by maps only: it may block for ever, and they can be stopped meanwhile.
+    """
 
     @property
     def passed(self) -> int:
-        """See `Upstream`."""
-        return self._books.taken
+        """Entries that were given out so far."""
+        ...
+
+    def __iter__(self) -> Iterator[Entry | Meta]: ...
 
 
-class Numbered:
+class StageOutput(ABC):
+    """The entries that leave a step. One thread reads them: a map by iteration, an iterator step by `take`.
+
+    Args:
+        state: Of the run.
+
+    Attributes:
+        passed: Entries that were given out so far.
+        fallen: Entries that did not pass, for whatever reason.
+    """
+
+    def __init__(self, state: RunState) -> None:
+        self.passed = 0
+        self.fallen = 0
+        self.throughput = Throughput(state)
+
+    def __iter__(self) -> Iterator[Entry | Meta]:
+        take = self.take
+        with suppress(StopIteration):
+            while True:
+                yield take()
+
+    @abstractmethod
+    def take(self, timeout: float | None = None) -> Entry | Meta:
+        """The next entry; raises StopIteration behind the last, NextTimeout if none came in so many seconds."""
+
+
+class NumberedEntries:
     """What a map reads, and the numbers of the entries that it holds: it knows them by their places only.
 
     Args:
@@ -84,15 +96,15 @@ class Numbered:
         return self._entries[place - self._came]
 
 
-class FromMap:
+class FromMap(StageOutput):
     """The results of the map of a function step, without those that were dropped. A failed one ends the run, or is counted.
 
     Args:
         imap: The map.
         task: Its task.
-        books: Of the run.
+        state: Of the run.
         name: The step's.
-        letterbox: Where its worker processes put what went wrong at their start.
+        error_file: Where its worker processes put what went wrong at their start.
         numbered: What the map reads; None: what its items raise is dealt with where they run.
     """
 
@@ -100,125 +112,96 @@ class FromMap:
         self,
         imap: IMap[Any],
         task: TaskIterator[Any],
-        books: RunState,
+        state: RunState,
         name: str,
-        letterbox: ErrorFile | None = None,
-        numbered: Numbered | None = None,
+        error_file: ErrorFile | None = None,
+        numbered: NumberedEntries | None = None,
     ) -> None:
-        self._letterbox = letterbox
+        super().__init__(state)
+        self._error_file = error_file
         self._numbered = numbered
         self._imap = imap
         self.task = task
-        self._books = books
+        self._state = state
         self._name = name
-        self.passed = 0
-        #: Entries that did not pass, for whatever reason.
-        self.fallen = 0
-        self.weight = Throughput(books)
-        self._tally = books.tally()
-
-    def __iter__(self) -> Iterator[Entry | Meta]:
-        while True:
-            try:
-                for entry in self.task:
-                    if entry is Skipped or entry is Lost or type(entry) is Failed:
-                        self.drop(entry)
-                    else:
-                        self.passed += 1
-                        if self.weight.wanted:
-                            self.weight.add(entry)
-                        yield entry
-                return
-            except Exception as error:  # an interrupt of whoever reads is theirs
-                if not self.lost(error):
-                    return
+        self._skips = state.skip_count()
 
     def take(self, timeout: float | None = None) -> Entry | Meta:
-        """See `Upstream`."""
+        """See `StageOutput`."""
         while True:
             try:
                 entry = next(self.task) if timeout is None else self._imap.next(timeout)
             except (StopIteration, NextTimeout):
                 raise
-            except Exception as error:
+            except Exception as error:  # an interrupt of the reader is the reader's
                 if self.lost(error):
                     continue
                 raise StopIteration from None
-            if entry is Skipped or entry is Lost or type(entry) is Failed:
-                self.drop(entry)
-            else:
+            if type(entry) is tuple or type(entry) is Meta:
                 self.passed += 1
-                if self.weight.wanted:
-                    self.weight.add(entry)
-                return entry  # type: ignore[no-any-return]
+                if self.throughput.wanted:
+                    self.throughput.add(entry)
+                return entry
+            self.drop(entry)
 
     def drop(self, entry: type[Skipped | Lost] | Failed) -> None:
-        """What came was no entry; also for who has read it past this object."""
+        """What came was no entry; also for a reader of `task`."""
         if isinstance(entry, Failed):
-            entry.error.__cause__ = RemoteTraceback(f"\n{entry.trace}")
-            self._books.fail_entry(entry.error, None, self._name)
+            entry.error.__cause__ = WorkerTraceback(f"\n{entry.trace}")
+            self._state.fail_entry(entry.error, None, self._name)
         elif entry is Skipped:
-            self._tally.skipped += 1
+            self._skips.skipped += 1
         self.fallen += 1
 
     def lost(self, error: BaseException) -> bool:
         """The map raised this in place of a result; returns whether there may be others."""
-        books = self._books
+        state = self._state
         if isinstance(error, SourceError | StateError | WorkerStartError | TooManyFailures):
-            if books.reason is None or not isinstance(error, StateError):
+            if state.reason is None or not isinstance(error, StateError):
                 self._fail(error)
             return False
         entry = self._numbered.at(error.index) if self._numbered is not None and isinstance(error, NumapError) else None
-        books.fail_entry(error, entry, self._name)
+        state.fail_entry(error, entry, self._name)
         self.fallen += 1
-        return books.reason is None
+        return state.reason is None
 
     def _fail(self, error: Exception) -> None:
         """The map has ended."""
         where = f"raised by step {self._name!r}"
-        letters = self._letterbox.open() if isinstance(error, WorkerStartError) and self._letterbox is not None else []
-        for hook, found in letters[:1]:
+        errors = self._error_file.open() if isinstance(error, WorkerStartError) and self._error_file is not None else []
+        for hook, found in errors[:1]:
             if isinstance(found, Exception):
                 # The other one tells the traceback in the worker.
                 found.__cause__ = error
                 error, where = found, f"raised by {hook} of step {self._name!r} in a worker process"
-        self._books.fail(error, where, entries=0)
+        self._state.fail(error, where, entries=0)
 
 
-class FromHandover:
+class FromQueue(StageOutput):
     """The entries that the threads of an iterator step hand over."""
 
-    def __init__(self, handover: BoundedQueue, books: RunState) -> None:
-        self._handover = handover
-        self.passed = 0
-        self.weight = Throughput(books)
-
-    def __iter__(self) -> Iterator[Entry | Meta]:
-        while True:
-            try:
-                entry = self.take()
-            except StopIteration:
-                return
-            yield entry
+    def __init__(self, queue: BoundedQueue, state: RunState) -> None:
+        super().__init__(state)
+        self._queue = queue
 
     def take(self, timeout: float | None = None) -> Entry | Meta:
-        """See `Upstream`."""
-        entry: Entry | Meta = self._handover.take(timeout)
+        """See `StageOutput`."""
+        entry: Entry | Meta = self._queue.take(timeout)
         self.passed += 1
-        if self.weight.wanted:
-            self.weight.add(entry)
+        if self.throughput.wanted:
+            self.throughput.add(entry)
         return entry
 
 
 class Shared:
     """Lets several threads take from one upstream."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: StageOutput) -> None:
         self._upstream = upstream
         self._lock = Lock()
 
     def take(self, timeout: float | None = None) -> Entry | Meta:
-        """See `Upstream`."""
+        """See `StageOutput`."""
         if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
             raise NextTimeout("no entry came in time")
         try:

@@ -1,10 +1,14 @@
-"""Who does the work of a step: one `StepWorker` for each worker, in a thread of the pipeline or in a process."""
+"""The workers of a step: one `StepWorker` for each, in a thread of the pipeline or in a process.
+
+A map knows functions and items only. A step has more: an object for each worker, with hooks; retries with pauses; a count of what
+became of entries. That is added here, around the function that the map calls.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from itertools import count
 from time import perf_counter, thread_time
@@ -13,15 +17,15 @@ from typing import Any
 
 from numap import StateError
 from papy._stages.accounting import FAILED, RunState, noted, presentable
-from papy._stages.backoff import RemotePatience
+from papy._stages.backoff import RemoteBackoff
 from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.entries import AGAIN, Entry, Failed, Lost, Meta, Skipped, place_of
-from papy._stages.error_file import post
-from papy._stages.spec import Settings, StepSpec
+from papy._stages.entries import REENQUEUED, Entry, Failed, Lost, Meta, Skipped, place_of
+from papy._stages.error_file import append_error
+from papy._stages.spec import StepOptions, StepSpec
 from papy._stages.upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
 
-__all__ = ["ThreadStepWorkers", "ProcessStepWorker", "make_steps", "tell"]
+__all__ = ["ThreadStepWorkers", "ProcessStepWorker", "make_steps", "tell", "total_times"]
 
 
 class StepWorker:
@@ -29,17 +33,17 @@ class StepWorker:
 
     Args:
         step: The object.
-        settings: How often an entry is tried, and who is told of it.
-        rest: Waits so many seconds before an entry is tried again, and says whether that is still of use.
+        settings: How often an entry is tried, and what tracker is told of it.
+        wait: Waits so many seconds before an entry is tried again, and says whether that is still of use.
     """
 
-    def __init__(self, step: AbstractStep, settings: Settings, rest: Callable[[float], bool]) -> None:
+    def __init__(self, step: AbstractStep, settings: StepOptions, wait: Callable[[float], bool]) -> None:
         self.step = step
         self._process = step.process if settings.tracker is None else self._tracked
         self._settings = settings
         self._retries = settings.max_retries
         self._retry_on = settings.retry_on
-        self._rest = rest
+        self._wait = wait
         self.entries = 0
         #: Seconds in ``process``, by the clock and of CPU time; measured only by `timed`.
         self.seconds = self.cpu = 0.0
@@ -65,7 +69,7 @@ class StepWorker:
 
     def _pause(self, failures: int) -> bool:
         begin = perf_counter()
-        useful = self._rest(self._settings.pause(failures))
+        useful = self._wait(self._settings.pause(failures))
         self.seconds -= perf_counter() - begin  # it was not in ``process``
         return useful
 
@@ -95,6 +99,11 @@ def tell(tracker: Any, hook: str, step: Step) -> None:
         logging.getLogger("papy").exception("the tracker of step %r failed in %s", step.name, hook)
 
 
+def total_times(workers: Collection[Any]) -> tuple[float, float]:
+    """The seconds of several, by the clock and of CPU time; each has its own as ``seconds`` and ``cpu``."""
+    return sum(it.seconds for it in workers), sum(it.cpu for it in workers)
+
+
 def make_steps(spec: StepSpec, number: int) -> list[Step]:
     """The objects of a step, which know their siblings; without having called a hook."""
     with noted(f"raised by __init__ of step {spec.name!r}"):
@@ -112,23 +121,23 @@ class ThreadStepWorkers:
 
     Args:
         spec: The step.
-        books: Of the run.
+        state: Of the run.
         upstream: Where its entries come from.
         measured: Whether the time that entries take is measured.
         queue: Where they wait, if the step may add to them.
     """
 
     def __init__(
-        self, spec: StepSpec, books: RunState, upstream: Upstream, measured: bool, queue: BoundedQueue | None = None
+        self, spec: StepSpec, state: RunState, upstream: Upstream, measured: bool, queue: BoundedQueue | None = None
     ) -> None:
         self.__qualname__ = spec.name  # what numap calls it
         self.spec = spec
         self.steps = make_steps(spec, spec.workers)
-        self._books = books
+        self._state = state
         self._upstream = upstream
         self._queue = queue
         self._measured = measured
-        #: Whether somebody wants to know when the queue is empty: finding out costs time for each entry.
+        #: Whether the step wants to know when the queue is empty: finding out costs time for each entry.
         self._watches = spec.step.in_queue_empty is not Step.in_queue_empty
         self._here = threading.local()
         self._free = deque(self.steps)
@@ -136,7 +145,7 @@ class ThreadStepWorkers:
         #: Workers that have begun, and of these the ones that have ended. A thread that is too late for the run never begins.
         self._begun = self._left = 0
         self._closed = False
-        self.hands: list[StepWorker] = []
+        self.members: list[StepWorker] = []
         #: Set when the last worker has done all that it had to do at its end.
         self._ended = threading.Event()
 
@@ -155,17 +164,7 @@ class ThreadStepWorkers:
     @property
     def entries(self) -> int:
         """Entries that its workers have dealt with."""
-        return sum(hand.entries for hand in self.hands)
-
-    @property
-    def seconds(self) -> float:
-        """How long they took, if that is measured."""
-        return sum(hand.seconds for hand in self.hands)
-
-    @property
-    def cpu(self) -> float:
-        """Their CPU time, if that is measured."""
-        return sum(hand.cpu for hand in self.hands)
+        return sum(worker.entries for worker in self.members)
 
     def is_here(self) -> bool:
         """Whether the thread that asks is one of the workers."""
@@ -175,7 +174,7 @@ class ThreadStepWorkers:
         """Calls the hooks that come before the threads; raises what they raise."""
         for step in self.steps:
             if self._queue is not None:
-                step._reenqueue = self._again
+                step._reenqueue = self._reenqueue
             if step.sibling.index == 0:
                 step.step_initialize()
             step.initialize(**self.spec.options)
@@ -191,13 +190,13 @@ class ThreadStepWorkers:
         try:
             step.thread_initialize()
         except BaseException as error:
-            self._books.fail(error, f"raised by thread_initialize of step {self.spec.name!r}", entries=0)
+            self._state.fail(error, f"raised by thread_initialize of step {self.spec.name!r}", entries=0)
             self._gone(step)
             raise
         if isinstance(step, AbstractStep):
             self._here.process = step.process
-            hand = self._here.hand = StepWorker(step, self.spec.settings, self._rest)
-            self.hands.append(hand)
+            worker = self._here.worker = StepWorker(step, self.spec.settings, self._wait)
+            self.members.append(worker)
 
     def function(self) -> Callable[[Any], Any]:
         """What the map of a function step calls for each entry."""
@@ -206,46 +205,46 @@ class ThreadStepWorkers:
         return self if special else self._plainly
 
     def _plainly(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped | Lost]:
-        """The same as a call, where nobody wants anything special; it takes half of the time."""
-        if type(entry) is not tuple or self._books.reason == FAILED:
+        """The same as a call, for steps without anything special; it takes half of the time."""
+        if type(entry) is not tuple or self._state.reason == FAILED:
             return self(entry)
         try:
             return entry[0], self._here.process(entry[1])
         except SkipEntry:
             return Skipped
         except BaseException as error:
-            self._books.fail_entry(error, entry, self.spec.name)
+            self._state.fail_entry(error, entry, self.spec.name)
             return Lost
 
     def __call__(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped | Lost]:
         """One entry, of a function step."""
-        if self._books.reason == FAILED:
+        if self._state.reason == FAILED:
             return Skipped  # it would be for nothing
-        hand: StepWorker = self._here.hand
+        worker: StepWorker = self._here.worker
         try:
-            return hand.timed(entry) if self._measured else hand(entry)
+            return worker.timed(entry) if self._measured else worker(entry)
         except BaseException as error:
-            self._books.fail_entry(error, entry, self.spec.name)
+            self._state.fail_entry(error, entry, self.spec.name)
             return Lost
         finally:
-            hand.entries += 1
+            worker.entries += 1
             if self._watches and self.entries == self._upstream.passed:
                 self.call("in_queue_empty")
             if self._queue is not None:  # at last: the hook may add entries, too
-                self._queue.settled()
+                self._queue.task_done()
 
-    def _rest(self, seconds: float) -> bool:
+    def _wait(self, seconds: float) -> bool:
         """Waits before an entry is tried again; False: the run has ended before."""
         if seconds:
-            self._books.patience.wait(seconds)
-        return self._books.reason is None
+            self._state.backoff.wait(seconds)
+        return self._state.reason is None
 
-    def _again(self, value: Any) -> None:
+    def _reenqueue(self, value: Any) -> None:
         if self._queue is None:
             return
-        with self._books.lock:
-            self._books.added += 1
-        self._queue.add((AGAIN, value))
+        with self._state.lock:
+            self._state.added += 1
+        self._queue.add((REENQUEUED, value))
 
     def leave(self) -> None:
         """A worker ends."""
@@ -284,18 +283,18 @@ class ThreadStepWorkers:
         try:
             getattr(step, hook)()
         except BaseException as error:
-            self._books.fail_at_end(error, f"raised by {hook} of step {self.spec.name!r}")
+            self._state.fail_at_end(error, f"raised by {hook} of step {self.spec.name!r}")
 
     def call(self, hook: str) -> None:
         """Calls a hook of the object of this thread; an error ends the run."""
         try:
             getattr(self._here.step, hook)()
         except BaseException as error:
-            self._books.fail(error, f"raised by {hook} of step {self.spec.name!r}", entries=0)
+            self._state.fail(error, f"raised by {hook} of step {self.spec.name!r}", entries=0)
 
 
-#: In a worker process: its hand for each step. In any other process it is empty.
-_hands: dict[int, StepWorker] = {}
+#: In a worker process: its `StepWorker` for each step. In any other process it is empty.
+_workers: dict[int, StepWorker] = {}
 _numbers = count()
 
 
@@ -307,17 +306,17 @@ class ProcessStepWorker:
 
     Args:
         spec: The step.
-        letterbox: Where errors at the start and the end go.
-        patience: The path of the `Backoff`.
+        error_file: Where errors at the start and the end go.
+        backoff: The path of the `Backoff`.
         measured: Results come with the seconds that they took, by the clock and of CPU time, as third and fourth member.
     """
 
-    def __init__(self, spec: StepSpec, letterbox: str | None, patience: str | None, measured: bool) -> None:
+    def __init__(self, spec: StepSpec, error_file: str | None, backoff: str | None, measured: bool) -> None:
         self._measured = measured
         self.__qualname__ = spec.name
         self._spec = spec
-        self._letterbox = letterbox
-        self._patience = patience
+        self._error_file = error_file
+        self._backoff = backoff
         self._number = next(_numbers)
 
     def enter(self) -> None:
@@ -335,13 +334,13 @@ class ProcessStepWorker:
             raise
         assert isinstance(step, AbstractStep), "others run in threads"
         settings = replace(spec.settings, max_retries=0) if spec.settings.simple_retries else spec.settings
-        _hands[self._number] = StepWorker(step, settings, RemotePatience(self._patience).wait)
+        _workers[self._number] = StepWorker(step, settings, RemoteBackoff(self._backoff).wait)
 
     def __call__(self, entry: Entry | Meta) -> Entry | Meta | Failed | type[Skipped]:
         """One entry."""
         try:
-            hand = _hands[self._number]
-            return self._timed(hand, entry) if self._measured else hand(entry)
+            worker = _workers[self._number]
+            return self._timed(worker, entry) if self._measured else worker(entry)
         except BaseException as error:
             shown = presentable(error, place_of(entry, self._spec.name))
             if not self._spec.settings.simple_retries:
@@ -351,18 +350,18 @@ class ProcessStepWorker:
             raise shown from error
 
     @staticmethod
-    def _timed(hand: StepWorker, entry: Entry | Meta) -> Any:
-        hand.seconds = hand.cpu = 0.0
-        result = hand.timed(entry)
-        return (*result, hand.seconds, hand.cpu) if type(result) is tuple else result
+    def _timed(worker: StepWorker, entry: Entry | Meta) -> Any:
+        worker.seconds = worker.cpu = 0.0
+        result = worker.timed(entry)
+        return (*result, worker.seconds, worker.cpu) if type(result) is tuple else result
 
     def leave(self) -> None:
         """The process ends in an orderly way."""
         try:
-            _hands.pop(self._number).step.thread_shutdown()
+            _workers.pop(self._number).step.thread_shutdown()
         except BaseException as error:
             self._post("thread_shutdown", error)
 
     def _post(self, hook: str, error: BaseException) -> None:
-        if self._letterbox is not None:
-            post(self._letterbox, hook, error)
+        if self._error_file is not None:
+            append_error(self._error_file, hook, error)

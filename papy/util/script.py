@@ -19,7 +19,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shlex
 import shutil
@@ -31,46 +30,18 @@ from typing import Any
 
 from papy._base.checks import check_flag, check_name, check_path, check_seconds, wrong_type, wrong_value
 from papy._base.external_programs import ExternalRun
-from papy.util._script import process as _process
-from papy.util._script.output_records import claimed
-from papy.util._script.ports import environment, filled, input_paths, named, output_names, sources
+from papy.util._script.execution import ScriptError, execute
+from papy.util._script.output_records import Claim
+from papy.util._script.ports import input_paths, named, output_names, sources
 from papy.util._script.recipe import recipe
 from papy.util._script.templates import CONFIGS, TEMPLATES
 from papy.util._script.workdir import RunFolder, work_directory
 
 __all__ = ["Program", "ScriptError", "get_config", "script", "write_template"]
 
-_log = logging.getLogger(__name__)
-
-_TAIL = 1 << 16  # bytes of standard output and error that an error holds: the ends, where the reason mostly is
-_SHOWN = 2000  # characters of these in its text
-
 _KEYS = frozenset(
     "id evaluator preamble dir executable script args in out params stdin stdout timeout env cwd resume unique".split()
 )
-
-
-class ScriptError(Exception):
-    """A program failed; ``args`` are its id, what happened in words, exit code, standard output and standard error.
-
-    Attributes:
-        script: The id.
-        code: The exit code, below 0 the number of the signal that killed it; None: it was not started, or was ended by
-            us.
-        stdout: The end of what it wrote to standard output, unless that is a port.
-        stderr: The end of what it wrote to standard error.
-    """
-
-    def __init__(self, script: str, why: str, code: int | None = None, stdout: str = "", stderr: str = "") -> None:
-        super().__init__(script, why, code, stdout, stderr)
-        self.script = script
-        self.code = code
-        self.stdout = stdout
-        self.stderr = stderr
-
-    def __str__(self) -> str:
-        said = (self.stderr.strip() or self.stdout.strip())[-_SHOWN:]
-        return f"{self.args[0]} {self.args[1]}" + (f"; it said:\n{said}" if said else "")
 
 
 @dataclass(frozen=True)
@@ -217,14 +188,13 @@ class Program:
             source = sources(inputs, inbox)
             cwd = None if self.cwd is None else os.fspath(self.cwd)
             made_by = recipe(self.command, self.params, source, self.env, cwd, [self.stdin, self.stdout, self.outputs])
-            claim = stack.enter_context(
-                claimed(directory, names.values(), self.id, source, made_by, self.resume and bool(results))
-            )
+            resume = self.resume and bool(results)
+            claim = stack.enter_context(Claim(directory, names.values(), self.id, source, made_by, resume))
             if claim.is_up_to_date:
                 return results
             work = stack.enter_context(work_directory(directory))
             made = {port: os.path.join(os.path.abspath(work), "out", name) for port, name in names.items()}
-            self._execute(work, {port: os.path.abspath(path) for port, path in inputs.items()}, made, running)
+            execute(self, work, {port: os.path.abspath(path) for port, path in inputs.items()}, made, running)
             for port, path in made.items():
                 if os.path.isdir(results[port]):
                     shutil.rmtree(results[port])
@@ -234,43 +204,6 @@ class Program:
 
     def __papy_folder__(self) -> RunFolder:
         return RunFolder(os.fspath(self.dir))
-
-    def _execute(self, work: str, inputs: dict[str, str], made: dict[str, str], running: ExternalRun) -> None:
-        """Run the program, and raise a ScriptError unless it made what it should."""
-        os.mkdir(os.path.join(work, "out"))
-        values: dict[str, Mapping[str, Any]] = {"params": self.params, "in": inputs, "out": made}
-        args = os.path.join(os.path.abspath(work), "args.json")
-        with open(args, "w", encoding="utf-8") as file:
-            json.dump(values, file)
-        command = [filled(word, values, args) for word in self.command]
-        logs = [os.path.join(work, name) for name in ("stdout", "stderr")]
-        if self.stdout is not None:
-            logs[0] = made[self.stdout]
-        env = {**os.environ, **environment(values), **self.env}
-        with ExitStack() as stack:
-            stdin = os.devnull if self.stdin is None else inputs[self.stdin]
-            stack.enter_context(open(stdin, "rb"))  # one that can't be read is no fault of the program
-            stdout, stderr = (stack.enter_context(open(name, "wb")) for name in logs)
-            _log.info("%s: %s", self.id, shlex.join(command))
-            try:
-                outcome = _process.run(
-                    command,
-                    (stdin, stdout, stderr),
-                    running,
-                    timeout=self.timeout,
-                    env=env,
-                    cwd=None if self.cwd is None else os.fspath(self.cwd),
-                )
-            except OSError as error:
-                raise ScriptError(self.id, f"can't be started: {error}") from error
-        said = ("" if self.stdout is not None else _tail(logs[0]), _tail(logs[1]))
-        if isinstance(outcome, str):
-            raise ScriptError(self.id, outcome, None, *said)
-        if outcome:
-            raise ScriptError(self.id, f"ended with {_exit_text(outcome)}", outcome, *said)
-        missing = [port for port, path in made.items() if not os.path.exists(path)]
-        if missing:
-            raise ScriptError(self.id, f"made no output for {', '.join(missing)}", outcome, *said)
 
     def _check(self, what: str, used: Sequence[str], known: Sequence[str] | Mapping[str, Any]) -> None:
         for name in used:
@@ -384,23 +317,6 @@ def _of_language(lang: str, things: Mapping[str, Any]) -> Any:
     if lang not in things:
         raise ValueError(f"lang: one of {', '.join(things)} is needed, got {lang!r}")
     return things[lang]
-
-
-def _exit_text(code: int) -> str:
-    if code > 0:
-        return f"exit code {code}"
-    from signal import Signals
-
-    try:
-        return f"signal {Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"
-
-
-def _tail(path: str) -> str:
-    with open(path, "rb") as file:
-        file.seek(max(0, os.path.getsize(path) - _TAIL))
-        return file.read().decode(errors="replace")
 
 
 def _same(left: str, right: str) -> bool:

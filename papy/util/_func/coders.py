@@ -23,7 +23,7 @@ def pickle_loads(inbox: Sequence[Any]) -> Any:
     """Return what a pickle, the first item of the inbox, holds.
 
     A pickle can run any code when it is opened. Only open what a program of yours wrote, in a place that only you can
-    write to: not what comes from a socket or from somebody else's file.
+    write to: not what comes from a socket or from a file of other people.
     """
     return pickle.loads(inbox[0])
 

@@ -107,7 +107,7 @@ def _connected(name: str, timeout: float, *, write: bool) -> Iterator[Connection
     import sqlite3
 
     with closing(sqlite3.connect(name, timeout=min(timeout, LONGEST_POLL))) as connection, connection:
-        # Who begins as a reader and then becomes a writer is refused if another one was quicker.
+        # A transaction that begins as a reader and then becomes a writer is refused if another one was quicker.
         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         yield connection
 

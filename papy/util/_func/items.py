@@ -58,7 +58,7 @@ def dump_item(
     pipers that share an IMap, or in threads; use a file otherwise. An item that is not there any more is an
     error of `load_item`, and not a wait without end.
 
-    Files of items that nobody loads, as the run was ended, are left behind. So are the names of pipes and sockets of which the
+    Files of items that are never loaded, as the run was ended, are left behind. So are the names of pipes and sockets of which the
     process was killed, or was a worker process; else they go at its end. To prevent that use `item_directory`.
 
     Args:
@@ -101,7 +101,7 @@ def dump_item(
 
         offer = _offers.offer_fifo if type == "fifo" else _offers.offer_socket
         place = os.fspath(tempfile.gettempdir() if dir is None else dir)
-        # Nobody waits for the item before the handle is returned, so it may not change any more either.
+        # A reader can't come before the handle is returned, so it may not change any more either.
         name = offer(bytes(data), _offers.Place(place, prefix, suffix), timeout, buffer)
     return ItemHandle(type, name, os.getpid(), data.nbytes)
 

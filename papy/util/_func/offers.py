@@ -1,4 +1,9 @@
-"""Items offered in named pipes and sockets: a thread waits for whoever takes one, but not for ever."""
+"""Items offered in named pipes and sockets: a thread waits for the reader of one, but not for ever.
+
+A pipe and a socket keep nothing, so an item lives as long as the thread that offers it. Neither side can rely on the other: a
+reader may never come, and the process that offers an item may be killed. So both have a deadline, a reader watches that
+process, and what came is compared with the size that was announced.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ import socket
 import threading
 from _thread import TIMEOUT_MAX
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from secrets import token_hex
 from time import monotonic
 from typing import Any, NamedTuple
@@ -27,7 +32,7 @@ class Place(NamedTuple):
     suffix: str
 
     def name(self) -> str:
-        """A path that is new: by its 64 random bits it is nobody else's, and making something there fails if it is."""
+        """A path that is new: by its 64 random bits it is no other's, and making something there fails if it is."""
         return os.path.join(self.directory, f"{self.prefix}{token_hex(8)}{self.suffix}")
 
 
@@ -77,34 +82,26 @@ def offer_fifo(data: bytes, place: Place, timeout: float, buffer: int) -> str:
 
 def _serve_fifo(name: str, data: bytes, timeout: float, buffer: int) -> None:
     # Opening a pipe for writing waits for a reader, and can't be told for how long. So, when the time is over, the
-    # timer becomes a reader: of this very pipe, also if somebody removes its name meanwhile.
-    with suppress(FileNotFoundError):
-        _hand_over(name, data, timeout, buffer)
-
-
-def _hand_over(name: str, data: bytes, timeout: float, buffer: int) -> None:
+    # timer becomes a reader: of this very pipe, also if its name is removed meanwhile.
     deadline = Deadline(timeout)
-    itself = os.open(name, os.O_PATH) if hasattr(os, "O_PATH") else None
-    again = name if itself is None else f"/proc/self/fd/{itself}"
-    timer = threading.Timer(min(timeout, TIMEOUT_MAX), _look_in, (again,))
-    timer.daemon = True
-    timer.start()
-    try:
+    # What ends it early the reader hears of by the size, or as there is no pipe any more.
+    with suppress(FileNotFoundError, BrokenPipeError, TimeoutError), ExitStack() as stack:
+        again = name
+        if hasattr(os, "O_PATH"):
+            itself = os.open(name, os.O_PATH)
+            stack.callback(os.close, itself)
+            again = f"/proc/self/fd/{itself}"
+        stack.callback(_remove, name)
+        timer = threading.Timer(min(timeout, TIMEOUT_MAX), _look_in, (again,))
+        timer.daemon = True
+        timer.start()
+        stack.callback(timer.join)  # or it might open what gets the descriptor's number next
+        stack.callback(timer.cancel)
         fd = os.open(name, os.O_WRONLY)
-        try:
-            timer.cancel()
-            os.set_blocking(fd, False)
-            _write_all(fd, data, deadline, buffer)
-        finally:
-            os.close(fd)
-    except (BrokenPipeError, TimeoutError):
-        pass  # the reader hears of it by the size, or as there is no pipe any more
-    finally:
+        stack.callback(os.close, fd)
         timer.cancel()
-        timer.join()  # or it might open what gets the descriptor's number next
-        if itself is not None:
-            os.close(itself)
-        _remove(name)
+        os.set_blocking(fd, False)
+        _write_all(fd, data, deadline, buffer)
 
 
 def _look_in(name: str) -> None:
@@ -124,20 +121,19 @@ def _write_all(fd: int, data: bytes, deadline: Deadline, buffer: int) -> None:
 def take_fifo(name: str, size: int, pid: int, timeout: float, buffer: int) -> bytes:
     """Read the item that a process offers in a named pipe; see `load_item`."""
     deadline = Deadline(timeout)
-    fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
-    alive = None
-    try:
-        alive = _pidfd(pid)
-        data = _read_all(fd, alive, size, deadline, buffer)
+    with ExitStack() as stack:
+        fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+        stack.callback(os.close, fd)
+        try:
+            alive = _pidfd(pid)
+            if alive is not None:
+                stack.callback(os.close, alive)
+            data = _read_all(fd, alive, size, deadline, buffer)
+        except ProcessLookupError as error:
+            _remove(name)
+            raise ConnectionError(f"the process {pid} that offered the item in {name} has ended") from error
         _remove(name)  # its process might end before it does that itself
         return data
-    except ProcessLookupError as error:
-        _remove(name)
-        raise ConnectionError(f"the process {pid} that offered the item in {name} has ended") from error
-    finally:
-        os.close(fd)
-        if alive is not None:
-            os.close(alive)
 
 
 def _read_all(fd: int, alive: int | None, size: int, deadline: Deadline, buffer: int) -> bytes:
@@ -194,7 +190,7 @@ def _listen(name: str) -> socket.socket:
     server = socket.socket(socket.AF_UNIX)
     try:
         server.bind(name)
-        os.chmod(name, 0o600)  # before anybody can connect
+        os.chmod(name, 0o600)  # before others can connect
         server.listen(1)
     except BaseException:
         server.close()
@@ -211,7 +207,7 @@ def _serve_socket(name: str, server: socket.socket, data: bytes, timeout: float,
             for start in range(0, len(data), buffer):
                 connection.sendall(data[start : start + buffer])
     except OSError:
-        pass  # the reader hears of it by the size, or as nobody listens any more
+        pass  # the reader hears of it by the size, or as there is no socket any more
     finally:
         _remove(name)
 
@@ -245,5 +241,5 @@ def _remove(name: str) -> None:
 
 
 def _in_thread(function: Callable[..., None], *args: Any) -> None:
-    # Daemon: an item that nobody takes must not keep the program alive.
+    # Daemon: an item that is not taken must not keep the program alive.
     threading.Thread(target=function, args=args, daemon=True, name="papy-item").start()

@@ -11,7 +11,7 @@ __all__ = ["ipasser", "njoiner", "npasser", "nzipper", "plugger", "print_", "sjo
 
 
 def plugger(inbox: Sequence[Any]) -> None:
-    """Return None, whatever comes: the end of a branch that nobody is interested in.
+    """Return None, whatever comes: the end of a branch of which the results are not needed.
 
     >>> plugger(["item"])
     """

@@ -1,4 +1,8 @@
-"""Records: of what each output of a program was made, and by which item, so that no two items share one."""
+"""Of what each output of a program was made, and by which item, so that no two items share one.
+
+The items of a run are evaluated in processes that know nothing of each other, on several machines even. What they share is the
+directory of the outputs; so the records are there, one file for each output, and a lock that is held for moments.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ try:
 except ImportError:  # Windows has no such locks, so two processes may look at the same record in the same moment
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Claim", "claimed", "state_of"]
+__all__ = ["Claim", "state_of"]
 
 _MADE = "made"  # a directory below `NAME` with one file for each output, of the same name
 _KEYS = {"claim", "item", "source", "recipe", "output", "host", "pid", "time", "name"}
@@ -28,16 +32,34 @@ _held: set[str] = set()
 
 
 class Claim:
-    """Some outputs that nothing else makes as long as the context lasts.
+    """A context with outputs that nothing else makes meanwhile; unless they are `made`, all is as before at its end.
+
+    Args:
+        directory: Where the outputs are.
+        outputs: Their names.
+        program: Its id, for the error.
+        source: What they are made of: paths by their ports, or by ``""`` what else gave them their names.
+        recipe: All that they depend on, in the form that JSON has.
+        resume: Whether outputs that are up to date are to be left as they are.
 
     Attributes:
         is_up_to_date: They are there, made of the same; nothing has to be done.
+
+    Raises:
+        ValueError: By ``with``: one of them is another item's.
     """
 
     def __init__(
-        self, directory: str, outputs: Collection[str], program: str, source: Mapping[str, str], recipe: Any
+        self,
+        directory: str,
+        outputs: Collection[str],
+        program: str,
+        source: Mapping[str, str],
+        recipe: Any,
+        resume: bool,
     ) -> None:
         self.is_up_to_date = False
+        self._resume = resume
         self._directory = directory
         self._outputs = outputs
         self._program = program
@@ -54,64 +76,67 @@ class Claim:
             "time": time.time(),
         }
 
-    def take(self, resume: bool) -> None:
-        """Have the outputs, or raise the ValueError that says why not."""
+    def __enter__(self) -> Claim:
+        os.makedirs(self._directory, exist_ok=True)
+        try:
+            self._take()
+        except BaseException:
+            self._give_back()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._give_back()
+
+    def _take(self) -> None:
         _held.add(self._record["claim"])
         with _locked(self._directory) as folder:
             for name in self._outputs:
-                text = _read(os.path.join(folder, name))
-                found = None if text is None else _parsed(text)
-                self._before[name] = text
+                text = self._before[name] = _read(os.path.join(folder, name))
+                found = _parsed(text)
                 if found is not None:
                     self._check(name, found)
-            if resume:
-                states = {name: self._up_to_date(name) for name in self._outputs}
-                self.is_up_to_date = None not in states.values()
-            for name in self._outputs:
-                record = {**self._record, "output": states[name]} if self.is_up_to_date else self._record
-                _write(folder, name, json.dumps({**record, "name": name}))
+            states = {name: self._up_to_date(name) if self._resume else None for name in self._outputs}
+            self.is_up_to_date = self._resume and None not in states.values()
+            self._write_records(folder, states if self.is_up_to_date else dict.fromkeys(states))
 
     def made(self) -> None:
         """They have been made, and are in their places."""
         with _locked(self._directory) as folder:
-            for name in self._outputs:
-                record = {**self._record, "output": state_of(os.path.join(self._directory, name)), "name": name}
-                _write(folder, name, json.dumps(record))
+            states = {name: state_of(os.path.join(self._directory, name)) for name in self._outputs}
+            self._write_records(folder, states)
         self._before.clear()
 
-    def give_back(self) -> None:
-        """Unless they were made: what is there is what was there before."""
+    def _write_records(self, folder: str, states: Mapping[str, Any]) -> None:
+        for name, state in states.items():
+            _write(folder, name, json.dumps({**self._record, "output": state, "name": name}))
+
+    def _give_back(self) -> None:
         _held.discard(self._record["claim"])
         if not self._before or self.is_up_to_date:
             return
         with _locked(self._directory) as folder:
             for name, text in self._before.items():
                 path = os.path.join(folder, name)
-                if not self._is_ours(_read(path)):
+                found = _parsed(_read(path))
+                if found is None or found["claim"] != self._record["claim"]:
                     continue  # of an item that is evaluated once more, as this worker was thought to be dead
                 if text is None:
                     os.remove(path)
                 else:
                     _write(folder, name, text)
 
-    def _is_ours(self, text: str | None) -> bool:
-        found = None if text is None else _parsed(text)
-        return found is not None and bool(found["claim"] == self._record["claim"])
-
     def _up_to_date(self, name: str) -> Any:
         """The state of an output that was made of the same and is as it was made; None if it was not."""
-        text = self._before[name]
-        found = None if text is None else _parsed(text)
-        if (
-            found is None
-            or found["output"] is None
-            or json.dumps(found["recipe"]) != json.dumps(self._record["recipe"])
-        ):
-            return None
-        with suppress(OSError):
-            state = state_of(os.path.join(self._directory, name))
-            return state if state == found["output"] else None
+        found = _parsed(self._before[name])
+        if found is not None and found["output"] is not None and self._is_same_recipe(found):
+            with suppress(OSError):
+                state = state_of(os.path.join(self._directory, name))
+                return state if state == found["output"] else None
         return None
+
+    def _is_same_recipe(self, found: Mapping[str, Any]) -> bool:
+        return json.dumps(found["recipe"]) == json.dumps(self._record["recipe"])
 
     def _check(self, name: str, found: Mapping[str, Any]) -> None:
         """ValueError if an output is another item's."""
@@ -144,36 +169,9 @@ class Claim:
                 return "another piper of this run makes it of the same, and has the same id and dir"
         if is_held:
             return f"process {found['pid']} on {found['host']} makes it of the same at this moment"
-        differs = json.dumps(own["recipe"]) != json.dumps(found["recipe"])
-        if differs and found["item"] is not None and found["item"][0] in runs(self._directory):
+        if not self._is_same_recipe(found) and found["item"] is not None and found["item"][0] in runs(self._directory):
             return "another run, which goes on, has made it of the same in another way"
         return None
-
-
-@contextmanager
-def claimed(
-    directory: str, outputs: Collection[str], program: str, source: Mapping[str, str], recipe: Any, resume: bool
-) -> Iterator[Claim]:
-    """A context with the `Claim` of some outputs; unless it is told that they were `made`, all is as before at its end.
-
-    Args:
-        directory: Where the outputs are.
-        outputs: Their names.
-        program: Its id, for the error.
-        source: What they are made of: paths by their ports, or by ``""`` what else gave them their names.
-        recipe: All that they depend on, in the form that JSON has.
-        resume: Whether outputs that are up to date are to be left as they are.
-
-    Raises:
-        ValueError: One of them is another item's.
-    """
-    os.makedirs(directory, exist_ok=True)
-    claim = Claim(directory, outputs, program, source, recipe)
-    try:
-        claim.take(resume)
-        yield claim
-    finally:
-        claim.give_back()
 
 
 def state_of(path: str) -> list[Any]:
@@ -271,10 +269,10 @@ def _read(path: str) -> str | None:
     return None
 
 
-def _parsed(text: str) -> dict[str, Any] | None:
+def _parsed(text: str | None) -> dict[str, Any] | None:
     """A record; None if it is none, as after a crash of the machine: then nothing is known of the output."""
     with suppress(ValueError):
-        found = json.loads(text)
+        found = None if text is None else json.loads(text)
         if isinstance(found, dict) and found.keys() == _KEYS:
             return found
     return None

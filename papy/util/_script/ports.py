@@ -1,4 +1,4 @@
-"""Ports: which files a program reads and writes. Decides on names only; makes and runs nothing."""
+"""Which files a program reads and writes, by its ports. Decides on names only; makes and runs nothing."""
 
 from __future__ import annotations
 

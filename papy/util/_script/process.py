@@ -1,4 +1,8 @@
-"""One run of an external program: it never outlives who waits for it."""
+"""One run of an external program, which never outlives the process that waits for it.
+
+A program starts others, and any of the three may be killed. So it gets a session of its own, which can be killed as a whole, and a
+guard outside of it does that when this process is gone. The program begins when the guard is there, not before.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +38,14 @@ def run(
 ) -> Outcome:
     """Run a program to its end, and kill what it leaves behind.
 
-    It runs in a session of its own, and is killed with all of that session if its time is over, an exception such as
-    KeyboardInterrupt comes while it is waited for, its run is ended, or this process ends, even by SIGKILL.
+    It runs in a session of its own, and is killed with all of that session if its time is over or its run is ended. So it is if an
+    exception such as KeyboardInterrupt comes while it is waited for, or this process ends, even by SIGKILL.
 
     Args:
         command: The program and its arguments; no shell is involved.
         streams: The path of the file for standard input, and open files for standard output and error. Files, as a pipe
             would be held open by what it leaves behind.
-        running: Who may end it.
+        running: What may end it.
         timeout: Seconds it may run.
         env: Its environment.
         cwd: Its directory.
@@ -64,7 +68,7 @@ def run(
         try:
             _kill(process)
             process.wait()
-        finally:  # an unreleased guard would one day kill whoever has the number then
+        finally:  # an unreleased guard would one day kill the process that has the number then
             if guard is not None:
                 guard.release()
     if running.ended:

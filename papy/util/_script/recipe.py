@@ -1,4 +1,4 @@
-"""Recipe: all that the outputs of a program depend on, as far as that can be known, in the form that JSON has."""
+"""All that the outputs of a program depend on, as far as that can be known, in the form that JSON has."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def work_directory(directory: str) -> Iterator[str]:
     while own is None:
         with suppress(FileExistsError):
             os.mkdir(root)
-        with suppress(FileNotFoundError):  # somebody else was the last one there, and has removed it meanwhile
+        with suppress(FileNotFoundError):  # another process was the last one there, and has removed it meanwhile
             own = tempfile.mkdtemp(prefix=f"{this_host()}-{os.getpid()}-", dir=root)
     try:
         yield own

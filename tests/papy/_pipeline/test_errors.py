@@ -564,10 +564,10 @@ def test_stop_in_a_hook_or_a_source_is_finish() -> None:
 def test_a_stop_that_comes_late_leaves_the_next_run_alone() -> None:
     pipeline = Pipeline((boom, 1))
     pipeline.run_forever(background=True)
-    first = pipeline._background
+    first = pipeline._runs._background
     assert first is not None
     pipeline.stop()
     pipeline.run_forever(background=True)
-    pipeline._forget(first)  # what the second of two threads does that both stopped the first run
+    pipeline._runs._forget(first)  # what the second of two threads does that both stopped the first run
     pipeline.put(1)
     assert isinstance(in_time(pipeline.stop), Boom)

@@ -211,7 +211,7 @@ def test_nothing_that_is_put_for_the_next_run_is_lost() -> None:
 def test_stop_does_not_read_an_endless_iterable_on(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("papy._pipeline.input_queue.GRACE", 0.1)
+    monkeypatch.setattr("papy._pipeline.input_queue.ITERABLE_TIMEOUT", 0.1)
     for entries in (count(), (n for n in count()), chain([1], count(2))):
         running = threading.Event()
         pipeline = Pipeline((double, 2), (lambda n, running=running: running.set() if n > 100 else n, 1))
@@ -269,7 +269,7 @@ class Hinted:
     ids=["short", "long", "raises", "hinted", "map", "map-of-length", "branch"],
 )
 def test_66_a_length_does_not_make_an_endless_source_end(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("papy._pipeline.input_queue.GRACE", 0.05)
+    monkeypatch.setattr("papy._pipeline.input_queue.ITERABLE_TIMEOUT", 0.05)
     running = threading.Event()
     pipeline = Pipeline((lambda n: running.set(), 1))
     pipeline.put_iterable(make())
@@ -315,7 +315,7 @@ def test_a_run_ends_behind_what_its_source_has_put() -> None:
 def test_stop_does_not_wait_for_an_iterable_that_blocks(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("papy._pipeline.input_queue.GRACE", 0.1)
+    monkeypatch.setattr("papy._pipeline.input_queue.ITERABLE_TIMEOUT", 0.1)
     source: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     seen: queue.SimpleQueue[int] = queue.SimpleQueue()
     pipeline = Pipeline((seen.put, 2))
@@ -435,7 +435,7 @@ def test_an_iterable_of_unknown_length_that_raises() -> None:
 
 def test_an_iterable_that_blocks_does_not_hold_the_end_of_the_program_up() -> None:
     code = (
-        "import queue, papy._pipeline.input_queue\nfrom papy import Pipeline\npapy._intake.GRACE = 0.1\n"
+        "import queue, papy._pipeline.input_queue\nfrom papy import Pipeline\npapy._pipeline.input_queue.ITERABLE_TIMEOUT = 0.1\n"
         "source = queue.SimpleQueue()\npipeline = Pipeline((lambda n: print('did', n, flush=True), 1))\n"
         "pipeline.put_iterable(iter(source.get, None))\npipeline.run_forever(background=True)\npipeline.put(1)\nsource.put(2)\n"
     )
@@ -451,11 +451,11 @@ def test_an_iterable_that_blocks_does_not_hold_the_end_of_the_program_up() -> No
 def test_stop_ends_a_run_whose_reader_is_in_an_iterable_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """As at the end of the interpreter, which may start no thread for it."""
 
-    def refused(feeder: IterableReader) -> None:
+    def refused(reader: IterableReader) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
     monkeypatch.setattr(IterableReader, "start", refused)
-    monkeypatch.setattr("papy._pipeline.input_queue.GRACE", 0.1)
+    monkeypatch.setattr("papy._pipeline.input_queue.ITERABLE_TIMEOUT", 0.1)
     source: queue.SimpleQueue[int] = queue.SimpleQueue()
     did: list[int] = []
     pipeline = Pipeline((did.append, 1))

@@ -138,7 +138,7 @@ def test_what_is_refused_after_the_end_says_that() -> None:
     pipeline = Pipeline((double, 1))
     pipeline.put(1)
     pipeline.finish()
-    background = pipeline.run_forever(background=True)._background
+    background = pipeline.run_forever(background=True)._runs._background
     assert background is not None
     background.join()
     with pytest.raises(StateError, match="run_forever: the pipeline is at its end; stop\\(\\) it first"):
@@ -189,7 +189,7 @@ def test_a_run_is_not_over_before_its_reader_has_left_the_queue() -> None:
     """Else it would wait there for ever, and take what is put for the next run."""
     pipeline = Pipeline((double, 1))
     entries = SlowQueue()
-    pipeline._intake._queue = entries
+    pipeline._inputs._queue = entries
     with pytest.raises(KeyError, match="mine"), pipeline:
         assert entries.asked.wait(60)
         pipeline.put(1)
@@ -397,7 +397,7 @@ def test_an_error_of_a_dropped_pipeline_is_told(when: str, caplog: pytest.LogCap
     assert failed.wait(60)
     if when == "after":
         gate.set()
-        background = pipeline._background
+        background = pipeline._runs._background
         assert background is not None
         assert until(lambda: background.error)
         del background
@@ -420,8 +420,8 @@ def test_a_dropped_pipeline_is_quiet_if_nothing_is_lost(told: bool, caplog: pyte
         with pytest.raises(ZeroDivisionError):
             pipeline.stop()
     else:
-        books = pipeline._line.books
-        assert until(lambda: books.count == 1)
+        state = pipeline._runs.last.state
+        assert until(lambda: state.count == 1)
     del pipeline
     gc.collect()
     assert until(lambda: not any(thread.name.startswith("papy") for thread in threading.enumerate()))
@@ -728,9 +728,9 @@ def test_results_that_were_interrupted_at_the_start_begin_anew() -> None:
 def test_results_that_were_interrupted_behind_the_first_entries_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = PipelineRun._start_maps
 
-    def interrupted(line: PipelineRun) -> None:
-        begun(line)
-        assert until(lambda: line.books.taken)
+    def interrupted(run: PipelineRun) -> None:
+        begun(run)
+        assert until(lambda: run.state.taken)
         raise KeyboardInterrupt
 
     pipeline = Pipeline((double, 1))
@@ -842,7 +842,7 @@ def test_runs_leave_nothing_in_the_pipeline() -> None:
     lines = []
     for _ in range(5):
         with pipeline:
-            lines.append(weakref.ref(pipeline._line.books))  # type: ignore[union-attr]
+            lines.append(weakref.ref(pipeline._runs.last.state))  # type: ignore[union-attr]
     gc.collect()
     assert sum(line() is not None for line in lines) == 1
 

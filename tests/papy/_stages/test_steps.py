@@ -300,6 +300,36 @@ def test_reenqueue_by_a_function_that_the_step_calls() -> None:
     assert pipeline.taken == pipeline.count == 5
 
 
+def test_a_step_says_whether_it_has_a_queue() -> None:
+    class Says(AbstractStep):
+        reenqueues = True
+
+        def process(self, entry: int) -> int:
+            if entry < 5:
+                again(self, entry + 1)
+            return entry
+
+    class Denies(Says):
+        reenqueues = False
+
+        def process(self, entry: int) -> int:
+            self.reenqueue(entry)
+            return entry
+
+    class Counts(AbstractStep):
+        reenqueues = 0  # type: ignore[assignment]  # a name of the user's own
+
+        def process(self, entry: int) -> int:
+            if entry < 5:
+                self.reenqueue(entry + 1)
+            return entry
+
+    for step in (Says, Counts):
+        assert sorted(Pipeline((step, 2)).results([1])) == [1, 2, 3, 4, 5]
+    with pytest.raises(RuntimeError, match="its class says 'reenqueues = False'"):
+        list(Pipeline((Denies, 2)).results([1]))
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_reenqueue_at_the_very_end(workers: int) -> None:
     class Closing(AbstractStep):
