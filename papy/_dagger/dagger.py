@@ -20,9 +20,9 @@ from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.graph_run import GraphRun, RunStatistics, check_datas, data_sources
 from papy._dagger.piper import Piper
 from papy._dagger.piper_graph import PiperGraph
-from papy._dagger.run_options import Terms
+from papy._dagger.run_options import RunOptions
 from papy._streams.base import NOTHING
-from papy._streams.source import Source
+from papy._streams.source import StreamSource
 
 __all__ = ["MOVES", "Dagger"]
 
@@ -116,7 +116,7 @@ class Dagger(PiperGraph):
         retries: int | None = None,
         max_failures: int | None = None,
     ) -> None:
-        Terms(on_error, retries, max_failures)
+        RunOptions(on_error, retries, max_failures)
         self.on_error = on_error
         self.retries = retries
         self.max_failures = max_failures
@@ -124,7 +124,7 @@ class Dagger(PiperGraph):
         self._moving = RLock()  # for as long as a call leads from one state to another
         self._run: GraphRun | None = None
         self._caretaker: ThreadedFinalizer | None = None
-        self._datas: dict[Piper, Source] | None = None
+        self._datas: dict[Piper, StreamSource] | None = None
         super().__init__(pipers, pipes, xtras)
         live.add(self)
 
@@ -196,7 +196,7 @@ class Dagger(PiperGraph):
         """
         with self._moving:
             state = self._allowed("connect")
-            run = self._made_run(datas, Terms(on_error, retries, max_failures), True, "connect")
+            run = self._made_run(datas, RunOptions(on_error, retries, max_failures), True, "connect")
             try:
                 self._take(run, state)
             except BaseException:
@@ -208,7 +208,7 @@ class Dagger(PiperGraph):
         run.connect()
         self._run, self._datas, self._state = run, None, state
 
-    def _made_run(self, datas: Iterable[Iterable[Any]] | None, terms: Terms, doors: bool, call: str) -> GraphRun:
+    def _made_run(self, datas: Iterable[Iterable[Any]] | None, options: RunOptions, doors: bool, call: str) -> GraphRun:
         """A run that is to be connected."""
         if not self:
             raise DaggerError("there are no pipers to start")
@@ -218,7 +218,7 @@ class Dagger(PiperGraph):
                 raise DaggerError("the inputs are others than those that were given their data; give the datas again")
         else:
             sources = data_sources(self.get_inputs(), () if datas is None else datas, call, doors)
-        return GraphRun(self, sources, terms.over(Terms(self.on_error, self.retries, self.max_failures)))
+        return GraphRun(self, sources, options.over(RunOptions(self.on_error, self.retries, self.max_failures)))
 
     def start(
         self,
@@ -248,11 +248,11 @@ class Dagger(PiperGraph):
         ...     next(triple), next(triple)
         (3, 6)
         """
-        terms = Terms(on_error, retries, max_failures)
+        options = RunOptions(on_error, retries, max_failures)
         begun: list[GraphRun] = []
         try:
             with self._moving:
-                self._begin("start", begun, datas, terms)
+                self._begin("start", begun, datas, options)
                 self._look_after(begun[0])
         except BaseException:
             self._end(begun)
@@ -264,18 +264,20 @@ class Dagger(PiperGraph):
             self._caretaker = ThreadedFinalizer(self, partial(_tell_dropped, run), run.close)
             self._caretaker.start()
 
-    def _begin(self, call: str, begun: list[GraphRun], datas: Iterable[Iterable[Any]] | None, terms: Terms) -> None:
+    def _begin(
+        self, call: str, begun: list[GraphRun], datas: Iterable[Iterable[Any]] | None, options: RunOptions
+    ) -> None:
         """Connect and start a run. It is in the list before anything happens: whoever calls has to `_end` what is there."""
         with self._moving:
             state = self._allowed(call)
             if self._state == "connected":
-                if datas is not None or terms:
+                if datas is not None or options:
                     raise self._error(f"{self._who} is connected: start it without arguments, or disconnect it first")
                 assert self._run is not None
                 begun.append(self._run)
             else:
                 # Doors cost time; a run in one go is never stopped but by who leaves it.
-                begun.append(self._made_run(datas, terms, call == "start", call.partition("(")[0]))
+                begun.append(self._made_run(datas, options, call == "start", call.partition("(")[0]))
                 self._take(begun[0], "connected")
             begun[0].start()
             self._state = state
@@ -369,12 +371,12 @@ class Dagger(PiperGraph):
                 sent to them; a note names the pipers.
         """
         check_datas(datas, "results", len(self.get_inputs()))
-        return self._results("results", datas, Terms(on_error, retries, max_failures))
+        return self._results("results", datas, RunOptions(on_error, retries, max_failures))
 
-    def _results(self, call: str, datas: Iterable[Iterable[Any]], terms: Terms) -> Generator[Any, None, None]:
+    def _results(self, call: str, datas: Iterable[Iterable[Any]], options: RunOptions) -> Generator[Any, None, None]:
         begun: list[GraphRun] = []
         try:
-            self._begin(call, begun, datas, terms)
+            self._begin(call, begun, datas, options)
             run = begun[0]
             single, report = len(run.outputs) == 1, run.report
             for row in run.rows():
@@ -414,11 +416,11 @@ class Dagger(PiperGraph):
         >>> statistics.results, statistics.items[inverse], statistics.failures[inverse]
         (3, 3, 1)
         """
-        terms = Terms(on_error, retries, max_failures)
+        options = RunOptions(on_error, retries, max_failures)
         began = perf_counter()
         begun: list[GraphRun] = []
         try:
-            self._begin("run(datas)", begun, datas, terms)
+            self._begin("run(datas)", begun, datas, options)
             run = begun[0]
             report = run.report
             for _ in run.rows(dropped=True):

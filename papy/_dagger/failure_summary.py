@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from papy._base.errors import PiperError
-from papy._dagger.piper_options import Settings
+from papy._dagger.piper_options import PiperOptions
 from papy._evaluate.worker import Worker
 
 __all__ = ["advice", "toll"]
@@ -17,7 +17,7 @@ __all__ = ["advice", "toll"]
 _NO_LIST: Final = re.compile(r"\b(list|tuple)\b|positional argument|must be|expected|values to unpack")
 
 
-P = TypeVar("P", bound=Settings)
+P = TypeVar("P", bound=PiperOptions)
 
 
 def toll(items: Mapping[P, int], failures: Mapping[P, int], first: PiperError) -> str:
@@ -54,6 +54,6 @@ def _may_have_met_a_list(error: BaseException | None) -> bool:
     return isinstance(error, (TypeError, AttributeError, ValueError)) and bool(_NO_LIST.search(str(error)))
 
 
-def _named(piper: Settings) -> str:
+def _named(piper: PiperOptions) -> str:
     name = piper.worker.name
     return piper.name if name in (piper.name, "<lambda>") else f"{piper.name} ({name})"

@@ -20,12 +20,12 @@ from papy._base.public import public
 from papy._dagger.failure_summary import advice, toll
 from papy._dagger.piper import Piper
 from papy._dagger.piper_graph import PiperGraph
-from papy._dagger.run_options import Terms
+from papy._dagger.run_options import RunOptions
 from papy._dagger.wiring import Run
 from papy._evaluate.counts import evaluations
 from papy._streams.base import NOTHING
-from papy._streams.results import Results, admitted
-from papy._streams.source import Source
+from papy._streams.results import DaggerResults, admitted
+from papy._streams.source import StreamSource
 from papy._streams.streams import InputStream, branches, items_of
 from papy._streams.zip_streams import Column, ZipShares, ZipStrict
 
@@ -90,36 +90,36 @@ class GraphRun:
     Args:
         graph: The pipers.
         datas: What the inputs read.
-        terms: What is to be done with items that fail.
+        options: What is to be done with items that fail.
 
     Attributes:
         outputs: The pipers that no other reads.
         report: The figures.
     """
 
-    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, Source], terms: Terms) -> None:
+    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, StreamSource], options: RunOptions) -> None:
         self._pipers = graph.postorder()
         self._imaps: list[IMap[Any]] = []
         self.outputs = graph.get_outputs()
         by_place = len(self.outputs) > 1 or any(len(ups) > 1 for ups in graph.values())
-        self._run = Run(by_place, terms.on_error or POLICIES[0], terms.retries)
+        self._run = Run(by_place, options.on_error or POLICIES[0], options.retries)
         self.report = self._run.report
-        self.report.limit = terms.max_failures
+        self.report.limit = options.max_failures
         self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
         self._doors: list[InputStream] = []
         #: Its failures have been logged, or need not be.
         self._told = False
         #: What `connect` needs. The graph may be the Dagger, which is not to be kept alive by what runs for it.
-        self._plan: tuple[PiperGraph, Mapping[Piper, Source]] | None = (graph, datas)
+        self._plan: tuple[PiperGraph, Mapping[Piper, StreamSource]] | None = (graph, datas)
         #: What is to be done at the end, the last first; each may be done again.
         self._undo: list[Callable[[], object]] = []
         self._closing = Lock()
         self._shares = _shares(graph, self._pipers, self.outputs)
         self._inputs = [{piper, *graph.deep_nodes(piper)} & set(graph.get_inputs()) for piper in self.outputs]
         self._behind = {piper: frozenset(graph[piper]) for piper in self._pipers}
-        self._sources: list[Source] = []
+        self._sources: list[StreamSource] = []
         self._streams: list[Iterator[Any]] = []
-        self._results: list[Results] = []
+        self._results: list[DaggerResults] = []
 
     @property
     def parallel(self) -> bool:
@@ -145,10 +145,10 @@ class GraphRun:
         self._streams = [items_of(source) for source in self._sources]
         self._plan = None
 
-    def _connect(self, graph: PiperGraph, datas: Mapping[Piper, Source]) -> dict[Piper, Source]:
+    def _connect(self, graph: PiperGraph, datas: Mapping[Piper, StreamSource]) -> dict[Piper, StreamSource]:
         """Connect all pipers, and return what the outputs give."""
-        pipes: dict[tuple[Piper, Piper], Source] = {}
-        given: dict[Piper, Source] = {}
+        pipes: dict[tuple[Piper, Piper], StreamSource] = {}
+        given: dict[Piper, StreamSource] = {}
         for piper in self._pipers:
             sources = tuple(pipes.pop((up, piper)) for up in graph.inbox_order(piper)) or (datas[piper],)
             # First the undoing, or an interrupt could come between.
@@ -279,14 +279,14 @@ class GraphRun:
     def _in_step(self) -> ZipStrict:
         return ZipStrict(self._streams, [piper.name for piper in self.outputs], "the outputs are of unequal length")
 
-    def _single(self) -> list[Results]:
+    def _single(self) -> list[DaggerResults]:
         """What comes out of each output; an item that is dropped is dropped from all of them."""
         streams: list[Iterator[Any]] = self._streams
         if len(streams) > 1 and any((piper.on_error or self._run.policy) == "skip" for piper in self._pipers):
-            kept = Results(self._in_step(), True, self.report, ("skip",))
+            kept = DaggerResults(self._in_step(), True, self.report, ("skip",))
             fork = branches(self._sources[0]._replace(stream=kept), len(streams))
             streams = [Column(items_of(branch), place) for place, branch in enumerate(fork)]
-        return [Results(stream, False, self.report) for stream in streams]
+        return [DaggerResults(stream, False, self.report) for stream in streams]
 
     def statistics(self, seconds: float) -> RunStatistics:
         """What was done so far, in so many seconds."""
@@ -324,7 +324,7 @@ def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> lis
 
 def data_sources(
     inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str, doors: bool = False
-) -> dict[Piper, Source]:
+) -> dict[Piper, StreamSource]:
     """Give each input its data. Inputs that were given the same iterator read all of its items each.
 
     Args:
@@ -340,13 +340,13 @@ def data_sources(
     readers: dict[int, list[Piper]] = {}
     for piper, data in given.items():
         readers.setdefault(id(data), []).append(piper)
-    sources: dict[Piper, Source] = {}
+    sources: dict[Piper, StreamSource] = {}
     for piper, data in given.items():
         if piper in sources:
             continue
         sharing = readers[id(data)] if isinstance(data, Iterator) else [piper]
         name = f"the data of {' and '.join(it.name for it in sharing)}"
-        whole = Source(
+        whole = StreamSource(
             data if len(sharing) == 1 or hasattr(data, "__numap_detach__") else InputStream(data, name), name
         )
         for reader, source in zip(sharing, branches(whole, len(sharing)), strict=True):

@@ -12,10 +12,10 @@ from papy._base.external_programs import end_of
 from papy._base.forks import FORKED, live
 from papy._base.interrupts import Flag
 from papy._base.public import public
-from papy._dagger.piper_options import Settings
+from papy._dagger.piper_options import PiperOptions
 from papy._dagger.wiring import Run, Wiring, keep_order, wire
-from papy._streams.results import Results
-from papy._streams.source import Source
+from papy._streams.results import DaggerResults
+from papy._streams.source import StreamSource
 from papy._streams.streams import DeferredStream, branches, items_of
 
 __all__ = ["Piper"]
@@ -50,7 +50,7 @@ _LIFE: Final = frozenset(("_state", "_owned", "_finished", "_wiring", "_run", "_
 
 
 @public
-class Piper(Settings):
+class Piper(PiperOptions):
     """A node of a pipeline: one call of its functions for each item of its inputs, in their order.
 
     A function takes an *inbox*: a list with one item for each upstream piper, or with the one item of the input data.
@@ -192,7 +192,7 @@ class Piper(Settings):
         run = Run(len(ups) > 1, started=Flag())
         taps = [up._tap() if isinstance(up, Piper) else None for up in ups]
         sources = tuple(
-            Source(up, f"input {place} of {self.name}") if tap is None else tap
+            StreamSource(up, f"input {place} of {self.name}") if tap is None else tap
             for place, (up, tap) in enumerate(zip(ups, taps, strict=True))
         )
         wiring = wire(self, sources, run)
@@ -233,7 +233,7 @@ class Piper(Settings):
             for tap, branch in zip(self._taps, branches(self._wiring.output, len(self._taps)), strict=True):
                 tap.items = items_of(branch)
         else:
-            self._items = Results(items, False, self._run.report)
+            self._items = DaggerResults(items, False, self._run.report)
         if self.imap is not None:
             self._start_imap(self.imap)
             for tap in self._taps:  # its reader may be on the same IMap, which started before
@@ -337,7 +337,7 @@ class Piper(Settings):
             self._state = "finished"  # those that read it are at its end
         return self._state
 
-    def _tap(self) -> Source:
+    def _tap(self) -> StreamSource:
         """What one more consumer reads, who will be connected."""
         output, run = self._wiring.output, self._run
         if self._owned or self._state != "connected" or output is None or run is None:
@@ -377,7 +377,7 @@ class Piper(Settings):
 
     # in a Dagger -----------------------------------------------------------
 
-    def attach(self, sources: tuple[Source, ...], run: Run) -> Source:
+    def attach(self, sources: tuple[StreamSource, ...], run: Run) -> StreamSource:
         """Become part of a run, for a Dagger, until `detach`, also if this fails; nothing is read yet.
 
         Returns:

@@ -25,7 +25,7 @@ from papy._dagger.dagger import Dagger
 from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.graph_run import GraphRun, RunStatistics
 from papy._dagger.piper import Piper
-from papy._dagger.run_options import Terms
+from papy._dagger.run_options import RunOptions
 
 __all__ = ["Plumber"]
 
@@ -125,9 +125,11 @@ class Plumber(Dagger):
 
     # its life --------------------------------------------------------------
 
-    def _begin(self, call: str, begun: list[GraphRun], datas: Iterable[Iterable[Any]] | None, terms: Terms) -> None:
+    def _begin(
+        self, call: str, begun: list[GraphRun], datas: Iterable[Iterable[Any]] | None, options: RunOptions
+    ) -> None:
         began, timer = time(), perf_counter()
-        super()._begin(call, begun, datas, terms)
+        super()._begin(call, begun, datas, options)
         self._began, self._timer, self._seconds = began, timer, None
 
     def _look_after(self, run: GraphRun) -> None:
@@ -184,7 +186,7 @@ class Plumber(Dagger):
         """
         if datas is not None:
             return super().run(datas, on_error=on_error, retries=retries, max_failures=max_failures)
-        if Terms(on_error, retries, max_failures):
+        if RunOptions(on_error, retries, max_failures):
             raise PlumberError("run: on_error and retries are said at the start, and so is max_failures")
         with self._moving:
             state = self._allowed("run")

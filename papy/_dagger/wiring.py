@@ -13,14 +13,14 @@ from numap import IMap, StateError, TaskIterator, join
 from papy._base.current_item import Folder
 from papy._base.errors import POLICIES, PiperError
 from papy._base.interrupts import Flag
-from papy._dagger.piper_options import Settings
+from papy._dagger.piper_options import PiperOptions
 from papy._evaluate.call import PiperCall
-from papy._evaluate.counts import Counts
+from papy._evaluate.counts import StreamCounts
 from papy._evaluate.provenance import Provenance
 from papy._streams.base import ResumableStream
 from papy._streams.interleave import Blocks, expand, regroup, split
 from papy._streams.results import RunReport
-from papy._streams.source import Ending, Link, Source
+from papy._streams.source import Ending, Link, StreamSource
 from papy._streams.streams import SEQUENCES, Chain, InputStream, TaskStream, TimedTaskStream, items_of
 from papy._streams.zip_streams import Numbered, Numbering, ZipStrict
 
@@ -51,7 +51,7 @@ class Run:
     retries: int | None = None
     report: RunReport = field(default_factory=RunReport)
     started: Flag = field(default_factory=Flag)
-    counts: Counts = field(default_factory=dict)
+    counts: StreamCounts = field(default_factory=dict)
     token: str = field(default_factory=_token)
     folders: list[Folder] = field(default_factory=list)
 
@@ -79,8 +79,8 @@ class Wiring(NamedTuple):
         ending: How what it reads ends; None: that is not made in blocks.
     """
 
-    sources: tuple[Source, ...] = ()
-    output: Source | None = None
+    sources: tuple[StreamSource, ...] = ()
+    output: StreamSource | None = None
     task: TaskIterator[Any] | None = None
     results: Callable[[], Mapping[int, Any]] = dict
     stride: int = 1
@@ -91,7 +91,7 @@ class Wiring(NamedTuple):
         return split(dict(self.results()), self.stride, spawn, self.ending)
 
 
-def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
+def wire(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) -> Wiring:
     """Make the streams of a piper; nothing is read yet.
 
     Raises:
@@ -135,15 +135,15 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
     given = ending
     if settings.produce > 1:
         turn = partial(expand, produce=settings.produce, stride=stride, width=settings.spawn, repeat=settings.repeat)
-        stream = Blocks(items_of(Source(stream, settings.name, maker)), settings.spawn * stride, turn, stride)
+        stream = Blocks(items_of(StreamSource(stream, settings.name, maker)), settings.spawn * stride, turn, stride)
         given = stream.ending
     if isinstance(stream, ResumableStream):
         maker.shown = frozenset()  # who reads a branch of it may see it in part, or see rounds
-    output = Source(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap, given)
+    output = StreamSource(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap, given)
     return Wiring(sources, output, task, results, stride, ending)
 
 
-def _retries(settings: Settings, run: Run) -> int:
+def _retries(settings: PiperOptions, run: Run) -> int:
     """How often an item is evaluated again: as the piper says, or else the run, or else the IMap."""
     of_imap: int = 0 if settings.imap is None else settings.imap.options["retries"]
     return next(said for said in (settings.retries, run.retries, of_imap) if said is not None)
@@ -154,7 +154,7 @@ def keep_order(task: TaskIterator[Any]) -> None:
     join(task)  # never read
 
 
-def _checked_stride(settings: Settings, sources: tuple[Source, ...]) -> int:
+def _checked_stride(settings: PiperOptions, sources: tuple[StreamSource, ...]) -> int:
     """The stride of what a piper reads; PiperError if its inputs don't fit."""
     takes = settings.consume * settings.spawn
     made = [source for source in sources if source.maker is not None]
@@ -173,7 +173,7 @@ def _checked_stride(settings: Settings, sources: tuple[Source, ...]) -> int:
     return strides.pop() if strides else settings.stride
 
 
-def _paired(settings: Settings, sources: tuple[Source, ...]) -> Iterator[Any]:
+def _paired(settings: PiperOptions, sources: tuple[StreamSource, ...]) -> Iterator[Any]:
     """The items of all sources, as values: rows, if there are several sources."""
     streams = [items_of(source) for source in sources]
     if len(streams) == 1:
@@ -182,7 +182,9 @@ def _paired(settings: Settings, sources: tuple[Source, ...]) -> Iterator[Any]:
     return ZipStrict(streams, names, f"the inputs of {settings.name} are of unequal length")
 
 
-def _grouped(items: Iterator[Any], settings: Settings, sources: tuple[Source, ...], stride: int) -> Iterator[Any]:
+def _grouped(
+    items: Iterator[Any], settings: PiperOptions, sources: tuple[StreamSource, ...], stride: int
+) -> Iterator[Any]:
     """The groups that go into one call."""
     made = any(source.maker is not None for source in sources)
     width = settings.consume * settings.spawn if made else None
@@ -191,7 +193,11 @@ def _grouped(items: Iterator[Any], settings: Settings, sources: tuple[Source, ..
 
 
 def _chained(
-    call: PiperCall, tracked: dict[int, Any] | None, settings: Settings, sources: tuple[Source, ...], stride: int
+    call: PiperCall,
+    tracked: dict[int, Any] | None,
+    settings: PiperOptions,
+    sources: tuple[StreamSource, ...],
+    stride: int,
 ) -> Chain:
     """Evaluate here."""
     items = _paired(settings, sources)
@@ -201,7 +207,9 @@ def _chained(
     return chain.then(Link(call if call.run is None else Numbering(call, chain.count), tracked))
 
 
-def _task(maker: Provenance, settings: Settings, sources: tuple[Source, ...], stride: int) -> TaskIterator[Any]:
+def _task(
+    maker: Provenance, settings: PiperOptions, sources: tuple[StreamSource, ...], stride: int
+) -> TaskIterator[Any]:
     """Have the IMap evaluate it."""
     assert settings.imap is not None
     if settings.consume > 1:
@@ -231,7 +239,7 @@ def _task(maker: Provenance, settings: Settings, sources: tuple[Source, ...], st
     return task
 
 
-def _is_told_apart(imap: IMap[Any], sources: tuple[Source, ...]) -> bool:
+def _is_told_apart(imap: IMap[Any], sources: tuple[StreamSource, ...]) -> bool:
     """Whether no two items are the same files: they come from functions that see to that, by tasks of the same IMap."""
     makers = [
         source.maker for source in sources if source.imap is imap and not isinstance(source.stream, ResumableStream)
@@ -244,7 +252,7 @@ def _is_told_apart(imap: IMap[Any], sources: tuple[Source, ...]) -> bool:
     return len(alone) == len(sources)
 
 
-def _for_numap(source: Source, reader: Provenance, imap: IMap[Any]) -> Iterable[Any]:
+def _for_numap(source: StreamSource, reader: Provenance, imap: IMap[Any]) -> Iterable[Any]:
     """A source as the input of a task."""
     if source.maker is None:
         # What numap splits or pairs itself it reads at the places of failed items, too.

@@ -6,7 +6,7 @@ from numap import NumapError
 from papy._base.errors import PiperError, add_note, failure
 from papy._base.interrupts import Flag
 from papy._evaluate.call import PiperCall
-from papy._evaluate.counts import Count, Counts
+from papy._evaluate.counts import Count, StreamCounts
 
 __all__ = ["Provenance"]
 
@@ -28,9 +28,9 @@ class Provenance:
 
     __slots__ = ("call", "calls", "counts", "shown", "started")
 
-    def __init__(self, call: PiperCall, started: Flag, counts: Counts | None = None) -> None:
+    def __init__(self, call: PiperCall, started: Flag, counts: StreamCounts | None = None) -> None:
         self.call = call
-        self.counts: Counts = {} if counts is None else counts
+        self.counts: StreamCounts = {} if counts is None else counts
         self.shown: frozenset[int] = frozenset()
         self.calls: dict[int, PiperCall] = {}
         self.started = started

@@ -11,7 +11,7 @@ from papy._base.errors import PiperError, TooManyFailed, add_note, duplicate, fa
 from papy._streams.base import NOTHING, ResumableStream
 from papy._streams.streams import InputStream
 
-__all__ = ["RunReport", "Results", "admitted"]
+__all__ = ["RunReport", "DaggerResults", "admitted"]
 
 # The failures that are kept: enough to see what goes wrong, and a run that never ends needs no more memory for them.
 DEAD_LETTERS: Final = 1000
@@ -119,7 +119,7 @@ ALL: Final = ("skip", "raise")
 
 
 def admitted(items: Iterator[Any], rows: bool, report: RunReport) -> Iterator[Any]:
-    """As `Results`, but quicker, for one reader who doesn't go on after an interrupt.
+    """As `DaggerResults`, but quicker, for one reader who doesn't go on after an interrupt.
 
     In the place of what is dropped comes ``NOTHING``: also where all is dropped the reader hears that he is to stop.
     """
@@ -133,7 +133,7 @@ def admitted(items: Iterator[Any], rows: bool, report: RunReport) -> Iterator[An
         yield item
 
 
-class Results(ResumableStream):
+class DaggerResults(ResumableStream):
     """Results, without those to be dropped; a failure that is to be raised is raised in its place.
 
     Args:

@@ -18,7 +18,7 @@ class Ending:
     stride: int = 0
 
 
-class Source(NamedTuple):
+class StreamSource(NamedTuple):
     """One input of a piper.
 
     Attributes:

@@ -26,23 +26,17 @@ from numap import (
 from papy._base.errors import DaggerError, PiperError, without_ours
 from papy._base.interrupts import Flag
 from papy._evaluate.provenance import Provenance
-
-from .base import NOTHING, ResumableStream
-from .source import Ending, Link, Source
+from papy._streams.base import NOTHING, ResumableStream
+from papy._streams.source import Link, StreamSource
 
 __all__ = [
     "FORK_LIMIT",
-    "NOTHING",
     "SEQUENCES",
     "Chain",
-    "InputStream",
-    "Ending",
-    "TimedTaskStream",
-    "Link",
-    "Source",
-    "ResumableStream",
     "DeferredStream",
+    "InputStream",
     "TaskStream",
+    "TimedTaskStream",
     "branches",
     "items_of",
 ]
@@ -263,7 +257,7 @@ class DeferredStream(ResumableStream):
         raise StopIteration
 
 
-def items_of(source: Source) -> Iterator[Any]:
+def items_of(source: StreamSource) -> Iterator[Any]:
     """The items of a source as values.
 
     What ends the run is raised: a `DaggerError` if an input raised or did not fit, or else the error of numap.
@@ -278,7 +272,7 @@ def items_of(source: Source) -> Iterator[Any]:
     return InputStream(stream, source.name)
 
 
-def branches(output: Source, consumers: int) -> list[Source]:
+def branches(output: StreamSource, consumers: int) -> list[StreamSource]:
     """Split what a piper puts out between its consumers."""
     if consumers < 2:
         return [output] * consumers
