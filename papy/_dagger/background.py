@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from papy._base.threads import ContextThread, launch
 
-__all__ = ["PATIENCE", "BackgroundRunner"]
+__all__ = ["STOP_TIMEOUT", "BackgroundRunner"]
 
 # So many seconds a pause waits for the item in hand, and a stop for all that was taken: when it returns, nothing moves
 # any more, unless an item takes longer; then it is finished, and nothing after it is begun.
-PATIENCE: Final = 1.0
-BRIEF: Final = 0.1  # where it has been waited for already, or was not to be
+STOP_TIMEOUT: Final = 1.0
+STOPPED_TIMEOUT: Final = 0.1  # where it has been waited for already, or was not to be
 
 
 class BackgroundRunner:
@@ -42,13 +42,13 @@ class BackgroundRunner:
         # Held for moments only, and by ``with``: an interrupt finds it released. Not a Condition, which is one in Python.
         self._lock = RLock()
         #: Put into by whoever changes something, one for each who waits for that.
-        self._bells: list[SimpleQueue[None]] = []
+        self._waiting: list[SimpleQueue[None]] = []
         self._resting = True  # nothing is pulled at this moment
         self._hold = True  # nothing is to be pulled: what the thread looks at after each item
-        self._patience = PATIENCE
+        self._rest_timeout = STOP_TIMEOUT
         self._finishes = False  # it has been stopped, but pulls what is left
         self._started = False
-        self._thread = ContextThread(self._drive, "papy-plumber")
+        self._thread = ContextThread(self._pull_all, "papy-plumber")
 
     def start(self) -> None:
         """Start the thread, once, which waits to be told to `run`; when whoever made us is able to `stop` it."""
@@ -61,7 +61,7 @@ class BackgroundRunner:
         with self._lock:
             self._hold = False
             self.state = "running"
-        self._tell()
+        self._notify()
 
     def pause(self) -> str:
         """Hold, and return the state that this led to: the items may be at their end meanwhile."""
@@ -70,14 +70,14 @@ class BackgroundRunner:
             if paused:
                 self.state, self._hold = "paused", True
         if paused:
-            self._come_to_rest()
+            self._wait_for_rest()
         return self.state
 
     def stop(self) -> None:
         """End the thread. An item that it is waiting for has to be ended by other means."""
         with self._lock:
             self._halt()
-        self._tell()
+        self._notify()
 
     def finish(self, timeout: float | None) -> None:
         """Pull what is left, for so many seconds at most, whatever the state; then end the thread."""
@@ -87,7 +87,7 @@ class BackgroundRunner:
                 pulls = current_thread() is not self._thread  # else it could not pull while we wait
                 if pulls:
                     self._hold, self._finishes = False, True
-            self._tell()
+            self._notify()
             if pulls:
                 self.start()
                 self._wait_for(lambda: self.ended is not None, timeout)
@@ -98,44 +98,44 @@ class BackgroundRunner:
         if self.state not in ("finished", "failed"):
             self.state = "stopped"
         self._hold = True
-        self._patience = BRIEF
+        self._rest_timeout = STOPPED_TIMEOUT
 
     def rest(self) -> None:
         """Wait a moment for the item in hand."""
-        self._come_to_rest()
+        self._wait_for_rest()
 
     def wait(self, timeout: float | None) -> str | None:
         """Wait until it is at its end, and return the state; None if the time ran out."""
         return self.state if self._wait_for(lambda: self.state in ("finished", "failed", "stopped"), timeout) else None
 
-    def _come_to_rest(self) -> None:
+    def _wait_for_rest(self) -> None:
         self._hold = True
         if current_thread() is not self._thread:  # a piper may ask for a pause
-            self._wait_for(lambda: self._resting, self._patience)
+            self._wait_for(lambda: self._resting, self._rest_timeout)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         """Something has changed."""
-        for bell in self._bells.copy():
-            bell.put(None)
+        for waiter in self._waiting.copy():
+            waiter.put(None)
 
     def _wait_for(self, is_so: Callable[[], bool], timeout: float | None = None) -> bool:
         """Wait until this is so, for so many seconds at most; whether it is."""
         deadline = None if timeout is None else monotonic() + timeout
-        bell: SimpleQueue[None] = SimpleQueue()
+        waiter: SimpleQueue[None] = SimpleQueue()
         try:
             # In this order: who changes something does that first, and then rings.
-            self._bells.append(bell)
+            self._waiting.append(waiter)
             while not is_so():
                 try:
-                    bell.get(timeout=None if deadline is None else max(0.0, deadline - monotonic()))
+                    waiter.get(timeout=None if deadline is None else max(0.0, deadline - monotonic()))
                 except Empty:
                     return is_so()
             return True
         finally:
-            if bell in self._bells:
-                self._bells.remove(bell)
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
 
-    def _drive(self) -> None:
+    def _pull_all(self) -> None:
         state, error = "finished", None
         try:
             while self._go_on():
@@ -158,12 +158,12 @@ class BackgroundRunner:
             if self.state != "stopped" or self._finishes:  # else it may have been raised by being stopped
                 self.error = error
             self._resting = True
-        self._tell()
+        self._notify()
 
     def _go_on(self) -> bool:
         """Rest as long as nothing is to be pulled; False: for ever."""
         self._resting = True
-        self._tell()
+        self._notify()
         while True:
             self._wait_for(lambda: self.state in ("running", "stopped"))
             with self._lock:

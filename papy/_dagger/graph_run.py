@@ -12,8 +12,8 @@ from math import gcd, inf, lcm
 from threading import Lock
 from typing import Any, Final
 
-from numap import IMap, NumapError
-from papy._base.errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
+from numap import IMap
+from papy._base.errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError
 from papy._base.external_programs import end_of
 from papy._base.misuse import datas_text
 from papy._base.public import public
@@ -21,7 +21,7 @@ from papy._dagger.failure_summary import advice, toll
 from papy._dagger.piper import Piper
 from papy._dagger.piper_graph import PiperGraph
 from papy._dagger.run_options import RunOptions
-from papy._dagger.wiring import Run
+from papy._dagger.wiring import Run, start_imap
 from papy._evaluate.counts import evaluations
 from papy._streams.base import NOTHING
 from papy._streams.results import DaggerResults, admitted
@@ -106,7 +106,7 @@ class GraphRun:
         self.report = self._run.report
         self.report.limit = options.max_failures
         self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
-        self._doors: list[InputStream] = []
+        self._closable: list[InputStream] = []
         #: Its failures have been logged, or need not be.
         self._told = False
         #: What `connect` needs. The graph may be the Dagger, which is not to be kept alive by what runs for it.
@@ -138,7 +138,7 @@ class GraphRun:
         graph, datas = self._plan
         given = self._connect(graph, datas)
         self._undo.append(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
-        self.report.doors = self._doors = [
+        self.report.inputs = self._closable = [
             source.stream for source in datas.values() if isinstance(source.stream, InputStream)
         ]
         self._sources = [given[piper] for piper in self.outputs]
@@ -175,12 +175,9 @@ class GraphRun:
         for imap in self._imaps:
             names = ", ".join(piper.name for piper in self._pipers if piper.imap is imap)
             try:
-                imap.start()
+                start_imap(imap, names)
             except ValueError as error:
                 raise DaggerError(f"the IMap of {names} can't be started: {error}") from error
-            except NumapError as error:
-                add_note(error, f"on the IMap of {names}")
-                raise
         self._results = self._single()
         outputs = dict(zip(self.outputs, self._results, strict=True))
         for piper in self._pipers:
@@ -196,7 +193,7 @@ class GraphRun:
                     all_of_it.callback(undo)
             # Not before all is done: who is interrupted meanwhile can close it again.
             self._undo, self._plan = [], None
-            self._streams, self._sources, self._results, self.report.doors = [], [], [], []
+            self._streams, self._sources, self._results, self.report.inputs = [], [], [], []
         self._tell()  # at last, as handlers of logs may do anything
 
     def _tell(self) -> None:
@@ -219,7 +216,7 @@ class GraphRun:
 
     def left(self) -> float | None:
         """How many items of its inputs are left: the most of one, perhaps infinitely many; None: that is not known."""
-        left = [data.left() for data in self._doors]
+        left = [data.left() for data in self._closable]
         return inf if inf in left else None if None in left else max(filter(None, left), default=0)
 
     def state_text(self) -> str:
@@ -236,12 +233,12 @@ class GraphRun:
         """Whether the reader of the outputs has come to the end of each."""
         return all(piper.finished for piper in self.outputs)
 
-    def shut(self) -> bool:
-        """Take nothing more from the inputs, and say whether that is possible: the data must have been given with doors."""
-        return self.report.close_doors()
+    def close_inputs(self) -> bool:
+        """Take nothing more from the inputs, and say whether that is possible: the data must have been given as closable."""
+        return self.report.close_inputs()
 
     def rest(self) -> Iterator[Any]:
-        """What comes out when the inputs are shut, one result of each output in turn; errors end nothing but themselves."""
+        """What comes out when the inputs are closed, one result of each output in turn; errors end nothing but themselves."""
         ahead = list(self._results)
         while ahead and not self.report.over:
             for results in list(ahead):
@@ -323,7 +320,7 @@ def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> lis
 
 
 def data_sources(
-    inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str, doors: bool = False
+    inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str, closable: bool = False
 ) -> dict[Piper, StreamSource]:
     """Give each input its data. Inputs that were given the same iterator read all of its items each.
 
@@ -331,7 +328,7 @@ def data_sources(
         inputs: The pipers.
         datas: One iterable for each of them.
         call: What was given the datas.
-        doors: The data will be taken through doors that can be shut; see `GraphRun.shut`.
+        closable: The data can be cut off at any moment, which takes time for each item; see `GraphRun.close_inputs`.
 
     Raises:
         DaggerError: There are more or fewer datas than inputs, or they are no iterables.
@@ -350,7 +347,7 @@ def data_sources(
             data if len(sharing) == 1 or hasattr(data, "__numap_detach__") else InputStream(data, name), name
         )
         for reader, source in zip(sharing, branches(whole, len(sharing)), strict=True):
-            sources[reader] = source._replace(stream=InputStream(source.stream, source.name)) if doors else source
+            sources[reader] = source._replace(stream=InputStream(source.stream, source.name)) if closable else source
     return {piper: sources[piper] for piper in inputs}
 
 

@@ -5,47 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from numap import IMap, NumapError, TaskIterator
+from numap import TaskIterator
 from papy._base.checks import check_flag, check_list
-from papy._base.errors import PiperError, PiperTypeError, PiperValueError, add_note
+from papy._base.errors import PiperError, PiperTypeError, PiperValueError
 from papy._base.external_programs import end_of
 from papy._base.forks import FORKED, live
 from papy._base.interrupts import Flag
 from papy._base.public import public
+from papy._dagger.lifecycles import ADVICE, PIPER
 from papy._dagger.piper_options import PiperOptions
-from papy._dagger.wiring import Run, Wiring, keep_order, wire
+from papy._dagger.wiring import Run, Wiring, keep_order, start_imap, wire
 from papy._streams.results import DaggerResults
 from papy._streams.source import StreamSource
 from papy._streams.streams import DeferredStream, branches, items_of
 
 __all__ = ["Piper"]
 
-# The state, and a call that it allows, lead to the next state.
-_MOVES: Final = {
-    ("idle", "connect"): "connected",
-    ("connected", "start"): "started",
-    ("connected", "disconnect"): "idle",
-    ("started", "next"): "started",
-    ("started", "stop(forced=True)"): "stopped",
-    ("finished", "next"): "finished",
-    ("finished", "stop"): "stopped",
-    ("finished", "stop(forced=True)"): "stopped",
-    ("stopped", "disconnect"): "idle",
-    (FORKED, "stop"): FORKED,
-    (FORKED, "stop(forced=True)"): FORKED,
-}
-
-_ADVICE: Final = {
-    ("idle", "start"): "connect it to its inputs first",
-    ("idle", "next"): "connect and start it first, or start the Dagger that it is in",
-    ("connected", "next"): "start it first",
-    ("started", "stop"): "read it to its end, or use stop(forced=True)",
-    ("started", "disconnect"): "stop it first",
-    ("finished", "disconnect"): "stop it first",
-    ("stopped", "connect"): "disconnect it first",
-    ("stopped", "next"): "its results are gone",
-}
-
+# What a copy of a piper doesn't have.
 _LIFE: Final = frozenset(("_state", "_owned", "_finished", "_wiring", "_run", "_ups", "_taps", "_items"))
 
 
@@ -228,31 +204,19 @@ class Piper(PiperOptions):
                 raise PiperError(f"{self.name}: start is not possible before {up.name}, which it reads, is started")
         assert self._wiring.output is not None and self._run is not None
         self._run.enter()
-        items = items_of(self._wiring.output)
-        if self._taps:
-            for tap, branch in zip(self._taps, branches(self._wiring.output, len(self._taps)), strict=True):
-                tap.items = items_of(branch)
-        else:
-            self._items = DaggerResults(items, False, self._run.report)
+        output, taps = self._wiring.output, self._taps
+        items = None if taps else DaggerResults(items_of(output), False, self._run.report)
+        for tap, branch in zip(taps, branches(output, len(taps)), strict=True):
+            tap.items = items_of(branch)
         if self.imap is not None:
-            self._start_imap(self.imap)
-            for tap in self._taps:  # its reader may be on the same IMap, which started before
+            if self.imap.statistics().state in ("idle", "stopped"):  # else that was done for another piper
+                start_imap(self.imap, self.name)
+            for tap in taps:  # its reader may be on the same IMap, which started before
                 tap.__numap_detach__(self.imap)
+        self._items = items
         self._state = state
         live.add(self)
         self._run.started.set()
-
-    def _start_imap(self, imap: IMap[Any]) -> None:
-        """Start it, unless that was done for another piper; it may have come to its end meanwhile."""
-        if imap.statistics().state not in ("idle", "stopped"):
-            return
-        try:
-            imap.start()
-        except BaseException as error:
-            self._items = None
-            if isinstance(error, NumapError):
-                add_note(error, f"on the IMap of {self.name}")
-            raise
 
     def stop(self, forced: bool = False, ends: Sequence[int] | None = None) -> None:
         """End it and its IMap, and with it all pipers that share the IMap.
@@ -321,7 +285,7 @@ class Piper(PiperOptions):
         # No call may stand between the item and the return; see Steady.
         for item in items:
             return item
-        if self._state != "finished" and run is not None and (run.report.shut or run.report.over):
+        if self._state != "finished" and run is not None and (run.report.closed or run.report.over):
             raise PiperError(f"{self.name} was stopped while its results were read")
         self._state = "finished"
         raise StopIteration
@@ -405,10 +369,10 @@ class Piper(PiperOptions):
 
 def _move(name: str, state: str, call: str) -> str:
     """The state that a call leads to."""
-    if (state, call) not in _MOVES:
-        advice = _ADVICE.get((state, call))
+    if (state, call) not in PIPER:
+        advice = ADVICE.get((state, call))
         raise PiperError(f"{name}: {call} is not possible while it is {state}" + (f"; {advice}" if advice else ""))
-    return _MOVES[state, call]
+    return PIPER[state, call]
 
 
 def _checked_inbox(name: str, inbox: Sequence[Any]) -> list[Any]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from numap import IMap, StateError, TaskIterator, join
+from numap import IMap, NumapError, StateError, TaskIterator, join
 from papy._base.current_item import Folder
-from papy._base.errors import POLICIES, PiperError
+from papy._base.errors import POLICIES, PiperError, add_note
 from papy._base.interrupts import Flag
 from papy._dagger.piper_options import PiperOptions
 from papy._evaluate.call import PiperCall
@@ -24,7 +24,7 @@ from papy._streams.source import Ending, Link, StreamSource
 from papy._streams.streams import SEQUENCES, Chain, InputStream, TaskStream, TimedTaskStream, items_of
 from papy._streams.zip_streams import Numbered, Numbering, ZipStrict
 
-__all__ = ["Run", "Wiring", "keep_order", "wire"]
+__all__ = ["Run", "Wiring", "keep_order", "start_imap", "wire"]
 
 
 def _token() -> str:
@@ -147,6 +147,15 @@ def _retries(settings: PiperOptions, run: Run) -> int:
     """How often an item is evaluated again: as the piper says, or else the run, or else the IMap."""
     of_imap: int = 0 if settings.imap is None else settings.imap.options["retries"]
     return next(said for said in (settings.retries, run.retries, of_imap) if said is not None)
+
+
+def start_imap(imap: IMap[Any], names: str) -> None:
+    """Start an IMap; what goes wrong names its pipers."""
+    try:
+        imap.start()
+    except NumapError as error:
+        add_note(error, f"on the IMap of {names}")
+        raise
 
 
 def keep_order(task: TaskIterator[Any]) -> None:

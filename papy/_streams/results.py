@@ -33,9 +33,9 @@ class RunReport:
         raised: How many of these were raised, so that the reader knows of them.
         limit: How many may fail; one more ends the run. None: any number.
         advise: What to do about a failure, in words, where that is known.
-        doors: Through these the data come; none, if they can't be shut.
+        inputs: Through these the data come; none, if they can't be closed.
         dead_letters: The failures, each as it happened; the last 1,000.
-        shut: The run is being stopped: its inputs give nothing more, and that is not their end.
+        closed: The run is being stopped: its inputs give nothing more, and that is not their end.
         over: The run was closed: who reads it is to come to an end.
     """
 
@@ -49,9 +49,9 @@ class RunReport:
         self.limit: int | None = None
         # Not what refers to pipers or the run: that would be a reference cycle.
         self.advise: Callable[[PiperError], str] = lambda error: ""
-        self.doors: Sequence[InputStream] = ()
+        self.inputs: Sequence[InputStream] = ()
         self.dead_letters: deque[PiperError] = deque(maxlen=DEAD_LETTERS)
-        self.shut = False
+        self.closed = False
         self.over = False
         #: Whether it was raised.
         self._known: OrderedDict[tuple[int | None, int | None], bool] = OrderedDict()
@@ -74,7 +74,7 @@ class RunReport:
         if self.limit is None or self.failed <= self.limit:
             return
         self.raised = self.failed
-        self.close_doors()
+        self.close_inputs()
         assert self.first is not None
         hint = self.advise(self.first)
         raise TooManyFailed(
@@ -84,12 +84,12 @@ class RunReport:
             self.limit,
         ) from self.first
 
-    def close_doors(self) -> bool:
+    def close_inputs(self) -> bool:
         """Have the data give nothing more, and say whether that is possible."""
-        self.shut = bool(self.doors)
-        for data in self.doors:
-            data.shut = True
-        return self.shut
+        self.closed = bool(self.inputs)
+        for data in self.inputs:
+            data.closed = True
+        return self.closed
 
     def admits(self, failures: list[PiperError], policies: tuple[str, ...]) -> bool:
         """Note the failures of a row, and say whether it is given out. One that is to be raised is raised."""

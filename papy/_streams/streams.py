@@ -94,16 +94,16 @@ class InputStream(ResumableStream):
     """The user's data; what it raises ends the run as a `DaggerError` that names it.
 
     Attributes:
-        shut: Nothing more is taken.
+        closed: Nothing more is taken.
     """
 
-    __slots__ = ("_items", "_name", "shut")
+    __slots__ = ("_items", "_name", "closed")
 
     def __init__(self, data: Iterable[Any], name: str) -> None:
         super().__init__()
         self._items = iter(data)
         self._name = name
-        self.shut = False
+        self.closed = False
 
     def _reads(self) -> Sequence[object]:
         return (self._items,)
@@ -124,7 +124,7 @@ class InputStream(ResumableStream):
         return None if hint < 0 else hint
 
     def _pull(self) -> None:
-        if self.shut:
+        if self.closed:
             raise StopIteration
         try:
             items = self._items
