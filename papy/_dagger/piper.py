@@ -207,7 +207,7 @@ class Piper(PiperOptions):
         output, taps = self._wiring.output, self._taps
         items = None if taps else DaggerResults(items_of(output), False, self._run.report)
         for tap, branch in zip(taps, branches(output, len(taps)), strict=True):
-            tap.items = items_of(branch)
+            tap.read_from(items_of(branch))
         if self.imap is not None:
             if self.imap.statistics().state in ("idle", "stopped"):  # else that was done for another piper
                 start_imap(self.imap, self.name)

@@ -7,7 +7,7 @@ be fewer calls left; then the stride is shorter there. The functions decide, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -103,28 +103,15 @@ class Blocks(ResumableStream):
         ending: Told when the end is known; it does not hold the stream.
     """
 
-    __slots__ = (
-        "_at",
-        "_block",
-        "_error",
-        "_items",
-        "_made",
-        "_number",
-        "_over",
-        "_size",
-        "_stride",
-        "_turn",
-        "ending",
-    )
+    __slots__ = ("_at", "_block", "_error", "_made", "_number", "_over", "_size", "_stride", "_turn", "ending")
 
     def __init__(
         self, items: Iterator[Any], size: int, turn: Callable[[list[Any]], list[Any]], stride: int = 1
     ) -> None:
-        super().__init__()
+        super().__init__(items)
         self.ending = Ending()
         self._stride = stride
         self._number = 0
-        self._items = items
         self._size = size
         self._turn = turn
         self._block: list[Any] = []
@@ -132,9 +119,6 @@ class Blocks(ResumableStream):
         self._at = 0
         self._over = False
         self._error: Exception | None = None
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
 
     def _pull(self) -> None:
         while self._at >= len(self._made):

@@ -143,11 +143,10 @@ class DaggerResults(ResumableStream):
         policies: Those that are followed here: the others are somebody else's to follow.
     """
 
-    __slots__ = ("_items", "_lock", "_policies", "_report", "_rows", "_taken")
+    __slots__ = ("_lock", "_policies", "_report", "_rows", "_taken")
 
     def __init__(self, items: Iterator[Any], rows: bool, report: RunReport, policies: tuple[str, ...] = ALL) -> None:
-        super().__init__()
-        self._items = items
+        super().__init__(items)
         self._rows = rows
         self._report = report
         self._policies = policies
@@ -165,9 +164,6 @@ class DaggerResults(ResumableStream):
             self._held = NOTHING
             if item is not NOTHING:
                 return item
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
 
     def _fill(self) -> None:
         while self._held is NOTHING:

@@ -56,12 +56,11 @@ class Chain(ResumableStream):
     Linear pipers that follow each other are one chain: as nested iterators a thousand of them would be too deep.
     """
 
-    __slots__ = ("_item", "_items", "_links")
+    __slots__ = ("_item", "_links")
     _counted = True
 
     def __init__(self, items: Iterator[Any], links: Iterable[Link]) -> None:
-        super().__init__()
-        self._items = items
+        super().__init__(items)
         self._links = list(links)
         self._item: Any = NOTHING
 
@@ -70,9 +69,6 @@ class Chain(ResumableStream):
         # In place: a copy for each of thousands of pipers would be most of the time that connecting them takes.
         self._links.append(link)
         return self
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
 
     def _pull(self) -> None:
         if self._item is NOTHING:
@@ -97,16 +93,12 @@ class InputStream(ResumableStream):
         closed: Nothing more is taken.
     """
 
-    __slots__ = ("_items", "_name", "closed")
+    __slots__ = ("_name", "closed")
 
     def __init__(self, data: Iterable[Any], name: str) -> None:
-        super().__init__()
-        self._items = iter(data)
+        super().__init__(iter(data))
         self._name = name
         self.closed = False
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
 
     def left(self) -> float | None:
         """How many items are left, where that is certain: infinitely many, perhaps. None: only the user's code knows."""
@@ -149,20 +141,16 @@ class TaskStream(ResumableStream):
         again: A result that was waited for in vain comes later, behind the failure in its place.
     """
 
-    __slots__ = ("_again", "_error", "_items", "_maker", "_started")
+    __slots__ = ("_again", "_error", "_maker", "_started")
     _counted = True
 
     def __init__(self, stream: Iterable[Any], maker: Provenance, again: bool = False) -> None:
-        super().__init__()
+        super().__init__(iter(stream))
         maker.show(self.count)
         self._again = again
-        self._items = iter(stream)
         self._maker = maker
         self._started = False
         self._error: Exception | None = None
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
 
     def _pull(self) -> None:
         if not self._started:
@@ -234,23 +222,23 @@ class DeferredStream(ResumableStream):
     """What one consumer reads of a piper that has not been started: then the items are there.
 
     Args:
-        started: Set when ``items`` has been, or never will be.
+        started: Set when it has been told the items, or never will be.
     """
 
-    __slots__ = ("_started", "ended", "items")
+    __slots__ = ("_started", "ended")
 
     def __init__(self, started: Flag) -> None:
-        super().__init__()
+        super().__init__(iter(()))
         self._started = started
         self.ended = False
-        self.items: Iterator[Any] = iter(())
 
-    def _reads(self) -> Sequence[object]:
-        return (self.items,)
+    def read_from(self, items: Iterator[Any]) -> None:
+        """The piper starts: these are the items."""
+        self._items = items
 
     def _pull(self) -> None:
         self._started.wait()
-        items = self.items
+        items = self._items
         for self._held in items:
             return
         self.ended = True

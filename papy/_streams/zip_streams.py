@@ -25,7 +25,7 @@ class ZipStrict(ResumableStream):
     __slots__ = ("_cells", "_names", "_streams", "_where")
 
     def __init__(self, streams: Sequence[Iterator[Any]], names: Sequence[str], where: str) -> None:
-        super().__init__()
+        super().__init__(iter(()))
         self._streams = streams
         self._names = names
         self._where = where
@@ -63,7 +63,7 @@ class ZipShares(ResumableStream):
     __slots__ = ("_row", "_shares", "_streams")
 
     def __init__(self, streams: Sequence[Iterator[Any]], shares: Sequence[int]) -> None:
-        super().__init__()
+        super().__init__(iter(()))
         self._streams = streams
         self._shares = shares
         self._row: list[Any] = []
@@ -84,15 +84,11 @@ class ZipShares(ResumableStream):
 class Column(ResumableStream):
     """One output of rows."""
 
-    __slots__ = ("_items", "_place")
+    __slots__ = ("_place",)
 
     def __init__(self, rows: Iterator[Any], place: int) -> None:
-        super().__init__()
-        self._items = rows
+        super().__init__(rows)
         self._place = place
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
 
     def _pull(self) -> None:
         for row in self._items:
@@ -104,14 +100,7 @@ class Column(ResumableStream):
 class Numbered(ResumableStream):
     """Pairs of the index of an item and the item, counted from 0."""
 
-    __slots__ = ("_items",)
-
-    def __init__(self, items: Iterator[Any]) -> None:
-        super().__init__()
-        self._items = items
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
+    __slots__ = ()
 
     def _pull(self) -> None:
         for item in self._items:

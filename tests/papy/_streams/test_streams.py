@@ -163,7 +163,7 @@ def test_a_stream_of_an_imap_waits_for_its_start() -> None:
 def test_a_tap_gives_what_is_there_after_the_start() -> None:
     started = threading.Event()
     tap = DeferredStream(started)
-    tap.items = iter([1, 2])
+    tap.read_from(iter([1, 2]))
     started.set()
     assert list(tap) == [1, 2] and list(tap) == []
 
