@@ -79,7 +79,7 @@ class Expression:
             return self._reference(value)
         if any(value is outer for outer in self._within):
             raise NotSource(f"a {kind.__name__} contains itself, which can't be said in one expression")
-        # Whoever changes the one changes the other.
+        # It may be changed under that name.
         name = None if not self._within or isinstance(value, (tuple, frozenset)) else self.name_of(value)
         if name is not None:
             return name

@@ -1,4 +1,9 @@
-"""Driver: pulls what comes out of a run in a thread of its own, which can be held and go on. Knows nothing of pipers."""
+"""A thread that pulls what comes out of a run, can be held and go on. Knows nothing of pipers.
+
+Results must be taken for a run to go on. In the background no caller takes them, so a thread does. It looks at one flag
+after each item, which costs next to nothing; the state is behind a lock. A caller that waits
+brings a queue of its own, so that an interrupt of one leaves nothing locked for the others.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +33,7 @@ class BackgroundRunner:
     Attributes:
         state: ``"started"``, ``"running"``, ``"paused"``, ``"finished"``, ``"failed"`` or ``"stopped"``.
         error: What the items raised; also while what was left was pulled.
-        told: Somebody has been told of that.
+        told: The error has been raised to a caller, or logged.
         ended: When they were at their end, by `time.perf_counter`; None: not yet.
     """
 
@@ -41,7 +46,7 @@ class BackgroundRunner:
         self._close = close
         # Held for moments only, and by ``with``: an interrupt finds it released. Not a Condition, which is one in Python.
         self._lock = RLock()
-        #: Put into by whoever changes something, one for each who waits for that.
+        #: One for each caller that waits for a change; each change is put into all of them.
         self._waiting: list[SimpleQueue[None]] = []
         self._resting = True  # nothing is pulled at this moment
         self._hold = True  # nothing is to be pulled: what the thread looks at after each item
@@ -51,7 +56,7 @@ class BackgroundRunner:
         self._thread = ContextThread(self._pull_all, "papy-plumber")
 
     def start(self) -> None:
-        """Start the thread, once, which waits to be told to `run`; when whoever made us is able to `stop` it."""
+        """Start the thread, once, which waits to be told to `run`. Before, its owner has to be able to `stop` it."""
         if not self._started:
             self._started = True
             launch(self._thread)
@@ -123,7 +128,7 @@ class BackgroundRunner:
         deadline = None if timeout is None else monotonic() + timeout
         waiter: SimpleQueue[None] = SimpleQueue()
         try:
-            # In this order: who changes something does that first, and then rings.
+            # In this order: a change is made first, and told then.
             self._waiting.append(waiter)
             while not is_so():
                 try:
@@ -144,8 +149,8 @@ class BackgroundRunner:
                         break
                 else:
                     break
-        except BaseException as raised:  # whoever waits gets it
-            # Without the frame of this call, which holds us, who will hold the error.
+        except BaseException as raised:  # `wait` hands it on
+            # Without the frame of this call: it holds this object, which will hold the error.
             state, error = "failed", raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next)
         try:
             self._close(error is not None)

@@ -42,7 +42,7 @@ def write(dagger: Dagger, path: str | os.PathLike[str]) -> None:
     fresh = target.with_name(f"{target.name}.{os.getpid()}.new")
     try:
         fresh.write_text(text, encoding="utf-8")
-        os.replace(fresh, target)  # so that who reads it meanwhile sees the old one or the new one
+        os.replace(fresh, target)  # a reader sees the old one or the new one
     finally:
         fresh.unlink(missing_ok=True)
 

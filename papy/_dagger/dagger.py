@@ -94,7 +94,7 @@ class Dagger(RunnableGraph):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        # An error of the block is not to wait for what nobody will look at.
+        # An error of the block is not to wait for results that it makes useless.
         self.stop(STOP_TIMEOUT if error is None else 0)
 
     # the run, step by step -------------------------------------------------
@@ -159,7 +159,7 @@ class Dagger(RunnableGraph):
         Raises:
             DaggerError: If the Dagger runs already (a `Plumber`: `PlumberError`), or can't be connected, see `connect`.
             numap.WorkerStartError, numap.SerializationError: As `results` does; what goes wrong in the workers later is raised to
-                whoever reads the outputs.
+                the reader of the outputs.
 
         >>> triple = Piper(lambda x: 3 * x, unpack=True)
         >>> with Dagger([triple]) as dagger:
@@ -187,8 +187,7 @@ class Dagger(RunnableGraph):
         """Stop everything, soon, in any state and any number of times.
 
         After a `start` nothing more is taken from the inputs, and what was taken flows through to the last pipers before
-        they are stopped; results are dropped. Who reads `results` or waits for ``run(datas)`` in another thread gets an
-        error at once.
+        they are stopped; results are dropped. A thread that reads `results` or is in ``run(datas)`` gets an error at once.
 
         Args:
             timeout: Seconds that this may take; what is not through by then is lost. 0: nothing flows any more; None:

@@ -1,4 +1,9 @@
-"""One run of a graph of pipers: wires them, and reads what comes out."""
+"""One run of a graph of pipers: wires them, and reads what comes out.
+
+What a run has taken (pipers, IMaps, inputs) it has to give back, whenever it is interrupted, and from any thread. So the
+undoing of each step is noted before the step is done, and may be done twice. `close` works through these notes from the
+last to the first. The run holds no Dagger: a Dagger that was dropped must not live on in what runs for it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +22,7 @@ from papy._base.errors import POLICIES, DaggerError, DaggerTypeError, DaggerValu
 from papy._base.external_programs import end_of
 from papy._base.misuse import datas_text
 from papy._base.public import public
-from papy._dagger.failure_summary import advice, toll
+from papy._dagger.failure_summary import advice, summary_of
 from papy._dagger.piper import Piper
 from papy._dagger.piper_graph import PiperGraph
 from papy._dagger.run_options import RunOptions
@@ -46,7 +51,7 @@ class RunStatistics:
         failures: For each piper, how many of these failed there.
         skipped: How many results were dropped, as an item in them failed on a piper with ``on_error="skip"``.
         dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``exception``, and ``inbox`` if a
-            function raised an Exception (of a worker that died nobody knows the inbox); the last 1,000.
+            function raised an Exception (of a worker that died the inbox is not known); the last 1,000.
         first_failure: The first of these; None: nothing failed.
 
     >>> from papy import Dagger
@@ -80,7 +85,7 @@ takes items, write Piper(int, unpack=True)
             DaggerError: Items failed; it says how many of how many on which pipers, and its ``__cause__`` is the first failure.
         """
         if self.first_failure is not None:
-            raise DaggerError(toll(self.items, self.failures, self.first_failure)) from self.first_failure
+            raise DaggerError(summary_of(self.items, self.failures, self.first_failure)) from self.first_failure
         return self
 
 
@@ -137,7 +142,7 @@ class GraphRun:
         assert self._plan is not None, "it is connected once"
         graph, datas = self._plan
         given = self._connect(graph, datas)
-        self._undo.append(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
+        self._undo.append(self._run.started.set)  # if the start fails, a reader that waits for it finds a stopped IMap
         self.report.inputs = self._closable = [
             source.stream for source in datas.values() if isinstance(source.stream, InputStream)
         ]
@@ -187,11 +192,11 @@ class GraphRun:
     def close(self) -> None:
         """Stop everything; in any state, from any thread, any number of times."""
         self.report.over = True
-        with self._closing:  # whoever comes second waits until all is stopped
+        with self._closing:  # a second caller waits until all is stopped
             with ExitStack() as all_of_it:
                 for undo in self._undo:
                     all_of_it.callback(undo)
-            # Not before all is done: who is interrupted meanwhile can close it again.
+            # Not before all is done: after an interrupt it can be closed again.
             self._undo, self._plan = [], None
             self._streams, self._sources, self._results, self.report.inputs = [], [], [], []
         self._tell()  # at last, as handlers of logs may do anything
@@ -206,7 +211,7 @@ class GraphRun:
 
         figures = self.statistics(0.0)
         assert figures.first_failure is not None
-        logging.getLogger("papy").warning("%s", toll(figures.items, figures.failures, figures.first_failure))
+        logging.getLogger("papy").warning("%s", summary_of(figures.items, figures.failures, figures.first_failure))
 
     def after_fork(self) -> None:
         """In a child that the user forked, where nothing of this runs."""
@@ -254,7 +259,7 @@ class GraphRun:
         """What comes out: of one output its items, of several rows with one item of each; ``NOTHING`` for what is dropped.
 
         Args:
-            dropped: Nobody looks at them. Then there may be more results of one output than of another, and a row has
+            dropped: They are not looked at. Then there may be more results of one output than of another, and a row has
                 more of these.
 
         Raises:
@@ -299,7 +304,7 @@ class GraphRun:
 
 
 def _is_free(name: str, imap: IMap[Any]) -> bool:
-    """Whether nobody uses an IMap; DaggerError if somebody has tasks on it: they would be started, and ended, with the run."""
+    """Whether an IMap is not in use; DaggerError if it has tasks of others, which would be started and ended with the run."""
     figures = imap.statistics()
     if figures.state == "idle" and figures.tasks:
         raise DaggerError(

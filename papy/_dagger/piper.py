@@ -1,4 +1,8 @@
-"""Piper: a Worker at its place in a pipeline, evaluated here or by an IMap. Knows nothing of the graph."""
+"""Piper: a Worker at its place in a pipeline, evaluated here or by an IMap. Knows nothing of the graph.
+
+A piper is a description that can be run by itself or by a Dagger, many times. All that belongs to one life (streams, task,
+readers) is in a few attributes, which `_LIFE` names: they are let go together, and a copy of the piper has none of them.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ class Piper(PiperOptions):
     A function takes an *inbox*: a list with one item for each upstream piper, or with the one item of the input data.
     Where it raises a `PiperError` travels on in the item's place, also if it is no Exception (SystemExit, for example). Only a
     KeyboardInterrupt in a linear piper, and what a signal handler written in Python raises there or on a serial IMap (an
-    Exception, too), are for whoever takes the results; who goes on has the item evaluated again.
+    Exception, too), are raised to the reader of the results; if it goes on, the item is evaluated again.
 
     With ``produce=n`` each call has n results. With ``consume=n`` the inbox of a call is a list of n such lists. With
     ``spawn=n`` a piper between such pipers handles n items a round. What a piper gives, ``produce * spawn`` items a round,
@@ -48,11 +52,11 @@ class Piper(PiperOptions):
         parallel: The `numap.IMap` that evaluates the functions, shared with other pipers or not. An unordered one gives
             results as they come, but in order if results are paired anywhere in the Dagger: by a piper with several
             upstream pipers, or as there are several outputs. None or False: a linear piper, which is evaluated in the
-            thread of whoever takes its results, when they are taken.
+            thread of the reader of its results, when they are read.
         consume: How many items of each input go into one call.
         produce: How many results a call has: the function returns a sequence of so many.
         spawn: How many times the piper handles an item in a round.
-        timeout: Seconds that whoever reads a result waits for it; then there is a failure in its place. If the IMap has
+        timeout: Seconds that the reader of a result waits for it; then there is a failure in its place. If the IMap has
             ``skip=False``, and nothing is paired by its place, the result follows later. For parallel pipers only; to end
             an item that takes too long is the IMap's ``task_timeout``.
         branch: Where the piper stands among its like, for example among several outputs: None, a number, a string, or
@@ -282,7 +286,7 @@ class Piper(PiperOptions):
         if items is None:
             self._allowed("next")
             raise PiperError(f"{self.name} can't be read: it feeds other pipers")
-        # No call may stand between the item and the return; see Steady.
+        # No call may stand between the item and the return; see `ResumableStream`.
         for item in items:
             return item
         if self._state != "finished" and run is not None and (run.report.closed or run.report.over):
@@ -302,7 +306,7 @@ class Piper(PiperOptions):
         return self._state
 
     def _tap(self) -> StreamSource:
-        """What one more consumer reads, who will be connected."""
+        """What one more consumer reads."""
         output, run = self._wiring.output, self._run
         if self._owned or self._state != "connected" or output is None or run is None:
             where = "in a running Dagger" if self._owned else self._state
@@ -326,7 +330,7 @@ class Piper(PiperOptions):
     def _let_go(self, state: str) -> None:
         self._finished = self.finished
         if self._run is not None:
-            self._run.started.set()  # who waits for it finds nothing
+            self._run.started.set()  # a reader that waits for it finds nothing
         wiring = self._wiring._replace(sources=(), output=None, task=None)
         # In one statement, without a call: an interrupt comes before it or after it.
         self._wiring, self._items, self._ups, self._taps, self._run, self._owned, self._state = (
@@ -350,7 +354,7 @@ class Piper(PiperOptions):
         Raises:
             PiperError: If the piper is connected already, its IMap is running, or its inputs don't fit.
         """
-        # Before the streams are made: who is interrupted meanwhile has to `detach` us, and nobody whose piper this is not.
+        # Before the streams are made: after an interrupt the run has to `detach` this piper, and only a run that has it.
         self._state, self._run, self._owned, self._finished = self._allowed("connect"), run, True, False
         self._wiring = wire(self, sources, run)
         assert self._wiring.output is not None

@@ -1,4 +1,4 @@
-"""PiperOptions: what is said about a piper when it is made, checked. Knows nothing of its life."""
+"""What is said about a piper when it is made, checked. Knows nothing of its life."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Plumber: a Dagger that runs in the background, and can be written to a file."""
+"""Plumber: a Dagger that runs in the background, and can be written to a file.
+
+Its state is that of the thread that takes the results, as soon as it runs: only that thread knows when they end. An error
+of a run waits there for a caller, which is told once: by `wait`, by the end of a ``with`` block, or else by the log.
+"""
 
 from __future__ import annotations
 

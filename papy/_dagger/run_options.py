@@ -1,4 +1,4 @@
-"""RunOptions: what is said about the failures of a whole run, when a Dagger is made or when it is started."""
+"""What is said about the failures of a whole run, when a Dagger is made or when it is started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Wiring: the streams of one piper in one run. Knows numap and our streams, but neither pipers nor graphs."""
+"""The streams of one piper in one run. Knows numap and the streams of papy, but neither pipers nor graphs.
+
+Linear pipers become links of one chain. Tasks of the same IMap are chained by numap itself, without detours, as long as
+they need no rounds, no pairing of different engines and no numbers. All else is read as values by our own streams, and
+given to the IMap as its input.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +61,7 @@ class Run:
     folders: list[Folder] = field(default_factory=list)
 
     def enter(self) -> None:
-        """It starts: its folders are told, and when it is over, or dropped, once more."""
+        """It starts: its folders hear of that, and of its end."""
         for folder in self.folders:
             weakref.finalize(self, folder.leave, self.token)
             folder.enter(self.token)
@@ -138,7 +143,7 @@ def wire(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) ->
         stream = Blocks(items_of(StreamSource(stream, settings.name, maker)), settings.spawn * stride, turn, stride)
         given = stream.ending
     if isinstance(stream, ResumableStream):
-        maker.shown = frozenset()  # who reads a branch of it may see it in part, or see rounds
+        maker.shown = frozenset()  # the reader of a branch may see it in part, or see rounds
     output = StreamSource(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap, given)
     return Wiring(sources, output, task, results, stride, ending)
 

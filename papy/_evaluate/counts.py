@@ -34,7 +34,7 @@ class Count:
         self._noted = -1
 
     def note(self, error: PiperError, again: bool) -> None:
-        """The item that will be given next is this one; who was interrupted says it once more.
+        """The item that will be given next is this one; after an interrupt it is said once more.
 
         Args:
             error: The item.

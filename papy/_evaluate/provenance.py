@@ -1,4 +1,8 @@
-"""Evaluator: who makes the items of a stream, for who has to say which piper failed, and how often each was evaluated."""
+"""What makes the items of a stream: needed to say which piper failed, and how often each was evaluated.
+
+Tasks of one IMap are chained by numap, which knows only their numbers. An error comes out at the end of such a chain, far
+from the piper that it happened on, so the last one knows them all.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ __all__ = ["Provenance"]
 
 
 class Provenance:
-    """Who makes the items of a stream.
+    """The piper that makes the items of a stream.
 
     Args:
         call: The piper's call.
@@ -21,7 +25,7 @@ class Provenance:
         counts: Of the run; gets those of the streams that show how often the piper was evaluated.
 
     Attributes:
-        calls: Whose call each task of the IMap evaluates, as far as they are chained: an error says in which task it
+        calls: The call that each task of the IMap evaluates, as far as they are chained: an error says in which task it
             happened, and comes out at the end of the chain.
         shown: The numbers of the pipers whose evaluations a stream of these items shows.
     """

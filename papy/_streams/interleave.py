@@ -2,7 +2,8 @@
 
 A piper that produces n results gives a stream with n items a *round*. With a stride of s the first results of s calls come
 first, then their second results, and so on: with s = 3 and n = 2 the stream is ``a1 b1 c1 a2 b2 c2``. At the end there may
-be fewer calls left; then the stride is shorter there. The functions decide, and know no streams; `Blocks` applies them.
+be fewer calls left; then the stride is shorter there. So only whole blocks of calls can be spread or collected, and only the
+last one may be shorter. The functions decide, and know no streams; `Blocks` applies them.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def split(results: Mapping[int, Any], stride: int, spawn: int, ending: Ending | 
         results: By the index of their call.
         stride: How many calls a turn has.
         spawn: How many turns a block has.
-        ending: Of what the calls are given; None: nobody knows of an end, so the last call that there is stands for it.
+        ending: Of what the calls are given; None: the end is not known, so the last call that there is stands for it.
 
     >>> split({0: 10, 1: 20, 2: 11, 3: 21, 4: 30, 5: 31}, 2, 2, None)
     [{0: 10, 1: 20, 2: 30}, {0: 11, 1: 21, 2: 31}]

@@ -1,4 +1,8 @@
-"""What comes out of pipers: failed items are noted, and dealt with as their policy says. Knows no graph and no threads."""
+"""What comes out of pipers: failed items are noted, and dealt with as their policy says. Knows no graph and no threads.
+
+A failed item travels to the end like any other, so that results stay paired by their place. Only here, where results leave
+the pipeline, is it returned, skipped or raised. One failure may come out at several places, and is counted once.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,7 @@ class RunReport:
         inputs: Through these the data come; none, if they can't be closed.
         dead_letters: The failures, each as it happened; the last 1,000.
         closed: The run is being stopped: its inputs give nothing more, and that is not their end.
-        over: The run was closed: who reads it is to come to an end.
+        over: The run was closed: its reader is to come to an end.
     """
 
     def __init__(self) -> None:
@@ -119,9 +123,9 @@ ALL: Final = ("skip", "raise")
 
 
 def admitted(items: Iterator[Any], rows: bool, report: RunReport) -> Iterator[Any]:
-    """As `DaggerResults`, but quicker, for one reader who doesn't go on after an interrupt.
+    """As `DaggerResults`, but quicker, for one reader that doesn't go on after an interrupt.
 
-    In the place of what is dropped comes ``NOTHING``: also where all is dropped the reader hears that he is to stop.
+    In the place of what is dropped comes ``NOTHING``: also where all is dropped the reader hears that it is to stop.
     """
     for item in items:
         if rows or isinstance(item, PiperError):
@@ -140,7 +144,7 @@ class DaggerResults(ResumableStream):
         items: The results: items, or rows with one item of each output.
         rows: Whether they are rows.
         report: Gets the figures.
-        policies: Those that are followed here: the others are somebody else's to follow.
+        policies: Those that are followed here; others are followed elsewhere.
     """
 
     __slots__ = ("_lock", "_policies", "_report", "_rows", "_taken")
@@ -152,14 +156,14 @@ class DaggerResults(ResumableStream):
         self._policies = policies
         self._taken: Any = NOTHING
         # Users may read in several threads. It is not held while an item is given away. Two interrupts in quick succession can
-        # leave it locked in CPython 3.10; then who was interrupted can still go on.
+        # leave it locked in CPython 3.10; then the thread that was interrupted can still go on.
         self._lock = RLock()
 
     def __next__(self) -> Any:
         while True:
             with self._lock:
                 self._fill()
-            # Threads change over where signals are looked for, so nobody comes between these.
+            # Threads change over where signals are looked for, so no other comes between these.
             item = self._held
             self._held = NOTHING
             if item is not NOTHING:

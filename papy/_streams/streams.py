@@ -1,6 +1,8 @@
 """What runs between pipers: streams of items, in which a failed item is a value. Knows nothing of pipers and graphs.
 
-Streams of numap (tasks, branches of a fork) raise at the places of failed items. All others here are `ResumableStream`: they give
+A stream that raised for a failed item would end there in Python. So failures are items, and only what ends a run is raised.
+
+Streams of numap (tasks, branches of a fork) raise at the places of failed items. All others here are a `ResumableStream`: they give
 a `PiperError` as the item, and raise only what ends them. `items_of` makes the second kind of the first.
 """
 
@@ -46,12 +48,12 @@ ITEM_ERRORS: Final = (ItemError, NextTimeout, PiperError, SerializationError, Ta
 SEQUENCES: Final = (list, tuple, range)  # these raise nothing
 
 # Consumers of one piper may be so many items apart. What one has read and another has not is kept, so this bounds
-# the memory. Pipers on IMaps stay within their buffers, far below; who reads outputs one by one can get here.
+# the memory. Pipers on IMaps stay within their buffers, far below; a reader of outputs one by one can get here.
 FORK_LIMIT: Final = 2**15
 
 
 class Chain(ResumableStream):
-    """A stream of items that go through one call after the other, in the thread of whoever pulls them.
+    """A stream of items that go through one call after the other, in the thread of their reader.
 
     Linear pipers that follow each other are one chain: as nested iterators a thousand of them would be too deep.
     """
@@ -137,7 +139,7 @@ class TaskStream(ResumableStream):
 
     Args:
         stream: The items.
-        maker: Who makes them.
+        maker: What makes them.
         again: A result that was waited for in vain comes later, behind the failure in its place.
     """
 
@@ -187,25 +189,25 @@ class TimedTaskStream(TaskStream):
 
     Args:
         stream: The task.
-        maker: Who makes the items.
-        patient: The same task without a limit. A late result is waited for there, and dropped, before the next is asked for.
+        maker: What makes the items.
+        unlimited: The same task without a limit. A late result is waited for there, and dropped, before the next is asked for.
     """
 
-    __slots__ = ("_due", "_patient")
+    __slots__ = ("_due", "_unlimited")
 
-    def __init__(self, stream: Iterable[Any], maker: Provenance, patient: Iterable[Any]) -> None:
+    def __init__(self, stream: Iterable[Any], maker: Provenance, unlimited: Iterable[Any]) -> None:
         super().__init__(stream, maker)
-        self._patient = iter(patient)
+        self._unlimited = iter(unlimited)
         self._due: Any = None  # NOTHING: a late result has not come yet
 
     def _reads(self) -> Sequence[object]:
-        return (self._items, self._patient)
+        return (self._items, self._unlimited)
 
     def _pull(self) -> None:
         if self._due is NOTHING:
             try:
-                patient = self._patient
-                for self._due in patient:
+                unlimited = self._unlimited
+                for self._due in unlimited:
                     break
             except ITEM_ERRORS:
                 self._due = None

@@ -1,4 +1,7 @@
-"""Rows: several streams side by side, as one stream, one of them out of that, and items beside their numbers."""
+"""Several streams side by side as one stream of rows, one of them out of that, and items beside their numbers.
+
+A row is given when all of it is there. What was taken for it before an interrupt waits in its cell.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ class ZipStrict(ResumableStream):
     Args:
         streams: What to read.
         names: What to call each in the error.
-        where: Who reads them, for the error.
+        where: What reads them, for the error.
     """
 
     __slots__ = ("_cells", "_names", "_streams", "_where")
