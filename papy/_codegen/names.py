@@ -45,7 +45,7 @@ class Names:
     def import_module(self, module: str) -> str:
         """Import a module under its own name, which is returned."""
         root = module.split(".")[0]
-        self.bind(root, sys.modules[root])
+        self.bind(root, sys.modules.get(root))
         self._imports.add(f"import {module}")
         return module
 

@@ -29,7 +29,7 @@ from papy._dagger.run_options import RunOptions
 from papy._dagger.wiring import Run, start_imap
 from papy._evaluate.counts import evaluations
 from papy._streams.base import NOTHING
-from papy._streams.results import DaggerResults, admitted
+from papy._streams.results import DaggerResults, apply_policies
 from papy._streams.source import StreamSource
 from papy._streams.streams import InputStream, branches, items_of
 from papy._streams.zip_streams import Column, ZipShares, ZipStrict
@@ -113,7 +113,7 @@ class GraphRun:
         self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
         self._closable: list[InputStream] = []
         #: Its failures have been logged, or need not be.
-        self._told = False
+        self._logged = False
         #: What `connect` needs. The graph may be the Dagger, which is not to be kept alive by what runs for it.
         self._plan: tuple[PiperGraph, Mapping[Piper, StreamSource]] | None = (graph, datas)
         #: What is to be done at the end, the last first; each may be done again.
@@ -199,13 +199,13 @@ class GraphRun:
             # Not before all is done: after an interrupt it can be closed again.
             self._undo, self._plan = [], None
             self._streams, self._sources, self._results, self.report.inputs = [], [], [], []
-        self._tell()  # at last, as handlers of logs may do anything
+        self._log_failures()  # at last, as handlers of logs may do anything
 
-    def _tell(self) -> None:
+    def _log_failures(self) -> None:
         """Say once that items failed, unless that was raised."""
-        told, self._told = self._told, True
+        logged, self._logged = self._logged, True
         # When the interpreter is being taken down, results that were left in a global are closed; then nothing can be logged.
-        if told or self.report.failed <= self.report.raised or sys.is_finalizing():
+        if logged or self.report.failed <= self.report.raised or sys.is_finalizing():
             return
         import logging
 
@@ -215,7 +215,7 @@ class GraphRun:
 
     def after_fork(self) -> None:
         """In a child that the user forked, where nothing of this runs."""
-        self.report.over = self._told = True
+        self.report.over = self._logged = True
         for piper in self._pipers:
             piper.after_fork()
 
@@ -266,9 +266,9 @@ class GraphRun:
             DaggerError: If the results of outputs don't belong together, as there are more of one than of another.
         """
         if len(self._streams) == 1:
-            return admitted(self._streams[0], False, self.report)
+            return apply_policies(self._streams[0], False, self.report)
         if dropped and len(set(self._shares)) > 1:
-            return admitted(ZipShares(self._streams, self._shares), True, self.report)
+            return apply_policies(ZipShares(self._streams, self._shares), True, self.report)
         for place, share in enumerate(self._shares):
             for other in range(place):
                 if share != self._shares[other] and self._inputs[place] & self._inputs[other]:
@@ -276,7 +276,7 @@ class GraphRun:
                         f"for each {self._shares[other]} results of {self.outputs[other].name} there are {share} of "
                         f"{self.outputs[place].name} (produce, consume), so they make no tuples; read them one by one"
                     )
-        return admitted(self._in_step(), True, self.report)
+        return apply_policies(self._in_step(), True, self.report)
 
     def _in_step(self) -> ZipStrict:
         return ZipStrict(self._streams, [piper.name for piper in self.outputs], "the outputs are of unequal length")

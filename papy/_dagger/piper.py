@@ -26,7 +26,7 @@ from papy._streams.streams import DeferredStream, branches, items_of
 __all__ = ["Piper"]
 
 # What a copy of a piper doesn't have.
-_LIFE: Final = frozenset(("_state", "_owned", "_finished", "_wiring", "_run", "_ups", "_taps", "_items"))
+_LIFE: Final = frozenset(("_state", "_owned", "_finished", "_wiring", "_run", "_ups", "_readers", "_items"))
 
 
 @public
@@ -103,7 +103,7 @@ class Piper(PiperOptions):
     _wiring = Wiring()
     _run: Run | None = None
     _ups: tuple[Piper, ...] = ()
-    _taps: tuple[DeferredStream, ...] = ()
+    _readers: tuple[DeferredStream, ...] = ()
     _items: Iterator[Any] | None = None
 
     # what it is ------------------------------------------------------------
@@ -170,16 +170,16 @@ class Piper(PiperOptions):
         state = self._allowed("connect")
         ups = _checked_inbox(self.name, inbox)
         run = Run(len(ups) > 1, started=Flag())
-        taps = [up._tap() if isinstance(up, Piper) else None for up in ups]
+        readers = [up._new_reader() if isinstance(up, Piper) else None for up in ups]
         sources = tuple(
-            StreamSource(up, f"input {place} of {self.name}") if tap is None else tap
-            for place, (up, tap) in enumerate(zip(ups, taps, strict=True))
+            StreamSource(up, f"input {place} of {self.name}") if reader is None else reader
+            for place, (up, reader) in enumerate(zip(ups, readers, strict=True))
         )
         wiring = wire(self, sources, run)
-        for up, tap in zip(ups, taps, strict=True):
-            if isinstance(up, Piper) and tap is not None:
-                assert isinstance(tap.stream, DeferredStream)
-                up._taps = (*up._taps, tap.stream)
+        for up, reader in zip(ups, readers, strict=True):
+            if isinstance(up, Piper) and reader is not None:
+                assert isinstance(reader.stream, DeferredStream)
+                up._readers = (*up._readers, reader.stream)
                 if len(ups) > 1:
                     up._keep_order()
         self._wiring, self._run, self._state, self._finished = wiring, run, state, False
@@ -208,15 +208,15 @@ class Piper(PiperOptions):
                 raise PiperError(f"{self.name}: start is not possible before {up.name}, which it reads, is started")
         assert self._wiring.output is not None and self._run is not None
         self._run.enter()
-        output, taps = self._wiring.output, self._taps
-        items = None if taps else DaggerResults(items_of(output), False, self._run.report)
-        for tap, branch in zip(taps, branches(output, len(taps)), strict=True):
-            tap.read_from(items_of(branch))
+        output, readers = self._wiring.output, self._readers
+        items = None if readers else DaggerResults(items_of(output), False, self._run.report)
+        for reader, branch in zip(readers, branches(output, len(readers)), strict=True):
+            reader.read_from(items_of(branch))
         if self.imap is not None:
             if self.imap.statistics().state in ("idle", "stopped"):  # else that was done for another piper
                 start_imap(self.imap, self.name)
-            for tap in taps:  # its reader may be on the same IMap, which started before
-                tap.__numap_detach__(self.imap)
+            for reader in readers:  # its reader may be on the same IMap, which started before
+                reader.__numap_detach__(self.imap)
         self._items = items
         self._state = state
         live.add(self)
@@ -301,11 +301,11 @@ class Piper(PiperOptions):
         return _move(self.name, self._current(), call)
 
     def _current(self) -> str:
-        if self._state == "started" and self._taps and all(tap.ended for tap in self._taps):
+        if self._state == "started" and self._readers and all(reader.ended for reader in self._readers):
             self._state = "finished"  # those that read it are at its end
         return self._state
 
-    def _tap(self) -> StreamSource:
+    def _new_reader(self) -> StreamSource:
         """What one more consumer reads."""
         output, run = self._wiring.output, self._run
         if self._owned or self._state != "connected" or output is None or run is None:
@@ -333,7 +333,7 @@ class Piper(PiperOptions):
             self._run.started.set()  # a reader that waits for it finds nothing
         wiring = self._wiring._replace(sources=(), output=None, task=None)
         # In one statement, without a call: an interrupt comes before it or after it.
-        self._wiring, self._items, self._ups, self._taps, self._run, self._owned, self._state = (
+        self._wiring, self._items, self._ups, self._readers, self._run, self._owned, self._state = (
             wiring,
             None,
             (),

@@ -23,7 +23,7 @@ from papy._evaluate.call import PiperCall
 from papy._evaluate.counts import StreamCounts
 from papy._evaluate.provenance import Provenance
 from papy._streams.base import ResumableStream
-from papy._streams.interleave import Blocks, expand, regroup, split
+from papy._streams.interleave import Blocks, deinterleave, interleave, split
 from papy._streams.results import RunReport
 from papy._streams.source import Ending, Link, StreamSource
 from papy._streams.streams import SEQUENCES, Chain, InputStream, TaskStream, TimedTaskStream, items_of
@@ -139,7 +139,9 @@ def wire(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) ->
     ending = next((source.ending for source in wide), None)
     given = ending
     if settings.produce > 1:
-        turn = partial(expand, produce=settings.produce, stride=stride, width=settings.spawn, repeat=settings.repeat)
+        turn = partial(
+            interleave, produce=settings.produce, stride=stride, width=settings.spawn, repeat=settings.repeat
+        )
         stream = Blocks(items_of(StreamSource(stream, settings.name, maker)), settings.spawn * stride, turn, stride)
         given = stream.ending
     if isinstance(stream, ResumableStream):
@@ -203,7 +205,7 @@ def _grouped(
     made = any(source.maker is not None for source in sources)
     width = settings.consume * settings.spawn if made else None
     size = (width or settings.consume) * stride
-    return Blocks(items, size, partial(regroup, consume=settings.consume, stride=stride, width=width))
+    return Blocks(items, size, partial(deinterleave, consume=settings.consume, stride=stride, width=width))
 
 
 def _chained(

@@ -16,10 +16,10 @@ from papy._base.errors import is_failure
 from papy._streams.base import ResumableStream
 from papy._streams.source import Ending
 
-__all__ = ["Blocks", "expand", "regroup", "split"]
+__all__ = ["Blocks", "interleave", "deinterleave", "split"]
 
 
-def expand(block: list[Any], produce: int, stride: int, width: int = 1, repeat: bool = False) -> list[Any]:
+def interleave(block: list[Any], produce: int, stride: int, width: int = 1, repeat: bool = False) -> list[Any]:
     """The items that a block of results becomes.
 
     Args:
@@ -30,7 +30,7 @@ def expand(block: list[Any], produce: int, stride: int, width: int = 1, repeat: 
         width: How many calls belong together.
         repeat: The block has one result for each call, which is given ``produce`` times.
 
-    >>> expand([(11, 12), (21, 22), (31, 32), (41, 42)], 2, 2)
+    >>> interleave([(11, 12), (21, 22), (31, 32), (41, 42)], 2, 2)
     [11, 21, 12, 22, 31, 41, 32, 42]
     """
     stride = _stride(block, stride, width)
@@ -39,7 +39,7 @@ def expand(block: list[Any], produce: int, stride: int, width: int = 1, repeat: 
     return [row[place] for part in parts for place in range(produce) for row in part]
 
 
-def regroup(block: list[Any], consume: int, stride: int, width: int | None = None) -> list[list[Any]]:
+def deinterleave(block: list[Any], consume: int, stride: int, width: int | None = None) -> list[list[Any]]:
     """The groups of items that are consumed together.
 
     Args:
@@ -48,11 +48,11 @@ def regroup(block: list[Any], consume: int, stride: int, width: int | None = Non
         stride: How many items apart those of a group are.
         width: How many items were produced together; None: they were not, and have no place but the one in the stream.
 
-    >>> regroup([11, 21, 31, 12, 22, 32], 2, 3, 2)
+    >>> deinterleave([11, 21, 31, 12, 22, 32], 2, 3, 2)
     [[11, 12], [21, 22], [31, 32]]
-    >>> regroup([11, 21, 12, 22], 2, 3, 2)
+    >>> deinterleave([11, 21, 12, 22], 2, 3, 2)
     [[11, 12], [21, 22]]
-    >>> regroup([1, 2, 3, 4], 2, 3)
+    >>> deinterleave([1, 2, 3, 4], 2, 3)
     [[1, 4], [2], [3]]
     """
     if width is not None:

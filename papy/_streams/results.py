@@ -15,7 +15,7 @@ from papy._base.errors import PiperError, TooManyFailed, add_note, duplicate, fa
 from papy._streams.base import NOTHING, ResumableStream
 from papy._streams.streams import InputStream
 
-__all__ = ["RunReport", "DaggerResults", "admitted"]
+__all__ = ["RunReport", "DaggerResults", "apply_policies"]
 
 # The failures that are kept: enough to see what goes wrong, and a run that never ends needs no more memory for them.
 DEAD_LETTERS: Final = 1000
@@ -29,7 +29,7 @@ class RunReport:
     """What has come out so far, and what failed.
 
     Attributes:
-        results: How many results (or failures in their places) were `admitted`.
+        results: How many results (or failures in their places) passed `apply_policies`.
         skipped: How many were dropped as something in them had failed.
         failures: How many items failed, for the number of each piper.
         failed: How many that is.
@@ -122,7 +122,7 @@ class RunReport:
 ALL: Final = ("skip", "raise")
 
 
-def admitted(items: Iterator[Any], rows: bool, report: RunReport) -> Iterator[Any]:
+def apply_policies(items: Iterator[Any], rows: bool, report: RunReport) -> Iterator[Any]:
     """As `DaggerResults`, but quicker, for one reader that doesn't go on after an interrupt.
 
     In the place of what is dropped comes ``NOTHING``: also where all is dropped the reader hears that it is to stop.

@@ -18,7 +18,7 @@ from papy._evaluate.call import PiperCall
 from papy._evaluate.provenance import Provenance
 from papy._evaluate.worker import Worker
 from papy._streams.base import ResumableStream
-from papy._streams.interleave import Blocks, expand, regroup
+from papy._streams.interleave import Blocks, deinterleave, interleave
 from papy._streams.results import DaggerResults, RunReport
 from papy._streams.source import Link, StreamSource
 from papy._streams.streams import Chain, DeferredStream, InputStream, TaskStream, TimedTaskStream, items_of
@@ -63,11 +63,11 @@ def chain(items: Iterator[int]) -> ResumableStream:
 
 
 def rounds(items: Iterator[int]) -> ResumableStream:
-    return Blocks(Chain(items, (Link(lambda x: (x, -x)),)), 3, partial(expand, produce=2, stride=3))
+    return Blocks(Chain(items, (Link(lambda x: (x, -x)),)), 3, partial(interleave, produce=2, stride=3))
 
 
 def groups(items: Iterator[int]) -> ResumableStream:
-    return Blocks(items, 4, partial(regroup, consume=2, stride=2))
+    return Blocks(items, 4, partial(deinterleave, consume=2, stride=2))
 
 
 def pairs(items: Iterator[int]) -> ResumableStream:
