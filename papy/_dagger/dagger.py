@@ -127,8 +127,8 @@ class Dagger(RunnableGraph):
             retries, max_failures: As ``on_error``.
 
         Raises:
-            DaggerError: If the Dagger is connected already or has no pipers, there are more or fewer datas than inputs,
-                a piper or IMap is in use elsewhere, or what a piper gives is not what the next one takes.
+            DaggerError: If the Dagger is connected already or has no pipers; if there are more or fewer datas than
+                inputs; if a piper or IMap is in use elsewhere; or if what a piper gives is not what the next one takes.
         """
         with self._moving:
             state = self._allowed("connect")

@@ -34,9 +34,9 @@ class Piper(PiperOptions):
     """A node of a pipeline: one call of its functions for each item of its inputs, in their order.
 
     A function takes an *inbox*: a list with one item for each upstream piper, or with the one item of the input data.
-    Where it raises a `PiperError` travels on in the item's place, also if it is no Exception (SystemExit, for example). Only a
-    KeyboardInterrupt in a linear piper, and what a signal handler written in Python raises there or on a serial IMap (an
-    Exception, too), are raised to the reader of the results; if it goes on, the item is evaluated again.
+    Where it raises, a `PiperError` travels on in the item's place, also if what it raises is no Exception (SystemExit, for
+    example). A KeyboardInterrupt in a linear piper is raised to the reader of the results. So is whatever a signal handler
+    written in Python raises there, or on a serial IMap. If the reader goes on, the item is evaluated again.
 
     With ``produce=n`` each call has n results. With ``consume=n`` the inbox of a call is a list of n such lists. With
     ``spawn=n`` a piper between such pipers handles n items a round. What a piper gives, ``produce * spawn`` items a round,
@@ -164,8 +164,8 @@ class Piper(PiperOptions):
             The piper.
 
         Raises:
-            PiperError: If the piper is connected, its IMap is running, one of the inputs can't be read, or what one of
-                them gives in a round is not what the piper takes.
+            PiperError: If the piper is connected, or its IMap is running; if one of the inputs can't be read, or gives
+                something else in a round than the piper takes.
         """
         state = self._allowed("connect")
         ups = _checked_inbox(self.name, inbox)

@@ -14,8 +14,8 @@ NOTHING: Final = object()
 class ResumableStream(Iterator[Any]):
     """An iterator that loses no item to an interrupt: what it has taken it keeps until it has given it away.
 
-    CPython looks for signals after calls and at jumps. So an item is taken by the head of a ``for`` loop (or by one call
-    of a list's ``extend``), and no call or jump follows on what gives it away. A reader that catches the KeyboardInterrupt
+    CPython looks for signals after calls and at jumps. So an item is taken by the head of a ``for`` loop, or by one call
+    of a list's ``extend``. No call or jump follows on what gives it away. A reader that catches the KeyboardInterrupt
     and goes on gets the same item again, evaluated again where that was interrupted.
 
     Args:
