@@ -75,7 +75,7 @@ class BackgroundRunner:
             if paused:
                 self.state, self._hold = "paused", True
         if paused:
-            self._wait_for_rest()
+            self.wait_for_rest()
         return self.state
 
     def stop(self) -> None:
@@ -105,15 +105,12 @@ class BackgroundRunner:
         self._hold = True
         self._rest_timeout = STOPPED_TIMEOUT
 
-    def rest(self) -> None:
-        """Wait a moment for the item in hand."""
-        self._wait_for_rest()
-
     def wait(self, timeout: float | None) -> str | None:
         """Wait until it is at its end, and return the state; None if the time ran out."""
         return self.state if self._wait_for(lambda: self.state in ("finished", "failed", "stopped"), timeout) else None
 
-    def _wait_for_rest(self) -> None:
+    def wait_for_rest(self) -> None:
+        """Pull nothing more, and wait a moment for the item in hand."""
         self._hold = True
         if current_thread() is not self._thread:  # a piper may ask for a pause
             self._wait_for(lambda: self._resting, self._rest_timeout)

@@ -203,8 +203,9 @@ class Dagger(RunnableGraph):
                 return
             runner = None
             try:
-                if timeout != 0 and self._run is not None and self._state != "connected" and self._run.close_inputs():
-                    runner = self._runner_of(self._run)
+                run = None if timeout == 0 or self._state == "connected" else self._run
+                if run is not None and run.report.close_inputs():
+                    runner = self._runner_of(run)
                     runner.finish(limited(timeout))
             finally:
                 if runner is not None:
@@ -212,7 +213,7 @@ class Dagger(RunnableGraph):
                 self._close()
                 self._state = state
             if runner is not None:
-                runner.rest()
+                runner.wait_for_rest()
 
     def disconnect(self, forced: bool = False) -> None:
         """Let go of all inputs.

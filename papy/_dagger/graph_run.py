@@ -238,10 +238,6 @@ class GraphRun:
         """Whether the reader of the outputs has come to the end of each."""
         return all(piper.finished for piper in self.outputs)
 
-    def close_inputs(self) -> bool:
-        """Take nothing more from the inputs, and say whether that is possible: the data must have been given as closable."""
-        return self.report.close_inputs()
-
     def rest(self) -> Iterator[Any]:
         """What comes out when the inputs are closed, one result of each output in turn; errors end nothing but themselves."""
         ahead = list(self._results)
@@ -333,7 +329,7 @@ def data_sources(
         inputs: The pipers.
         datas: One iterable for each of them.
         call: What was given the datas.
-        closable: The data can be cut off at any moment, which takes time for each item; see `GraphRun.close_inputs`.
+        closable: The data can be cut off at any moment, which takes time for each item; see `RunReport.close_inputs`.
 
     Raises:
         DaggerError: There are more or fewer datas than inputs, or they are no iterables.

@@ -170,16 +170,15 @@ class Piper(PiperOptions):
         state = self._allowed("connect")
         ups = _checked_inbox(self.name, inbox)
         run = Run(len(ups) > 1, started=Flag())
-        readers = [up._new_reader() if isinstance(up, Piper) else None for up in ups]
         sources = tuple(
-            StreamSource(up, f"input {place} of {self.name}") if reader is None else reader
-            for place, (up, reader) in enumerate(zip(ups, readers, strict=True))
+            up._new_reader() if isinstance(up, Piper) else StreamSource(up, f"input {place} of {self.name}")
+            for place, up in enumerate(ups)
         )
         wiring = wire(self, sources, run)
-        for up, reader in zip(ups, readers, strict=True):
-            if isinstance(up, Piper) and reader is not None:
-                assert isinstance(reader.stream, DeferredStream)
-                up._readers = (*up._readers, reader.stream)
+        for up, source in zip(ups, sources, strict=True):
+            if isinstance(up, Piper):
+                assert isinstance(source.stream, DeferredStream)
+                up._readers = (*up._readers, source.stream)
                 if len(ups) > 1:
                     up._keep_order()
         self._wiring, self._run, self._state, self._finished = wiring, run, state, False

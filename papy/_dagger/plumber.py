@@ -276,7 +276,7 @@ class Plumber(Dagger):
             runner.stop()
         super()._close()
         if runner is not None:
-            runner.rest()
+            runner.wait_for_rest()
         if self._seconds is None and self._began:
             self._seconds = ((runner and runner.ended) or perf_counter()) - self._timer
 

@@ -230,12 +230,10 @@ def _task(
     assert settings.imap is not None
     if settings.consume > 1:
         stream: Iterable[Any] = _grouped(_paired(settings, sources), settings, sources, stride)
-    elif len(sources) > 1 and any(
-        it.imap is not settings.imap or isinstance(it.stream, ResumableStream) for it in sources
-    ):
-        stream = _paired(settings, sources)  # numap knows no names for these
-    elif maker.call.run is not None and not _is_told_apart(settings.imap, sources):
+    elif not (maker.call.run is None or all(_tells_apart(it, settings.imap) for it in sources)):
         stream = _paired(settings, sources)
+    elif len(sources) > 1 and not all(_is_chained(it, settings.imap) for it in sources):
+        stream = _paired(settings, sources)  # numap knows no names for these
     else:
         maker.call.numbered = False
         streams = [_for_numap(source, maker, settings.imap) for source in sources]
@@ -255,17 +253,15 @@ def _task(
     return task
 
 
-def _is_told_apart(imap: IMap[Any], sources: tuple[StreamSource, ...]) -> bool:
-    """Whether no two items are the same files: they come from functions that see to that, by tasks of the same IMap."""
-    makers = [
-        source.maker for source in sources if source.imap is imap and not isinstance(source.stream, ResumableStream)
-    ]
-    alone = [
-        maker
-        for maker in makers
-        if maker is not None and maker.call.run is not None and len(maker.call.worker.steps) == 1
-    ]
-    return len(alone) == len(sources)
+def _is_chained(source: StreamSource, imap: IMap[Any]) -> bool:
+    """Whether numap itself passes the items on: they come from a task of the same IMap, as they are."""
+    return source.imap is imap and not isinstance(source.stream, ResumableStream)
+
+
+def _tells_apart(source: StreamSource, imap: IMap[Any]) -> bool:
+    """Whether no two items are the same file: they come by themselves from a function that sees to that."""
+    call = None if source.maker is None else source.maker.call
+    return _is_chained(source, imap) and call is not None and call.run is not None and len(call.worker.steps) == 1
 
 
 def _for_numap(source: StreamSource, reader: Provenance, imap: IMap[Any]) -> Iterable[Any]:
@@ -274,7 +270,7 @@ def _for_numap(source: StreamSource, reader: Provenance, imap: IMap[Any]) -> Ite
         # What numap splits or pairs itself it reads at the places of failed items, too.
         raw = type(source.stream) in SEQUENCES or hasattr(source.stream, "__numap_detach__")
         return source.stream if raw else InputStream(source.stream, source.name)
-    if source.imap is not imap or isinstance(source.stream, ResumableStream):
+    if not _is_chained(source, imap):
         # Read as values: an item that another engine could not deliver is a failure of a piper there.
         return items_of(source)
     # Tasks of the same IMap are chained by numap without detours.
