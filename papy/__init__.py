@@ -86,44 +86,21 @@ __all__ = [
 
 # Where the public names are. They are imported when they are asked for: a worker process, which evaluates the functions
 # of pipers, needs one of these modules, and would otherwise wait for all.
-_HOMES = {
-    "AbstractIterStep": "papy.steps",
-    "AbstractStep": "papy.steps",
-    "CallbackReporter": "papy._monitor.reporters",
-    "Counter": "papy._monitor.counter",
-    "Dagger": "papy._dagger.dagger",
-    "DaggerError": "papy._base.errors",
-    "DebugReporter": "papy._monitor.reporters",
-    "Debugger": "papy._monitor.debugger",
-    "Entries": "papy.steps",
-    "LoggingReporter": "papy._monitor.reporters",
-    "Pipeline": "papy._pipeline.pipeline",
-    "PipelineRuntimeDebugger": "papy._monitor.debugger",
-    "PipelineStep": "papy.coroutines",
-    "Piper": "papy._dagger.piper",
-    "PiperError": "papy._base.errors",
-    "Plumber": "papy._dagger.plumber",
-    "PlumberError": "papy._base.errors",
-    "Resources": "papy._monitor.reporters",
-    "RunStatistics": "papy._dagger.graph_run",
-    "SiblingInfo": "papy.steps",
-    "SkipEntry": "papy.steps",
-    "TableReporter": "papy._monitor.reporters",
-    "TimedChunk": "papy.steps",
-    "Worker": "papy._evaluate.worker",
-    "WorkerError": "papy._base.errors",
-    "chunk": "papy.coroutines",
-    "combine_pipeline": "papy.coroutines",
-    "consume": "papy.coroutines",
-    "entry_counter": "papy._monitor.counter",
-    "flatten": "papy.coroutines",
-    "funcstep": "papy.steps",
-    "identity_step": "papy.coroutines",
-    "is_iterable": "papy.coroutines",
-    "is_step": "papy.steps",
-    "iterstep": "papy.steps",
-    "recursive_flatten": "papy.coroutines",
+_NAMES = {
+    "papy._base.errors": "DaggerError PiperError PlumberError WorkerError",
+    "papy._dagger.dagger": "Dagger",
+    "papy._dagger.graph_run": "RunStatistics",
+    "papy._dagger.piper": "Piper",
+    "papy._dagger.plumber": "Plumber",
+    "papy._evaluate.worker": "Worker",
+    "papy._monitor.counter": "Counter entry_counter",
+    "papy._monitor.debugger": "Debugger PipelineRuntimeDebugger",
+    "papy._monitor.reporters": "CallbackReporter DebugReporter LoggingReporter Resources TableReporter",
+    "papy._pipeline.pipeline": "Pipeline",
+    "papy.coroutines": "chunk combine_pipeline consume flatten identity_step is_iterable PipelineStep recursive_flatten",
+    "papy.steps": "AbstractIterStep AbstractStep Entries funcstep is_step iterstep SiblingInfo SkipEntry TimedChunk",
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:

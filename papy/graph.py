@@ -46,7 +46,7 @@ class DictNode(Mapping[N, "DictNode[N]"]):
 
     def __init__(self, entity: N | None = None, xtra: dict[str, Any] | None = None) -> None:
         self._outgoing: dict[N, DictNode[N]] = {}
-        # Only the names of those who point here: links both ways would be a reference cycle, and
+        # Only the names of the nodes that point here: links both ways would be a reference cycle, and
         # whatever the nodes hold would live until the garbage collector runs.
         self._incoming: dict[N, None] = {}
         self.branch: object = None

@@ -1,4 +1,9 @@
-"""Driver: pulls what comes out of a run in a thread of its own, which can be held and go on. Knows nothing of pipers."""
+"""A thread that pulls what comes out of a run, can be held and go on. Knows nothing of pipers.
+
+Results must be taken for a run to go on. In the background no caller takes them, so a thread does. It looks at one flag
+after each item, which costs next to nothing; the state is behind a lock. A caller that waits
+brings a queue of its own, so that an interrupt of one leaves nothing locked for the others.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +15,12 @@ from typing import Any, Final
 
 from papy._base.threads import ContextThread, launch
 
-__all__ = ["PATIENCE", "BackgroundRunner"]
+__all__ = ["STOP_TIMEOUT", "BackgroundRunner"]
 
 # So many seconds a pause waits for the item in hand, and a stop for all that was taken: when it returns, nothing moves
 # any more, unless an item takes longer; then it is finished, and nothing after it is begun.
-PATIENCE: Final = 1.0
-BRIEF: Final = 0.1  # where it has been waited for already, or was not to be
+STOP_TIMEOUT: Final = 1.0
+STOPPED_TIMEOUT: Final = 0.1  # where it has been waited for already, or was not to be
 
 
 class BackgroundRunner:
@@ -28,7 +33,7 @@ class BackgroundRunner:
     Attributes:
         state: ``"started"``, ``"running"``, ``"paused"``, ``"finished"``, ``"failed"`` or ``"stopped"``.
         error: What the items raised; also while what was left was pulled.
-        told: Somebody has been told of that.
+        told: The error has been raised to a caller, or logged.
         ended: When they were at their end, by `time.perf_counter`; None: not yet.
     """
 
@@ -41,17 +46,17 @@ class BackgroundRunner:
         self._close = close
         # Held for moments only, and by ``with``: an interrupt finds it released. Not a Condition, which is one in Python.
         self._lock = RLock()
-        #: Put into by whoever changes something, one for each who waits for that.
-        self._bells: list[SimpleQueue[None]] = []
+        #: One for each caller that waits for a change; each change is put into all of them.
+        self._waiting: list[SimpleQueue[None]] = []
         self._resting = True  # nothing is pulled at this moment
         self._hold = True  # nothing is to be pulled: what the thread looks at after each item
-        self._patience = PATIENCE
+        self._rest_timeout = STOP_TIMEOUT
         self._finishes = False  # it has been stopped, but pulls what is left
         self._started = False
-        self._thread = ContextThread(self._drive, "papy-plumber")
+        self._thread = ContextThread(self._pull_all, "papy-plumber")
 
     def start(self) -> None:
-        """Start the thread, once, which waits to be told to `run`; when whoever made us is able to `stop` it."""
+        """Start the thread, once, which waits to be told to `run`. Before, its owner has to be able to `stop` it."""
         if not self._started:
             self._started = True
             launch(self._thread)
@@ -61,7 +66,7 @@ class BackgroundRunner:
         with self._lock:
             self._hold = False
             self.state = "running"
-        self._tell()
+        self._notify()
 
     def pause(self) -> str:
         """Hold, and return the state that this led to: the items may be at their end meanwhile."""
@@ -70,14 +75,14 @@ class BackgroundRunner:
             if paused:
                 self.state, self._hold = "paused", True
         if paused:
-            self._come_to_rest()
+            self.wait_for_rest()
         return self.state
 
     def stop(self) -> None:
         """End the thread. An item that it is waiting for has to be ended by other means."""
         with self._lock:
             self._halt()
-        self._tell()
+        self._notify()
 
     def finish(self, timeout: float | None) -> None:
         """Pull what is left, for so many seconds at most, whatever the state; then end the thread."""
@@ -87,7 +92,7 @@ class BackgroundRunner:
                 pulls = current_thread() is not self._thread  # else it could not pull while we wait
                 if pulls:
                     self._hold, self._finishes = False, True
-            self._tell()
+            self._notify()
             if pulls:
                 self.start()
                 self._wait_for(lambda: self.ended is not None, timeout)
@@ -98,44 +103,41 @@ class BackgroundRunner:
         if self.state not in ("finished", "failed"):
             self.state = "stopped"
         self._hold = True
-        self._patience = BRIEF
-
-    def rest(self) -> None:
-        """Wait a moment for the item in hand."""
-        self._come_to_rest()
+        self._rest_timeout = STOPPED_TIMEOUT
 
     def wait(self, timeout: float | None) -> str | None:
         """Wait until it is at its end, and return the state; None if the time ran out."""
         return self.state if self._wait_for(lambda: self.state in ("finished", "failed", "stopped"), timeout) else None
 
-    def _come_to_rest(self) -> None:
+    def wait_for_rest(self) -> None:
+        """Pull nothing more, and wait a moment for the item in hand."""
         self._hold = True
         if current_thread() is not self._thread:  # a piper may ask for a pause
-            self._wait_for(lambda: self._resting, self._patience)
+            self._wait_for(lambda: self._resting, self._rest_timeout)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         """Something has changed."""
-        for bell in self._bells.copy():
-            bell.put(None)
+        for waiter in self._waiting.copy():
+            waiter.put(None)
 
     def _wait_for(self, is_so: Callable[[], bool], timeout: float | None = None) -> bool:
         """Wait until this is so, for so many seconds at most; whether it is."""
         deadline = None if timeout is None else monotonic() + timeout
-        bell: SimpleQueue[None] = SimpleQueue()
+        waiter: SimpleQueue[None] = SimpleQueue()
         try:
-            # In this order: who changes something does that first, and then rings.
-            self._bells.append(bell)
+            # In this order: a change is made first, and told then.
+            self._waiting.append(waiter)
             while not is_so():
                 try:
-                    bell.get(timeout=None if deadline is None else max(0.0, deadline - monotonic()))
+                    waiter.get(timeout=None if deadline is None else max(0.0, deadline - monotonic()))
                 except Empty:
                     return is_so()
             return True
         finally:
-            if bell in self._bells:
-                self._bells.remove(bell)
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
 
-    def _drive(self) -> None:
+    def _pull_all(self) -> None:
         state, error = "finished", None
         try:
             while self._go_on():
@@ -144,8 +146,8 @@ class BackgroundRunner:
                         break
                 else:
                     break
-        except BaseException as raised:  # whoever waits gets it
-            # Without the frame of this call, which holds us, who will hold the error.
+        except BaseException as raised:  # `wait` hands it on
+            # Without the frame of this call: it holds this object, which will hold the error.
             state, error = "failed", raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next)
         try:
             self._close(error is not None)
@@ -158,12 +160,12 @@ class BackgroundRunner:
             if self.state != "stopped" or self._finishes:  # else it may have been raised by being stopped
                 self.error = error
             self._resting = True
-        self._tell()
+        self._notify()
 
     def _go_on(self) -> bool:
         """Rest as long as nothing is to be pulled; False: for ever."""
         self._resting = True
-        self._tell()
+        self._notify()
         while True:
             self._wait_for(lambda: self.state in ("running", "stopped"))
             with self._lock:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import module_from_spec, spec_from_file_location
+from inspect import signature
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,8 @@ from typing import Any, Final
 from numap import IMap
 from papy._base.checks import wrong_type
 from papy._base.errors import PlumberError
-from papy._codegen.expression import SAVED, NotSource, Source
+from papy._codegen.module_writer import ModuleWriter
+from papy._codegen.names import SAVED, NotSource
 from papy._dagger.dagger import Dagger
 from papy._dagger.piper import Piper
 from papy._evaluate.worker import Worker
@@ -40,7 +42,7 @@ def write(dagger: Dagger, path: str | os.PathLike[str]) -> None:
     fresh = target.with_name(f"{target.name}.{os.getpid()}.new")
     try:
         fresh.write_text(text, encoding="utf-8")
-        os.replace(fresh, target)  # so that who reads it meanwhile sees the old one or the new one
+        os.replace(fresh, target)  # a reader sees the old one or the new one
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -88,103 +90,79 @@ def _module(path: Path) -> ModuleType:
 
 def _text(dagger: Dagger) -> str:
     """The whole file."""
-    source = Source()
+    writer = ModuleWriter()
     try:
-        blocks = _Writer(source).pipeline(dagger)
-        head = _HEAD + source.text()
+        pipeline = "\n".join(_Pipeline(writer).lines(dagger))
+        head = _HEAD + writer.text()
     except NotSource as error:
         raise PlumberError(f"the pipeline can't be saved: {error}") from error
     except RecursionError as error:
         raise PlumberError("the pipeline can't be saved: a value in it is nested too deeply to be written") from error
     options = {"ON_ERROR": dagger.on_error, "RETRIES": dagger.retries, "MAX_FAILURES": dagger.max_failures}
     said = "".join(f"{name} = {value!r}\n" for name, value in options.items() if value is not None)
-    return head + (f"\n\n{said}" if said else "") + "\n\n" + "\n".join(blocks) + "\n"
+    return "\n\n".join([head, *([said] if said else []), f"{pipeline}\n"])
 
 
-class _Writer:
+class _Pipeline:
     """Writes the function that makes the pipeline."""
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def __init__(self, writer: ModuleWriter) -> None:
+        self._writer = writer
         self._imaps: dict[int, str] = {}
 
-    def pipeline(self, dagger: Dagger) -> list[str]:
+    def lines(self, dagger: Dagger) -> list[str]:
         """The lines of the function."""
         names = {piper: f"piper_{number}" for number, piper in enumerate(dagger)}
-        lines: list[str] = []
+        self._writer.reserve("pipeline", "pipers", "xtras", "pipes", *names.values())
+        made: list[str] = []
         for piper, name in names.items():
             if piper.imap is not None and id(piper.imap) not in self._imaps:
-                self._imaps[id(piper.imap)] = f"imap_{len(self._imaps)}"
-                lines.append(f"    {self._imaps[id(piper.imap)]} = {self._imap(piper.imap)}")
-            lines.append(f"    {name} = {self._piper(piper, dagger[piper].branch)}")
+                of_imap = self._imaps[id(piper.imap)] = f"imap_{len(self._imaps)}"
+                self._writer.reserve(of_imap)
+                made.append(f"    {of_imap} = {self._imap(piper.imap)}")
+            made.append(f"    {name} = {self._piper(piper, dagger[piper].branch)}")
         pipes = [f"({names[up]}, {names[piper]})" for piper in dagger for up in dagger[piper]]
-        xtras = [self._source.expression(dagger[piper].xtra) for piper in dagger]
-        lines += _listed("pipers", names.values()) + _listed("pipes", pipes)
-        lines += _listed("xtras", xtras) if any(dagger[piper].xtra for piper in dagger) else ["    xtras = None"]
-        self._source.settle()
-        taken = self._source.names() & {"pipeline", "pipers", "xtras", "pipes", *names.values(), *self._imaps.values()}
-        taken |= self._source.clashes()
-        if taken:
-            raise NotSource(f"this name is needed for the file itself, rename what the program calls so: {min(taken)}")
-        return ["def pipeline():", *lines, "    return pipers, xtras, pipes"]
+        xtras = [self._writer.expression(dagger[piper].xtra) for piper in dagger]
+        listed = _listed("xtras", xtras) if any(dagger[piper].xtra for piper in dagger) else ["    xtras = None"]
+        listed = [*_listed("pipers", names.values()), *_listed("pipes", pipes), *listed]
+        return ["def pipeline():", *made, *listed, "    return pipers, xtras, pipes"]
 
     def _imap(self, imap: IMap[Any]) -> str:
-        self._source.import_name(IMap)
-        given = imap.options
-        usual = IMap(worker_type=given["worker_type"]).options | {"worker_type": "process"}
-        return f"IMap({self._said(given, usual)})"
+        usual = IMap(worker_type=imap.options["worker_type"]).options | {"worker_type": "process"}
+        return f"{self._writer.import_name(IMap)}({', '.join(self._said(imap.options, usual))})"
 
     def _piper(self, piper: Piper, branch: Any) -> str:
-        self._source.import_name(Piper)
-        worker = self._worker(piper)
-        given = {name: getattr(piper, name) for name in _PIPER}
+        parallel = [] if piper.imap is None else [f"parallel={self._imaps[id(piper.imap)]}"]
+        options = {it.name: it.default for it in signature(Piper).parameters.values()}
+        given = {name: getattr(piper, name) for name in list(options)[2:]}  # behind worker and parallel
         given["branch"] = piper.branch if branch is None else branch
-        given["debug"] = piper.debug
-        if piper.debug:
-            given["on_error"] = None
+        given["on_error"] = None if piper.debug else piper.on_error
         given["name"] = None if piper.name == f"piper_{piper.number}" else piper.name
-        parallel = "" if piper.imap is None else f", parallel={self._imaps[id(piper.imap)]}"
-        said = self._said(given, _PIPER)
-        return f"Piper({worker}{parallel}{', ' if said else ''}{said})"
+        said = [self._worker(piper), *parallel, *self._said(given, options)]
+        return f"{self._writer.import_name(Piper)}({', '.join(said)})"
 
     def _worker(self, piper: Piper) -> str:
-        parts = [
-            (step.function, step.args, step.kwargs, step.unpack and not piper.unpack) for step in piper.worker.steps
-        ]
-        name = "" if piper.worker.named is None else f", name={piper.worker.named!r}"
-        if len(parts) == 1 and not any(parts[0][1:]) and not name:
-            return self._source.expression(parts[0][0])
-        self._source.import_name(Worker)
-        written = []
-        for function, args, kwargs, unpack in parts:
-            text = self._source.expression(function)
-            text += f", {self._source.expression(args)}" if args or kwargs else ""
-            text += f", {self._source.expression(kwargs)}" if kwargs else ""
-            written.append(f"Worker({text}{', unpack=True' if unpack else ''}{name if len(parts) == 1 else ''})")
-        return written[0] if len(parts) == 1 else f"Worker([{', '.join(written)}]{name})"
+        steps = [step._replace(unpack=step.unpack and not piper.unpack) for step in piper.worker.steps]
+        named = self._said({"name": piper.worker.named}, {"name": None})
+        if len(steps) == 1 and not any(steps[0][1:]) and not named:
+            return self._writer.expression(steps[0].function)
+        maker = self._writer.import_name(Worker)
+        made = []
+        for function, args, kwargs, unpack in steps:
+            constants = [args, kwargs] if kwargs else [args] if args else []
+            said = [self._writer.expression(it) for it in (function, *constants)]
+            said += self._said({"unpack": unpack}, {"unpack": False}) + (named if len(steps) == 1 else [])
+            made.append(f"{maker}({', '.join(said)})")
+        several = f"[{', '.join(made)}]"
+        return made[0] if len(made) == 1 else f"{maker}({', '.join([several, *named])})"
 
-    def _said(self, given: dict[str, Any], usual: dict[str, Any]) -> str:
+    def _said(self, given: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
         """Arguments, without those that need not be said."""
-        said = {
-            name: value for name, value in given.items() if value != usual[name] or type(value) is not type(usual[name])
-        }
-        return self._source.arguments((), said)
-
-
-_PIPER: Final[dict[str, Any]] = {
-    "consume": 1,
-    "produce": 1,
-    "spawn": 1,
-    "timeout": None,
-    "branch": None,
-    "debug": False,
-    "name": None,
-    "track": False,
-    "repeat": False,
-    "unpack": False,
-    "on_error": None,
-    "retries": None,
-}
+        return [
+            f"{name}={self._writer.expression(value)}"
+            for name, value in given.items()
+            if value != usual[name] or type(value) is not type(usual[name])
+        ]
 
 
 def _listed(name: str, items: Iterable[str]) -> list[str]:

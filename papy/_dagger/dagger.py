@@ -2,63 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from functools import partial
-from threading import RLock
 from time import perf_counter
 from types import TracebackType
-from typing import Any, ClassVar, Final
+from typing import Any
 
 from numap import StateError
 from papy._base.checks import check_flag, check_seconds, limited
 from papy._base.errors import DaggerError, PiperError, TooManyFailed
-from papy._base.forks import FORKED, live
+from papy._base.forks import FORKED
 from papy._base.misuse import known_options
 from papy._base.public import public
-from papy._dagger.background import PATIENCE, BackgroundRunner
+from papy._dagger.background import STOP_TIMEOUT
 from papy._dagger.finalizer import ThreadedFinalizer
+from papy._dagger.forgotten import log_dropped
 from papy._dagger.graph_run import GraphRun, RunStatistics, check_datas, data_sources
-from papy._dagger.piper import Piper
-from papy._dagger.piper_graph import PiperGraph
-from papy._dagger.run_options import Terms
+from papy._dagger.run_options import RunOptions
+from papy._dagger.runnable_graph import RunnableGraph
 from papy._streams.base import NOTHING
-from papy._streams.source import Source
 
-__all__ = ["MOVES", "Dagger"]
-
-# The state, and a call that it allows, lead to the next state.
-MOVES: Final = {
-    ("idle", "change"): "idle",
-    ("idle", "connect"): "connected",
-    ("idle", "disconnect"): "idle",
-    ("idle", "results"): "running",
-    ("idle", "run(datas)"): "running",
-    ("idle", "start"): "running",
-    ("idle", "stop"): "idle",
-    ("connected", "disconnect"): "idle",
-    ("connected", "start"): "running",
-    ("connected", "stop"): "idle",
-    ("running", "stop"): "idle",
-    (FORKED, "stop"): FORKED,
-}
-
-
-def _nothing(failed: bool) -> None:
-    """Nobody has to be told that the items are at their end."""
-
-
-def _tell_dropped(run: GraphRun) -> None:
-    if not run.is_read():
-        import logging
-
-        logging.getLogger("papy").warning(
-            "a Dagger was dropped before its results were read to their end, and what its workers had begun is lost; "
-            "stop(), or a with block, says that nothing more is wanted"
-        )
+__all__ = ["Dagger"]
 
 
 @public
-class Dagger(PiperGraph):
+class Dagger(RunnableGraph):
     """A directed acyclic graph of pipers: a description, until it is started.
 
     A *pipe* is a sequence of pipers in the order in which the data flows; together the pipes make the graph. In the
@@ -102,9 +70,6 @@ class Dagger(PiperGraph):
     4 words, longest: question
     """
 
-    _moves: ClassVar[Mapping[tuple[str, str], str]] = MOVES
-    _error: ClassVar[type[Exception]] = DaggerError
-
     @known_options(DaggerError, "Piper(function, ")
     def __init__(
         self,
@@ -116,25 +81,7 @@ class Dagger(PiperGraph):
         retries: int | None = None,
         max_failures: int | None = None,
     ) -> None:
-        Terms(on_error, retries, max_failures)
-        self.on_error = on_error
-        self.retries = retries
-        self.max_failures = max_failures
-        self._state = "idle"
-        self._moving = RLock()  # for as long as a call leads from one state to another
-        self._run: GraphRun | None = None
-        self._caretaker: ThreadedFinalizer | None = None
-        self._datas: dict[Piper, Source] | None = None
-        super().__init__(pipers, pipes, xtras)
-        live.add(self)
-
-    def after_fork(self) -> None:
-        """In a child that the user forked: a run goes on in the parent, and this is no handle for it."""
-        self._moving = RLock()
-        if self._state != "idle":
-            self._state = FORKED
-            if self._run is not None:
-                self._run.after_fork()
+        super().__init__(pipers, pipes, xtras, RunOptions(on_error, retries, max_failures))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} pipers, {len(self.edges())} pipes, {self._current()})"
@@ -143,23 +90,12 @@ class Dagger(PiperGraph):
         lines = [repr(self), *(f"  {piper!r}" for piper in self.postorder())]
         return "\n".join([*lines, *(f"  {up.name} >>> {down.name}" for down, up in self.edges(self.postorder()))])
 
-    def __reduce__(self) -> Any:
-        kind = type(self).__name__
-        raise TypeError(
-            f"a {kind} can't be pickled or copied: it runs where it was made; give its pipers to another {kind}"
-        )
-
     def __enter__(self) -> Dagger:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        # An error of the block is not to wait for what nobody will look at.
-        self.stop(PATIENCE if error is None else 0)
-
-    @property
-    def dead_letters(self) -> list[PiperError]:
-        """The failures that came out of the current or the last run, each as it happened; the last 1,000."""
-        return [] if self._run is None else list(self._run.report.dead_letters)
+        # An error of the block is not to wait for results that it makes useless.
+        self.stop(STOP_TIMEOUT if error is None else 0)
 
     # the run, step by step -------------------------------------------------
 
@@ -191,34 +127,17 @@ class Dagger(PiperGraph):
             retries, max_failures: As ``on_error``.
 
         Raises:
-            DaggerError: If the Dagger is connected already or has no pipers, there are more or fewer datas than inputs,
-                a piper or IMap is in use elsewhere, or what a piper gives is not what the next one takes.
+            DaggerError: If the Dagger is connected already or has no pipers; if there are more or fewer datas than
+                inputs; if a piper or IMap is in use elsewhere; or if what a piper gives is not what the next one takes.
         """
         with self._moving:
             state = self._allowed("connect")
-            run = self._made_run(datas, Terms(on_error, retries, max_failures), True, "connect")
+            run = self._made_run(datas, RunOptions(on_error, retries, max_failures), True, "connect")
             try:
                 self._take(run, state)
             except BaseException:
                 run.close()
                 raise
-
-    def _take(self, run: GraphRun, state: str) -> None:
-        """Connect a run, and have it as ours."""
-        run.connect()
-        self._run, self._datas, self._state = run, None, state
-
-    def _made_run(self, datas: Iterable[Iterable[Any]] | None, terms: Terms, doors: bool, call: str) -> GraphRun:
-        """A run that is to be connected."""
-        if not self:
-            raise DaggerError("there are no pipers to start")
-        if datas is None and self._datas is not None:
-            sources = self._datas
-            if list(sources) != self.get_inputs():
-                raise DaggerError("the inputs are others than those that were given their data; give the datas again")
-        else:
-            sources = data_sources(self.get_inputs(), () if datas is None else datas, call, doors)
-        return GraphRun(self, sources, terms.over(Terms(self.on_error, self.retries, self.max_failures)))
 
     def start(
         self,
@@ -240,7 +159,7 @@ class Dagger(PiperGraph):
         Raises:
             DaggerError: If the Dagger runs already (a `Plumber`: `PlumberError`), or can't be connected, see `connect`.
             numap.WorkerStartError, numap.SerializationError: As `results` does; what goes wrong in the workers later is raised to
-                whoever reads the outputs.
+                the reader of the outputs.
 
         >>> triple = Piper(lambda x: 3 * x, unpack=True)
         >>> with Dagger([triple]) as dagger:
@@ -248,11 +167,11 @@ class Dagger(PiperGraph):
         ...     next(triple), next(triple)
         (3, 6)
         """
-        terms = Terms(on_error, retries, max_failures)
+        options = RunOptions(on_error, retries, max_failures)
         begun: list[GraphRun] = []
         try:
             with self._moving:
-                self._begin("start", begun, datas, terms)
+                self._begin("start", begun, datas, options)
                 self._look_after(begun[0])
         except BaseException:
             self._end(begun)
@@ -261,31 +180,14 @@ class Dagger(PiperGraph):
     def _look_after(self, run: GraphRun) -> None:
         """A run was started: have it end if it is forgotten."""
         if run.parallel:
-            self._caretaker = ThreadedFinalizer(self, partial(_tell_dropped, run), run.close)
-            self._caretaker.start()
+            self._finalizer = ThreadedFinalizer(self, partial(log_dropped, run), run.close)
+            self._finalizer.start()
 
-    def _begin(self, call: str, begun: list[GraphRun], datas: Iterable[Iterable[Any]] | None, terms: Terms) -> None:
-        """Connect and start a run. It is in the list before anything happens: whoever calls has to `_end` what is there."""
-        with self._moving:
-            state = self._allowed(call)
-            if self._state == "connected":
-                if datas is not None or terms:
-                    raise self._error(f"{self._who} is connected: start it without arguments, or disconnect it first")
-                assert self._run is not None
-                begun.append(self._run)
-            else:
-                # Doors cost time; a run in one go is never stopped but by who leaves it.
-                begun.append(self._made_run(datas, terms, call == "start", call.partition("(")[0]))
-                self._take(begun[0], "connected")
-            begun[0].start()
-            self._state = state
-
-    def stop(self, timeout: float | None = PATIENCE) -> None:
+    def stop(self, timeout: float | None = STOP_TIMEOUT) -> None:
         """Stop everything, soon, in any state and any number of times.
 
         After a `start` nothing more is taken from the inputs, and what was taken flows through to the last pipers before
-        they are stopped; results are dropped. Who reads `results` or waits for ``run(datas)`` in another thread gets an
-        error at once.
+        they are stopped; results are dropped. A thread that reads `results` or is in ``run(datas)`` gets an error at once.
 
         Args:
             timeout: Seconds that this may take; what is not through by then is lost. 0: nothing flows any more; None:
@@ -299,30 +201,19 @@ class Dagger(PiperGraph):
             state = self._allowed("stop")
             if state == FORKED:
                 return
-            driver = None
+            runner = None
             try:
-                if timeout != 0 and self._run is not None and self._state != "connected" and self._run.shut():
-                    driver = self._driver_of(self._run)
-                    driver.finish(limited(timeout))
+                run = None if timeout == 0 or self._state == "connected" else self._run
+                if run is not None and run.report.close_inputs():
+                    runner = self._runner_of(run)
+                    runner.finish(limited(timeout))
             finally:
-                if driver is not None:
-                    driver.stop()
+                if runner is not None:
+                    runner.stop()
                 self._close()
                 self._state = state
-            if driver is not None:
-                driver.rest()
-
-    def _driver_of(self, run: GraphRun) -> BackgroundRunner:
-        """Who pulls what is left of a run."""
-        return BackgroundRunner(run.rest(), _nothing)
-
-    def _close(self) -> None:
-        """Stop everything at once."""
-        if self._caretaker is not None:
-            self._caretaker.release()
-            self._caretaker = None
-        if self._run is not None:
-            self._run.close()
+            if runner is not None:
+                runner.wait_for_rest()
 
     def disconnect(self, forced: bool = False) -> None:
         """Let go of all inputs.
@@ -369,12 +260,12 @@ class Dagger(PiperGraph):
                 sent to them; a note names the pipers.
         """
         check_datas(datas, "results", len(self.get_inputs()))
-        return self._results("results", datas, Terms(on_error, retries, max_failures))
+        return self._results("results", datas, RunOptions(on_error, retries, max_failures))
 
-    def _results(self, call: str, datas: Iterable[Iterable[Any]], terms: Terms) -> Generator[Any, None, None]:
+    def _results(self, call: str, datas: Iterable[Iterable[Any]], options: RunOptions) -> Generator[Any, None, None]:
         begun: list[GraphRun] = []
         try:
-            self._begin(call, begun, datas, terms)
+            self._begin(call, begun, datas, options)
             run = begun[0]
             single, report = len(run.outputs) == 1, run.report
             for row in run.rows():
@@ -384,10 +275,8 @@ class Dagger(PiperGraph):
                     break
             if report.over:
                 raise self._stopped()
-        except StateError as error:  # of an IMap that was stopped while we waited for it
-            raise (self._stopped() if begun and begun[0].report.over else error) from None
-        except (PiperError, TooManyFailed) as error:  # without the frames of ours in which it was found
-            raise error.with_traceback(None) from error.__cause__
+        except (StateError, PiperError, TooManyFailed) as error:
+            raise self._to_raise(error, begun) from error.__cause__
         finally:
             self._end(begun)
 
@@ -414,11 +303,11 @@ class Dagger(PiperGraph):
         >>> statistics.results, statistics.items[inverse], statistics.failures[inverse]
         (3, 3, 1)
         """
-        terms = Terms(on_error, retries, max_failures)
+        options = RunOptions(on_error, retries, max_failures)
         began = perf_counter()
         begun: list[GraphRun] = []
         try:
-            self._begin("run(datas)", begun, datas, terms)
+            self._begin("run(datas)", begun, datas, options)
             run = begun[0]
             report = run.report
             for _ in run.rows(dropped=True):
@@ -426,39 +315,8 @@ class Dagger(PiperGraph):
                     break
             if report.over:
                 raise self._stopped()
-        except StateError as error:
-            raise (self._stopped() if begun and begun[0].report.over else error) from None
-        except (PiperError, TooManyFailed) as error:  # without the frames of ours in which it was found
-            raise error.with_traceback(None) from error.__cause__
+        except (StateError, PiperError, TooManyFailed) as error:
+            raise self._to_raise(error, begun) from error.__cause__
         finally:
             self._end(begun)
         return run.statistics(perf_counter() - began)
-
-    def _end(self, begun: list[GraphRun]) -> None:
-        """Stop this run, if there is one, and not one that was started since."""
-        for run in begun:
-            if self._run is run:
-                self.stop(0)
-            else:  # it was interrupted before it was ours
-                run.close()
-
-    def _stopped(self) -> Exception:
-        what = f"is {FORKED}" if self._state == FORKED else "was stopped while its results were read"
-        return self._error(f"{self._who} {what}")
-
-    def _changing(self, call: str) -> None:
-        self._allowed("change", call)
-
-    def _allowed(self, move: str, call: str | None = None) -> str:
-        """The state that a move leads to; an error if it is not allowed now, which names the call, if it is another."""
-        state = self._current()
-        if (state, move) not in self._moves:
-            raise self._error(f"{call or move} is not possible while {self._who} is {state}")
-        return self._moves[state, move]
-
-    def _current(self) -> str:
-        return self._state
-
-    @property
-    def _who(self) -> str:
-        return f"the {type(self).__name__}"

@@ -1,4 +1,8 @@
-"""Toll: in words, how many items failed where, and what to do about it. Knows no runs."""
+"""In words, how many items failed where, and what to do about it. Knows no runs.
+
+The commonest failure of all items is a function that expects an item and was given an inbox, a list. Python's message for
+that names neither, so the first failure is looked at, and the summary says what to write instead.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,20 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from papy._base.errors import PiperError
-from papy._dagger.piper_options import Settings
+from papy._dagger.piper_options import PiperOptions
 from papy._evaluate.worker import Worker
 
-__all__ = ["advice", "toll"]
+__all__ = ["advice", "summary_of"]
 
 # What Python says where something else than a list was expected. ``int``, ``open``, ``json.loads``, ``str.split`` and most
 # others name the type that they got, some only the one that they need.
 _NO_LIST: Final = re.compile(r"\b(list|tuple)\b|positional argument|must be|expected|values to unpack")
 
 
-P = TypeVar("P", bound=Settings)
+P = TypeVar("P", bound=PiperOptions)
 
 
-def toll(items: Mapping[P, int], failures: Mapping[P, int], first: PiperError) -> str:
+def summary_of(items: Mapping[P, int], failures: Mapping[P, int], first: PiperError) -> str:
     """How many items of how many failed on which pipers.
 
     Args:
@@ -54,6 +58,6 @@ def _may_have_met_a_list(error: BaseException | None) -> bool:
     return isinstance(error, (TypeError, AttributeError, ValueError)) and bool(_NO_LIST.search(str(error)))
 
 
-def _named(piper: Settings) -> str:
+def _named(piper: PiperOptions) -> str:
     name = piper.worker.name
     return piper.name if name in (piper.name, "<lambda>") else f"{piper.name} ({name})"

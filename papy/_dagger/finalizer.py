@@ -1,4 +1,8 @@
-"""Caretaker: closes what was forgotten. Knows nothing of pipers."""
+"""Closes what was forgotten, in a thread of its own. Knows nothing of pipers.
+
+A finalizer may run anywhere, also where its thread holds a lock that closing needs. So it only puts a word into a queue,
+and a thread that waits for that word does the rest.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,6 @@ __all__ = ["ThreadedFinalizer"]
 class ThreadedFinalizer:
     """Does something in a thread of its own when an object was dropped, unless it is released before.
 
-    A finalizer may run anywhere, also where its thread holds a lock that closing needs. So it only puts a word into
-    a queue, for which the thread waits.
-
     Args:
         owner: The object; what is to be done may not hold it.
         close: What to do, in this order.
@@ -26,10 +27,10 @@ class ThreadedFinalizer:
         self._words: SimpleQueue[bool] = SimpleQueue()
         self._finalizer = weakref.finalize(owner, self._words.put, True)
         self._finalizer.atexit = False  # at the end of the interpreter the IMaps stop by themselves
-        self._thread = ContextThread(_wait, "papy-caretaker", (self._words, close))
+        self._thread = ContextThread(_wait, "papy-finalizer", (self._words, close))
 
     def start(self) -> None:
-        """Start the thread: when the caretaker has its place, so that whoever is interrupted meanwhile can release it."""
+        """Start the thread; by then the owner has to know this object, so that it can be released after an interrupt."""
         launch(self._thread)
 
     def release(self) -> None:

@@ -1,4 +1,9 @@
-"""One run of a graph of pipers: wires them, and reads what comes out."""
+"""One run of a graph of pipers: wires them, and reads what comes out.
+
+What a run has taken (pipers, IMaps, inputs) it has to give back, whenever it is interrupted, and from any thread. So the
+undoing of each step is noted before the step is done, and may be done twice. `close` works through these notes from the
+last to the first. The run holds no Dagger: a Dagger that was dropped must not live on in what runs for it.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +17,20 @@ from math import gcd, inf, lcm
 from threading import Lock
 from typing import Any, Final
 
-from numap import IMap, NumapError
-from papy._base.errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
+from numap import IMap
+from papy._base.errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError
 from papy._base.external_programs import end_of
 from papy._base.misuse import datas_text
 from papy._base.public import public
-from papy._dagger.failure_summary import advice, toll
+from papy._dagger.failure_summary import advice, summary_of
 from papy._dagger.piper import Piper
 from papy._dagger.piper_graph import PiperGraph
-from papy._dagger.run_options import Terms
-from papy._dagger.wiring import Run
+from papy._dagger.run_options import RunOptions
+from papy._dagger.wiring import Run, start_imap
 from papy._evaluate.counts import evaluations
 from papy._streams.base import NOTHING
-from papy._streams.results import Results, admitted
-from papy._streams.source import Source
+from papy._streams.results import DaggerResults, apply_policies
+from papy._streams.source import StreamSource
 from papy._streams.streams import InputStream, branches, items_of
 from papy._streams.zip_streams import Column, ZipShares, ZipStrict
 
@@ -46,7 +51,7 @@ class RunStatistics:
         failures: For each piper, how many of these failed there.
         skipped: How many results were dropped, as an item in them failed on a piper with ``on_error="skip"``.
         dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``exception``, and ``inbox`` if a
-            function raised an Exception (of a worker that died nobody knows the inbox); the last 1,000.
+            function raised an Exception (of a worker that died the inbox is not known); the last 1,000.
         first_failure: The first of these; None: nothing failed.
 
     >>> from papy import Dagger
@@ -80,7 +85,7 @@ takes items, write Piper(int, unpack=True)
             DaggerError: Items failed; it says how many of how many on which pipers, and its ``__cause__`` is the first failure.
         """
         if self.first_failure is not None:
-            raise DaggerError(toll(self.items, self.failures, self.first_failure)) from self.first_failure
+            raise DaggerError(summary_of(self.items, self.failures, self.first_failure)) from self.first_failure
         return self
 
 
@@ -90,36 +95,36 @@ class GraphRun:
     Args:
         graph: The pipers.
         datas: What the inputs read.
-        terms: What is to be done with items that fail.
+        options: What is to be done with items that fail.
 
     Attributes:
         outputs: The pipers that no other reads.
         report: The figures.
     """
 
-    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, Source], terms: Terms) -> None:
+    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, StreamSource], options: RunOptions) -> None:
         self._pipers = graph.postorder()
         self._imaps: list[IMap[Any]] = []
         self.outputs = graph.get_outputs()
         by_place = len(self.outputs) > 1 or any(len(ups) > 1 for ups in graph.values())
-        self._run = Run(by_place, terms.on_error or POLICIES[0], terms.retries)
+        self._run = Run(by_place, options.on_error or POLICIES[0], options.retries)
         self.report = self._run.report
-        self.report.limit = terms.max_failures
+        self.report.limit = options.max_failures
         self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
-        self._doors: list[InputStream] = []
+        self._closable: list[InputStream] = []
         #: Its failures have been logged, or need not be.
-        self._told = False
+        self._logged = False
         #: What `connect` needs. The graph may be the Dagger, which is not to be kept alive by what runs for it.
-        self._plan: tuple[PiperGraph, Mapping[Piper, Source]] | None = (graph, datas)
+        self._plan: tuple[PiperGraph, Mapping[Piper, StreamSource]] | None = (graph, datas)
         #: What is to be done at the end, the last first; each may be done again.
         self._undo: list[Callable[[], object]] = []
         self._closing = Lock()
         self._shares = _shares(graph, self._pipers, self.outputs)
         self._inputs = [{piper, *graph.deep_nodes(piper)} & set(graph.get_inputs()) for piper in self.outputs]
         self._behind = {piper: frozenset(graph[piper]) for piper in self._pipers}
-        self._sources: list[Source] = []
+        self._sources: list[StreamSource] = []
         self._streams: list[Iterator[Any]] = []
-        self._results: list[Results] = []
+        self._results: list[DaggerResults] = []
 
     @property
     def parallel(self) -> bool:
@@ -137,18 +142,18 @@ class GraphRun:
         assert self._plan is not None, "it is connected once"
         graph, datas = self._plan
         given = self._connect(graph, datas)
-        self._undo.append(self._run.started.set)  # if the start fails, who waits for it finds a stopped IMap
-        self.report.doors = self._doors = [
+        self._undo.append(self._run.started.set)  # if the start fails, a reader that waits for it finds a stopped IMap
+        self.report.inputs = self._closable = [
             source.stream for source in datas.values() if isinstance(source.stream, InputStream)
         ]
         self._sources = [given[piper] for piper in self.outputs]
         self._streams = [items_of(source) for source in self._sources]
         self._plan = None
 
-    def _connect(self, graph: PiperGraph, datas: Mapping[Piper, Source]) -> dict[Piper, Source]:
+    def _connect(self, graph: PiperGraph, datas: Mapping[Piper, StreamSource]) -> dict[Piper, StreamSource]:
         """Connect all pipers, and return what the outputs give."""
-        pipes: dict[tuple[Piper, Piper], Source] = {}
-        given: dict[Piper, Source] = {}
+        pipes: dict[tuple[Piper, Piper], StreamSource] = {}
+        given: dict[Piper, StreamSource] = {}
         for piper in self._pipers:
             sources = tuple(pipes.pop((up, piper)) for up in graph.inbox_order(piper)) or (datas[piper],)
             # First the undoing, or an interrupt could come between.
@@ -175,12 +180,9 @@ class GraphRun:
         for imap in self._imaps:
             names = ", ".join(piper.name for piper in self._pipers if piper.imap is imap)
             try:
-                imap.start()
+                start_imap(imap, names)
             except ValueError as error:
                 raise DaggerError(f"the IMap of {names} can't be started: {error}") from error
-            except NumapError as error:
-                add_note(error, f"on the IMap of {names}")
-                raise
         self._results = self._single()
         outputs = dict(zip(self.outputs, self._results, strict=True))
         for piper in self._pipers:
@@ -190,36 +192,36 @@ class GraphRun:
     def close(self) -> None:
         """Stop everything; in any state, from any thread, any number of times."""
         self.report.over = True
-        with self._closing:  # whoever comes second waits until all is stopped
+        with self._closing:  # a second caller waits until all is stopped
             with ExitStack() as all_of_it:
                 for undo in self._undo:
                     all_of_it.callback(undo)
-            # Not before all is done: who is interrupted meanwhile can close it again.
+            # Not before all is done: after an interrupt it can be closed again.
             self._undo, self._plan = [], None
-            self._streams, self._sources, self._results, self.report.doors = [], [], [], []
-        self._tell()  # at last, as handlers of logs may do anything
+            self._streams, self._sources, self._results, self.report.inputs = [], [], [], []
+        self._log_failures()  # at last, as handlers of logs may do anything
 
-    def _tell(self) -> None:
+    def _log_failures(self) -> None:
         """Say once that items failed, unless that was raised."""
-        told, self._told = self._told, True
+        logged, self._logged = self._logged, True
         # When the interpreter is being taken down, results that were left in a global are closed; then nothing can be logged.
-        if told or self.report.failed <= self.report.raised or sys.is_finalizing():
+        if logged or self.report.failed <= self.report.raised or sys.is_finalizing():
             return
         import logging
 
         figures = self.statistics(0.0)
         assert figures.first_failure is not None
-        logging.getLogger("papy").warning("%s", toll(figures.items, figures.failures, figures.first_failure))
+        logging.getLogger("papy").warning("%s", summary_of(figures.items, figures.failures, figures.first_failure))
 
     def after_fork(self) -> None:
         """In a child that the user forked, where nothing of this runs."""
-        self.report.over = self._told = True
+        self.report.over = self._logged = True
         for piper in self._pipers:
             piper.after_fork()
 
     def left(self) -> float | None:
         """How many items of its inputs are left: the most of one, perhaps infinitely many; None: that is not known."""
-        left = [data.left() for data in self._doors]
+        left = [data.left() for data in self._closable]
         return inf if inf in left else None if None in left else max(filter(None, left), default=0)
 
     def state_text(self) -> str:
@@ -236,12 +238,8 @@ class GraphRun:
         """Whether the reader of the outputs has come to the end of each."""
         return all(piper.finished for piper in self.outputs)
 
-    def shut(self) -> bool:
-        """Take nothing more from the inputs, and say whether that is possible: the data must have been given with doors."""
-        return self.report.close_doors()
-
     def rest(self) -> Iterator[Any]:
-        """What comes out when the inputs are shut, one result of each output in turn; errors end nothing but themselves."""
+        """What comes out when the inputs are closed, one result of each output in turn; errors end nothing but themselves."""
         ahead = list(self._results)
         while ahead and not self.report.over:
             for results in list(ahead):
@@ -257,16 +255,16 @@ class GraphRun:
         """What comes out: of one output its items, of several rows with one item of each; ``NOTHING`` for what is dropped.
 
         Args:
-            dropped: Nobody looks at them. Then there may be more results of one output than of another, and a row has
+            dropped: They are not looked at. Then there may be more results of one output than of another, and a row has
                 more of these.
 
         Raises:
             DaggerError: If the results of outputs don't belong together, as there are more of one than of another.
         """
         if len(self._streams) == 1:
-            return admitted(self._streams[0], False, self.report)
+            return apply_policies(self._streams[0], False, self.report)
         if dropped and len(set(self._shares)) > 1:
-            return admitted(ZipShares(self._streams, self._shares), True, self.report)
+            return apply_policies(ZipShares(self._streams, self._shares), True, self.report)
         for place, share in enumerate(self._shares):
             for other in range(place):
                 if share != self._shares[other] and self._inputs[place] & self._inputs[other]:
@@ -274,19 +272,19 @@ class GraphRun:
                         f"for each {self._shares[other]} results of {self.outputs[other].name} there are {share} of "
                         f"{self.outputs[place].name} (produce, consume), so they make no tuples; read them one by one"
                     )
-        return admitted(self._in_step(), True, self.report)
+        return apply_policies(self._in_step(), True, self.report)
 
     def _in_step(self) -> ZipStrict:
         return ZipStrict(self._streams, [piper.name for piper in self.outputs], "the outputs are of unequal length")
 
-    def _single(self) -> list[Results]:
+    def _single(self) -> list[DaggerResults]:
         """What comes out of each output; an item that is dropped is dropped from all of them."""
         streams: list[Iterator[Any]] = self._streams
         if len(streams) > 1 and any((piper.on_error or self._run.policy) == "skip" for piper in self._pipers):
-            kept = Results(self._in_step(), True, self.report, ("skip",))
+            kept = DaggerResults(self._in_step(), True, self.report, ("skip",))
             fork = branches(self._sources[0]._replace(stream=kept), len(streams))
             streams = [Column(items_of(branch), place) for place, branch in enumerate(fork)]
-        return [Results(stream, False, self.report) for stream in streams]
+        return [DaggerResults(stream, False, self.report) for stream in streams]
 
     def statistics(self, seconds: float) -> RunStatistics:
         """What was done so far, in so many seconds."""
@@ -302,7 +300,7 @@ class GraphRun:
 
 
 def _is_free(name: str, imap: IMap[Any]) -> bool:
-    """Whether nobody uses an IMap; DaggerError if somebody has tasks on it: they would be started, and ended, with the run."""
+    """Whether an IMap is not in use; DaggerError if it has tasks of others, which would be started and ended with the run."""
     figures = imap.statistics()
     if figures.state == "idle" and figures.tasks:
         raise DaggerError(
@@ -323,15 +321,15 @@ def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> lis
 
 
 def data_sources(
-    inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str, doors: bool = False
-) -> dict[Piper, Source]:
+    inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str, closable: bool = False
+) -> dict[Piper, StreamSource]:
     """Give each input its data. Inputs that were given the same iterator read all of its items each.
 
     Args:
         inputs: The pipers.
         datas: One iterable for each of them.
         call: What was given the datas.
-        doors: The data will be taken through doors that can be shut; see `GraphRun.shut`.
+        closable: The data can be cut off at any moment, which takes time for each item; see `RunReport.close_inputs`.
 
     Raises:
         DaggerError: There are more or fewer datas than inputs, or they are no iterables.
@@ -340,17 +338,17 @@ def data_sources(
     readers: dict[int, list[Piper]] = {}
     for piper, data in given.items():
         readers.setdefault(id(data), []).append(piper)
-    sources: dict[Piper, Source] = {}
+    sources: dict[Piper, StreamSource] = {}
     for piper, data in given.items():
         if piper in sources:
             continue
         sharing = readers[id(data)] if isinstance(data, Iterator) else [piper]
         name = f"the data of {' and '.join(it.name for it in sharing)}"
-        whole = Source(
+        whole = StreamSource(
             data if len(sharing) == 1 or hasattr(data, "__numap_detach__") else InputStream(data, name), name
         )
         for reader, source in zip(sharing, branches(whole, len(sharing)), strict=True):
-            sources[reader] = source._replace(stream=InputStream(source.stream, source.name)) if doors else source
+            sources[reader] = source._replace(stream=InputStream(source.stream, source.name)) if closable else source
     return {piper: sources[piper] for piper in inputs}
 
 

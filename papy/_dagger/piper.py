@@ -1,62 +1,42 @@
-"""Piper: a Worker at its place in a pipeline, evaluated here or by an IMap. Knows nothing of the graph."""
+"""Piper: a Worker at its place in a pipeline, evaluated here or by an IMap. Knows nothing of the graph.
+
+A piper is a description that can be run by itself or by a Dagger, many times. All that belongs to one life (streams, task,
+readers) is in a few attributes, which `_LIFE` names: they are let go together, and a copy of the piper has none of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from numap import IMap, NumapError, TaskIterator
+from numap import TaskIterator
 from papy._base.checks import check_flag, check_list
-from papy._base.errors import PiperError, PiperTypeError, PiperValueError, add_note
+from papy._base.errors import PiperError, PiperTypeError, PiperValueError
 from papy._base.external_programs import end_of
 from papy._base.forks import FORKED, live
 from papy._base.interrupts import Flag
 from papy._base.public import public
-from papy._dagger.piper_options import Settings
-from papy._dagger.wiring import Run, Wiring, keep_order, wire
-from papy._streams.results import Results
-from papy._streams.source import Source
+from papy._dagger.lifecycles import ADVICE, PIPER
+from papy._dagger.piper_options import PiperOptions
+from papy._dagger.wiring import Run, Wiring, keep_order, start_imap, wire
+from papy._streams.results import DaggerResults
+from papy._streams.source import StreamSource
 from papy._streams.streams import DeferredStream, branches, items_of
 
 __all__ = ["Piper"]
 
-# The state, and a call that it allows, lead to the next state.
-_MOVES: Final = {
-    ("idle", "connect"): "connected",
-    ("connected", "start"): "started",
-    ("connected", "disconnect"): "idle",
-    ("started", "next"): "started",
-    ("started", "stop(forced=True)"): "stopped",
-    ("finished", "next"): "finished",
-    ("finished", "stop"): "stopped",
-    ("finished", "stop(forced=True)"): "stopped",
-    ("stopped", "disconnect"): "idle",
-    (FORKED, "stop"): FORKED,
-    (FORKED, "stop(forced=True)"): FORKED,
-}
-
-_ADVICE: Final = {
-    ("idle", "start"): "connect it to its inputs first",
-    ("idle", "next"): "connect and start it first, or start the Dagger that it is in",
-    ("connected", "next"): "start it first",
-    ("started", "stop"): "read it to its end, or use stop(forced=True)",
-    ("started", "disconnect"): "stop it first",
-    ("finished", "disconnect"): "stop it first",
-    ("stopped", "connect"): "disconnect it first",
-    ("stopped", "next"): "its results are gone",
-}
-
-_LIFE: Final = frozenset(("_state", "_owned", "_finished", "_wiring", "_run", "_ups", "_taps", "_items"))
+# What a copy of a piper doesn't have.
+_LIFE: Final = frozenset(("_state", "_owned", "_finished", "_wiring", "_run", "_ups", "_readers", "_items"))
 
 
 @public
-class Piper(Settings):
+class Piper(PiperOptions):
     """A node of a pipeline: one call of its functions for each item of its inputs, in their order.
 
     A function takes an *inbox*: a list with one item for each upstream piper, or with the one item of the input data.
-    Where it raises a `PiperError` travels on in the item's place, also if it is no Exception (SystemExit, for example). Only a
-    KeyboardInterrupt in a linear piper, and what a signal handler written in Python raises there or on a serial IMap (an
-    Exception, too), are for whoever takes the results; who goes on has the item evaluated again.
+    Where it raises, a `PiperError` travels on in the item's place, also if what it raises is no Exception (SystemExit, for
+    example). A KeyboardInterrupt in a linear piper is raised to the reader of the results. So is whatever a signal handler
+    written in Python raises there, or on a serial IMap. If the reader goes on, the item is evaluated again.
 
     With ``produce=n`` each call has n results. With ``consume=n`` the inbox of a call is a list of n such lists. With
     ``spawn=n`` a piper between such pipers handles n items a round. What a piper gives, ``produce * spawn`` items a round,
@@ -72,11 +52,11 @@ class Piper(Settings):
         parallel: The `numap.IMap` that evaluates the functions, shared with other pipers or not. An unordered one gives
             results as they come, but in order if results are paired anywhere in the Dagger: by a piper with several
             upstream pipers, or as there are several outputs. None or False: a linear piper, which is evaluated in the
-            thread of whoever takes its results, when they are taken.
+            thread of the reader of its results, when they are read.
         consume: How many items of each input go into one call.
         produce: How many results a call has: the function returns a sequence of so many.
         spawn: How many times the piper handles an item in a round.
-        timeout: Seconds that whoever reads a result waits for it; then there is a failure in its place. If the IMap has
+        timeout: Seconds that the reader of a result waits for it; then there is a failure in its place. If the IMap has
             ``skip=False``, and nothing is paired by its place, the result follows later. For parallel pipers only; to end
             an item that takes too long is the IMap's ``task_timeout``.
         branch: Where the piper stands among its like, for example among several outputs: None, a number, a string, or
@@ -123,7 +103,7 @@ class Piper(Settings):
     _wiring = Wiring()
     _run: Run | None = None
     _ups: tuple[Piper, ...] = ()
-    _taps: tuple[DeferredStream, ...] = ()
+    _readers: tuple[DeferredStream, ...] = ()
     _items: Iterator[Any] | None = None
 
     # what it is ------------------------------------------------------------
@@ -184,22 +164,21 @@ class Piper(Settings):
             The piper.
 
         Raises:
-            PiperError: If the piper is connected, its IMap is running, one of the inputs can't be read, or what one of
-                them gives in a round is not what the piper takes.
+            PiperError: If the piper is connected, or its IMap is running; if one of the inputs can't be read, or gives
+                something else in a round than the piper takes.
         """
         state = self._allowed("connect")
         ups = _checked_inbox(self.name, inbox)
         run = Run(len(ups) > 1, started=Flag())
-        taps = [up._tap() if isinstance(up, Piper) else None for up in ups]
         sources = tuple(
-            Source(up, f"input {place} of {self.name}") if tap is None else tap
-            for place, (up, tap) in enumerate(zip(ups, taps, strict=True))
+            up._new_reader() if isinstance(up, Piper) else StreamSource(up, f"input {place} of {self.name}")
+            for place, up in enumerate(ups)
         )
         wiring = wire(self, sources, run)
-        for up, tap in zip(ups, taps, strict=True):
-            if isinstance(up, Piper) and tap is not None:
-                assert isinstance(tap.stream, DeferredStream)
-                up._taps = (*up._taps, tap.stream)
+        for up, source in zip(ups, sources, strict=True):
+            if isinstance(up, Piper):
+                assert isinstance(source.stream, DeferredStream)
+                up._readers = (*up._readers, source.stream)
                 if len(ups) > 1:
                     up._keep_order()
         self._wiring, self._run, self._state, self._finished = wiring, run, state, False
@@ -228,31 +207,19 @@ class Piper(Settings):
                 raise PiperError(f"{self.name}: start is not possible before {up.name}, which it reads, is started")
         assert self._wiring.output is not None and self._run is not None
         self._run.enter()
-        items = items_of(self._wiring.output)
-        if self._taps:
-            for tap, branch in zip(self._taps, branches(self._wiring.output, len(self._taps)), strict=True):
-                tap.items = items_of(branch)
-        else:
-            self._items = Results(items, False, self._run.report)
+        output, readers = self._wiring.output, self._readers
+        items = None if readers else DaggerResults(items_of(output), False, self._run.report)
+        for reader, branch in zip(readers, branches(output, len(readers)), strict=True):
+            reader.read_from(items_of(branch))
         if self.imap is not None:
-            self._start_imap(self.imap)
-            for tap in self._taps:  # its reader may be on the same IMap, which started before
-                tap.__numap_detach__(self.imap)
+            if self.imap.statistics().state in ("idle", "stopped"):  # else that was done for another piper
+                start_imap(self.imap, self.name)
+            for reader in readers:  # its reader may be on the same IMap, which started before
+                reader.__numap_detach__(self.imap)
+        self._items = items
         self._state = state
         live.add(self)
         self._run.started.set()
-
-    def _start_imap(self, imap: IMap[Any]) -> None:
-        """Start it, unless that was done for another piper; it may have come to its end meanwhile."""
-        if imap.statistics().state not in ("idle", "stopped"):
-            return
-        try:
-            imap.start()
-        except BaseException as error:
-            self._items = None
-            if isinstance(error, NumapError):
-                add_note(error, f"on the IMap of {self.name}")
-            raise
 
     def stop(self, forced: bool = False, ends: Sequence[int] | None = None) -> None:
         """End it and its IMap, and with it all pipers that share the IMap.
@@ -318,10 +285,10 @@ class Piper(Settings):
         if items is None:
             self._allowed("next")
             raise PiperError(f"{self.name} can't be read: it feeds other pipers")
-        # No call may stand between the item and the return; see Steady.
+        # No call may stand between the item and the return; see `ResumableStream`.
         for item in items:
             return item
-        if self._state != "finished" and run is not None and (run.report.shut or run.report.over):
+        if self._state != "finished" and run is not None and (run.report.closed or run.report.over):
             raise PiperError(f"{self.name} was stopped while its results were read")
         self._state = "finished"
         raise StopIteration
@@ -333,12 +300,12 @@ class Piper(Settings):
         return _move(self.name, self._current(), call)
 
     def _current(self) -> str:
-        if self._state == "started" and self._taps and all(tap.ended for tap in self._taps):
+        if self._state == "started" and self._readers and all(reader.ended for reader in self._readers):
             self._state = "finished"  # those that read it are at its end
         return self._state
 
-    def _tap(self) -> Source:
-        """What one more consumer reads, who will be connected."""
+    def _new_reader(self) -> StreamSource:
+        """What one more consumer reads."""
         output, run = self._wiring.output, self._run
         if self._owned or self._state != "connected" or output is None or run is None:
             where = "in a running Dagger" if self._owned else self._state
@@ -362,10 +329,10 @@ class Piper(Settings):
     def _let_go(self, state: str) -> None:
         self._finished = self.finished
         if self._run is not None:
-            self._run.started.set()  # who waits for it finds nothing
+            self._run.started.set()  # a reader that waits for it finds nothing
         wiring = self._wiring._replace(sources=(), output=None, task=None)
         # In one statement, without a call: an interrupt comes before it or after it.
-        self._wiring, self._items, self._ups, self._taps, self._run, self._owned, self._state = (
+        self._wiring, self._items, self._ups, self._readers, self._run, self._owned, self._state = (
             wiring,
             None,
             (),
@@ -377,7 +344,7 @@ class Piper(Settings):
 
     # in a Dagger -----------------------------------------------------------
 
-    def attach(self, sources: tuple[Source, ...], run: Run) -> Source:
+    def attach(self, sources: tuple[StreamSource, ...], run: Run) -> StreamSource:
         """Become part of a run, for a Dagger, until `detach`, also if this fails; nothing is read yet.
 
         Returns:
@@ -386,7 +353,7 @@ class Piper(Settings):
         Raises:
             PiperError: If the piper is connected already, its IMap is running, or its inputs don't fit.
         """
-        # Before the streams are made: who is interrupted meanwhile has to `detach` us, and nobody whose piper this is not.
+        # Before the streams are made: after an interrupt the run has to `detach` this piper, and only a run that has it.
         self._state, self._run, self._owned, self._finished = self._allowed("connect"), run, True, False
         self._wiring = wire(self, sources, run)
         assert self._wiring.output is not None
@@ -405,10 +372,10 @@ class Piper(Settings):
 
 def _move(name: str, state: str, call: str) -> str:
     """The state that a call leads to."""
-    if (state, call) not in _MOVES:
-        advice = _ADVICE.get((state, call))
+    if (state, call) not in PIPER:
+        advice = ADVICE.get((state, call))
         raise PiperError(f"{name}: {call} is not possible while it is {state}" + (f"; {advice}" if advice else ""))
-    return _MOVES[state, call]
+    return PIPER[state, call]
 
 
 def _checked_inbox(name: str, inbox: Sequence[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""PiperGraph: pipers and who feeds whom; a description that can be changed while nothing runs. Knows nothing of runs."""
+"""PiperGraph: pipers and what each of them reads; a description that can be changed while nothing runs. Knows no runs."""
 
 from __future__ import annotations
 

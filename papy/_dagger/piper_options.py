@@ -1,4 +1,4 @@
-"""Settings: what is said about a piper when it is made, checked. Knows nothing of its life."""
+"""What is said about a piper when it is made, checked. Knows nothing of its life."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from papy._base.misuse import known_options, parallel_text
 from papy._evaluate.misfits import generator_text
 from papy._evaluate.worker import Uncallable, Worker
 
-__all__ = ["Settings"]
+__all__ = ["PiperOptions"]
 
 _numbers = count()
 
 
-class Settings(Uncallable):
+class PiperOptions(Uncallable):
     """What is said about a piper; see `papy.Piper`."""
 
     @known_options(PiperError)
@@ -42,7 +42,7 @@ class Settings(Uncallable):
     ) -> None:
         self.imap = _checked_imap(parallel)
         try:
-            self.worker: Worker = Worker(worker.worker if isinstance(worker, Settings) else worker, unpack=unpack)
+            self.worker: Worker = Worker(worker.worker if isinstance(worker, PiperOptions) else worker, unpack=unpack)
         except TypeError as error:
             raise PiperTypeError(f"worker: {error}") from error
         for what, given in (("consume", consume), ("produce", produce), ("spawn", spawn)):
@@ -92,7 +92,7 @@ class Settings(Uncallable):
 
 
 # Python puts this name into its errors about arguments, and users know no other.
-for _init in (Settings.__init__, inspect.unwrap(Settings.__init__)):
+for _init in (PiperOptions.__init__, inspect.unwrap(PiperOptions.__init__)):
     _init.__qualname__ = "Piper.__init__"
 del _init
 

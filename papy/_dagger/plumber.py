@@ -1,10 +1,13 @@
-"""Plumber: a Dagger that runs in the background, and can be written to a file."""
+"""Plumber: a Dagger that runs in the background, and can be written to a file.
+
+Its state is that of the thread that takes the results, as soon as it runs: only that thread knows when they end. An error
+of a run waits there for a caller, which is told once: by `wait`, by the end of a ``with`` block, or else by the log.
+"""
 
 from __future__ import annotations
 
 import inspect
 import sys
-import weakref
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -15,50 +18,26 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, overload
 
 from papy._base.checks import check_seconds, limited
-from papy._base.errors import DaggerError, PiperError, PlumberError, PlumberValueError
+from papy._base.errors import DaggerError, PlumberError, PlumberValueError
 from papy._base.forks import FORKED
 from papy._base.misuse import unknown_option
 from papy._base.public import public
-from papy._dagger.background import PATIENCE, BackgroundRunner
+from papy._dagger.background import STOP_TIMEOUT, BackgroundRunner
 from papy._dagger.codefile import read, write
 from papy._dagger.dagger import Dagger
 from papy._dagger.finalizer import ThreadedFinalizer
+from papy._dagger.forgotten import call_at_exit, log_failure, log_forgotten, untold
 from papy._dagger.graph_run import GraphRun, RunStatistics
+from papy._dagger.lifecycles import PLUMBER, Moves
 from papy._dagger.piper import Piper
-from papy._dagger.run_options import Terms
+from papy._dagger.run_options import RunOptions
 
 __all__ = ["Plumber"]
 
 # Seconds in which inputs that may be endless can come to their end when the program does; as those of a `papy.Pipeline`.
-GRACE: Final = 5.0
+EXIT_TIMEOUT: Final = 5.0
 
 _OPTIONS: Final = list(inspect.signature(Dagger.__init__).parameters)[1:]
-_ALIVE: Final = ("started", "running", "paused", "finished", "failed")
-
-# The state, and a call that it allows, lead to the next state.
-_MOVES: Final = {
-    ("idle", "change"): "idle",
-    ("idle", "connect"): "connected",
-    ("idle", "disconnect"): "idle",
-    ("idle", "results"): "being read",
-    ("idle", "run(datas)"): "being read",
-    ("idle", "start"): "started",
-    ("idle", "stop"): "idle",
-    ("connected", "disconnect"): "idle",
-    ("connected", "start"): "started",
-    ("connected", "stop"): "idle",
-    ("being read", "stop"): "idle",
-    ("started", "run"): "running",
-    ("paused", "run"): "running",
-    ("running", "pause"): "paused",
-    ("finished", "pause"): "finished",
-    ("failed", "pause"): "failed",
-    ("running", "wait"): "running",
-    ("finished", "wait"): "finished",
-    ("failed", "wait"): "failed",
-    **{(state, "stop"): "idle" for state in _ALIVE},
-    (FORKED, "stop"): FORKED,
-}
 
 
 @public
@@ -100,7 +79,7 @@ class Plumber(Dagger):
     ([1, 2, 3], 3)
     """
 
-    _moves: ClassVar[Mapping[tuple[str, str], str]] = _MOVES
+    _moves: ClassVar[Moves] = PLUMBER
     _error: ClassVar[type[Exception]] = PlumberError
 
     def __init__(self, logger_options: Mapping[str, Any] | None = None, **options: Any) -> None:
@@ -116,7 +95,7 @@ class Plumber(Dagger):
         if unknown:
             name = unknown[0]
             raise unknown_option(DaggerError, "Plumber.__init__", name, options[name], _OPTIONS, "Piper(function, ")
-        self._driver: BackgroundRunner | None = None
+        self._runner: BackgroundRunner | None = None
         self._raises = False  # what would be logged is about to be raised
         self._began = 0.0  # by the clock of the machine
         self._timer = 0.0
@@ -125,9 +104,11 @@ class Plumber(Dagger):
 
     # its life --------------------------------------------------------------
 
-    def _begin(self, call: str, begun: list[GraphRun], datas: Iterable[Iterable[Any]] | None, terms: Terms) -> None:
+    def _begin(
+        self, call: str, begun: list[GraphRun], datas: Iterable[Iterable[Any]] | None, options: RunOptions
+    ) -> None:
         began, timer = time(), perf_counter()
-        super()._begin(call, begun, datas, terms)
+        super()._begin(call, begun, datas, options)
         self._began, self._timer, self._seconds = began, timer, None
 
     def _look_after(self, run: GraphRun) -> None:
@@ -138,14 +119,14 @@ class Plumber(Dagger):
             if not failed:  # else a caller has to be told, or the log
                 ends[0].release()
 
-        driver = self._driver = BackgroundRunner(run.rows(dropped=True), end)
-        self._caretaker = ThreadedFinalizer(
-            self, partial(_tell_forgotten, driver, run, "was dropped"), driver.stop, run.close
+        runner = self._runner = BackgroundRunner(run.rows(dropped=True), end)
+        self._finalizer = ThreadedFinalizer(
+            self, partial(log_forgotten, runner, run, "was dropped"), runner.stop, run.close
         )
-        ends.append(self._caretaker)
-        self._caretaker.start()
-        driver.start()
-        _look_at_exit(self)
+        ends.append(self._finalizer)
+        self._finalizer.start()
+        runner.start()
+        call_at_exit(self, runner)
 
     @overload
     def run(self) -> None: ...
@@ -184,12 +165,12 @@ class Plumber(Dagger):
         """
         if datas is not None:
             return super().run(datas, on_error=on_error, retries=retries, max_failures=max_failures)
-        if Terms(on_error, retries, max_failures):
+        if RunOptions(on_error, retries, max_failures):
             raise PlumberError("run: on_error and retries are said at the start, and so is max_failures")
         with self._moving:
             state = self._allowed("run")
-            assert self._driver is not None
-            self._driver.run()
+            assert self._runner is not None
+            self._runner.run()
             self._state = state
         return None
 
@@ -204,9 +185,9 @@ class Plumber(Dagger):
         with self._moving:
             state = self._allowed("pause")
             if state == "paused":
-                assert self._driver is not None
-                self._driver.pause()
-                self._state = "running"  # and what has become of that the driver knows
+                assert self._runner is not None
+                self._runner.pause()
+                self._state = "running"  # and what has become of that the runner knows
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the run has finished.
@@ -224,28 +205,28 @@ class Plumber(Dagger):
         check_seconds("timeout", timeout, PlumberError)
         with self._moving:
             self._allowed("wait")
-            driver = self._driver
-        assert driver is not None
-        outcome = driver.wait(limited(timeout))
+            runner = self._runner
+        assert runner is not None
+        outcome = runner.wait(limited(timeout))
         if outcome == "stopped":
             raise PlumberError("the Plumber was stopped while somebody waited for its end")
-        if outcome == "failed" and driver.error is not None:
-            raise self._told(driver, driver.error)
+        if outcome == "failed" and runner.error is not None:
+            raise self._told(runner, runner.error)
         return outcome is not None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """Stop; raise what ended the run, or made it fail while it was stopped, unless `wait` has or the block itself raises."""
-        driver = self._driver
+        runner = self._runner
         self._raises = error is None
         try:
-            self.stop(PATIENCE if error is None else 0)
+            self.stop(STOP_TIMEOUT if error is None else 0)
         finally:
             self._raises = False
-        ended_by = None if driver is None or error is not None else _untold(driver)
-        if driver is not None and ended_by is not None:
-            raise self._told(driver, ended_by)
+        ended_by = None if runner is None or error is not None else untold(runner)
+        if runner is not None and ended_by is not None:
+            raise self._told(runner, ended_by)
 
-    def stop(self, timeout: float | None = PATIENCE) -> None:
+    def stop(self, timeout: float | None = STOP_TIMEOUT) -> None:
         """Stop everything, soon, in any state and any number of times; see `Dagger.stop`.
 
         What ended the run, and was not raised by `wait`, is an error of the logger ``papy`` then.
@@ -256,49 +237,48 @@ class Plumber(Dagger):
         Raises:
             PlumberError: If the timeout is none; also a TypeError.
         """
-        driver = self._driver
+        runner = self._runner
         super().stop(timeout)
-        ended_by = None if driver is None or self._raises else _untold(driver)
-        if driver is not None and ended_by is not None:
-            _log_error(driver, ended_by)
+        if not self._raises:
+            log_failure(runner)
 
-    def _told(self, driver: BackgroundRunner, error: BaseException) -> BaseException:
+    def _told(self, runner: BackgroundRunner, error: BaseException) -> BaseException:
         """The error that ended the run, to be raised to a caller; then the log need not tell."""
-        driver.told = True
+        runner.told = True
         # Its thread would hold the error, and this the frames of the caller.
-        if self._caretaker is not None and self._driver is driver:
-            self._caretaker.release()
+        if self._finalizer is not None and self._runner is runner:
+            self._finalizer.release()
         return error
 
     def at_exit(self) -> None:
         """The program ends, and the Plumber was forgotten: finish what it does, or tell how far it came."""
-        driver, run, ended_by = self._driver, self._run, getattr(sys, "last_value", None)
+        runner, run, ended_by = self._runner, self._run, getattr(sys, "last_value", None)
         # After Ctrl-C there is nothing to tell. (The first import of `logging` would also change the exit code of CPython.)
-        if driver is None or run is None or self._state == FORKED or isinstance(ended_by, KeyboardInterrupt):
+        if runner is None or run is None or self._state == FORKED or isinstance(ended_by, KeyboardInterrupt):
             return
         left = run.left()
-        # A program that an error has ended has no patience.
-        patience = 0 if left == inf or ended_by is not None else None if left is not None else GRACE
+        # A program that an error has ended doesn't wait.
+        timeout = 0 if left == inf or ended_by is not None else None if left is not None else EXIT_TIMEOUT
         with suppress(KeyboardInterrupt):
-            if driver.state == "running":
-                driver.wait(patience)
-        state = driver.state
+            if runner.state == "running":
+                runner.wait(timeout)
+        state = runner.state
         super().stop()
-        if run.left() != 0 or driver.ended is None or _untold(driver) is not None:
-            _tell_forgotten(driver, run, "was left at the end of the program", state)
+        if run.left() != 0 or runner.ended is None or untold(runner) is not None:
+            log_forgotten(runner, run, "was left at the end of the program", state)
 
-    def _driver_of(self, run: GraphRun) -> BackgroundRunner:
-        return super()._driver_of(run) if self._driver is None else self._driver
+    def _runner_of(self, run: GraphRun) -> BackgroundRunner:
+        return super()._runner_of(run) if self._runner is None else self._runner
 
     def _close(self) -> None:
-        driver, self._driver = self._driver, None
-        if driver is not None:
-            driver.stop()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.stop()
         super()._close()
-        if driver is not None:
-            driver.rest()
+        if runner is not None:
+            runner.wait_for_rest()
         if self._seconds is None and self._began:
-            self._seconds = ((driver and driver.ended) or perf_counter()) - self._timer
+            self._seconds = ((runner and runner.ended) or perf_counter()) - self._timer
 
     # its figures -----------------------------------------------------------
 
@@ -311,9 +291,9 @@ class Plumber(Dagger):
         - ``"pipers_tracked"``: for each piper with ``track=True`` what `Piper.tracked` gives
         - ``"results"``, ``"skipped"``, ``"items"``, ``"failures"``, ``"failed"``, ``"dead_letters"``: as in `RunStatistics`
         """
-        run, driver, seconds = self._run, self._driver, self._seconds
-        if driver is not None and driver.ended is not None:
-            seconds = driver.ended - self._timer
+        run, runner, seconds = self._run, self._runner, self._seconds
+        if runner is not None and runner.ended is not None:
+            seconds = runner.ended - self._timer
         found: dict[str, Any] = {
             "start_time": self._began or None,
             "run_time": seconds,
@@ -356,52 +336,7 @@ class Plumber(Dagger):
             read(self, path)
 
     def _current(self) -> str:
-        driver = self._driver
-        if driver is not None and self._state == "running":
-            return driver.state
+        runner = self._runner
+        if runner is not None and self._state == "running":
+            return runner.state
         return self._state
-
-
-def _look_at_exit(plumber: Plumber) -> None:
-    """At the end of the program, before the maps stop, look after a Plumber that is still there."""
-    import atexit
-
-    reference = weakref.ref(plumber)
-
-    def look() -> None:
-        found = reference()
-        if found is not None:
-            found.at_exit()
-
-    atexit.register(look)
-    driver = plumber._driver
-    assert driver is not None
-    weakref.finalize(driver, atexit.unregister, look).atexit = False
-
-
-def _untold(driver: BackgroundRunner) -> BaseException | None:
-    """What ended a run, or made it fail while it was stopped, and has not been raised or logged."""
-    # While a run is stopped inputs end where they are, so that one may seem to be shorter than another.
-    counts = driver.state == "failed" or isinstance(driver.error, PiperError)
-    return driver.error if counts and not driver.told else None
-
-
-def _tell_forgotten(driver: BackgroundRunner, run: GraphRun, what: str, state: str | None = None) -> None:
-    """Log what has become of the run of a Plumber that was forgotten in a state, the present one by default."""
-    state = driver.state if state is None else state
-    error = _untold(driver)
-    if error is not None:
-        _log_error(driver, error)
-    elif state not in ("finished", "failed"):
-        import logging
-
-        when = "before it was told to run" if state == "started" else f"while it was {state}"
-        advice = "run() and wait() finish it, stop() says that nothing more is wanted"
-        logging.getLogger("papy").warning("a Plumber %s %s: %s; %s", what, when, run.state_text(), advice)
-
-
-def _log_error(driver: BackgroundRunner, error: BaseException) -> None:
-    import logging
-
-    driver.told = True
-    logging.getLogger("papy").error("the run of a Plumber has failed, which wait() would have raised", exc_info=error)

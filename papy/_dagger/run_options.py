@@ -1,4 +1,4 @@
-"""Terms: what is said about the failures of a whole run, when a Dagger is made or when it is started."""
+"""What is said about the failures of a whole run, when a Dagger is made or when it is started."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from papy._base.checks import check_policy, check_whole
 from papy._base.errors import DaggerError
 
-__all__ = ["Terms"]
+__all__ = ["RunOptions"]
 
 
 @dataclass(frozen=True)
-class Terms:
+class RunOptions:
     """What is done with items that fail; None: not said. See `papy.Dagger`.
 
     Raises:
@@ -29,9 +29,9 @@ class Terms:
 
     def __bool__(self) -> bool:
         """Whether anything is said."""
-        return self != Terms()
+        return self != RunOptions()
 
-    def over(self, other: Terms) -> Terms:
+    def over(self, other: RunOptions) -> RunOptions:
         """These, and what the other says where they say nothing."""
         names = [field.name for field in fields(self)]
-        return Terms(*(getattr(other if getattr(self, name) is None else self, name) for name in names))
+        return RunOptions(*(getattr(other if getattr(self, name) is None else self, name) for name in names))

@@ -1,4 +1,9 @@
-"""Wiring: the streams of one piper in one run. Knows numap and our streams, but neither pipers nor graphs."""
+"""The streams of one piper in one run. Knows numap and the streams of papy, but neither pipers nor graphs.
+
+Linear pipers become links of one chain. Tasks of the same IMap are chained by numap itself, without detours, as long as
+they need no rounds, no pairing of different engines and no numbers. All else is read as values by our own streams, and
+given to the IMap as its input.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +14,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from numap import IMap, StateError, TaskIterator, join
+from numap import IMap, NumapError, StateError, TaskIterator, join
 from papy._base.current_item import Folder
-from papy._base.errors import POLICIES, PiperError
+from papy._base.errors import POLICIES, PiperError, add_note
 from papy._base.interrupts import Flag
-from papy._dagger.piper_options import Settings
+from papy._dagger.piper_options import PiperOptions
 from papy._evaluate.call import PiperCall
-from papy._evaluate.counts import Counts
+from papy._evaluate.counts import StreamCounts
 from papy._evaluate.provenance import Provenance
 from papy._streams.base import ResumableStream
-from papy._streams.interleave import Blocks, expand, regroup, split
+from papy._streams.interleave import Blocks, deinterleave, interleave, split
 from papy._streams.results import RunReport
-from papy._streams.source import Ending, Link, Source
+from papy._streams.source import Ending, Link, StreamSource
 from papy._streams.streams import SEQUENCES, Chain, InputStream, TaskStream, TimedTaskStream, items_of
 from papy._streams.zip_streams import Numbered, Numbering, ZipStrict
 
-__all__ = ["Run", "Wiring", "keep_order", "wire"]
+__all__ = ["Run", "Wiring", "keep_order", "start_imap", "wire"]
 
 
 def _token() -> str:
@@ -51,12 +56,12 @@ class Run:
     retries: int | None = None
     report: RunReport = field(default_factory=RunReport)
     started: Flag = field(default_factory=Flag)
-    counts: Counts = field(default_factory=dict)
+    counts: StreamCounts = field(default_factory=dict)
     token: str = field(default_factory=_token)
     folders: list[Folder] = field(default_factory=list)
 
     def enter(self) -> None:
-        """It starts: its folders are told, and when it is over, or dropped, once more."""
+        """It starts: its folders hear of that, and of its end."""
         for folder in self.folders:
             weakref.finalize(self, folder.leave, self.token)
             folder.enter(self.token)
@@ -79,8 +84,8 @@ class Wiring(NamedTuple):
         ending: How what it reads ends; None: that is not made in blocks.
     """
 
-    sources: tuple[Source, ...] = ()
-    output: Source | None = None
+    sources: tuple[StreamSource, ...] = ()
+    output: StreamSource | None = None
     task: TaskIterator[Any] | None = None
     results: Callable[[], Mapping[int, Any]] = dict
     stride: int = 1
@@ -91,7 +96,7 @@ class Wiring(NamedTuple):
         return split(dict(self.results()), self.stride, spawn, self.ending)
 
 
-def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
+def wire(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) -> Wiring:
     """Make the streams of a piper; nothing is read yet.
 
     Raises:
@@ -134,19 +139,30 @@ def wire(settings: Settings, sources: tuple[Source, ...], run: Run) -> Wiring:
     ending = next((source.ending for source in wide), None)
     given = ending
     if settings.produce > 1:
-        turn = partial(expand, produce=settings.produce, stride=stride, width=settings.spawn, repeat=settings.repeat)
-        stream = Blocks(items_of(Source(stream, settings.name, maker)), settings.spawn * stride, turn, stride)
+        turn = partial(
+            interleave, produce=settings.produce, stride=stride, width=settings.spawn, repeat=settings.repeat
+        )
+        stream = Blocks(items_of(StreamSource(stream, settings.name, maker)), settings.spawn * stride, turn, stride)
         given = stream.ending
     if isinstance(stream, ResumableStream):
-        maker.shown = frozenset()  # who reads a branch of it may see it in part, or see rounds
-    output = Source(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap, given)
+        maker.shown = frozenset()  # the reader of a branch may see it in part, or see rounds
+    output = StreamSource(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap, given)
     return Wiring(sources, output, task, results, stride, ending)
 
 
-def _retries(settings: Settings, run: Run) -> int:
+def _retries(settings: PiperOptions, run: Run) -> int:
     """How often an item is evaluated again: as the piper says, or else the run, or else the IMap."""
     of_imap: int = 0 if settings.imap is None else settings.imap.options["retries"]
     return next(said for said in (settings.retries, run.retries, of_imap) if said is not None)
+
+
+def start_imap(imap: IMap[Any], names: str) -> None:
+    """Start an IMap; what goes wrong names its pipers."""
+    try:
+        imap.start()
+    except NumapError as error:
+        add_note(error, f"on the IMap of {names}")
+        raise
 
 
 def keep_order(task: TaskIterator[Any]) -> None:
@@ -154,7 +170,7 @@ def keep_order(task: TaskIterator[Any]) -> None:
     join(task)  # never read
 
 
-def _checked_stride(settings: Settings, sources: tuple[Source, ...]) -> int:
+def _checked_stride(settings: PiperOptions, sources: tuple[StreamSource, ...]) -> int:
     """The stride of what a piper reads; PiperError if its inputs don't fit."""
     takes = settings.consume * settings.spawn
     made = [source for source in sources if source.maker is not None]
@@ -173,7 +189,7 @@ def _checked_stride(settings: Settings, sources: tuple[Source, ...]) -> int:
     return strides.pop() if strides else settings.stride
 
 
-def _paired(settings: Settings, sources: tuple[Source, ...]) -> Iterator[Any]:
+def _paired(settings: PiperOptions, sources: tuple[StreamSource, ...]) -> Iterator[Any]:
     """The items of all sources, as values: rows, if there are several sources."""
     streams = [items_of(source) for source in sources]
     if len(streams) == 1:
@@ -182,16 +198,22 @@ def _paired(settings: Settings, sources: tuple[Source, ...]) -> Iterator[Any]:
     return ZipStrict(streams, names, f"the inputs of {settings.name} are of unequal length")
 
 
-def _grouped(items: Iterator[Any], settings: Settings, sources: tuple[Source, ...], stride: int) -> Iterator[Any]:
+def _grouped(
+    items: Iterator[Any], settings: PiperOptions, sources: tuple[StreamSource, ...], stride: int
+) -> Iterator[Any]:
     """The groups that go into one call."""
     made = any(source.maker is not None for source in sources)
     width = settings.consume * settings.spawn if made else None
     size = (width or settings.consume) * stride
-    return Blocks(items, size, partial(regroup, consume=settings.consume, stride=stride, width=width))
+    return Blocks(items, size, partial(deinterleave, consume=settings.consume, stride=stride, width=width))
 
 
 def _chained(
-    call: PiperCall, tracked: dict[int, Any] | None, settings: Settings, sources: tuple[Source, ...], stride: int
+    call: PiperCall,
+    tracked: dict[int, Any] | None,
+    settings: PiperOptions,
+    sources: tuple[StreamSource, ...],
+    stride: int,
 ) -> Chain:
     """Evaluate here."""
     items = _paired(settings, sources)
@@ -201,17 +223,17 @@ def _chained(
     return chain.then(Link(call if call.run is None else Numbering(call, chain.count), tracked))
 
 
-def _task(maker: Provenance, settings: Settings, sources: tuple[Source, ...], stride: int) -> TaskIterator[Any]:
+def _task(
+    maker: Provenance, settings: PiperOptions, sources: tuple[StreamSource, ...], stride: int
+) -> TaskIterator[Any]:
     """Have the IMap evaluate it."""
     assert settings.imap is not None
     if settings.consume > 1:
         stream: Iterable[Any] = _grouped(_paired(settings, sources), settings, sources, stride)
-    elif len(sources) > 1 and any(
-        it.imap is not settings.imap or isinstance(it.stream, ResumableStream) for it in sources
-    ):
-        stream = _paired(settings, sources)  # numap knows no names for these
-    elif maker.call.run is not None and not _is_told_apart(settings.imap, sources):
+    elif not (maker.call.run is None or all(_tells_apart(it, settings.imap) for it in sources)):
         stream = _paired(settings, sources)
+    elif len(sources) > 1 and not all(_is_chained(it, settings.imap) for it in sources):
+        stream = _paired(settings, sources)  # numap knows no names for these
     else:
         maker.call.numbered = False
         streams = [_for_numap(source, maker, settings.imap) for source in sources]
@@ -231,26 +253,24 @@ def _task(maker: Provenance, settings: Settings, sources: tuple[Source, ...], st
     return task
 
 
-def _is_told_apart(imap: IMap[Any], sources: tuple[Source, ...]) -> bool:
-    """Whether no two items are the same files: they come from functions that see to that, by tasks of the same IMap."""
-    makers = [
-        source.maker for source in sources if source.imap is imap and not isinstance(source.stream, ResumableStream)
-    ]
-    alone = [
-        maker
-        for maker in makers
-        if maker is not None and maker.call.run is not None and len(maker.call.worker.steps) == 1
-    ]
-    return len(alone) == len(sources)
+def _is_chained(source: StreamSource, imap: IMap[Any]) -> bool:
+    """Whether numap itself passes the items on: they come from a task of the same IMap, as they are."""
+    return source.imap is imap and not isinstance(source.stream, ResumableStream)
 
 
-def _for_numap(source: Source, reader: Provenance, imap: IMap[Any]) -> Iterable[Any]:
+def _tells_apart(source: StreamSource, imap: IMap[Any]) -> bool:
+    """Whether no two items are the same file: they come by themselves from a function that sees to that."""
+    call = None if source.maker is None else source.maker.call
+    return _is_chained(source, imap) and call is not None and call.run is not None and len(call.worker.steps) == 1
+
+
+def _for_numap(source: StreamSource, reader: Provenance, imap: IMap[Any]) -> Iterable[Any]:
     """A source as the input of a task."""
     if source.maker is None:
         # What numap splits or pairs itself it reads at the places of failed items, too.
         raw = type(source.stream) in SEQUENCES or hasattr(source.stream, "__numap_detach__")
         return source.stream if raw else InputStream(source.stream, source.name)
-    if source.imap is not imap or isinstance(source.stream, ResumableStream):
+    if not _is_chained(source, imap):
         # Read as values: an item that another engine could not deliver is a failure of a piper there.
         return items_of(source)
     # Tasks of the same IMap are chained by numap without detours.

@@ -1,4 +1,8 @@
-"""PiperCall: what a piper does with one item, as one callable that can be sent to another process."""
+"""PiperCall: what a piper does with one item, as one callable that can be sent to another process.
+
+It turns whatever a function raises into a value, a `PiperError`, as one failed item must not end the run. What is meant
+for the program and not for the item, as Ctrl-C, passes. Most pipers call one function with one item, and have a short way.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,7 @@ class PiperCall:
         policy: What is to be done with items that fail here.
         retries: How often the worker is evaluated again after it raised. On an IMap this is counted there, together with workers
             that died and items that took too long: until then what failed is raised.
-        here: It is evaluated in the thread of whoever takes the results. What is no Exception would end more than the item
+        here: It is evaluated in the thread of the reader of the results. What is no Exception would end more than the item
             there; an IMap deals with that itself.
         run: The token of the run, for functions that are told their `Item`.
 
@@ -113,7 +117,7 @@ class PiperCall:
             return failure(self.__name__, self.number, failed, self.policy)
 
     def _is_not_ours(self, error: BaseException) -> bool:
-        """Whether this is for whoever takes the results, or for an IMap, which deals with what is no Exception itself."""
+        """Whether this is for the reader of the results, or for an IMap, which deals with what is no Exception itself."""
         # A handler in a worker process is the worker's own: to have an item fail that takes too long, for example.
         if getpid() == self.pid and _from_outside(error):
             return True
@@ -210,7 +214,7 @@ def _code_of(handler: Any) -> object:
 
 
 def _grounded(error: BaseException) -> Exception:
-    """What must not fly through whoever takes the results, as an Exception with the same traceback."""
+    """What must not end the reader of the results, as an Exception with the same traceback."""
     if isinstance(error, Exception):
         return error
     text = f": {error}" if str(error) else ""

@@ -12,7 +12,7 @@ from typing import Final
 from numap import NextTimeout
 from papy._base.errors import PiperError, is_failure, origins
 
-__all__ = ["LATE", "Count", "Counts", "evaluations"]
+__all__ = ["LATE", "Count", "StreamCounts", "evaluations"]
 
 # Stands among the numbers of pipers for an item that will come once more, as a result was waited for in vain.
 LATE: Final = -1
@@ -34,7 +34,7 @@ class Count:
         self._noted = -1
 
     def note(self, error: PiperError, again: bool) -> None:
-        """The item that will be given next is this one; who was interrupted says it once more.
+        """The item that will be given next is this one; after an interrupt it is said once more.
 
         Args:
             error: The item.
@@ -51,10 +51,10 @@ class Count:
 
 
 # For the number of a piper the streams that show how often it was evaluated: one would do, that which is furthest counts.
-Counts = dict[int, list[Count]]
+StreamCounts = dict[int, list[Count]]
 
 
-def evaluations(ups: Mapping[int, Iterable[int]], counts: Counts) -> dict[int, int]:
+def evaluations(ups: Mapping[int, Iterable[int]], counts: StreamCounts) -> dict[int, int]:
     """How often each piper evaluated its functions.
 
     Args:

@@ -1,4 +1,8 @@
-"""Misfits: what can be called, but gives a piper nothing to work with; and what to write instead."""
+"""What can be called, but gives a piper nothing to work with; and what to write instead.
+
+A generator function, a coroutine or a step of a `papy.Pipeline` would run without an error and give useless results. They
+are told by what they are (or what they are wrapped around), before anything runs.
+"""
 
 from __future__ import annotations
 

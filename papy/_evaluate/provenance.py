@@ -1,4 +1,8 @@
-"""Evaluator: who makes the items of a stream, for who has to say which piper failed, and how often each was evaluated."""
+"""What makes the items of a stream: needed to say which piper failed, and how often each was evaluated.
+
+Tasks of one IMap are chained by numap, which knows only their numbers. An error comes out at the end of such a chain, far
+from the piper that it happened on, so the last one knows them all.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,13 @@ from numap import NumapError
 from papy._base.errors import PiperError, add_note, failure
 from papy._base.interrupts import Flag
 from papy._evaluate.call import PiperCall
-from papy._evaluate.counts import Count, Counts
+from papy._evaluate.counts import Count, StreamCounts
 
 __all__ = ["Provenance"]
 
 
 class Provenance:
-    """Who makes the items of a stream.
+    """The piper that makes the items of a stream.
 
     Args:
         call: The piper's call.
@@ -21,16 +25,16 @@ class Provenance:
         counts: Of the run; gets those of the streams that show how often the piper was evaluated.
 
     Attributes:
-        calls: Whose call each task of the IMap evaluates, as far as they are chained: an error says in which task it
+        calls: The call that each task of the IMap evaluates, as far as they are chained: an error says in which task it
             happened, and comes out at the end of the chain.
         shown: The numbers of the pipers whose evaluations a stream of these items shows.
     """
 
     __slots__ = ("call", "calls", "counts", "shown", "started")
 
-    def __init__(self, call: PiperCall, started: Flag, counts: Counts | None = None) -> None:
+    def __init__(self, call: PiperCall, started: Flag, counts: StreamCounts | None = None) -> None:
         self.call = call
-        self.counts: Counts = {} if counts is None else counts
+        self.counts: StreamCounts = {} if counts is None else counts
         self.shown: frozenset[int] = frozenset()
         self.calls: dict[int, PiperCall] = {}
         self.started = started

@@ -19,7 +19,7 @@ class Uncallable:
     """Base of what can be called, but is no function of an inbox."""
 
 
-class Step(NamedTuple):
+class BoundFunction(NamedTuple):
     """One function with its constant arguments."""
 
     function: Callable[..., Any]
@@ -89,7 +89,7 @@ class Worker:
         self.__name__ = self.name
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[BoundFunction, ...]:
         """The functions with their arguments."""
         return self._steps
 
@@ -179,7 +179,7 @@ class Worker:
         return f"Worker({self.name})"
 
 
-def _steps(functions: Sequence[Any], arguments: Any, kwargs: Any, unpack: bool) -> tuple[Step, ...]:
+def _steps(functions: Sequence[Any], arguments: Any, kwargs: Any, unpack: bool) -> tuple[BoundFunction, ...]:
     """Check what a Worker is made of, and put together what belongs together."""
     if not functions:
         raise TypeError("functions: at least one function is needed, got none")
@@ -188,7 +188,7 @@ def _steps(functions: Sequence[Any], arguments: Any, kwargs: Any, unpack: bool) 
         raise TypeError("arguments and kwargs: not allowed for a Worker, which brings its own")
     each_args = _one_each("arguments", arguments, len(functions), (list, tuple), ())
     each_kwargs = _one_each("kwargs", kwargs, len(functions), (Mapping,), {})
-    steps: list[Step] = []
+    steps: list[BoundFunction] = []
     for function, args, keywords in zip(functions, each_args, each_kwargs, strict=True):
         if isinstance(function, Worker):
             steps += [step._replace(unpack=step.unpack or unpack) for step in function._steps]
@@ -197,7 +197,7 @@ def _steps(functions: Sequence[Any], arguments: Any, kwargs: Any, unpack: bool) 
         elif not callable(function) or isinstance(function, Uncallable):
             raise TypeError(f"functions: a callable or a Worker is needed, got {function!r}")
         else:
-            steps.append(Step(function, tuple(args), dict(keywords), unpack))
+            steps.append(BoundFunction(function, tuple(args), dict(keywords), unpack))
     return tuple(steps)
 
 

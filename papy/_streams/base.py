@@ -14,17 +14,21 @@ NOTHING: Final = object()
 class ResumableStream(Iterator[Any]):
     """An iterator that loses no item to an interrupt: what it has taken it keeps until it has given it away.
 
-    CPython looks for signals after calls and at jumps. So an item is taken by the head of a ``for`` loop (or by one call
-    of a list's ``extend``), and no call or jump follows on what gives it away. Whoever catches the KeyboardInterrupt
+    CPython looks for signals after calls and at jumps. So an item is taken by the head of a ``for`` loop, or by one call
+    of a list's ``extend``. No call or jump follows on what gives it away. A reader that catches the KeyboardInterrupt
     and goes on gets the same item again, evaluated again where that was interrupted.
+
+    Args:
+        items: What it reads.
     """
 
-    __slots__ = ("_held", "count")
+    __slots__ = ("_held", "_items", "count")
 
     _counted = False  # what failed, too
-    _again = False  # see Values
+    _again = False  # see `papy._streams.streams.TaskStream`
 
-    def __init__(self) -> None:
+    def __init__(self, items: Iterator[Any]) -> None:
+        self._items = items
         self._held: Any = NOTHING
         self.count = Count()
 
@@ -37,7 +41,7 @@ class ResumableStream(Iterator[Any]):
 
     def _reads(self) -> Sequence[object]:
         """The streams that this one reads."""
-        raise NotImplementedError
+        return (self._items,)
 
     def __next__(self) -> Any:
         if self._held is NOTHING:

@@ -2,12 +2,13 @@
 
 A piper that produces n results gives a stream with n items a *round*. With a stride of s the first results of s calls come
 first, then their second results, and so on: with s = 3 and n = 2 the stream is ``a1 b1 c1 a2 b2 c2``. At the end there may
-be fewer calls left; then the stride is shorter there. The functions decide, and know no streams; `Blocks` applies them.
+be fewer calls left; then the stride is shorter there. So only whole blocks of calls can be spread or collected, and only the
+last one may be shorter. The functions decide, and know no streams; `Blocks` applies them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -15,10 +16,10 @@ from papy._base.errors import is_failure
 from papy._streams.base import ResumableStream
 from papy._streams.source import Ending
 
-__all__ = ["Blocks", "expand", "regroup", "split"]
+__all__ = ["Blocks", "interleave", "deinterleave", "split"]
 
 
-def expand(block: list[Any], produce: int, stride: int, width: int = 1, repeat: bool = False) -> list[Any]:
+def interleave(block: list[Any], produce: int, stride: int, width: int = 1, repeat: bool = False) -> list[Any]:
     """The items that a block of results becomes.
 
     Args:
@@ -29,7 +30,7 @@ def expand(block: list[Any], produce: int, stride: int, width: int = 1, repeat: 
         width: How many calls belong together.
         repeat: The block has one result for each call, which is given ``produce`` times.
 
-    >>> expand([(11, 12), (21, 22), (31, 32), (41, 42)], 2, 2)
+    >>> interleave([(11, 12), (21, 22), (31, 32), (41, 42)], 2, 2)
     [11, 21, 12, 22, 31, 41, 32, 42]
     """
     stride = _stride(block, stride, width)
@@ -38,7 +39,7 @@ def expand(block: list[Any], produce: int, stride: int, width: int = 1, repeat: 
     return [row[place] for part in parts for place in range(produce) for row in part]
 
 
-def regroup(block: list[Any], consume: int, stride: int, width: int | None = None) -> list[list[Any]]:
+def deinterleave(block: list[Any], consume: int, stride: int, width: int | None = None) -> list[list[Any]]:
     """The groups of items that are consumed together.
 
     Args:
@@ -47,11 +48,11 @@ def regroup(block: list[Any], consume: int, stride: int, width: int | None = Non
         stride: How many items apart those of a group are.
         width: How many items were produced together; None: they were not, and have no place but the one in the stream.
 
-    >>> regroup([11, 21, 31, 12, 22, 32], 2, 3, 2)
+    >>> deinterleave([11, 21, 31, 12, 22, 32], 2, 3, 2)
     [[11, 12], [21, 22], [31, 32]]
-    >>> regroup([11, 21, 12, 22], 2, 3, 2)
+    >>> deinterleave([11, 21, 12, 22], 2, 3, 2)
     [[11, 12], [21, 22]]
-    >>> regroup([1, 2, 3, 4], 2, 3)
+    >>> deinterleave([1, 2, 3, 4], 2, 3)
     [[1, 4], [2], [3]]
     """
     if width is not None:
@@ -68,7 +69,7 @@ def split(results: Mapping[int, Any], stride: int, spawn: int, ending: Ending | 
         results: By the index of their call.
         stride: How many calls a turn has.
         spawn: How many turns a block has.
-        ending: Of what the calls are given; None: nobody knows of an end, so the last call that there is stands for it.
+        ending: Of what the calls are given; None: the end is not known, so the last call that there is stands for it.
 
     >>> split({0: 10, 1: 20, 2: 11, 3: 21, 4: 30, 5: 31}, 2, 2, None)
     [{0: 10, 1: 20, 2: 30}, {0: 11, 1: 21, 2: 31}]
@@ -103,28 +104,15 @@ class Blocks(ResumableStream):
         ending: Told when the end is known; it does not hold the stream.
     """
 
-    __slots__ = (
-        "_at",
-        "_block",
-        "_error",
-        "_items",
-        "_made",
-        "_number",
-        "_over",
-        "_size",
-        "_stride",
-        "_turn",
-        "ending",
-    )
+    __slots__ = ("_at", "_block", "_error", "_made", "_number", "_over", "_size", "_stride", "_turn", "ending")
 
     def __init__(
         self, items: Iterator[Any], size: int, turn: Callable[[list[Any]], list[Any]], stride: int = 1
     ) -> None:
-        super().__init__()
+        super().__init__(items)
         self.ending = Ending()
         self._stride = stride
         self._number = 0
-        self._items = items
         self._size = size
         self._turn = turn
         self._block: list[Any] = []
@@ -132,9 +120,6 @@ class Blocks(ResumableStream):
         self._at = 0
         self._over = False
         self._error: Exception | None = None
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
 
     def _pull(self) -> None:
         while self._at >= len(self._made):

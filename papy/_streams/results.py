@@ -1,4 +1,8 @@
-"""What comes out of pipers: failed items are noted, and dealt with as their policy says. Knows no graph and no threads."""
+"""What comes out of pipers: failed items are noted, and dealt with as their policy says. Knows no graph and no threads.
+
+A failed item travels to the end like any other, so that results stay paired by their place. Only here, where results leave
+the pipeline, is it returned, skipped or raised. One failure may come out at several places, and is counted once.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from papy._base.errors import PiperError, TooManyFailed, add_note, duplicate, fa
 from papy._streams.base import NOTHING, ResumableStream
 from papy._streams.streams import InputStream
 
-__all__ = ["RunReport", "Results", "admitted"]
+__all__ = ["RunReport", "DaggerResults", "apply_policies"]
 
 # The failures that are kept: enough to see what goes wrong, and a run that never ends needs no more memory for them.
 DEAD_LETTERS: Final = 1000
@@ -25,7 +29,7 @@ class RunReport:
     """What has come out so far, and what failed.
 
     Attributes:
-        results: How many results (or failures in their places) were `admitted`.
+        results: How many results (or failures in their places) passed `apply_policies`.
         skipped: How many were dropped as something in them had failed.
         failures: How many items failed, for the number of each piper.
         failed: How many that is.
@@ -33,10 +37,10 @@ class RunReport:
         raised: How many of these were raised, so that the reader knows of them.
         limit: How many may fail; one more ends the run. None: any number.
         advise: What to do about a failure, in words, where that is known.
-        doors: Through these the data come; none, if they can't be shut.
+        inputs: Through these the data come; none, if they can't be closed.
         dead_letters: The failures, each as it happened; the last 1,000.
-        shut: The run is being stopped: its inputs give nothing more, and that is not their end.
-        over: The run was closed: who reads it is to come to an end.
+        closed: The run is being stopped: its inputs give nothing more, and that is not their end.
+        over: The run was closed: its reader is to come to an end.
     """
 
     def __init__(self) -> None:
@@ -49,9 +53,9 @@ class RunReport:
         self.limit: int | None = None
         # Not what refers to pipers or the run: that would be a reference cycle.
         self.advise: Callable[[PiperError], str] = lambda error: ""
-        self.doors: Sequence[InputStream] = ()
+        self.inputs: Sequence[InputStream] = ()
         self.dead_letters: deque[PiperError] = deque(maxlen=DEAD_LETTERS)
-        self.shut = False
+        self.closed = False
         self.over = False
         #: Whether it was raised.
         self._known: OrderedDict[tuple[int | None, int | None], bool] = OrderedDict()
@@ -74,7 +78,7 @@ class RunReport:
         if self.limit is None or self.failed <= self.limit:
             return
         self.raised = self.failed
-        self.close_doors()
+        self.close_inputs()
         assert self.first is not None
         hint = self.advise(self.first)
         raise TooManyFailed(
@@ -84,12 +88,12 @@ class RunReport:
             self.limit,
         ) from self.first
 
-    def close_doors(self) -> bool:
+    def close_inputs(self) -> bool:
         """Have the data give nothing more, and say whether that is possible."""
-        self.shut = bool(self.doors)
-        for data in self.doors:
-            data.shut = True
-        return self.shut
+        self.closed = bool(self.inputs)
+        for data in self.inputs:
+            data.closed = True
+        return self.closed
 
     def admits(self, failures: list[PiperError], policies: tuple[str, ...]) -> bool:
         """Note the failures of a row, and say whether it is given out. One that is to be raised is raised."""
@@ -118,10 +122,10 @@ class RunReport:
 ALL: Final = ("skip", "raise")
 
 
-def admitted(items: Iterator[Any], rows: bool, report: RunReport) -> Iterator[Any]:
-    """As `Results`, but quicker, for one reader who doesn't go on after an interrupt.
+def apply_policies(items: Iterator[Any], rows: bool, report: RunReport) -> Iterator[Any]:
+    """As `DaggerResults`, but quicker, for one reader that doesn't go on after an interrupt.
 
-    In the place of what is dropped comes ``NOTHING``: also where all is dropped the reader hears that he is to stop.
+    In the place of what is dropped comes ``NOTHING``: also where all is dropped the reader hears that it is to stop.
     """
     for item in items:
         if rows or isinstance(item, PiperError):
@@ -133,41 +137,37 @@ def admitted(items: Iterator[Any], rows: bool, report: RunReport) -> Iterator[An
         yield item
 
 
-class Results(ResumableStream):
+class DaggerResults(ResumableStream):
     """Results, without those to be dropped; a failure that is to be raised is raised in its place.
 
     Args:
         items: The results: items, or rows with one item of each output.
         rows: Whether they are rows.
         report: Gets the figures.
-        policies: Those that are followed here: the others are somebody else's to follow.
+        policies: Those that are followed here; others are followed elsewhere.
     """
 
-    __slots__ = ("_items", "_lock", "_policies", "_report", "_rows", "_taken")
+    __slots__ = ("_lock", "_policies", "_report", "_rows", "_taken")
 
     def __init__(self, items: Iterator[Any], rows: bool, report: RunReport, policies: tuple[str, ...] = ALL) -> None:
-        super().__init__()
-        self._items = items
+        super().__init__(items)
         self._rows = rows
         self._report = report
         self._policies = policies
         self._taken: Any = NOTHING
         # Users may read in several threads. It is not held while an item is given away. Two interrupts in quick succession can
-        # leave it locked in CPython 3.10; then who was interrupted can still go on.
+        # leave it locked in CPython 3.10; then the thread that was interrupted can still go on.
         self._lock = RLock()
 
     def __next__(self) -> Any:
         while True:
             with self._lock:
                 self._fill()
-            # Threads change over where signals are looked for, so nobody comes between these.
+            # Threads change over where signals are looked for, so no other comes between these.
             item = self._held
             self._held = NOTHING
             if item is not NOTHING:
                 return item
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
 
     def _fill(self) -> None:
         while self._held is NOTHING:

@@ -1,4 +1,4 @@
-"""Where a stream begins."""
+"""Where a stream begins, and what its reader has to know of it: names for errors, and the rounds that it comes in."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class Ending:
     stride: int = 0
 
 
-class Source(NamedTuple):
+class StreamSource(NamedTuple):
     """One input of a piper.
 
     Attributes:
         stream: Where the items come from.
         name: What to call it in an error.
-        maker: Who makes the items; None: the stream is the user's data.
+        maker: What makes the items; None: the stream is the user's data.
         width: How many items a round has; see `papy._streams.interleave`.
         stride: How many rounds are spread together.
         imap: The IMap that evaluates the maker's call, if one does.
-        ending: How the rounds end; None: nobody knows.
+        ending: How the rounds end; None: that is not known.
     """
 
     stream: Iterable[Any]

@@ -1,6 +1,8 @@
 """What runs between pipers: streams of items, in which a failed item is a value. Knows nothing of pipers and graphs.
 
-Streams of numap (tasks, branches of a fork) raise at the places of failed items. All others here are `ResumableStream`: they give
+A stream that raised for a failed item would end there in Python. So failures are items, and only what ends a run is raised.
+
+Streams of numap (tasks, branches of a fork) raise at the places of failed items. All others here are a `ResumableStream`: they give
 a `PiperError` as the item, and raise only what ends them. `items_of` makes the second kind of the first.
 """
 
@@ -26,23 +28,17 @@ from numap import (
 from papy._base.errors import DaggerError, PiperError, without_ours
 from papy._base.interrupts import Flag
 from papy._evaluate.provenance import Provenance
-
-from .base import NOTHING, ResumableStream
-from .source import Ending, Link, Source
+from papy._streams.base import NOTHING, ResumableStream
+from papy._streams.source import Link, StreamSource
 
 __all__ = [
     "FORK_LIMIT",
-    "NOTHING",
     "SEQUENCES",
     "Chain",
-    "InputStream",
-    "Ending",
-    "TimedTaskStream",
-    "Link",
-    "Source",
-    "ResumableStream",
     "DeferredStream",
+    "InputStream",
     "TaskStream",
+    "TimedTaskStream",
     "branches",
     "items_of",
 ]
@@ -52,22 +48,21 @@ ITEM_ERRORS: Final = (ItemError, NextTimeout, PiperError, SerializationError, Ta
 SEQUENCES: Final = (list, tuple, range)  # these raise nothing
 
 # Consumers of one piper may be so many items apart. What one has read and another has not is kept, so this bounds
-# the memory. Pipers on IMaps stay within their buffers, far below; who reads outputs one by one can get here.
+# the memory. Pipers on IMaps stay within their buffers, far below; a reader of outputs one by one can get here.
 FORK_LIMIT: Final = 2**15
 
 
 class Chain(ResumableStream):
-    """A stream of items that go through one call after the other, in the thread of whoever pulls them.
+    """A stream of items that go through one call after the other, in the thread of their reader.
 
     Linear pipers that follow each other are one chain: as nested iterators a thousand of them would be too deep.
     """
 
-    __slots__ = ("_item", "_items", "_links")
+    __slots__ = ("_item", "_links")
     _counted = True
 
     def __init__(self, items: Iterator[Any], links: Iterable[Link]) -> None:
-        super().__init__()
-        self._items = items
+        super().__init__(items)
         self._links = list(links)
         self._item: Any = NOTHING
 
@@ -76,9 +71,6 @@ class Chain(ResumableStream):
         # In place: a copy for each of thousands of pipers would be most of the time that connecting them takes.
         self._links.append(link)
         return self
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
 
     def _pull(self) -> None:
         if self._item is NOTHING:
@@ -100,19 +92,15 @@ class InputStream(ResumableStream):
     """The user's data; what it raises ends the run as a `DaggerError` that names it.
 
     Attributes:
-        shut: Nothing more is taken.
+        closed: Nothing more is taken.
     """
 
-    __slots__ = ("_items", "_name", "shut")
+    __slots__ = ("_name", "closed")
 
     def __init__(self, data: Iterable[Any], name: str) -> None:
-        super().__init__()
-        self._items = iter(data)
+        super().__init__(iter(data))
         self._name = name
-        self.shut = False
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
+        self.closed = False
 
     def left(self) -> float | None:
         """How many items are left, where that is certain: infinitely many, perhaps. None: only the user's code knows."""
@@ -130,7 +118,7 @@ class InputStream(ResumableStream):
         return None if hint < 0 else hint
 
     def _pull(self) -> None:
-        if self.shut:
+        if self.closed:
             raise StopIteration
         try:
             items = self._items
@@ -151,24 +139,20 @@ class TaskStream(ResumableStream):
 
     Args:
         stream: The items.
-        maker: Who makes them.
+        maker: What makes them.
         again: A result that was waited for in vain comes later, behind the failure in its place.
     """
 
-    __slots__ = ("_again", "_error", "_items", "_maker", "_started")
+    __slots__ = ("_again", "_error", "_maker", "_started")
     _counted = True
 
     def __init__(self, stream: Iterable[Any], maker: Provenance, again: bool = False) -> None:
-        super().__init__()
+        super().__init__(iter(stream))
         maker.show(self.count)
         self._again = again
-        self._items = iter(stream)
         self._maker = maker
         self._started = False
         self._error: Exception | None = None
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
 
     def _pull(self) -> None:
         if not self._started:
@@ -205,25 +189,25 @@ class TimedTaskStream(TaskStream):
 
     Args:
         stream: The task.
-        maker: Who makes the items.
-        patient: The same task without a limit. A late result is waited for there, and dropped, before the next is asked for.
+        maker: What makes the items.
+        unlimited: The same task without a limit. A late result is waited for there, and dropped, before the next is asked for.
     """
 
-    __slots__ = ("_due", "_patient")
+    __slots__ = ("_due", "_unlimited")
 
-    def __init__(self, stream: Iterable[Any], maker: Provenance, patient: Iterable[Any]) -> None:
+    def __init__(self, stream: Iterable[Any], maker: Provenance, unlimited: Iterable[Any]) -> None:
         super().__init__(stream, maker)
-        self._patient = iter(patient)
+        self._unlimited = iter(unlimited)
         self._due: Any = None  # NOTHING: a late result has not come yet
 
     def _reads(self) -> Sequence[object]:
-        return (self._items, self._patient)
+        return (self._items, self._unlimited)
 
     def _pull(self) -> None:
         if self._due is NOTHING:
             try:
-                patient = self._patient
-                for self._due in patient:
+                unlimited = self._unlimited
+                for self._due in unlimited:
                     break
             except ITEM_ERRORS:
                 self._due = None
@@ -240,30 +224,30 @@ class DeferredStream(ResumableStream):
     """What one consumer reads of a piper that has not been started: then the items are there.
 
     Args:
-        started: Set when ``items`` has been, or never will be.
+        started: Set when it has been told the items, or never will be.
     """
 
-    __slots__ = ("_started", "ended", "items")
+    __slots__ = ("_started", "ended")
 
     def __init__(self, started: Flag) -> None:
-        super().__init__()
+        super().__init__(iter(()))
         self._started = started
         self.ended = False
-        self.items: Iterator[Any] = iter(())
 
-    def _reads(self) -> Sequence[object]:
-        return (self.items,)
+    def read_from(self, items: Iterator[Any]) -> None:
+        """The piper starts: these are the items."""
+        self._items = items
 
     def _pull(self) -> None:
         self._started.wait()
-        items = self.items
+        items = self._items
         for self._held in items:
             return
         self.ended = True
         raise StopIteration
 
 
-def items_of(source: Source) -> Iterator[Any]:
+def items_of(source: StreamSource) -> Iterator[Any]:
     """The items of a source as values.
 
     What ends the run is raised: a `DaggerError` if an input raised or did not fit, or else the error of numap.
@@ -278,7 +262,7 @@ def items_of(source: Source) -> Iterator[Any]:
     return InputStream(stream, source.name)
 
 
-def branches(output: Source, consumers: int) -> list[Source]:
+def branches(output: StreamSource, consumers: int) -> list[StreamSource]:
     """Split what a piper puts out between its consumers."""
     if consumers < 2:
         return [output] * consumers

@@ -1,4 +1,7 @@
-"""Rows: several streams side by side, as one stream, one of them out of that, and items beside their numbers."""
+"""Several streams side by side as one stream of rows, one of them out of that, and items beside their numbers.
+
+A row is given when all of it is there. What was taken for it before an interrupt waits in its cell.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ class ZipStrict(ResumableStream):
     Args:
         streams: What to read.
         names: What to call each in the error.
-        where: Who reads them, for the error.
+        where: What reads them, for the error.
     """
 
     __slots__ = ("_cells", "_names", "_streams", "_where")
 
     def __init__(self, streams: Sequence[Iterator[Any]], names: Sequence[str], where: str) -> None:
-        super().__init__()
+        super().__init__(iter(()))
         self._streams = streams
         self._names = names
         self._where = where
@@ -63,7 +66,7 @@ class ZipShares(ResumableStream):
     __slots__ = ("_row", "_shares", "_streams")
 
     def __init__(self, streams: Sequence[Iterator[Any]], shares: Sequence[int]) -> None:
-        super().__init__()
+        super().__init__(iter(()))
         self._streams = streams
         self._shares = shares
         self._row: list[Any] = []
@@ -84,15 +87,11 @@ class ZipShares(ResumableStream):
 class Column(ResumableStream):
     """One output of rows."""
 
-    __slots__ = ("_items", "_place")
+    __slots__ = ("_place",)
 
     def __init__(self, rows: Iterator[Any], place: int) -> None:
-        super().__init__()
-        self._items = rows
+        super().__init__(rows)
         self._place = place
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
 
     def _pull(self) -> None:
         for row in self._items:
@@ -104,14 +103,7 @@ class Column(ResumableStream):
 class Numbered(ResumableStream):
     """Pairs of the index of an item and the item, counted from 0."""
 
-    __slots__ = ("_items",)
-
-    def __init__(self, items: Iterator[Any]) -> None:
-        super().__init__()
-        self._items = items
-
-    def _reads(self) -> Sequence[object]:
-        return (self._items,)
+    __slots__ = ()
 
     def _pull(self) -> None:
         for item in self._items:

@@ -423,24 +423,24 @@ def refused() -> tuple[Plumber, Refusing]:
 
 def test_a_pause_where_all_items_are_skipped() -> None:
     pipeline, refusing = refused()
-    driver = pipeline._driver
-    assert driver is not None
+    runner = pipeline._runner
+    assert runner is not None
     pipeline.pause()
-    assert driver._wait_for(lambda: driver._resting, 60)
+    assert runner._wait_for(lambda: runner._resting, 60)
     calls = refusing.calls
     assert "paused" in repr(pipeline) and pipeline.stats["skipped"] == calls
     refusing.begun.clear()
     pipeline.run()
     assert refusing.begun.wait(60)
     pipeline.stop()
-    driver._thread.join(60)
-    assert not driver._thread.is_alive()
+    runner._thread.join(60)
+    assert not runner._thread.is_alive()
 
 
 def test_a_dropped_plumber_where_all_items_are_skipped() -> None:
     pipeline, _ = refused()
-    assert pipeline._driver is not None
-    thread = pipeline._driver._thread
+    assert pipeline._runner is not None
+    thread = pipeline._runner._thread
     del pipeline
     gc.collect()
     thread.join(60)
@@ -484,8 +484,8 @@ def test_a_stop_from_elsewhere_where_all_items_fail(read: str, policy: str) -> N
 
 def failed(pipeline: Plumber) -> None:
     """Waits for the state without being told of the error."""
-    assert pipeline._driver is not None
-    assert pipeline._driver.wait(60) == "failed"
+    assert pipeline._runner is not None
+    assert pipeline._runner.wait(60) == "failed"
 
 
 def test_the_end_of_a_block_raises_what_ended_the_run() -> None:
@@ -519,10 +519,10 @@ def test_an_item_that_fails_while_the_block_ends_is_told() -> None:
         pipeline.start([count()])
         pipeline.run()
         assert arrived.wait(60)
-        driver = pipeline._driver
-        assert driver is not None
-        finish = driver.finish
-        driver.finish = lambda timeout: (gate.set(), finish(60))  # type: ignore[assignment, func-returns-value]
+        runner = pipeline._runner
+        assert runner is not None
+        finish = runner.finish
+        runner.finish = lambda timeout: (gate.set(), finish(60))  # type: ignore[assignment, func-returns-value]
 
 
 def test_nobody_is_told_twice() -> None:
@@ -549,9 +549,9 @@ def test_nobody_is_told_twice() -> None:
         unequal.run()
 
 
-def test_stop_without_patience_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither for the item in hand: the patience of a pause would be three hours here."""
-    monkeypatch.setattr("papy._dagger.background.PATIENCE", 10_000.0)
+def test_stop_without_a_timeout_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for the item in hand: the time limit of a pause would be three hours here."""
+    monkeypatch.setattr("papy._dagger.background.STOP_TIMEOUT", 10_000.0)
     arrived, gate = threading.Event(), threading.Event()
 
     def block(x: int) -> None:
@@ -604,9 +604,9 @@ def test_76_a_plumber_that_failed_and_was_not_asked(caplog: pytest.LogCaptureFix
         pipeline = plumber(function=work.inverse, on_error="raise")
         pipeline.start([[0]])
         pipeline.run()
-        driver = pipeline._driver
-        assert driver is not None and driver.wait(60) == "failed"
-        del driver
+        runner = pipeline._runner
+        assert runner is not None and runner.wait(60) == "failed"
+        del runner
         if forget == "stop":
             pipeline.stop()
         elif forget == "with":
@@ -634,7 +634,7 @@ def test_76_a_plumber_that_did_all(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(PiperError), pipeline:
         pipeline.start([[0]])
         pipeline.run()
-        assert pipeline._driver is not None and pipeline._driver.wait(60) == "failed"
+        assert pipeline._runner is not None and pipeline._runner.wait(60) == "failed"
     del pipeline
     gc.collect()
     assert not caplog.records

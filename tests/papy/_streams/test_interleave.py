@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from papy._base.errors import PiperError, failure
-from papy._streams.interleave import Blocks, expand, regroup, split
+from papy._streams.interleave import Blocks, deinterleave, interleave, split
 from papy._streams.source import Ending
 from tests.numap.tools import each_seed
 
@@ -34,28 +34,28 @@ def through(items: list[Any], size: int, turn: Any) -> list[Any]:
 def test_producing_is_in_strides(produce: int, stride: int) -> None:
     for length in range(12):
         results = [tuple((call, part) for part in range(produce)) for call in range(length)]
-        made = through(results, stride, partial(expand, produce=produce, stride=stride))
+        made = through(results, stride, partial(interleave, produce=produce, stride=stride))
         assert made == spread(results, produce, stride)
 
 
 def test_the_order_of_the_manual() -> None:
     results = [(11, 12), (21, 22), (31, 32)]
-    assert expand(results, 2, 3) == [11, 21, 31, 12, 22, 32]
+    assert interleave(results, 2, 3) == [11, 21, 31, 12, 22, 32]
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 4])
 def test_repeating_is_in_strides(stride: int) -> None:
     for length in range(10):
-        made = through(list(range(length)), stride, partial(expand, produce=2, stride=stride, repeat=True))
+        made = through(list(range(length)), stride, partial(interleave, produce=2, stride=stride, repeat=True))
         assert made == spread([(x, x) for x in range(length)], 2, stride)
 
 
 def test_a_failure_takes_the_place_of_each_result() -> None:
     error = failure("a", 1, ValueError())
-    assert expand([(1, 2), error], 2, 2) == [1, error, 2, error]
-    assert expand([error], 3, 5, repeat=True) == [error] * 3
+    assert interleave([(1, 2), error], 2, 2) == [1, error, 2, error]
+    assert interleave([error], 3, 5, repeat=True) == [error] * 3
     by_hand = PiperError("a value")
-    assert expand([(by_hand, 2)], 2, 1) == [by_hand, 2]
+    assert interleave([(by_hand, 2)], 2, 1) == [by_hand, 2]
 
 
 @each_seed(200)
@@ -64,10 +64,10 @@ def test_what_was_produced_together_is_consumed_together(rng: Random) -> None:
     consume, spawn = rng.randrange(1, 4), rng.randrange(1, 4)
     width = consume * spawn
     results = [tuple((call, part) for part in range(width)) for call in range(length)]
-    stream = through(results, stride, partial(expand, produce=width, stride=stride))
-    groups = through(stream, width * stride, partial(regroup, consume=consume, stride=stride, width=width))
+    stream = through(results, stride, partial(interleave, produce=width, stride=stride))
+    groups = through(stream, width * stride, partial(deinterleave, consume=consume, stride=stride, width=width))
     # What the groups become goes on in the same strides, ``spawn`` a round.
-    final = through(groups, spawn * stride, partial(regroup, consume=spawn, stride=stride, width=spawn))
+    final = through(groups, spawn * stride, partial(deinterleave, consume=spawn, stride=stride, width=spawn))
     parts = [[list(row[start : start + consume]) for start in range(0, width, consume)] for row in results]
     assert final == parts
 
@@ -77,11 +77,11 @@ def test_a_piper_between_produces_again(rng: Random) -> None:
     stride, length = rng.randrange(1, 5), rng.randrange(12)
     first, second = rng.randrange(1, 4), rng.randrange(1, 4)
     results = [tuple((call, part) for part in range(first)) for call in range(length)]
-    stream = through(results, stride, partial(expand, produce=first, stride=stride))
+    stream = through(results, stride, partial(interleave, produce=first, stride=stride))
     again = [tuple((*item, part) for part in range(second)) for item in stream]
-    stream = through(again, first * stride, partial(expand, produce=second, stride=stride, width=first))
+    stream = through(again, first * stride, partial(interleave, produce=second, stride=stride, width=first))
     width = first * second
-    groups = through(stream, width * stride, partial(regroup, consume=width, stride=stride, width=width))
+    groups = through(stream, width * stride, partial(deinterleave, consume=width, stride=stride, width=width))
     assert groups == [[(call, a, b) for a in range(first) for b in range(second)] for call in range(length)]
 
 
@@ -89,7 +89,7 @@ def test_a_piper_between_produces_again(rng: Random) -> None:
 def test_groups_of_data_are_so_many_places_apart(rng: Random) -> None:
     stride, consume, length = rng.randrange(1, 5), rng.randrange(1, 5), rng.randrange(30)
     items = list(range(length))
-    made = through(items, consume * stride, partial(regroup, consume=consume, stride=stride))
+    made = through(items, consume * stride, partial(deinterleave, consume=consume, stride=stride))
     # A plain model: fill the groups of a block in turn, as far as there are items.
     expected: list[list[int]] = []
     for start in range(0, length, consume * stride):
@@ -101,7 +101,7 @@ def test_groups_of_data_are_so_many_places_apart(rng: Random) -> None:
 
 
 def test_a_last_group_may_have_fewer_items() -> None:
-    assert through([1, 2, 3, 4], 3, partial(regroup, consume=3, stride=1)) == [[1, 2, 3], [4]]
+    assert through([1, 2, 3, 4], 3, partial(deinterleave, consume=3, stride=1)) == [[1, 2, 3], [4]]
 
 
 def test_what_ends_the_stream_is_raised_behind_all_items_before_it() -> None:
@@ -109,7 +109,7 @@ def test_what_ends_the_stream_is_raised_behind_all_items_before_it() -> None:
         yield from (1, 2, 3)
         raise OSError("gone")
 
-    blocks = Blocks(items(), 2, partial(regroup, consume=2, stride=1))
+    blocks = Blocks(items(), 2, partial(deinterleave, consume=2, stride=1))
     assert [next(blocks), next(blocks)] == [[1, 2], [3]]
     for _ in range(2):
         with pytest.raises(OSError, match="gone"):
@@ -124,7 +124,7 @@ def test_no_more_is_read_than_a_block() -> None:
             taken.append(x)
             yield x
 
-    blocks = Blocks(items(), 4, partial(regroup, consume=2, stride=2))
+    blocks = Blocks(items(), 4, partial(deinterleave, consume=2, stride=2))
     assert taken == [] and next(blocks) == [0, 2] and taken == [0, 1, 2, 3]
 
 
@@ -132,7 +132,7 @@ def test_no_more_is_read_than_a_block() -> None:
 def test_results_are_split_as_they_were_spread(rng: Random) -> None:
     stride, spawn, length = rng.randrange(1, 5), rng.randrange(1, 4), rng.randrange(12)
     calls = [[(call, part) for part in range(spawn)] for call in range(length)]
-    blocks = Blocks(iter(calls), stride, partial(expand, produce=spawn, stride=stride), stride)
+    blocks = Blocks(iter(calls), stride, partial(interleave, produce=spawn, stride=stride), stride)
     parts = [{call: (call, part) for call in range(length)} for part in range(spawn)]
     results = dict(enumerate(blocks))
     assert split(results, stride, spawn, blocks.ending) == split(results, stride, spawn, None) == parts

@@ -18,9 +18,9 @@ from papy._evaluate.call import PiperCall
 from papy._evaluate.provenance import Provenance
 from papy._evaluate.worker import Worker
 from papy._streams.base import ResumableStream
-from papy._streams.interleave import Blocks, expand, regroup
-from papy._streams.results import Results, RunReport
-from papy._streams.source import Link, Source
+from papy._streams.interleave import Blocks, deinterleave, interleave
+from papy._streams.results import DaggerResults, RunReport
+from papy._streams.source import Link, StreamSource
 from papy._streams.streams import Chain, DeferredStream, InputStream, TaskStream, TimedTaskStream, items_of
 from papy._streams.zip_streams import Column, ZipStrict
 from tests.papy import work
@@ -63,11 +63,11 @@ def chain(items: Iterator[int]) -> ResumableStream:
 
 
 def rounds(items: Iterator[int]) -> ResumableStream:
-    return Blocks(Chain(items, (Link(lambda x: (x, -x)),)), 3, partial(expand, produce=2, stride=3))
+    return Blocks(Chain(items, (Link(lambda x: (x, -x)),)), 3, partial(interleave, produce=2, stride=3))
 
 
 def groups(items: Iterator[int]) -> ResumableStream:
-    return Blocks(items, 4, partial(regroup, consume=2, stride=2))
+    return Blocks(items, 4, partial(deinterleave, consume=2, stride=2))
 
 
 def pairs(items: Iterator[int]) -> ResumableStream:
@@ -76,7 +76,7 @@ def pairs(items: Iterator[int]) -> ResumableStream:
 
 def kept(items: Iterator[int]) -> ResumableStream:
     failed = [failure("a", 1, ValueError(), "skip") if x % 7 == 3 else x for x in items]
-    return Results(Chain(iter(failed), (Link(lambda x: x),)), False, RunReport())
+    return DaggerResults(Chain(iter(failed), (Link(lambda x: x),)), False, RunReport())
 
 
 @pytest.mark.parametrize("make", [chain, rounds, groups, pairs, kept, lambda items: InputStream(items, "data")])
@@ -97,7 +97,7 @@ def test_an_interrupt_loses_nothing_of_a_task(kind: str) -> None:
         imap: IMap[Any] = IMap(worker_type=kind, worker_num=2)
         task = imap.add_task(work.leave, range(3000))
         with imap:
-            got, times = everything(Results(TaskStream(task, evaluator()), False, RunReport()))
+            got, times = everything(DaggerResults(TaskStream(task, evaluator()), False, RunReport()))
         interrupted += times
         assert [item for item in got if not isinstance(item, PiperError)] == [x for x in range(3000) if x != 2]
         assert isinstance(got[2], PiperError) and got[2].index == 2
@@ -163,7 +163,7 @@ def test_a_stream_of_an_imap_waits_for_its_start() -> None:
 def test_a_tap_gives_what_is_there_after_the_start() -> None:
     started = threading.Event()
     tap = DeferredStream(started)
-    tap.items = iter([1, 2])
+    tap.read_from(iter([1, 2]))
     started.set()
     assert list(tap) == [1, 2] and list(tap) == []
 
@@ -205,13 +205,13 @@ def test_columns_of_rows() -> None:
 
 
 def test_plain_sequences_need_no_care() -> None:
-    assert not isinstance(items_of(Source([1, 2], "data")), ResumableStream)
-    assert isinstance(items_of(Source(iter([1, 2]), "data")), InputStream)
+    assert not isinstance(items_of(StreamSource([1, 2], "data")), ResumableStream)
+    assert isinstance(items_of(StreamSource(iter([1, 2]), "data")), InputStream)
 
 
 @pytest.mark.usefixtures("restless")
 def test_results_may_be_read_in_several_threads() -> None:
-    results = Results(Chain(iter(range(20_000)), (Link(lambda x: x),)), False, RunReport())
+    results = DaggerResults(Chain(iter(range(20_000)), (Link(lambda x: x),)), False, RunReport())
     found: list[list[int]] = [[] for _ in range(4)]
     threads = [threading.Thread(target=lambda part=part: part.extend(results)) for part in found]  # type: ignore[misc]
     for thread in threads:

@@ -80,7 +80,7 @@ def test_76_a_forgotten_plumber_does_not_wait_for_what_may_never_end(tmp_path: P
         PIPELINE
         + """
 import papy._dagger.plumber
-papy._dagger.plumber.GRACE = 0.1
+papy._dagger.plumber.EXIT_TIMEOUT = 0.1
 plumber.start([(n for n in itertools.count())])
 plumber.run()
 """

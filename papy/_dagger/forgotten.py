@@ -1,0 +1,77 @@
+"""What is said of runs that were forgotten: dropped, or left at the end of the program, while there was something to do.
+
+A run that ends without a word looks like one that has finished. So the log tells what was lost, once, unless the caller
+has been told by an exception.
+"""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from typing import Protocol
+
+from papy._base.errors import PiperError
+from papy._dagger.background import BackgroundRunner
+from papy._dagger.graph_run import GraphRun
+
+__all__ = ["call_at_exit", "log_dropped", "log_failure", "log_forgotten", "untold"]
+
+
+class _Exits(Protocol):
+    def at_exit(self) -> None:
+        """The program ends."""
+
+
+def log_dropped(run: GraphRun) -> None:
+    """A Dagger was dropped while this run had been started."""
+    if not run.is_read():
+        import logging
+
+        logging.getLogger("papy").warning(
+            "a Dagger was dropped before its results were read to their end, and what its workers had begun is lost; "
+            "stop(), or a with block, says that nothing more is wanted"
+        )
+
+
+def untold(runner: BackgroundRunner) -> BaseException | None:
+    """What ended a run, or made it fail while it was stopped, and has not been raised or logged."""
+    # While a run is stopped inputs end where they are, so that one may seem to be shorter than another.
+    counts = runner.state == "failed" or isinstance(runner.error, PiperError)
+    return runner.error if counts and not runner.told else None
+
+
+def log_failure(runner: BackgroundRunner | None) -> None:
+    """Log what ended the run of a Plumber, if that is not known yet."""
+    error = None if runner is None else untold(runner)
+    if runner is not None and error is not None:
+        import logging
+
+        runner.told = True
+        text = "the run of a Plumber has failed, which wait() would have raised"
+        logging.getLogger("papy").error(text, exc_info=error)
+
+
+def log_forgotten(runner: BackgroundRunner, run: GraphRun, what: str, state: str | None = None) -> None:
+    """Log what has become of the run of a Plumber that was forgotten in a state, the present one by default."""
+    state = runner.state if state is None else state
+    if untold(runner) is not None:
+        log_failure(runner)
+    elif state not in ("finished", "failed"):
+        import logging
+
+        when = "before it was told to run" if state == "started" else f"while it was {state}"
+        advice = "run() and wait() finish it, stop() says that nothing more is wanted"
+        logging.getLogger("papy").warning("a Plumber %s %s: %s; %s", what, when, run.state_text(), advice)
+
+
+def call_at_exit(plumber: _Exits, runner: BackgroundRunner) -> None:
+    """At the end of the program, before the maps stop, call a Plumber that is still there and has this runner."""
+    reference = weakref.ref(plumber)
+
+    def look() -> None:
+        found = reference()
+        if found is not None:
+            found.at_exit()
+
+    atexit.register(look)
+    weakref.finalize(runner, atexit.unregister, look).atexit = False
