@@ -135,7 +135,13 @@ class SourceError(NumapError):
 
 @public
 class StateError(NumapError, RuntimeError):
-    """A call that the present state forbids; it changed nothing."""
+    """A call that the present state forbids; it changed nothing.
+
+    Attributes:
+        branch_limit: where a branch of a `tee` is too far ahead of another one, how far it may be; else None.
+    """
+
+    branch_limit: int | None = None
 
 
 @public

@@ -40,7 +40,7 @@ class _Fields(NamedTuple):
     on_error: str = "raise"
     max_failures: int | None = None
     buffer_bytes: int | None = None
-    #: Maps that share an automatic ``buffer_bytes``; no argument of a map, see `IMap.__numap_share__`.
+    #: Maps that share an automatic ``buffer_bytes``; no argument of a map, see `numap.interop.share_bytes`.
     sharing: int = 1
 
 

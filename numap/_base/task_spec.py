@@ -18,14 +18,16 @@ class TaskSpec(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The name of the function, for messages."""
+        """The name of the function, for messages; see `numap.interop.Labelled`."""
         func = self.func
+        if hasattr(type(func), "__numap_label__"):  # of an object: a proxy may have every attribute
+            return str(func.__numap_label__)  # type: ignore[attr-defined]
         name = getattr(func, "__qualname__", None) or getattr(func, "__name__", None)
         return name if isinstance(name, str) else type(func).__qualname__
 
     def retries(self, of_map: int) -> int:
-        """How often an item of it is run again: as the map says, unless the class of the function has ``__numap_retries__``."""
-        if not hasattr(type(self.func), "__numap_retries__"):  # of an object: a proxy may have every attribute
+        """How often an item of it is run again: as the map says, or the function itself; see `numap.interop.Retried`."""
+        if not hasattr(type(self.func), "__numap_retries__"):
             return of_map
         own: int = self.func.__numap_retries__  # type: ignore[attr-defined]
         return own

@@ -204,14 +204,20 @@ def exception_of(failure: Failure) -> BaseException:
         error = ItemError(f"{what} ({where}; this exception can't be rebuilt here, so its text stands for it)")
     elif not isinstance(error, Exception) or isinstance(error, (StopIteration, StopAsyncIteration)):
         error = ItemError(f"{type(error).__name__} raised {where}: {safe_text(error)}", error)
-    elif not isinstance(error, (WorkerDied, TaskTimeout)) or failure.trace is not None:
-        # Those say it in their message, unless the function raised them: it had a map of its own.
+    elif not _is_placed(error, failure):
         add_note(error, where)
     if isinstance(error, NumapError) and failure.task >= 0 and error.task is None:
         error.task, error.index = failure.task, failure.index
     if failure.trace is not None and error.__cause__ is None:
         _set_cause(error, RemoteTraceback(partial(_below, failure.trace)))
     return error
+
+
+def _is_placed(error: BaseException, failure: Failure) -> bool:
+    """Whether an exception says itself where it happened; see `numap.interop.Placed`."""
+    if isinstance(error, (WorkerDied, TaskTimeout)):
+        return failure.trace is None  # else the function raised it: it had a map of its own
+    return hasattr(type(error), "__numap_placed__") and bool(error.__numap_placed__)  # type: ignore[attr-defined]  # looked for above
 
 
 #: As the class of the exception may refuse to have attributes set.

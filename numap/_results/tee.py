@@ -95,10 +95,12 @@ class _Splitter:
         refused = demand is None
         while self._ahead(place) >= self.limit:
             if demand is None or refused:
-                raise StateError(
+                error = StateError(
                     f"tee: this branch is {self._ahead(place)} items ahead of the slowest one, and limit={self.limit}; "
                     f"read the branches more evenly, or give a larger limit"
                 )
+                error.branch_limit = self.limit
+                raise error
             gate: SimpleQueue[bool] = SimpleQueue()
             self.parked.append(gate)
             # Who takes items or drops a branch from here on tells us.

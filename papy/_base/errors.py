@@ -127,6 +127,11 @@ class PiperError(Exception):
     _index: int | None = None
     _policy: str = POLICIES[0]
 
+    @property
+    def __numap_placed__(self) -> bool:
+        """A failure says on which item of which piper: no map needs to add a task."""
+        return self._failed
+
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
         # Pickle leaves it behind. What was passed on has it from the one before, which may stand at the end of a long way.

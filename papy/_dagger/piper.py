@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from numap import IMap, NumapError, TaskIterator
+from numap.interop import detach, keep_order
 from papy._base.checks import check_flag, check_list
 from papy._base.errors import PiperError, PiperTypeError, PiperValueError, add_note
 from papy._base.external_programs import end_of
@@ -13,7 +14,7 @@ from papy._base.forks import FORKED, live
 from papy._base.interrupts import Flag
 from papy._base.public import public
 from papy._dagger.piper_options import Settings
-from papy._dagger.wiring import Run, Wiring, keep_order, wire
+from papy._dagger.wiring import Run, Wiring, wire
 from papy._streams.results import Results
 from papy._streams.source import Source
 from papy._streams.streams import DeferredStream, branches, items_of
@@ -237,7 +238,7 @@ class Piper(Settings):
         if self.imap is not None:
             self._start_imap(self.imap)
             for tap in self._taps:  # its reader may be on the same IMap, which started before
-                tap.__numap_detach__(self.imap)
+                detach(tap, self.imap)
         self._state = state
         live.add(self)
         self._run.started.set()

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from numap import IMap, StateError, TaskIterator, join
+from numap.interop import is_detachable, keep_order
 from papy._base.current_item import Folder
 from papy._base.errors import POLICIES, PiperError
 from papy._base.interrupts import Flag
@@ -24,7 +25,7 @@ from papy._streams.source import Ending, Link, Source
 from papy._streams.streams import SEQUENCES, Chain, InputStream, TaskStream, TimedTaskStream, items_of
 from papy._streams.zip_streams import Numbered, Numbering, ZipStrict
 
-__all__ = ["Run", "Wiring", "keep_order", "wire"]
+__all__ = ["Run", "Wiring", "wire"]
 
 
 def _token() -> str:
@@ -149,11 +150,6 @@ def _retries(settings: Settings, run: Run) -> int:
     return next(said for said in (settings.retries, run.retries, of_imap) if said is not None)
 
 
-def keep_order(task: TaskIterator[Any]) -> None:
-    """Make an unordered IMap keep the order of a task."""
-    join(task)  # never read
-
-
 def _checked_stride(settings: Settings, sources: tuple[Source, ...]) -> int:
     """The stride of what a piper reads; PiperError if its inputs don't fit."""
     takes = settings.consume * settings.spawn
@@ -248,7 +244,7 @@ def _for_numap(source: Source, reader: Provenance, imap: IMap[Any]) -> Iterable[
     """A source as the input of a task."""
     if source.maker is None:
         # What numap splits or pairs itself it reads at the places of failed items, too.
-        raw = type(source.stream) in SEQUENCES or hasattr(source.stream, "__numap_detach__")
+        raw = type(source.stream) in SEQUENCES or is_detachable(source.stream)
         return source.stream if raw else InputStream(source.stream, source.name)
     if source.imap is not imap or isinstance(source.stream, ResumableStream):
         # Read as values: an item that another engine could not deliver is a failure of a piper there.

@@ -38,7 +38,6 @@ class Provenance:
     def failure(self, error: BaseException) -> PiperError:
         """The failure of an item that the engine could not deliver, or that failed once too often."""
         if isinstance(error, PiperError):
-            error.__dict__.pop("__notes__", None)  # of numap, which says task for what it has said already
             return error
         call = self.calls.get(getattr(error, "task", -1), self.call)
         return failure(call.__name__, call.number, error, call.policy)

@@ -287,11 +287,10 @@ def branches(output: Source, consumers: int) -> list[Source]:
 
 def _state_text(error: StateError, name: str = "one piper") -> str:
     """What numap says of a state that forbids to read; of tees our users know nothing."""
-    text = str(error)
-    if not text.startswith("tee:"):
-        return text
+    if error.branch_limit is None:
+        return str(error)
     return (
-        f"what {name} gives is read by several, and one of them is {FORK_LIMIT:,} items ahead of another, "
+        f"what {name} gives is read by several, and one of them is {error.branch_limit:,} items ahead of another, "
         f"which is the limit; read the outputs in step (as Dagger.results does)"
     )
 
