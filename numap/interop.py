@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._base.state_table import StateTable
 from ._results.stream import detach
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "Placed",
     "Reducible",
     "Retried",
+    "StateTable",
     "detach",
     "is_detachable",
     "keep_order",

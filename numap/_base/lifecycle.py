@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .errors import StateError
+from .state_table import StateTable
 
 #: No task runs; tasks may be added and removed.
 IDLE = "idle"
@@ -47,18 +48,7 @@ _ADVICE = {
 }
 
 
-def move(state: str, event: str) -> str:
-    """The state after ``event``, or a StateError that names both and changes nothing.
+_LIFE = StateTable(MOVES, "{call}: not allowed while the map is {state}", StateError, _ADVICE)
 
-    >>> move("idle", "start")
-    'running'
-    >>> move("running", "add_task")
-    Traceback (most recent call last):
-    numap._base.errors.StateError: add_task: not allowed while the map is running; add every task before start(), or stop() first
-    """
-    try:
-        return MOVES[state, event]
-    except KeyError:
-        advice = _ADVICE.get((state, event))
-        tail = "" if advice is None else "; " + advice
-        raise StateError(f"{event}: not allowed while the map is {state}{tail}") from None
+#: The state after a call, or a StateError that names both and changes nothing.
+move = _LIFE.after

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from functools import partial
 from threading import RLock
 from time import perf_counter
@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Final
 
 from numap import StateError
+from numap.interop import StateTable
 from papy._base.checks import check_flag, check_seconds, limited
 from papy._base.errors import DaggerError, PiperError, TooManyFailed
 from papy._base.forks import FORKED, live
@@ -24,10 +25,10 @@ from papy._dagger.run_options import Terms
 from papy._streams.base import NOTHING
 from papy._streams.source import Source
 
-__all__ = ["MOVES", "Dagger"]
+__all__ = ["WORDING", "Dagger"]
 
 # The state, and a call that it allows, lead to the next state.
-MOVES: Final = {
+_MOVES: Final = {
     ("idle", "change"): "idle",
     ("idle", "connect"): "connected",
     ("idle", "disconnect"): "idle",
@@ -41,6 +42,7 @@ MOVES: Final = {
     ("running", "stop"): "idle",
     (FORKED, "stop"): FORKED,
 }
+WORDING: Final = "{call} is not possible while {who} is {state}"
 
 
 def _nothing(failed: bool) -> None:
@@ -102,7 +104,7 @@ class Dagger(PiperGraph):
     4 words, longest: question
     """
 
-    _moves: ClassVar[Mapping[tuple[str, str], str]] = MOVES
+    _states: ClassVar = StateTable(_MOVES, WORDING, DaggerError)
     _error: ClassVar[type[Exception]] = DaggerError
 
     @known_options(DaggerError, "Piper(function, ")
@@ -451,10 +453,7 @@ class Dagger(PiperGraph):
 
     def _allowed(self, move: str, call: str | None = None) -> str:
         """The state that a move leads to; an error if it is not allowed now, which names the call, if it is another."""
-        state = self._current()
-        if (state, move) not in self._moves:
-            raise self._error(f"{call or move} is not possible while {self._who} is {state}")
-        return self._moves[state, move]
+        return self._states.after(self._current(), move, self._who, call)
 
     def _current(self) -> str:
         return self._state

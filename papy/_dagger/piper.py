@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from numap import IMap, NumapError, TaskIterator
-from numap.interop import detach, keep_order
+from numap.interop import StateTable, detach, keep_order
 from papy._base.checks import check_flag, check_list
 from papy._base.errors import PiperError, PiperTypeError, PiperValueError, add_note
 from papy._base.external_programs import end_of
@@ -46,6 +46,7 @@ _ADVICE: Final = {
     ("stopped", "connect"): "disconnect it first",
     ("stopped", "next"): "its results are gone",
 }
+_STATES: Final = StateTable(_MOVES, "{who}: {call} is not possible while it is {state}", PiperError, _ADVICE)
 
 _LIFE: Final = frozenset(("_state", "_owned", "_finished", "_wiring", "_run", "_ups", "_taps", "_items"))
 
@@ -331,7 +332,7 @@ class Piper(Settings):
         """The state that a call leads to; PiperError if it is not allowed now."""
         if self._owned and call != "next":
             raise PiperError(f"{self.name}: {call} is not possible: it is in a running Dagger already")
-        return _move(self.name, self._current(), call)
+        return _STATES.after(self._current(), call, self.name)
 
     def _current(self) -> str:
         if self._state == "started" and self._taps and all(tap.ended for tap in self._taps):
@@ -396,20 +397,12 @@ class Piper(Settings):
     def run(self, items: Iterator[Any] | None) -> None:
         """All IMaps have been started; with items it is an output, and iterating over it gives these."""
         self._items = items
-        self._state = _move(self.name, self._state, "start")
+        self._state = _STATES.after(self._state, "start", self.name)
 
     def detach(self, run: Run) -> None:
         """This run is over, or has not come about; no effect if it is not ours."""
         if self._run is run:
             self._let_go("idle")
-
-
-def _move(name: str, state: str, call: str) -> str:
-    """The state that a call leads to."""
-    if (state, call) not in _MOVES:
-        advice = _ADVICE.get((state, call))
-        raise PiperError(f"{name}: {call} is not possible while it is {state}" + (f"; {advice}" if advice else ""))
-    return _MOVES[state, call]
 
 
 def _checked_inbox(name: str, inbox: Sequence[Any]) -> list[Any]:

@@ -14,6 +14,7 @@ from time import perf_counter, time
 from types import TracebackType
 from typing import Any, ClassVar, Final, overload
 
+from numap.interop import StateTable
 from papy._base.checks import check_seconds, limited
 from papy._base.errors import DaggerError, PiperError, PlumberError, PlumberValueError
 from papy._base.forks import FORKED
@@ -21,7 +22,7 @@ from papy._base.misuse import unknown_option
 from papy._base.public import public
 from papy._dagger.background import PATIENCE, BackgroundRunner
 from papy._dagger.codefile import read, write
-from papy._dagger.dagger import Dagger
+from papy._dagger.dagger import WORDING, Dagger
 from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.graph_run import GraphRun, RunStatistics
 from papy._dagger.piper import Piper
@@ -100,7 +101,7 @@ class Plumber(Dagger):
     ([1, 2, 3], 3)
     """
 
-    _moves: ClassVar[Mapping[tuple[str, str], str]] = _MOVES
+    _states: ClassVar = StateTable(_MOVES, WORDING, PlumberError)
     _error: ClassVar[type[Exception]] = PlumberError
 
     def __init__(self, logger_options: Mapping[str, Any] | None = None, **options: Any) -> None:
