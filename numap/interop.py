@@ -10,7 +10,9 @@ methods that a map looks for. Each is optional, and is looked for at the class, 
     ``__numap_placed__``    of an exception: see `Placed`
     ``__numap_reduce__``    of any object: see `Reducible`
 
-The functions are for what a library wants of a map, and a program does not.
+The rest is what a library needs as maps do, to speak with one voice and not to do it again: for maps and their tasks (`detach`,
+`is_detachable`, `keep_order`, `share_bytes`), for exceptions that travel (`surviving_form`, `rebuilt`, `add_note`, `places_of`,
+`lines_of`, `from_outside`, `RemoteTraceback`), and for lives (`StateTable`).
 
 >>> from numap import IMap
 >>> from numap.interop import is_detachable
@@ -20,32 +22,51 @@ The functions are for what a library wants of a map, and a program does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._base.errors import RemoteTraceback
 from ._base.state_table import StateTable
+from ._items.exceptions import (
+    AS_CAUSE,
+    AS_CONTEXT,
+    Copied,
+    Place,
+    add_note,
+    lines_of,
+    places_of,
+    rebuilt,
+    surviving_form,
+)
 from ._results.stream import detach
+from ._system.interruptions import from_outside
 
 if TYPE_CHECKING:
     from ._imap import IMap
     from ._task import TaskIterator
 
 __all__ = [
+    "AS_CAUSE",
+    "AS_CONTEXT",
     "Copied",
     "Detachable",
     "Labelled",
+    "Place",
     "Placed",
     "Reducible",
+    "RemoteTraceback",
     "Retried",
     "StateTable",
+    "add_note",
     "detach",
+    "from_outside",
     "is_detachable",
     "keep_order",
+    "lines_of",
+    "places_of",
+    "rebuilt",
     "share_bytes",
+    "surviving_form",
 ]
-
-#: What comes out where an object is pickled and made again; raises whatever that raises.
-Copied = Callable[[object], object]
 
 
 class Labelled(Protocol):

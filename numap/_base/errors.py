@@ -177,8 +177,9 @@ class RemoteTraceback(Exception):
     """Carries the text of a worker's traceback as the ``__cause__`` of the exception that left it.
 
     Args:
-        text: the text, or what makes it. That is called when the text is looked at: it reads sources and may import what formats
-            them, and the consumer whose ``next`` raises the exception may never look, or be interrupted meanwhile.
+        text: the text, or what makes it, which can be pickled. It is called when the text is looked at: it reads sources, which
+            another process may not have, and may import what formats them. The consumer whose ``next`` raises the exception may
+            never look, or be interrupted meanwhile.
     """
 
     def __init__(self, text: str | Callable[[], str]) -> None:
@@ -196,4 +197,9 @@ class RemoteTraceback(Exception):
         return self.text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.text,)
+        return _remote_traceback, (self._text,)
+
+
+def _remote_traceback(text: str | Callable[[], str]) -> RemoteTraceback:
+    """By its name pickle would look for the class in the package, where it is no public name."""
+    return RemoteTraceback(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .failures import Trace, render, trace_of
+from .exceptions import Trace, render, trace_of
 
 #: No initializer has begun, or there is no finalizer: the worker owes nothing.
 NONE = 0

@@ -13,7 +13,7 @@ from .._items.failures import source_error
 from .._items.segments import RAW, Segment
 from .._sync.interrupt_lock import InterruptSafeLock, LockTimeout
 from .._sync.threads import ContextThread, own_context
-from ..engines.serial import from_outside
+from .._system.interruptions import from_outside
 from .sources import begin_to_read, end_to_read
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._environment.process_state import adopt
 from .._items.call import bound
-from .._items.failures import Failure, trace_of, unpickle_failure
+from .._items.exceptions import trace_of
+from .._items.failures import Failure, unpickle_failure
 from .._items.finalizers import BEGUN, DONE, OWED, RUNS
 from .._items.portable import portable
 from .._items.segments import FAILED, LONG, PACKED, SHARED, Segment, encode_item, is_lent, item_of

@@ -13,7 +13,8 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import Failure, safe_text, trace_of
+from .._items.exceptions import safe_text, trace_of
+from .._items.failures import Failure
 from .._items.finalizers import BEGUN, DONE, GRACE, ITEM_GRACE, OWED, RUNS, finalize, overdue, patience
 from .._items.segments import FAILED, RAW, Segment, item_of, parts
 from .._sync.event_queue import NEVER, EventQueue

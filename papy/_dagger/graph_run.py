@@ -13,8 +13,8 @@ from threading import Lock
 from typing import Any, Final
 
 from numap import IMap, NumapError
-from numap.interop import is_detachable
-from papy._base.errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError, add_note
+from numap.interop import add_note, is_detachable
+from papy._base.errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError
 from papy._base.external_programs import end_of
 from papy._base.misuse import datas_text
 from papy._base.public import public

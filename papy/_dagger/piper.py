@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from numap import IMap, NumapError, TaskIterator
-from numap.interop import StateTable, detach, keep_order
+from numap.interop import StateTable, add_note, detach, keep_order
 from papy._base.checks import check_flag, check_list
-from papy._base.errors import PiperError, PiperTypeError, PiperValueError, add_note
+from papy._base.errors import PiperError, PiperTypeError, PiperValueError
 from papy._base.external_programs import end_of
 from papy._base.forks import FORKED, live
 from papy._base.interrupts import Flag

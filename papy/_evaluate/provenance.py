@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from numap import NumapError
-from papy._base.errors import PiperError, add_note, failure
+from numap.interop import add_note
+from papy._base.errors import PiperError
+from papy._base.failures import failure
 from papy._base.interrupts import Flag
 from papy._evaluate.call import PiperCall
 from papy._evaluate.counts import Count, Counts

@@ -17,9 +17,10 @@ from numap import (
     TooManyFailures,
     WorkerStartError,
 )
+from numap.interop import RemoteTraceback
 from papy._stages.accounting import RunState, Throughput
 from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.entries import Entry, Failed, Lost, Meta, RemoteTraceback, Skipped
+from papy._stages.entries import Entry, Failed, Lost, Meta, Skipped
 from papy._stages.error_file import ErrorFile
 
 __all__ = ["FromHandover", "FromMap", "FromSource", "Shared", "Upstream"]

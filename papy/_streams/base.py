@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from numap.interop import detach
-from papy._base.errors import PiperError, place
+from papy._base.errors import PiperError
+from papy._base.failures import place
 from papy._evaluate.counts import Count
 
 NOTHING: Final = object()

@@ -23,8 +23,9 @@ from numap import (
     WorkerStartError,
     tee,
 )
-from papy._base.errors import DaggerError, PiperError, without_ours
+from papy._base.errors import DaggerError, PiperError
 from papy._base.interrupts import Flag
+from papy._base.tracebacks import without_ours
 from papy._evaluate.provenance import Provenance
 
 from .base import NOTHING, ResumableStream
