@@ -10,9 +10,11 @@ methods that a map looks for. Each is optional, and is looked for at the class, 
     ``__numap_placed__``    of an exception: see `Placed`
     ``__numap_reduce__``    of any object: see `Reducible`
 
-The rest is what a library needs as maps do, to speak with one voice and not to do it again: for maps and their tasks (`detach`,
-`is_detachable`, `keep_order`, `share_bytes`), for exceptions that travel (`surviving_form`, `rebuilt`, `add_note`, `places_of`,
-`lines_of`, `from_outside`, `RemoteTraceback`), and for lives (`StateTable`).
+The rest is what a library needs as maps do, to speak with one voice and not to do it again:
+
+    maps and tasks           `detach`, `is_detachable`, `keep_order`, `share_bytes`
+    exceptions that travel   `surviving_form`, `rebuilt`, `add_note`, `places_of`, `lines_of`, `from_outside`, `RemoteTraceback`
+    arguments, lives, names  ``checks`` (a module), `StateTable`, `public_in`
 
 >>> from numap import IMap
 >>> from numap.interop import is_detachable
@@ -24,8 +26,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._base import checks
+from ._base.detaching import detach, is_detachable
 from ._base.errors import RemoteTraceback
-from ._base.state_table import StateTable
+from ._base.lifecycle import StateTable
+from ._base.public import public_in
 from ._items.exceptions import (
     AS_CAUSE,
     AS_CONTEXT,
@@ -37,7 +42,6 @@ from ._items.exceptions import (
     rebuilt,
     surviving_form,
 )
-from ._results.stream import detach
 from ._system.interruptions import from_outside
 
 if TYPE_CHECKING:
@@ -57,12 +61,14 @@ __all__ = [
     "Retried",
     "StateTable",
     "add_note",
+    "checks",
     "detach",
     "from_outside",
     "is_detachable",
     "keep_order",
     "lines_of",
     "places_of",
+    "public_in",
     "rebuilt",
     "share_bytes",
     "surviving_form",
@@ -109,11 +115,6 @@ class Reducible(Protocol):
 
     def __numap_reduce__(self, copied: Copied) -> Any:
         """As ``__reduce__``. What survives the way to another process, ``copied`` tells."""
-
-
-def is_detachable(stream: object) -> bool:
-    """Whether an iterator reads tasks of maps: it is one, or a `numap.join`, a branch of `numap.tee`, or `Detachable`."""
-    return hasattr(stream, "__numap_detach__")
 
 
 def keep_order(task: TaskIterator[Any]) -> None:

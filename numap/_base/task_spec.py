@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .checks import flag, function, sequence, shown, timeout_seconds
+from .checks import flag, function, sequence, shown, timeout_seconds, wrong_type
 
 
 class TaskSpec(NamedTuple):
@@ -47,9 +47,9 @@ def task_spec(
     if isinstance(iterable, type) or not (
         hasattr(type(iterable), "__iter__") or hasattr(type(iterable), "__getitem__")
     ):
-        raise TypeError(f"iterable: must be iterable, not {shown(iterable)}")
+        raise wrong_type("iterable", "iterable", iterable)
     if kwargs is not None and not isinstance(kwargs, Mapping):
-        raise TypeError(f"kwargs: must be a mapping of extra arguments or None, not {shown(kwargs)}")
+        raise wrong_type("kwargs", "a mapping of extra arguments or None", kwargs)
     for key in kwargs or ():
         if not isinstance(key, str):
             raise TypeError(f"kwargs: the names of arguments must be str, not {shown(key)}")

@@ -11,14 +11,15 @@ from itertools import count, islice, repeat
 from queue import SimpleQueue
 from typing import Any
 
-from .._base.checks import positive, shown
+from .._base.checks import shown, whole
+from .._base.detaching import detach
 from .._base.errors import StateError
 from .._base.public import public
 from .._items.failures import source_error
 from .._items.segments import Segment
 from .._sync.demand import current
 from .._sync.interrupt_lock import InterruptSafeLock, OpenTurn
-from .stream import Puller, Stream, _Box, _outcomes, _returns, detach, length_of
+from .stream import Puller, Stream, _Box, _outcomes, _returns, length_of
 
 
 class _Splitter:
@@ -218,7 +219,7 @@ def tee(source: Iterable[Any], n: int = 2, limit: int = 1024) -> tuple[Iterator[
     """
     if not hasattr(type(source), "__iter__"):
         raise TypeError(f"source: must be iterable, not {shown(source)}")
-    positive("n", n, or_none=False)
-    positive("limit", limit, or_none=False)
+    whole("n", n, 1, index=True)
+    whole("limit", limit, 1, index=True)
     splitter = _Splitter(iter(source), limit)
     return tuple(Branch(splitter) for _ in range(n))

@@ -17,13 +17,13 @@ before it, thousands of times in a long graph. So each says itself how it is pic
 
 from __future__ import annotations
 
+import pickle
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from numap import TooManyFailures
 from numap.interop import Copied, surviving_form
-from papy._base.portable import by_pickle, travels
 from papy._base.public import public
 from papy._base.tracebacks import line_of, without_frames
 
@@ -78,7 +78,7 @@ class WorkerError(Exception):
         return super().__str__() if self.exception is None else f"{self.function} raised {line_of(self.exception)}"
 
     def __reduce__(self) -> Any:
-        return self.__numap_reduce__(by_pickle)
+        return self.__numap_reduce__(_by_pickle)
 
     def __numap_reduce__(self, copied: Copied) -> Any:
         """What a map pickles, which can do more than pickle."""
@@ -87,7 +87,7 @@ class WorkerError(Exception):
         exception = surviving_form(self.exception, copied)
         if exception is None:
             exception = Exception(line_of(self.exception))
-        inbox = [item if travels(item, copied) else reprlib.repr(item) for item in self.inbox]
+        inbox = [item if _travels(item, copied) else reprlib.repr(item) for item in self.inbox]
         return _restore, (exception, self.function, inbox, self.__cause__)
 
 
@@ -327,3 +327,17 @@ def _restore(exception: BaseException, function: str, inbox: Sequence[Any], caus
     error = WorkerError(exception, function, inbox)
     error.__cause__ = cause
     return error
+
+
+def _by_pickle(item: object) -> object:
+    """As pickle does it: code goes by its name."""
+    return pickle.loads(pickle.dumps(item))
+
+
+def _travels(item: object, copied: Copied) -> bool:
+    """Whether an object survives the way; many exceptions with constructors of their own don't."""
+    try:
+        copied(item)
+    except Exception:  # whatever the object's own methods raise
+        return False
+    return True
