@@ -206,16 +206,17 @@ class ScriptedEngine:
     @contextmanager
     def installed(self) -> Iterator[ScriptedEngine]:
         """A map that is started in this ``with`` runs on this engine, whatever its ``worker_type``."""
-        from unittest import mock
+        from ._runtime.build import STAND_INS
 
-        from ._runtime import build as _build
-
-        def engine(options: Any, programs: Sequence[Program]) -> tuple[ScriptedEngine, None]:
+        def engine(programs: Sequence[Program], options: object) -> ScriptedEngine:
             self._calls = [bound(it.func, it.args, it.kwargs) for it in programs]
-            return self, None
+            return self
 
-        with mock.patch.object(_build, "_engine", engine):
+        STAND_INS.append(engine)
+        try:
             yield self
+        finally:
+            STAND_INS.remove(engine)
 
     # ------------------------------------------------------------------ dictation; any thread
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from .._base.errors import WorkerStartError
@@ -13,6 +14,17 @@ from .._results.tracking import Track
 from ..engines.protocol import Engine, InlineEngine, Program
 from .manager import Manager
 from .sources import Encode, InputThread, SequenceSource, Source
+
+#: Where the engine of each type of worker is. It is imported when the first map needs it: each needs modules that others don't.
+ENGINES = {
+    "process": ("numap.engines.processes.engine", "ProcessEngine"),
+    "thread": ("numap.engines.threads", "ThreadEngine"),
+    "executor": ("numap.engines.executor", "ExecutorEngine"),
+    "serial": ("numap.engines.serial", "SerialEngine"),
+}
+
+#: What makes the engines of maps instead, whatever their type of worker, the last one first. See `numap.testing.ScriptedEngine`.
+STAND_INS: list[Callable[[Sequence[Program], Options], Engine]] = []
 
 
 def build(
@@ -42,22 +54,12 @@ def build(
 
 
 def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Encode | None]:
-    if options.worker_type == "serial":
-        from ..engines.serial import SerialEngine
-
-        return SerialEngine(programs, options), None
-    if options.worker_type == "thread":
-        from ..engines.threads import ThreadEngine
-
-        return ThreadEngine(programs, options), None
-    if options.kind == "executor":
-        from ..engines.executor import ExecutorEngine
-
-        return ExecutorEngine(programs, options), None
-    from ..engines.processes.engine import ProcessEngine
-
-    processes = ProcessEngine(programs, options)
-    return processes, processes.encode
+    """The engine of a run, and what makes bytes of its items where they leave this process."""
+    if STAND_INS:
+        return STAND_INS[-1](programs, options), None
+    module, name = ENGINES[options.kind]
+    engine = getattr(import_module(module), name)(programs, options)
+    return engine, engine.encode if engine.capabilities.pickles else None
 
 
 def _source(iterable: Any, encode: Encode | None, manager: Manager, engine: Engine) -> Source:
