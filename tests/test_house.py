@@ -12,7 +12,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 BUDGETS = {"module": 400, "class": 200, "function": 50}
-CLEAR_EXCESS = 1.5  # up to here people decide, beyond it the test does
+#: What may be longer, and why: what, where and how it is called. What could be split goes to other files, not here.
+EXCEPTIONS = {
+    ("module", "numap/_imap.py", ""): "the public class and its documentation, which is a third of it",
+    ("class", "numap/_imap.py", "IMap"): "all that a user can call on a map, read in one place; each method is short",
+    (
+        "function",
+        "numap/_imap.py",
+        "IMap.__init__",
+    ): "a line for each of its 18 arguments where it is taken, and where it is checked",
+}
+MOST_EXCEPTIONS = 5
 
 Tree = tuple[str, ast.Module]
 Size = tuple[str, str, str, int]  # what, where, its name, lines
@@ -76,11 +86,18 @@ def test_budgets(trees: list[Tree], capsys: pytest.CaptureFixture[str]) -> None:
             ninth = quantiles(lengths, n=10)[-1]
             print(f"{len(lengths)} x {kind}: median {median(lengths):.0f} lines, 9 of 10 up to {ninth:.0f}", end="")
             print(f", longest {max(lengths)}, budget {budget}")
-    over = [it for it in measured if it[3] > BUDGETS[it[0]]]
-    with capsys.disabled():
-        for what, where, name, lines in over:
-            print(f"over budget: {what} {where} {name}: {lines} lines, not {BUDGETS[what]}")
-    assert [it for it in over if it[3] > CLEAR_EXCESS * BUDGETS[it[0]]] == []
+    over = {(what, where, name): lines for what, where, name, lines in measured if lines > BUDGETS[what]}
+    long = [
+        f"{what} {where} {name}: {over[what, where, name]} lines"
+        for what, where, name in over.keys() - EXCEPTIONS.keys()
+    ]
+    assert not long, "\n".join(["over budget:", *sorted(long)])
+    assert not EXCEPTIONS.keys() - over.keys(), "these are within their budgets now"
+
+
+def test_exceptions_are_few_and_have_reasons() -> None:
+    assert len(EXCEPTIONS) <= MOST_EXCEPTIONS
+    assert all(EXCEPTIONS.values())
 
 
 @pytest.fixture(scope="module")
