@@ -17,7 +17,7 @@ class Capabilities(NamedTuple):
         alone: seconds; an item that takes longer than this has nothing put behind it before it is done. What waits in
             another process comes back by way of a look at its page, what waits for a thread at once.
         fuses: a worker goes on with its own results, see `Fusion`.
-        ahead: items run before somebody asks for their results, so it helps to have more of them where somebody has to wait.
+        ahead: items run before their results are asked for, so it helps to have more of them where the consumer has to wait.
     """
 
     pickles: bool

@@ -1,4 +1,4 @@
-"""The errors, split by whose fault it is::
+"""The errors, split by what is at fault: the user's function, a worker, an input, the caller::
 
     NumapError
      |- ItemError            the user's function raised something that is not an Exception
@@ -152,8 +152,8 @@ class NextTimeout(NumapError, TimeoutError):
 def next_timeout(message: str) -> NextTimeout:
     """A NextTimeout that an ``except multiprocessing.TimeoutError`` catches, too.
 
-    multiprocessing's error has no relation to the built-in one. Who can name it in an except clause has
-    imported it, so the common subclass is only made then, and ``import numap`` stays light.
+    multiprocessing's error has no relation to the built-in one. A program that names it in an except clause has
+    imported it. So the common subclass is only made then, and ``import numap`` stays light.
     """
     context = sys.modules.get("multiprocessing.context")
     if context is None:

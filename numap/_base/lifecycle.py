@@ -15,7 +15,7 @@ class StateTable:
 
     Args:
         moves: by state and call, the next state. A call that is missing is not allowed.
-        wording: what is said of such a call, with ``{call}``, ``{who}`` and ``{state}`` in it.
+        wording: what is said of such a call, with ``{call}``, ``{subject}`` and ``{state}`` in it.
         error: what is raised then.
         advice: by state and call, what to do instead.
     """
@@ -34,16 +34,16 @@ class StateTable:
         self._error = error
         self._advice = {} if advice is None else advice
 
-    def after(self, state: str, call: str, who: str = "it", named: str | None = None) -> str:
+    def after(self, state: str, call: str, subject: str = "it", named: str | None = None) -> str:
         """The state after a call; the error of the table, which changes nothing, if it is not allowed.
 
         Args:
             state: the present one.
             call: the row of the table.
-            who: the object, for the message.
+            subject: the object, for the message.
             named: the call, for the message, where it is another one.
 
-        >>> door = StateTable({("shut", "open"): "open"}, "{call}: not while {who} is {state}", RuntimeError)
+        >>> door = StateTable({("shut", "open"): "open"}, "{call}: not while {subject} is {state}", RuntimeError)
         >>> door.after("shut", "open")
         'open'
         >>> door.after("open", "open", "the door")
@@ -53,7 +53,7 @@ class StateTable:
         try:
             return self._moves[state, call]
         except KeyError:
-            text = self._wording.format(call=named or call, who=who, state=state)
+            text = self._wording.format(call=named or call, subject=subject, state=state)
             advice = self._advice.get((state, call))
             raise self._error(text if advice is None else f"{text}; {advice}") from None
 

@@ -14,8 +14,8 @@ from .checks import flag, function, one_of, seconds, text, whole, wrong_value
 ON_ERROR = ("raise", "return", "skip")
 
 
-#: More workers than any machine has room for: threads or processes, each has a stack and two pipes. Whoever asks for more has
-#: mistaken the argument, and would wait for the memory to be full.
+#: More workers than any machine has room for: threads or processes, each has a stack and two pipes. A caller who asks for more
+#: has mistaken the argument, and would wait for the memory to be full.
 MOST_WORKERS = 10_000
 
 _NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker", "buffer_bytes")
@@ -159,7 +159,7 @@ class Options(_Fields):
 
 
 def _is_executor(value: object) -> bool:
-    """Whether it is a `concurrent.futures.Executor`; then somebody has imported that module, and it need not be us."""
+    """Whether it is a `concurrent.futures.Executor`; then the program has imported that module, and we need not."""
     futures = sys.modules.get("concurrent.futures._base")
     return futures is not None and isinstance(value, futures.Executor)
 

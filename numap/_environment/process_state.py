@@ -80,7 +80,7 @@ def adopt(found: dict[str, Any]) -> None:
 
 
 def _with_fair_threads(environ: dict[str, str], workers: int) -> dict[str, str]:
-    """The variables with the CPUs shared among the workers' numeric libraries, where nobody has said otherwise.
+    """The variables with the CPUs shared among the workers' numeric libraries, where the program has not said otherwise.
 
     Each library would take all CPUs in each worker, and they would fight for them.
     """
@@ -122,5 +122,5 @@ def _remake(name: str, encoding: str, errors: str | None) -> None:
 
 
 def _filters() -> list[Any]:
-    """The warning filters that workers can have: a category of somebody's module would have them import it."""
+    """The warning filters that workers can have: a category of another module would have them import it."""
     return [entry for entry in warnings.filters if entry[2].__module__ == "builtins"]

@@ -36,7 +36,7 @@ def passed_on(failures: Sequence[PiperError]) -> PiperError:
 
 
 def duplicate(error: PiperError) -> PiperError:
-    """The same failure as another object: what raises it puts a traceback on it, and so holds on to whoever raised it."""
+    """The same failure as another object: what raises it puts a traceback on it, and so holds on to all that raised it."""
     made = PiperError(*error.args)
     made.__setstate__(error.__dict__)
     return made

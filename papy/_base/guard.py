@@ -41,7 +41,7 @@ class Watchdog:
         if process is None:
             return
         assert process.stdin is not None
-        with suppress(OSError):  # somebody killed it
+        with suppress(OSError):  # it was killed
             process.stdin.write(b"\n")
             process.stdin.close()
         process.wait()

@@ -42,7 +42,7 @@ _MOVES: Final = {
     ("running", "stop"): "idle",
     (FORKED, "stop"): FORKED,
 }
-WORDING: Final = "{call} is not possible while {who} is {state}"
+WORDING: Final = "{call} is not possible while {subject} is {state}"
 
 
 def _nothing(failed: bool) -> None:

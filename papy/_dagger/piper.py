@@ -46,7 +46,7 @@ _ADVICE: Final = {
     ("stopped", "connect"): "disconnect it first",
     ("stopped", "next"): "its results are gone",
 }
-_STATES: Final = StateTable(_MOVES, "{who}: {call} is not possible while it is {state}", PiperError, _ADVICE)
+_STATES: Final = StateTable(_MOVES, "{subject}: {call} is not possible while it is {state}", PiperError, _ADVICE)
 
 _LIFE: Final = frozenset(("_state", "_owned", "_finished", "_wiring", "_run", "_ups", "_taps", "_items"))
 
