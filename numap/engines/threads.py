@@ -15,7 +15,7 @@ from .._base.options import Options
 from .._items.call import bound
 from .._items.exceptions import safe_text, trace_of
 from .._items.failures import Failure
-from .._items.finalizers import BEGUN, DONE, GRACE, ITEM_GRACE, OWED, RUNS, finalize, overdue, patience
+from .._items.finalizers import BEGUN, DONE, FINALIZER_TIMEOUT, ITEM_TIMEOUT, OWED, RUNS, end_timeout, finalize, overdue
 from .._items.segments import FAILED, RAW, Segment, item_of, parts
 from .._sync.event_queue import NEVER, EventQueue
 from .._sync.threads import ContextThread
@@ -169,16 +169,16 @@ class ThreadEngine:
             slot.inbox.put(None)
             life = self._lives.get(slot)  # None: the start was interrupted before
             if not slot.jobs and life is not None:
-                _join(life, monotonic() + GRACE)
+                _join(life, monotonic() + FINALIZER_TIMEOUT)
         return ()
 
     def _take_leave(self) -> list[SideOutput]:
         """Waits for finalizers, not for ever; returns what is to be said of those that take longer."""
         began = monotonic()
         lives = [*self._retiring, *self._lives.values()]
-        for until in (began + ITEM_GRACE, began + GRACE):
+        for until in (began + ITEM_TIMEOUT, began + FINALIZER_TIMEOUT):
             for life in lives:
-                if began + patience(life.state) >= until:
+                if began + end_timeout(life.state) >= until:
                     _join(life, until)
             for life in lives:
                 life.over = True
