@@ -1,4 +1,7 @@
-"""What a map was told, in a frozen record that checks itself."""
+"""What a map was told, in a frozen record that checks itself.
+
+All is checked when the map is made, in one place, so that no later part has to doubt a value.
+"""
 
 from __future__ import annotations
 

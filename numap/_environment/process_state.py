@@ -1,4 +1,8 @@
-"""What workers are given of the process that they work for: its environment, directory, paths and habits at the start."""
+"""What workers are given of the process that they work for: its environment, directory, paths and limits at the start.
+
+A function is to act in a worker as it does in the caller. A worker that was forked from a clean process, or is a fresh
+interpreter, knows nothing of what the program has changed since it began.
+"""
 
 from __future__ import annotations
 

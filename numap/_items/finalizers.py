@@ -1,4 +1,8 @@
-"""How workers end in order: the states of a finalizer, how long it may take, and what is said of one that fails."""
+"""How workers end in order: the states of a finalizer, how long it may take, and what is said of one that fails.
+
+A finalizer closes what an initializer has opened, so it should run; and `stop` is to return soon, whatever it does. Both
+hold as far as the time limits here go.
+"""
 
 from __future__ import annotations
 

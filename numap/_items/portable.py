@@ -1,4 +1,7 @@
-"""Failures whose exceptions are sure to be made again in another process."""
+"""Failures whose exceptions are sure to be made again in another process.
+
+What can't be made again there would fail where no item is known any more. So each exception is tried here, where it was raised.
+"""
 
 from __future__ import annotations
 

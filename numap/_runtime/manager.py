@@ -87,7 +87,7 @@ class Manager:
         self.awaited: list[OutputQueue] = []
         share = Share(options.buffer_bytes, options.sharing, sum(not members for members in inputs))
         self._pacing = BatchSizer(
-            len(labels), options.workers, engine.capabilities.alone, engine.capabilities.pickles, share
+            len(labels), options.workers, engine.capabilities.prefetch_below_seconds, engine.capabilities.pickles, share
         )
         self._schedule = Scheduler(inputs, options.stride, options.buffer, self._pacing.initial_bound())
         self._schedule.needed = self._pacing.needed

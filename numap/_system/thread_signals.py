@@ -1,4 +1,7 @@
-"""A nudge: wakes one thread of another process. A signal to the process would cut short what its C code waits for."""
+"""Wakes one thread of another process, by a pipe and, where the system can, by a signal to that thread alone.
+
+A signal to the process may reach any thread, and would cut short what the C code of an item waits for.
+"""
 
 from __future__ import annotations
 

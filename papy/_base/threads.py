@@ -1,4 +1,7 @@
-"""Threads of ours: the context they run in, and how one is started by a thread that may be interrupted at any moment."""
+"""Threads of ours: the context they run in, and how one is started by a thread that may be interrupted at any moment.
+
+`Thread.start` waits in Python code for the new thread. Ctrl-C in there leaves it open whether the thread runs.
+"""
 
 from __future__ import annotations
 
