@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def _share(imap: IMap[Any], maps: int) -> None:
-    """The map is one of so many that share the room of one, if its ``buffer_bytes`` is automatic; before it starts."""
-    imap._options = imap._options._replace(sharing=maps)
-
-
 @public
 class IMap(Reader[T]):
     """A lazy map over worker processes or threads: bounded, ordered or not, one or several tasks on one pool.
@@ -188,7 +183,6 @@ class IMap(Reader[T]):
         return found
 
     __call__ = add_task
-    __numap_share__ = _share
 
     def pop_task(self, number: int | bool = 1) -> None:
         """Removes the last ``number`` tasks; True: all of them.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ._base.detaching import detach
 from ._base.task_spec import TaskSpec
 from ._results.join import Join, made_of
-from ._results.stream import detach
 from ._runtime.sources import check_free
 from ._task import TaskIterator
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from numap.interop import checks
 from papy._base.public import public
 
 __all__ = [
@@ -152,10 +153,7 @@ def chunk(size: int = 32) -> Callable[[Iterable[Any]], Iterator[list[Any]]]:
     >>> list(chunk(2)("abcde"))
     [['a', 'b'], ['c', 'd'], ['e']]
     """
-    if isinstance(size, bool) or not isinstance(size, int):
-        raise TypeError(f"size: must be a whole number of at least 1, not {size!r:.80}")
-    if size < 1:
-        raise ValueError(f"size: {size} given; must be at least 1")
+    checks.whole("size", size, 1)
 
     def chunks(iterable: Iterable[Any]) -> Iterator[list[Any]]:
         entries = iter(iterable)

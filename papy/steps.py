@@ -11,6 +11,7 @@ from types import new_class
 from typing import Any, cast
 
 from numap import NextTimeout
+from numap.interop import checks
 from papy._base.public import public
 
 __all__ = [
@@ -245,14 +246,10 @@ class TimedChunk(AbstractIterStep):
         Raises:
             TypeError, ValueError: One of them is not allowed.
         """
-        if isinstance(size, bool) or not isinstance(size, int):
-            raise TypeError(f"size: must be a whole number of at least 1, not {size!r:.80}")
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-            raise TypeError(f"timeout: must be a number of seconds, not {timeout!r:.80}")
-        if size < 1:
-            raise ValueError(f"size: {size!r} given; must be at least 1")
+        checks.whole("size", size, 1)
+        checks.seconds("timeout", timeout, or_none=False)
         if not timeout > 0:
-            raise ValueError(f"timeout: {timeout!r} given; must be more than 0 seconds")
+            raise checks.wrong_value("timeout", "more than 0 seconds", timeout)
         self._size, self._timeout, self._chunk = size, timeout, []
 
     def process(self, iterator: Entries) -> Iterator[list[Any]]:

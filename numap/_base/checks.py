@@ -1,4 +1,8 @@
-"""Checks of arguments: what is refused, and in which words."""
+"""Checks of arguments, and the words in which one is refused: the argument, what it must be, and what it is.
+
+A wrong argument is said at the call, where the mistake is, not in a worker a minute later. All checks speak with one grammar:
+``name: must be this, not that (type)`` for a wrong type, ``name: that given; must be this`` for a value that is not allowed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,16 @@ from _thread import TIMEOUT_MAX
 from collections.abc import Iterable, Mapping
 from types import CodeType
 from typing import Any
+
+
+def wrong_type(name: str, needed: str, value: object) -> TypeError:
+    """The error for an argument of a wrong type."""
+    return TypeError(f"{name}: must be {needed}, not {shown(value)}")
+
+
+def wrong_value(name: str, needed: str, value: object) -> ValueError:
+    """The error for an argument with a value that is not allowed."""
+    return ValueError(f"{name}: {value!r} given; must be {needed}")
 
 
 def one_of(name: str, value: object, allowed: tuple[str, ...], also: str = "") -> None:
@@ -19,10 +33,16 @@ def one_of(name: str, value: object, allowed: tuple[str, ...], also: str = "") -
 
 def nearest(word: object, words: Iterable[str]) -> str:
     """The question whether one of the words was meant, for a message, with a blank behind; empty if none is near."""
-    import difflib
+    found = closest(word, words)
+    return "" if found is None else f"did you mean {found!r}? "
+
+
+def closest(word: object, words: Iterable[str]) -> str | None:
+    """The word that was meant, perhaps; None: none is near."""
+    import difflib  # only an error needs it
 
     found = difflib.get_close_matches(word, list(words), 1) if isinstance(word, str) else []
-    return f"did you mean {found[0]!r}? " if found else ""
+    return found[0] if found else None
 
 
 def shown(value: object) -> str:
@@ -35,44 +55,58 @@ def shown(value: object) -> str:
     return kind if len(text) > 50 else text if value is None else f"{text} ({kind})"
 
 
-def positive(name: str, value: object, or_none: bool = True) -> None:
-    """TypeError or ValueError unless ``value`` is a whole number of at least 1, or None where that is allowed."""
-    if value is None and or_none:
+def whole(name: str, value: Any, least: int, none: str | None = None, index: bool = False) -> None:
+    """TypeError or ValueError unless ``value`` is a whole number.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        least: the least number that is allowed.
+        none: what None stands for, where that is allowed.
+        index: whether what is no int, but can be made one without loss, is a whole number, too.
+    """
+    if value is None and none is not None:
         return
-    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise TypeError(f"{name}: must be a whole number of at least 1{' or None' * or_none}, not {shown(value)}")
-    if operator.index(value) < 1:  # type: ignore[arg-type]
-        raise ValueError(f"{name}: {value!r} given; must be at least 1{', or None for the default' * or_none}")
+    also = "" if none is None else f", or None for {none}"
+    if isinstance(value, bool) or not (isinstance(value, int) or (index and hasattr(type(value), "__index__"))):
+        raise wrong_type(name, f"a whole number of at least {least}{also}", value)
+    if operator.index(value) < least:
+        raise wrong_value(name, f"at least {least}{also}", value)
 
 
 def flag(name: str, value: object) -> None:
     """TypeError unless ``value`` is True or False."""
     if value is not True and value is not False:
-        raise TypeError(f"{name}: must be True or False, not {shown(value)}")
+        raise wrong_type(name, "True or False", value)
 
 
 def text(name: str, value: object) -> None:
     """TypeError unless ``value`` is a str or None."""
     if value is not None and not isinstance(value, str):
-        raise TypeError(f"{name}: must be a str or None, not {shown(value)}")
+        raise wrong_type(name, "a str or None", value)
 
 
-def seconds(name: str, value: object) -> None:
-    """TypeError unless ``value`` is None or a number of seconds."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise TypeError(f"{name}: must be a number of seconds or None, not {shown(value)}")
+def seconds(name: str, value: object, or_none: bool = True) -> None:
+    """TypeError unless ``value`` is a number of seconds, or None where that is allowed."""
+    if not (value is None and or_none) and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise wrong_type(name, f"a number of seconds{' or None' * or_none}", value)
 
 
 def timeout_seconds(name: str, value: float | None) -> None:
     """TypeError or ValueError unless ``value`` is None or a number of seconds of at least 0."""
     seconds(name, value)
     if value is not None and not value >= 0:
-        raise ValueError(f"{name}: {value!r} given; must be at least 0 seconds, or None to wait without limit")
+        raise wrong_value(name, "at least 0 seconds, or None to wait without limit", value)
 
 
-def limited(seconds: float | None) -> float | None:
-    """Seconds as locks, queues and clocks can wait for them: None, no limit, for more than these can count (decades)."""
-    return None if seconds is None or seconds >= TIMEOUT_MAX else seconds
+def limited(seconds: float | None, most: float = TIMEOUT_MAX) -> float | None:
+    """Seconds as what waits can count them: None, no limit, for more.
+
+    Args:
+        seconds: what a check has let pass.
+        most: the most seconds that can be counted. Locks, queues and clocks get as far as decades.
+    """
+    return None if seconds is None or seconds >= most else seconds
 
 
 def sequence(name: str, value: object) -> tuple[Any, ...]:
@@ -80,7 +114,7 @@ def sequence(name: str, value: object) -> tuple[Any, ...]:
     if value is None:
         return ()
     if isinstance(value, (str, bytes, set, frozenset, Mapping)) or not hasattr(type(value), "__iter__"):
-        raise TypeError(f"{name}: must be a sequence of arguments, not {shown(value)}")
+        raise wrong_type(name, "a sequence of arguments", value)
     return tuple(value)  # type: ignore[arg-type]
 
 
@@ -92,7 +126,7 @@ _ASYNC = 0x80 | 0x200
 def function(name: str, func: object, needed: str = "callable") -> None:
     """TypeError unless ``func`` can be called in a worker: callable, and no coroutine function."""
     if not callable(func):
-        raise TypeError(f"{name}: must be {needed}, not {shown(func)}")
+        raise wrong_type(name, needed, func)
     func = _unwrapped(func)
     for f in (func, getattr(type(func), "__call__", func)):  # noqa: B004
         code = getattr(getattr(f, "__func__", f), "__code__", None)

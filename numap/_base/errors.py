@@ -1,4 +1,4 @@
-"""The errors, split by whose fault it is::
+"""The errors, split by what is at fault: the user's function, a worker, an input, the caller::
 
     NumapError
      |- ItemError            the user's function raised something that is not an Exception
@@ -135,7 +135,13 @@ class SourceError(NumapError):
 
 @public
 class StateError(NumapError, RuntimeError):
-    """A call that the present state forbids; it changed nothing."""
+    """A call that the present state forbids; it changed nothing.
+
+    Attributes:
+        branch_limit: where a branch of a `tee` is too far ahead of another one, how far it may be; else None.
+    """
+
+    branch_limit: int | None = None
 
 
 @public
@@ -146,8 +152,8 @@ class NextTimeout(NumapError, TimeoutError):
 def next_timeout(message: str) -> NextTimeout:
     """A NextTimeout that an ``except multiprocessing.TimeoutError`` catches, too.
 
-    multiprocessing's error has no relation to the built-in one. Who can name it in an except clause has
-    imported it, so the common subclass is only made then, and ``import numap`` stays light.
+    multiprocessing's error has no relation to the built-in one. A program that names it in an except clause has
+    imported it. So the common subclass is only made then, and ``import numap`` stays light.
     """
     context = sys.modules.get("multiprocessing.context")
     if context is None:
@@ -171,8 +177,9 @@ class RemoteTraceback(Exception):
     """Carries the text of a worker's traceback as the ``__cause__`` of the exception that left it.
 
     Args:
-        text: the text, or what makes it. That is called when the text is looked at: it reads sources and may import what formats
-            them, and the consumer whose ``next`` raises the exception may never look, or be interrupted meanwhile.
+        text: the text, or what makes it, which can be pickled. It is called when the text is looked at: it reads sources, which
+            another process may not have, and may import what formats them. The consumer whose ``next`` raises the exception may
+            never look, or be interrupted meanwhile.
     """
 
     def __init__(self, text: str | Callable[[], str]) -> None:
@@ -190,4 +197,9 @@ class RemoteTraceback(Exception):
         return self.text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.text,)
+        return _remote_traceback, (self._text,)
+
+
+def _remote_traceback(text: str | Callable[[], str]) -> RemoteTraceback:
+    """By its name pickle would look for the class in the package, where it is no public name."""
+    return RemoteTraceback(text)

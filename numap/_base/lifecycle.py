@@ -1,8 +1,62 @@
-"""The life of a map as a table: which call is allowed in which state, and where it leads."""
+"""The life of a map as a table: which call is allowed in which state, and where it leads.
+
+A table can be read at a glance, and a test can go through all of it. Each object with a life has one: maps, pipers, graphs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .errors import StateError
+
+
+class StateTable:
+    """The states of an object, and the calls that lead from one to the next.
+
+    Args:
+        moves: by state and call, the next state. A call that is missing is not allowed.
+        wording: what is said of such a call, with ``{call}``, ``{subject}`` and ``{state}`` in it.
+        error: what is raised then.
+        advice: by state and call, what to do instead.
+    """
+
+    __slots__ = ("_advice", "_error", "_moves", "_wording")
+
+    def __init__(
+        self,
+        moves: Mapping[tuple[str, str], str],
+        wording: str,
+        error: type[Exception],
+        advice: Mapping[tuple[str, str], str] | None = None,
+    ) -> None:
+        self._moves = moves
+        self._wording = wording
+        self._error = error
+        self._advice = {} if advice is None else advice
+
+    def after(self, state: str, call: str, subject: str = "it", named: str | None = None) -> str:
+        """The state after a call; the error of the table, which changes nothing, if it is not allowed.
+
+        Args:
+            state: the present one.
+            call: the row of the table.
+            subject: the object, for the message.
+            named: the call, for the message, where it is another one.
+
+        >>> door = StateTable({("shut", "open"): "open"}, "{call}: not while {subject} is {state}", RuntimeError)
+        >>> door.after("shut", "open")
+        'open'
+        >>> door.after("open", "open", "the door")
+        Traceback (most recent call last):
+        RuntimeError: open: not while the door is open
+        """
+        try:
+            return self._moves[state, call]
+        except KeyError:
+            text = self._wording.format(call=named or call, subject=subject, state=state)
+            advice = self._advice.get((state, call))
+            raise self._error(text if advice is None else f"{text}; {advice}") from None
+
 
 #: No task runs; tasks may be added and removed.
 IDLE = "idle"
@@ -47,18 +101,7 @@ _ADVICE = {
 }
 
 
-def move(state: str, event: str) -> str:
-    """The state after ``event``, or a StateError that names both and changes nothing.
+_LIFE = StateTable(MOVES, "{call}: not allowed while the map is {state}", StateError, _ADVICE)
 
-    >>> move("idle", "start")
-    'running'
-    >>> move("running", "add_task")
-    Traceback (most recent call last):
-    numap._base.errors.StateError: add_task: not allowed while the map is running; add every task before start(), or stop() first
-    """
-    try:
-        return MOVES[state, event]
-    except KeyError:
-        advice = _ADVICE.get((state, event))
-        tail = "" if advice is None else "; " + advice
-        raise StateError(f"{event}: not allowed while the map is {state}{tail}") from None
+#: The state after a call, or a StateError that names both and changes nothing.
+move = _LIFE.after

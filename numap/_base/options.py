@@ -1,4 +1,7 @@
-"""What a map was told, in a frozen record that checks itself."""
+"""What a map was told, in a frozen record that checks itself.
+
+All is checked when the map is made, in one place, so that no later part has to doubt a value.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from typing import Any, NamedTuple
 
 from .._system.processes import cpu_count
 from .capabilities import CAPABILITIES
-from .checks import flag, function, one_of, positive, seconds, shown, text
+from .checks import flag, function, one_of, seconds, text, whole, wrong_value
 
 ON_ERROR = ("raise", "return", "skip")
 
 
-#: More workers than any machine has room for: threads or processes, each has a stack and two pipes. Whoever asks for more has
-#: mistaken the argument, and would wait for the memory to be full.
+#: More workers than any machine has room for: threads or processes, each has a stack and two pipes. A caller who asks for more
+#: has mistaken the argument, and would wait for the memory to be full.
 MOST_WORKERS = 10_000
 
 _NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker", "buffer_bytes")
@@ -40,7 +43,7 @@ class _Fields(NamedTuple):
     on_error: str = "raise"
     max_failures: int | None = None
     buffer_bytes: int | None = None
-    #: Maps that share an automatic ``buffer_bytes``; no argument of a map, see `IMap.__numap_share__`.
+    #: Maps that share an automatic ``buffer_bytes``; no argument of a map, see `numap.interop.share_bytes`.
     sharing: int = 1
 
 
@@ -49,27 +52,25 @@ class Options(_Fields):
 
     __slots__ = ()
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Options:
-        """Checks everything.
+    def __new__(cls, **given: Any) -> Options:
+        """Checks everything; what is not given has its default.
 
         Raises:
             TypeError, ValueError: a value is not allowed; the message names it.
         """
-        self = super().__new__(cls, *args, **kwargs)
+        self = super().__new__(cls, **given)
         self._check()
-        given = {name: getattr(self, name) for name in (*_NUMBERS, "max_failures")}
-        plain: dict[str, Any] = {name: operator.index(value) for name, value in given.items() if value is not None}
+        numbers = {name: getattr(self, name) for name in (*_NUMBERS, "max_failures")}
+        plain: dict[str, Any] = {name: operator.index(value) for name, value in numbers.items() if value is not None}
         return self._replace(**{**plain, "worker_num": self._default_workers()})
 
     def _check(self) -> None:
         self._check_engine()
         one_of("on_error", self.on_error, ON_ERROR)
         for name in _NUMBERS:
-            positive(name, getattr(self, name))
+            whole(name, getattr(self, name), 1, "the default", index=True)
         if self.worker_num is not None and operator.index(self.worker_num) > MOST_WORKERS:
-            raise ValueError(
-                f"worker_num: {self.worker_num!r} given; must be at most {MOST_WORKERS:,}, or None for the default"
-            )
+            raise wrong_value("worker_num", f"at most {MOST_WORKERS:,}, or None for the default", self.worker_num)
         if self.stride is not None and self.buffer is not None and self.buffer < self.stride:
             raise ValueError(
                 f"buffer: {self.buffer} is smaller than stride={self.stride}; give at least the stride, or None"
@@ -127,22 +128,9 @@ class Options(_Fields):
                     f"allowed: None, or worker_type='process'"
                 )
             if not self.task_timeout > 0:
-                raise ValueError(
-                    f"task_timeout: {self.task_timeout!r} given; must be more than 0 seconds, or None for no limit"
-                )
-        if isinstance(self.retries, bool) or not isinstance(self.retries, int):
-            raise TypeError(f"retries: must be a whole number of at least 0, not {shown(self.retries)}")
-        if self.retries < 0:
-            raise ValueError(f"retries: {self.retries} given; must be at least 0")
-        whole = self.max_failures
-        if whole is None:
-            return
-        if isinstance(whole, bool) or not hasattr(type(whole), "__index__"):
-            raise TypeError(
-                f"max_failures: must be a whole number of at least 0, or None for no limit, not {shown(whole)}"
-            )
-        if operator.index(whole) < 0:
-            raise ValueError(f"max_failures: {whole!r} given; must be at least 0, or None for no limit")
+                raise wrong_value("task_timeout", "more than 0 seconds, or None for no limit", self.task_timeout)
+        whole("retries", self.retries, 0)
+        whole("max_failures", self.max_failures, 0, "no limit", index=True)
 
     @property
     def kind(self) -> str:
@@ -174,7 +162,7 @@ class Options(_Fields):
 
 
 def _is_executor(value: object) -> bool:
-    """Whether it is a `concurrent.futures.Executor`; then somebody has imported that module, and it need not be us."""
+    """Whether it is a `concurrent.futures.Executor`; then the program has imported that module, and we need not."""
     futures = sys.modules.get("concurrent.futures._base")
     return futures is not None and isinstance(value, futures.Executor)
 

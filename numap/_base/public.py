@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["public"]
+__all__ = ["public", "public_in"]
 
 T = TypeVar("T")
 
 
-def public(thing: T) -> T:
-    """Mark a class or function as one of the package."""
-    thing.__module__ = "numap"
-    return thing
+def public_in(package: str) -> Callable[[T], T]:
+    """A decorator for the public classes and functions of a package."""
+
+    def mark(thing: T) -> T:
+        thing.__module__ = package
+        return thing
+
+    return mark
+
+
+#: Marks a class or function as one of this package.
+public = public_in("numap")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .checks import flag, function, sequence, shown, timeout_seconds
+from .checks import flag, function, sequence, shown, timeout_seconds, wrong_type
 
 
 class TaskSpec(NamedTuple):
@@ -18,14 +18,16 @@ class TaskSpec(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The name of the function, for messages."""
+        """The name of the function, for messages; see `numap.interop.Labelled`."""
         func = self.func
+        if hasattr(type(func), "__numap_label__"):  # of an object: a proxy may have every attribute
+            return str(func.__numap_label__)  # type: ignore[attr-defined]
         name = getattr(func, "__qualname__", None) or getattr(func, "__name__", None)
         return name if isinstance(name, str) else type(func).__qualname__
 
     def retries(self, of_map: int) -> int:
-        """How often an item of it is run again: as the map says, unless the class of the function has ``__numap_retries__``."""
-        if not hasattr(type(self.func), "__numap_retries__"):  # of an object: a proxy may have every attribute
+        """How often an item of it is run again: as the map says, or the function itself; see `numap.interop.Retried`."""
+        if not hasattr(type(self.func), "__numap_retries__"):
             return of_map
         own: int = self.func.__numap_retries__  # type: ignore[attr-defined]
         return own
@@ -45,9 +47,9 @@ def task_spec(
     if isinstance(iterable, type) or not (
         hasattr(type(iterable), "__iter__") or hasattr(type(iterable), "__getitem__")
     ):
-        raise TypeError(f"iterable: must be iterable, not {shown(iterable)}")
+        raise wrong_type("iterable", "iterable", iterable)
     if kwargs is not None and not isinstance(kwargs, Mapping):
-        raise TypeError(f"kwargs: must be a mapping of extra arguments or None, not {shown(kwargs)}")
+        raise wrong_type("kwargs", "a mapping of extra arguments or None", kwargs)
     for key in kwargs or ():
         if not isinstance(key, str):
             raise TypeError(f"kwargs: the names of arguments must be str, not {shown(key)}")

@@ -1,4 +1,8 @@
-"""What workers are given of the process that they work for: its environment, directory, paths and habits at the start."""
+"""What workers are given of the process that they work for: its environment, directory, paths and limits at the start.
+
+A function is to act in a worker as it does in the caller. A worker that was forked from a clean process, or is a fresh
+interpreter, knows nothing of what the program has changed since it began.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +84,7 @@ def adopt(found: dict[str, Any]) -> None:
 
 
 def _with_fair_threads(environ: dict[str, str], workers: int) -> dict[str, str]:
-    """The variables with the CPUs shared among the workers' numeric libraries, where nobody has said otherwise.
+    """The variables with the CPUs shared among the workers' numeric libraries, where the program has not said otherwise.
 
     Each library would take all CPUs in each worker, and they would fight for them.
     """
@@ -122,5 +126,5 @@ def _remake(name: str, encoding: str, errors: str | None) -> None:
 
 
 def _filters() -> list[Any]:
-    """The warning filters that workers can have: a category of somebody's module would have them import it."""
+    """The warning filters that workers can have: a category of another module would have them import it."""
     return [entry for entry in warnings.filters if entry[2].__module__ == "builtins"]

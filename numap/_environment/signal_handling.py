@@ -1,4 +1,8 @@
-"""What becomes of signals: in a worker as in the program that it works for, so that what items start is started as over there."""
+"""What becomes of signals in a worker: as in the program, so that what items start is started as in the program.
+
+What a process ignores or blocks, the programs that it starts inherit. But Ctrl-C reaches all processes of a terminal, and
+is for the caller alone: a worker has to survive it, and its programs must not.
+"""
 
 from __future__ import annotations
 

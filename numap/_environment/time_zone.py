@@ -1,4 +1,8 @@
-"""The time zone of a process: of its C library, which need not be the one that the environment names."""
+"""The time zone of a process: of its C library, which need not be the one that the environment names.
+
+A change of ``TZ`` counts from `time.tzset` on. A worker that took over the variable alone would be in another zone than
+a caller that has not called it.
+"""
 
 from __future__ import annotations
 

@@ -1,15 +1,13 @@
-"""What flows: runs of items, results and failures, in the form that crosses threads and processes.
+"""Failures: why an item has no result, in a form that every process can hold, and the errors that are made of it.
 
-A *segment* is a plain tuple ``(kind, count, data)`` that stands for ``count`` neighbouring items. Results of one
-task are segments again and may be the input of the next, so a chain never opens what only passes through.
+An exception is pickled where it is raised and made again where it is given to the consumer. What lies between only hands
+it on, so it sees the pickle, and never runs code of the exception's class.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from .._base.errors import (
     ItemError,
@@ -22,34 +20,7 @@ from .._base.errors import (
     TooManyFailures,
     WorkerDied,
 )
-
-if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
-    from traceback import FrameSummary
-    from types import TracebackType
-
-
-class Place(NamedTuple):
-    """Where a frame was: file, line and function, and from where to where in the source, where Python knows that."""
-
-    filename: str
-    lineno: int
-    name: str
-    end_lineno: int | None = None
-    colno: int | None = None
-    end_colno: int | None = None
-
-
-class Trace(NamedTuple):
-    """One exception of a remote chain: enough to print its traceback where the sources are."""
-
-    name: str
-    text: str
-    frames: tuple[Place, ...]
-    cause: Trace | None
-    context: Trace | None
+from .exceptions import Trace, add_note, render, safe_text, set_cause
 
 
 class Failure:
@@ -98,80 +69,6 @@ class Overrun(NamedTuple):
     first: Failure
 
 
-_OWN = os.path.dirname(os.path.dirname(__file__)) + os.sep
-
-
-def trace_of(error: BaseException, depth: int = 20) -> Trace:
-    """The printable part of an exception and of those it came from, without touching any source file.
-
-    Frames of this package are left out: they say nothing about the user's code.
-    """
-    frames: list[Place] = []
-    tb = error.__traceback__
-    while tb is not None:
-        if not tb.tb_frame.f_code.co_filename.startswith(_OWN):
-            frames.append(_place_of(tb))
-        tb = tb.tb_next
-    if len(frames) > 60:
-        frames[30:-30] = [Place("...", 0, f"{len(frames) - 60} more frames")]
-    cause, context = error.__cause__, error.__context__
-    if depth == 0 or cause is error or context is error:
-        cause = context = None
-    return Trace(
-        type(error).__qualname__,
-        safe_text(error),
-        tuple(frames),
-        trace_of(cause, depth - 1) if cause is not None else None,
-        trace_of(context, depth - 1)
-        if context is not None and cause is None and not error.__suppress_context__
-        else None,
-    )
-
-
-def _place_of(tb: TracebackType) -> Place:
-    code = tb.tb_frame.f_code
-    if sys.version_info < (3, 11):
-        return Place(code.co_filename, tb.tb_lineno, code.co_name)
-    from itertools import islice
-
-    _, end, start, stop = next(islice(code.co_positions(), tb.tb_lasti // 2, None), (None, None, None, None))
-    return Place(code.co_filename, tb.tb_lineno, code.co_name, end, start, stop)
-
-
-def _summary(place: tuple[Any, ...]) -> FrameSummary:
-    from traceback import FrameSummary
-
-    known = {} if sys.version_info < (3, 11) else dict(zip(Place._fields[3:], place[3:], strict=False))
-    return FrameSummary(*place[:3], lookup_line=False, **known)
-
-
-def safe_text(error: BaseException) -> str:
-    """``str(error)``, also where its own ``__str__`` raises."""
-    try:
-        return str(error)
-    except Exception as broken:
-        return f"<its __str__ raised {type(broken).__name__}>"
-
-
-def render(trace: Trace) -> str:
-    """The text of a remote traceback, with source lines as far as this process knows the sources."""
-    parts = []
-    if trace.cause is not None:
-        parts.append(
-            render(trace.cause) + "\n\nThe above exception was the direct cause of the following exception:\n\n"
-        )
-    elif trace.context is not None:
-        parts.append(
-            render(trace.context) + "\n\nDuring handling of the above exception, another exception occurred:\n\n"
-        )
-    from traceback import StackSummary
-
-    parts.append("Traceback (most recent call last):\n")
-    parts += StackSummary.from_list([_summary(place) for place in trace.frames]).format()
-    parts.append(f"{trace.name}: {trace.text}" if trace.text else trace.name)
-    return "".join(parts)
-
-
 def _below(trace: Trace) -> str:
     """The text of a remote traceback on lines of its own, below the name of what carries it."""
     return "\n" + render(trace)
@@ -204,28 +101,20 @@ def exception_of(failure: Failure) -> BaseException:
         error = ItemError(f"{what} ({where}; this exception can't be rebuilt here, so its text stands for it)")
     elif not isinstance(error, Exception) or isinstance(error, (StopIteration, StopAsyncIteration)):
         error = ItemError(f"{type(error).__name__} raised {where}: {safe_text(error)}", error)
-    elif not isinstance(error, (WorkerDied, TaskTimeout)) or failure.trace is not None:
-        # Those say it in their message, unless the function raised them: it had a map of its own.
+    elif not _is_placed(error, failure):
         add_note(error, where)
     if isinstance(error, NumapError) and failure.task >= 0 and error.task is None:
         error.task, error.index = failure.task, failure.index
     if failure.trace is not None and error.__cause__ is None:
-        _set_cause(error, RemoteTraceback(partial(_below, failure.trace)))
+        set_cause(error, RemoteTraceback(partial(_below, failure.trace)))
     return error
 
 
-#: As the class of the exception may refuse to have attributes set.
-_set_cause = vars(BaseException)["__cause__"].__set__
-
-
-def add_note(error: BaseException, note: str) -> None:
-    """``error.add_note`` that also works before Python 3.11, and never twice with the same text."""
-    try:
-        notes = error.__dict__.setdefault("__notes__", [])
-        if note not in notes:
-            notes.append(note)
-    except (AttributeError, TypeError):
-        return
+def _is_placed(error: BaseException, failure: Failure) -> bool:
+    """Whether an exception says itself where it happened; see `numap.interop.Placed`."""
+    if isinstance(error, (WorkerDied, TaskTimeout)):
+        return failure.trace is None  # else the function raised it: it had a map of its own
+    return hasattr(type(error), "__numap_placed__") and bool(error.__numap_placed__)  # type: ignore[attr-defined]  # looked for above
 
 
 def unpickle_failure(error: BaseException) -> Failure:

@@ -1,11 +1,15 @@
-"""How workers end in order: the states of a finalizer, how long it may take, and what is said of one that fails."""
+"""How workers end in order: the states of a finalizer, how long it may take, and what is said of one that fails.
+
+A finalizer closes what an initializer has opened, so it should run; and `stop` is to return soon, whatever it does. Both
+hold as far as the time limits here go.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from .failures import Trace, render, trace_of
+from .exceptions import Trace, render, trace_of
 
 #: No initializer has begun, or there is no finalizer: the worker owes nothing.
 NONE = 0
@@ -19,18 +23,18 @@ RUNS = 3
 DONE = 4
 
 #: Seconds that a worker has at the end of a map for the item, or the initializer, that it is in.
-ITEM_GRACE = 1.0
+ITEM_TIMEOUT = 1.0
 #: Seconds after the end of a map in which finalizers have to be through: `stop` is to return soon.
-GRACE = 2.0
+FINALIZER_TIMEOUT = 2.0
 #: Seconds for the finalizer of a worker that has had its number of items, where others wait to take its place.
-CROWDED = 10.0
+RECYCLED_TIMEOUT = 10.0
 
 
-def patience(state: int) -> float:
+def end_timeout(state: int) -> float:
     """Seconds after the end of a map for which a worker in this state is waited for."""
     if state in (BEGUN, OWED):
-        return ITEM_GRACE
-    return GRACE if state in (RUNS, DONE) else 0.0
+        return ITEM_TIMEOUT
+    return FINALIZER_TIMEOUT if state in (RUNS, DONE) else 0.0
 
 
 def overdue(state: int, worker: str, what_now: str) -> str | None:
@@ -42,9 +46,9 @@ def overdue(state: int, worker: str, what_now: str) -> str | None:
         what_now: what becomes of the worker.
     """
     if state == OWED:
-        why = f"has not run: {ITEM_GRACE:g} s after the end of the map the worker was still in an item"
+        why = f"has not run: {ITEM_TIMEOUT:g} s after the end of the map the worker was still in an item"
     elif state == RUNS:
-        why = f"was not through {GRACE:g} s after the end of the map"
+        why = f"was not through {FINALIZER_TIMEOUT:g} s after the end of the map"
     else:
         return None
     return f"the finalizer of {worker} {why}; {what_now}"

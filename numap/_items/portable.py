@@ -1,13 +1,16 @@
-"""Failures that are sure to be rebuilt in another process."""
+"""Failures whose exceptions are sure to be made again in another process.
+
+What can't be made again there would fail where no item is known any more. So each exception is tried here, where it was raised.
+"""
 
 from __future__ import annotations
 
 import os
 import pickle
 from collections.abc import Callable
-from typing import Any
 
-from .failures import Failure, trace_of
+from .exceptions import forms_of, trace_of
+from .failures import Failure
 
 
 def portable(failure: Failure, error: BaseException, encode: Callable[[object], bytes]) -> Failure:
@@ -25,7 +28,7 @@ def portable(failure: Failure, error: BaseException, encode: Callable[[object], 
         # An error of ours has no story of its own; the one behind it has, if any of it is the user's.
         behind = trace_of(error.__cause__ or error)
         trace = behind if behind.frames else None
-    for form in (error, _Rebuilt(error, error.__dict__), _Rebuilt(error, {})):
+    for form in forms_of(error):
         try:
             raw = encode(form)
             if type(pickle.loads(raw)) is type(error):
@@ -33,21 +36,3 @@ def portable(failure: Failure, error: BaseException, encode: Callable[[object], 
         except BaseException:  # whatever its own code raises: the next form is tried
             continue
     return Failure(None, trace, os.getpid())
-
-
-class _Rebuilt:
-    """Pickles an exception by its class and arguments without calling its ``__init__`` again."""
-
-    def __init__(self, error: BaseException, state: dict[str, Any]) -> None:
-        self._error = error
-        self._state = state
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self._error), self._error.args, self._state)
-
-
-def _rebuild(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
-    error = kind.__new__(kind, *args)
-    vars(BaseException)["args"].__set__(error, args)  # its class may refuse to have attributes set
-    error.__dict__.update(state)
-    return error

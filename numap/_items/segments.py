@@ -1,17 +1,43 @@
-"""Between live objects and segments."""
+"""Segments: what flows through a map, in the form that crosses threads and processes.
+
+A *segment* is a plain tuple ``(kind, count, data)`` that stands for ``count`` neighbouring items. Results of one task are segments
+again and may be the input of the next. So a chain never opens what only passes through, and many small values share the
+price of one pickle.
+"""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .failures import Failure, serialization_error
 from .sizes import sizeof
 
-if TYPE_CHECKING:
-    pass
-
+Segment = tuple[int, int, Any]
+#: ``data`` is a list of ``count`` live objects, or a range as long.
+RAW = 0
+#: ``data`` is the pickle of a list of ``count`` atoms, or of a range as long.
+PACKED = 1
+#: ``data`` is the pickle of one item.
+PICKLED = 2
+#: ``data`` is one Failure.
+FAILED = 3
+#: ``data`` is a tuple of segments of one item each, the members of a join.
+JOINED = 4
+#: ``data`` is the SharedObject of one item; on its way to another process, what that makes the parcel of.
+SHARED = 8
+#: No data: the items were dropped by ``on_error="skip"``.
+SKIPPED = 5
+#: ``data`` is the exception that ends a task, or the Overrun that it is made of, to be raised once; no items.
+ENDING = 6
+#: The end of a task; no items.
+END = 7
+#: Types whose values are immutable, hold no other object and run no code when pickled: many of them may share
+#: one pickle, and the function that gets one sees no difference.
+ATOMS: frozenset[type] = frozenset((int, float, bool, type(None), str, bytes))
+#: Longer texts and bytes go alone: a batch is there to save the price of a message, which they do not notice.
+LONG = 4096
 #: Segments of live objects that are measured, of many.
 _LOOKS = 4
 
@@ -126,32 +152,6 @@ def size_of_all(segments: Sequence[Segment]) -> int:
 
 
 def is_lent(segment: Segment) -> bool:
-    """Whether who runs this item gets memory that it may change, so that it can't simply run again."""
+    """Whether the function gets memory of this item that it may change, so that the item can't simply run again."""
     kind, _, data = segment
     return kind == SHARED or (kind == JOINED and any(map(is_lent, data)))
-
-
-Segment = tuple[int, int, Any]
-#: ``data`` is a list of ``count`` live objects, or a range as long.
-RAW = 0
-#: ``data`` is the pickle of a list of ``count`` atoms, or of a range as long.
-PACKED = 1
-#: ``data`` is the pickle of one item.
-PICKLED = 2
-#: ``data`` is one Failure.
-FAILED = 3
-#: ``data`` is a tuple of segments of one item each, the members of a join.
-JOINED = 4
-#: ``data`` is the SharedObject of one item; on its way to another process, what that makes the parcel of.
-SHARED = 8
-#: No data: the items were dropped by ``on_error="skip"``.
-SKIPPED = 5
-#: ``data`` is the exception that ends a task, or the Overrun that it is made of, to be raised once; no items.
-ENDING = 6
-#: The end of a task; no items.
-END = 7
-#: Types whose values are immutable, hold no other object and run no code when pickled: many of them may share
-#: one pickle, and nobody can tell.
-ATOMS: frozenset[type] = frozenset((int, float, bool, type(None), str, bytes))
-#: Longer texts and bytes go alone: a batch is there to save the price of a message, which they do not notice.
-LONG = 4096

@@ -1,4 +1,8 @@
-"""What the code in a worker says beside its results, log records and warnings, in the form that crosses to the caller."""
+"""What the code in a worker says beside its results, log records and warnings, in the form that crosses to the caller.
+
+A program sets up logging for itself. What a worker wrote on its own would miss the handlers, the levels and the files of
+the program, so the caller says it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""How much memory an object takes, by a look at some of what it holds. It runs no code of the user's."""
+"""How much memory an object takes, by a look at some of what it holds.
+
+Bounds count bytes, so each item is measured, and the look must take less time than the item. It runs no code of the user's:
+a method could be slow, or change what it measures.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any
 
 from .._base.errors import SerializationError
-from .._items.failures import safe_text
+from .._items.exceptions import safe_text
 from .._serialize.classes import ELSEWHERE, token_of
 from .._serialize.dill_fallback import _dill_dumps
 from .._serialize.functions import Appearance

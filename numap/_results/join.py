@@ -12,11 +12,12 @@ from itertools import islice
 from typing import Any
 
 from .._base.checks import shown
+from .._base.detaching import detach
 from .._base.errors import SourceError
 from .._base.public import public
 from .._items.segments import FAILED, RAW, SKIPPED, Segment
 from .._sync.interrupt_lock import InterruptSafeLock
-from .stream import Puller, Stream, _Box, _outcomes, _returns, detach, least, length_of
+from .stream import Puller, Stream, _Box, _outcomes, _returns, least, length_of
 from .tee import Branch
 
 

@@ -126,13 +126,3 @@ def least(lengths: Iterable[int | None]) -> int | None:
             return None
         found = length if found is None else min(found, length)
     return found
-
-
-def detach(stream: object, owner: object) -> None:
-    """Whatever a stream is made of lets go of the map ``owner``, whose own input the stream is.
-
-    A stream of another library that reads tasks can take part: it has ``__numap_detach__`` and passes this on.
-    """
-    let_go = getattr(stream, "__numap_detach__", None)
-    if let_go is not None:
-        let_go(owner)

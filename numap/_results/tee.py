@@ -15,14 +15,15 @@ from itertools import count, islice, repeat
 from queue import SimpleQueue
 from typing import Any
 
-from .._base.checks import positive, shown
+from .._base.checks import shown, whole
+from .._base.detaching import detach
 from .._base.errors import StateError
 from .._base.public import public
 from .._items.failures import source_error
 from .._items.segments import Segment
 from .._sync.demand import current
 from .._sync.interrupt_lock import InterruptSafeLock, NotifyingLock
-from .stream import Puller, Stream, _Box, _outcomes, _returns, detach, length_of
+from .stream import Puller, Stream, _Box, _outcomes, _returns, length_of
 
 
 class _Splitter:
@@ -99,10 +100,12 @@ class _Splitter:
         refused = demand is None
         while self._ahead(place) >= self.limit:
             if demand is None or refused:
-                raise StateError(
+                error = StateError(
                     f"tee: this branch is {self._ahead(place)} items ahead of the slowest one, and limit={self.limit}; "
                     f"read the branches more evenly, or give a larger limit"
                 )
+                error.branch_limit = self.limit
+                raise error
             answer: SimpleQueue[bool] = SimpleQueue()
             self.held_up.append(answer)
             # A reader that takes items or drops a branch from here on tells us.
@@ -220,7 +223,7 @@ def tee(source: Iterable[Any], n: int = 2, limit: int = 1024) -> tuple[Iterator[
     """
     if not hasattr(type(source), "__iter__"):
         raise TypeError(f"source: must be iterable, not {shown(source)}")
-    positive("n", n, or_none=False)
-    positive("limit", limit, or_none=False)
+    whole("n", n, 1, index=True)
+    whole("limit", limit, 1, index=True)
     splitter = _Splitter(iter(source), limit)
     return tuple(Branch(splitter) for _ in range(n))

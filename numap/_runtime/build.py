@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from .._base.errors import WorkerStartError
@@ -14,6 +15,14 @@ from .._results.tracking import Track
 from ..engines.protocol import Engine, InlineEngine, Program
 from .manager import Manager
 from .sources import Encode, InputThread, SequenceSource, Source
+
+#: Where the engine of each type of worker is. It is imported when the first map needs it: each needs modules that others don't.
+ENGINES = {
+    "process": ("numap.engines.processes.engine", "ProcessEngine"),
+    "thread": ("numap.engines.threads", "ThreadEngine"),
+    "executor": ("numap.engines.executor", "ExecutorEngine"),
+    "serial": ("numap.engines.serial", "SerialEngine"),
+}
 
 
 def build(
@@ -61,24 +70,12 @@ def engines_made_by(make: Callable[[Options, Sequence[Program]], Engine]) -> Ite
 
 
 def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Encode | None]:
+    """The engine of a run, and what makes bytes of its items where they leave this process."""
     if _makers:
         return _makers[-1](options, programs), None
-    if options.worker_type == "serial":
-        from ..engines.serial import SerialEngine
-
-        return SerialEngine(programs, options), None
-    if options.worker_type == "thread":
-        from ..engines.threads import ThreadEngine
-
-        return ThreadEngine(programs, options), None
-    if options.kind == "executor":
-        from ..engines.executor import ExecutorEngine
-
-        return ExecutorEngine(programs, options), None
-    from ..engines.processes.engine import ProcessEngine
-
-    processes = ProcessEngine(programs, options)
-    return processes, processes.encode
+    module, name = ENGINES[options.kind]
+    engine = getattr(import_module(module), name)(programs, options)
+    return engine, engine.encode if engine.capabilities.pickles else None
 
 
 def _source(iterable: Any, encode: Encode | None, manager: Manager, engine: Engine) -> Source:

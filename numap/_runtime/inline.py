@@ -19,8 +19,8 @@ from .._results.output_queue import OutputQueue
 from .._schedule.scheduler import Scheduler
 from .._sync.interrupt_lock import InterruptSafeLock, LockTimeout
 from .._sync.threads import ContextThread, own_context
+from .._system.interruptions import from_outside
 from ..engines.protocol import InlineEngine
-from ..engines.serial import from_outside
 from .sources import Source, begin_to_read, end_to_read
 from .wakeup import Wakeup
 

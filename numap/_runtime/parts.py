@@ -48,7 +48,7 @@ class Parts:
         self.labels = [program.label for program in programs]
         self.outputs = outputs
         share = Share(options.buffer_bytes, options.sharing, sum(not members for members in inputs))
-        self.sizer = BatchSizer(len(programs), options.workers, able.alone, able.pickles, share)
+        self.sizer = BatchSizer(len(programs), options.workers, able.prefetch_below_seconds, able.pickles, share)
         self.schedule = Scheduler(inputs, options.stride, options.buffer, self.sizer.initial_bound())
         self.schedule.needed = self.sizer.needed
         self.planner = Planner(self.schedule, self.sizer, able.ahead, isinstance(engine, InlineEngine))

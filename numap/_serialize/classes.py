@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .._base.errors import SerializationError
-from .._items.failures import safe_text
+from .._items.exceptions import safe_text
 from .c_layouts import derived, layout_of
 from .lookup import NameResolver, named
 

@@ -1,4 +1,7 @@
-"""What control groups, in which containers and services live, leave to this process. Linux; elsewhere nothing is limited."""
+"""What control groups leave to this process, as they limit containers and services. Linux; elsewhere nothing is limited.
+
+The machine may have 64 CPUs and the container two: as many workers as CPUs would only take turns, each with its own memory.
+"""
 
 from __future__ import annotations
 

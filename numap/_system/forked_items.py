@@ -1,4 +1,8 @@
-"""The end of a process that an item has forked and that has come back from the item's function, where it has nothing to do."""
+"""The end of a process that an item has forked and that has come back from the item's function, where it has nothing to do.
+
+It is a copy of the worker, with the worker's pipe to the caller. If it went on, it would tell an outcome of the same item, or
+take the next one. So it ends where the function ends.
+"""
 
 from __future__ import annotations
 

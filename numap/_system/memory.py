@@ -1,4 +1,8 @@
-"""Memory files and how much memory there is."""
+"""Memory files, and how much memory there is.
+
+Large buffers go between processes in files that exist in memory only and have no name. Such a file is gone with the last
+process that has it open, however that process ends; so nothing can be left behind.
+"""
 
 from __future__ import annotations
 

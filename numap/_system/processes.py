@@ -16,7 +16,7 @@ LINUX = sys.platform.startswith("linux")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _F_SETSIG = 10
-#: Who gets the signals of a descriptor, and that it is a thread.
+#: The receiver of the signals of a descriptor, and that it is a thread.
 _F_SETOWN_EX, _F_OWNER_TID = 15, 0
 #: Some milliseconds at least.
 _LOOKS = 1000
@@ -104,7 +104,7 @@ def see_off(thread: int) -> None:
 def fill_standard_streams() -> None:
     """Where the caller has closed a standard stream, puts the null device in its place.
 
-    Else the next descriptor that somebody opens takes its number, and workers would write there what they print.
+    Else the next descriptor that is opened takes its number, and workers would write there what they print.
     """
     for fd in range(3):
         try:

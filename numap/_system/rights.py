@@ -1,4 +1,8 @@
-"""With which rights this process acts: users, groups, capabilities, root directory, namespaces."""
+"""With which rights this process acts: users, groups, capabilities, root directory, namespaces.
+
+The process that forks workers lives on between maps, while the program may give up rights. A worker that it forks then must
+not have more of them than the program has; so both are compared before.
+"""
 
 from __future__ import annotations
 

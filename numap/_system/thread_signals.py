@@ -1,4 +1,7 @@
-"""A nudge: wakes one thread of another process. A signal to the process would cut short what its C code waits for."""
+"""Wakes one thread of another process, by a pipe and, where the system can, by a signal to that thread alone.
+
+A signal to the process may reach any thread, and would cut short what the C code of an item waits for.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,11 @@ class Nudge:
     """A pipe, of which the caller writes into one end and a thread of a worker waits at the other.
 
     Args:
-        fd: descriptor of that end, which the caller handed on; None: this is the caller, who makes the pipe.
+        fd: descriptor of that end, which the caller handed on; None: this is the caller, which makes the pipe.
     """
 
     def __init__(self, fd: int | None = None) -> None:
-        #: For handing on, and for who waits.
+        #: For handing on, and for the thread that waits.
         self.fd = self._write = -1
         if fd is None:
             self.fd, self._write = os.pipe()
@@ -33,7 +36,7 @@ class Nudge:
             os.close(fd)
 
     def give(self) -> None:
-        """Wakes who waits, now or the next time."""
+        """Wakes the thread that waits, now or the next time."""
         with contextlib.suppress(OSError):  # it is full, or there is no worker any more
             os.write(self._write, _NUDGE)
 
@@ -47,7 +50,7 @@ class Nudge:
         signal_this_thread(self.fd, number)
 
     def leave(self) -> bool:
-        """Wakes who waits in this process, for good; False: that is not possible here."""
+        """Wakes the thread that waits in this process, for good; False: that is not possible here."""
         try:
             write = os.open(f"/proc/self/fd/{self.fd}", os.O_WRONLY | os.O_CLOEXEC)
         except OSError:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._items.failures import Trace
+from .._items.exceptions import Trace
 from .._items.segments import Segment
 from .allocator import Layout
 from .shared_objects import Code

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._environment.process_state import adopt
 from .._items.call import bound
-from .._items.failures import trace_of
+from .._items.exceptions import trace_of
 from .._items.finalizers import BEGUN, DONE, OWED, RUNS
 from .._items.side_output import forward_warnings
 from .._modules.main_import import MainImporter

@@ -13,7 +13,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from .._items.failures import Failure, trace_of
+from .._items.exceptions import trace_of
+from .._items.failures import Failure
 from .._items.portable import portable
 from .._items.segments import FAILED, RAW, Segment
 from .._system.forked_items import end_fork

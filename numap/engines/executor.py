@@ -18,7 +18,8 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import SerializationError, WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import Failure, safe_text, unpickle_failure
+from .._items.exceptions import safe_text
+from .._items.failures import Failure, unpickle_failure
 from .._items.segments import ATOMS, FAILED, RAW, Segment, encode_item, item_of, parts
 from .._serialize.lookup import NameResolver, named
 from .._serialize.pickler import CodePickler

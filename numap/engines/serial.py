@@ -7,12 +7,9 @@ nothing half done: an item whose outcome has not been posted runs again.
 from __future__ import annotations
 
 import contextlib
-import threading
-from _signal import NSIG, getsignal  # type: ignore[import-not-found]
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from opcode import opmap
 from time import perf_counter
 from typing import Any
 
@@ -20,18 +17,15 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import safe_text
+from .._items.exceptions import safe_text
 from .._items.finalizers import finalize
 from .._items.segments import Segment, item_of
 from .._sync.event_queue import NEVER, EventQueue
 from .._sync.interrupt_lock import InterruptSafeLock, LockTimeout
 from .._sync.threads import own_context
+from .._system.interruptions import from_outside
 from .._worker.run_item import run_item
 from .protocol import Event, Job, Output, Program, SideOutput, Slot
-
-_RAISE = opmap["RAISE_VARARGS"]
-#: More is wrapped around no handler, unless it is wrapped around itself.
-_WRAPPED = 100
 
 #: A job with its outcome and the seconds that it took.
 _Done = tuple[Job, Segment, float]
@@ -157,29 +151,3 @@ class SerialEngine:
                 # A copy: it may be an item, in the context itself, that stops the map.
                 call = partial(self._context.copy().run, self._finalizer)
                 finalize(call, f"the serial map of {self._label}", from_outside)
-
-
-def from_outside(error: BaseException) -> bool:
-    """Whether a signal is behind it: a handler of the user's raised it, or (Ctrl-C) the interpreter between two instructions."""
-    if threading.get_ident() != threading.main_thread().ident:  # handlers run nowhere else
-        return isinstance(error, KeyboardInterrupt)
-    # Not those of `signal`, which look for an enum member each time: items may fail often.
-    handlers = {_code_of(handler) for handler in map(getsignal, range(1, NSIG)) if callable(handler)} - {None}
-    tb = error.__traceback__
-    while tb is not None:
-        if tb.tb_frame.f_code in handlers:
-            return True
-        if tb.tb_next is None and isinstance(error, KeyboardInterrupt):
-            return tb.tb_frame.f_code.co_code[tb.tb_lasti] != _RAISE
-        tb = tb.tb_next
-    return isinstance(error, KeyboardInterrupt)
-
-
-def _code_of(handler: Any) -> object:
-    """The code that runs when a handler is called, without what is wrapped around it; None: there is none in Python."""
-    for _ in range(_WRAPPED):
-        inner = handler.func if isinstance(handler, partial) else getattr(handler, "__wrapped__", None)
-        if inner is None:
-            break
-        handler = inner
-    return getattr(handler, "__code__", None) or getattr(type(handler).__call__, "__code__", None)

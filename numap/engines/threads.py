@@ -18,8 +18,8 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import safe_text
-from .._items.finalizers import GRACE, ITEM_GRACE, overdue, patience
+from .._items.exceptions import safe_text
+from .._items.finalizers import FINALIZER_TIMEOUT, ITEM_TIMEOUT, end_timeout, overdue
 from .._sync.event_queue import NEVER, EventQueue
 from .protocol import UNLIMITED, Event, Job, Output, Program, SideOutput, Slot, StartFailed, notice
 from .thread_worker import Hooks, ThreadEvent, ThreadJob, WorkerThread
@@ -125,16 +125,16 @@ class ThreadEngine:
             slot.inbox.put(None)
             worker = self._workers.get(slot)  # None: the start was interrupted before
             if not slot.jobs and worker is not None:
-                worker.join(monotonic() + GRACE)
+                worker.join(monotonic() + FINALIZER_TIMEOUT)
         return ()
 
     def _end_in_order(self) -> list[SideOutput]:
         """Waits for finalizers, not for ever; returns what is to be said of those that take longer."""
         began = monotonic()
         workers = [*self._retiring, *self._workers.values()]
-        for until in (began + ITEM_GRACE, began + GRACE):
+        for until in (began + ITEM_TIMEOUT, began + FINALIZER_TIMEOUT):
             for worker in workers:
-                if began + patience(worker.state) >= until:
+                if began + end_timeout(worker.state) >= until:
                     worker.join(until)
             for worker in workers:
                 worker.over = True

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import Failure, trace_of
+from .._items.exceptions import trace_of
+from .._items.failures import Failure
 from .._items.segments import FAILED, RAW, Segment, item_of, part, parts
 from .._sync.event_queue import NEVER, seconds_left
 from ..engines.protocol import (

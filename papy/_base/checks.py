@@ -1,12 +1,16 @@
-"""Checks of arguments: an error names the argument, what is needed, and what was given."""
+"""Checks of the arguments of graphs, pipers and functions: an error names the argument, what is needed, and what was given.
+
+Those of a Pipeline and its steps are checked as those of a map are, by `numap.interop.checks`. Here an error is also one of
+papy, where there is one for the object: a `PiperError` that is a TypeError, for example.
+"""
 
 from __future__ import annotations
 
 import os
-from _thread import TIMEOUT_MAX
 from collections.abc import Iterable, Mapping, Set
 from typing import Any, Final
 
+from numap.interop import checks
 from papy._base.errors import (
     POLICIES,
     DaggerError,
@@ -73,10 +77,8 @@ def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     >>> did_you_mean("colour", ["threshold", "tracker"])
     ''
     """
-    from difflib import get_close_matches  # only an error needs it
-
-    close = get_close_matches(given, list(allowed), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    meant = checks.closest(given, allowed)
+    return "" if meant is None else f"; did you mean {meant!r}?"
 
 
 def check_whole(what: str, given: Any, least: int, error: type[Exception] = Exception) -> None:
@@ -99,14 +101,7 @@ def check_seconds(what: str, given: Any, error: type[Exception] = Exception, or_
         raise wrong_value(what, needed, given, error)
 
 
-def limited(seconds: float | None, most: float = TIMEOUT_MAX) -> float | None:
-    """Seconds, as what waits can count them: None, no limit, for more.
-
-    Args:
-        seconds: What `check_seconds` has let pass.
-        most: The most seconds that can be counted: locks and queues get as far as decades.
-    """
-    return None if seconds is None or seconds >= most else seconds
+limited = checks.limited
 
 
 def check_flag(what: str, given: Any, error: type[Exception] = Exception) -> None:

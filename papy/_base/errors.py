@@ -1,4 +1,4 @@
-"""The errors of a pipeline, and how a failed item travels.
+"""The errors of a pipeline.
 
     WorkerError    the function raised: what a Worker returns in place of a result
     PiperError     an item failed: what travels in its place; also raised for a Piper that can't be made or read
@@ -8,21 +8,24 @@
 Arguments that can't be are errors of these kinds, and also TypeError or ValueError, as Python's own are; too many failures are a
 DaggerError, and also a `numap.TooManyFailures`. Their classes go by the names of these.
 
-A PiperError is a failure only if a piper made it. Any other exception object that a function returns is a value.
+A PiperError is a failure only if a piper made it. Any other exception object that a function returns is a value. How failures
+are made, and what is asked of them, is in `papy._base.failures`.
+
+All of these may have come a long way: an exception of the user's may hold what can't be pickled, and a failure wraps the one
+before it, thousands of times in a long graph. So each says itself how it is pickled.
 """
 
 from __future__ import annotations
 
-import os
+import pickle
 import reprlib
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 from numap import TooManyFailures
-from papy._base.portable import Copied, by_pickle, portable, travels, whole
+from numap.interop import Copied, surviving_form
 from papy._base.public import public
+from papy._base.tracebacks import line_of, without_frames
 
 __all__ = [
     "DaggerError",
@@ -38,19 +41,7 @@ __all__ = [
     "WorkerError",
 ]
 
-if TYPE_CHECKING:
-    from traceback import FrameSummary
-    from types import TracebackType
-
 E = TypeVar("E", bound=type[Exception])
-
-# So many frames are kept from each end of a traceback: enough to see where a recursion starts and what it does.
-SHOWN: Final = 20
-
-# What is in these says nothing about the user's code.
-_OWN: Final = tuple(
-    os.path.dirname(str(path)) + os.sep for path in (sys.modules["papy"].__file__, sys.modules["numap"].__file__)
-)
 
 # What is done with an item that failed, from the mildest to the strictest: the failure is the result in the item's
 # place, the item is dropped, the failure is raised. Where several failures meet the strictest decides.
@@ -81,22 +72,22 @@ class WorkerError(Exception):
         if len(args) == 3 and isinstance(args[0], BaseException):
             self.exception, self.function, self.inbox = args
             if args[0].__traceback__ is not None:
-                self.__cause__ = _without_frames(args[0])
+                self.__cause__ = without_frames(args[0])
 
     def __str__(self) -> str:
-        return super().__str__() if self.exception is None else f"{self.function} raised {_line(self.exception)}"
+        return super().__str__() if self.exception is None else f"{self.function} raised {line_of(self.exception)}"
 
     def __reduce__(self) -> Any:
-        return self.__numap_reduce__(by_pickle)
+        return self.__numap_reduce__(_by_pickle)
 
     def __numap_reduce__(self, copied: Copied) -> Any:
         """What a map pickles, which can do more than pickle."""
         if self.exception is None:
             return super().__reduce__()
-        exception = portable(self.exception, copied)
+        exception = surviving_form(self.exception, copied)
         if exception is None:
-            exception = Exception(_line(self.exception))
-        inbox = [item if travels(item, copied) else reprlib.repr(item) for item in self.inbox]
+            exception = Exception(line_of(self.exception))
+        inbox = [item if _travels(item, copied) else reprlib.repr(item) for item in self.inbox]
         return _restore, (exception, self.function, inbox, self.__cause__)
 
 
@@ -126,6 +117,11 @@ class PiperError(Exception):
     _number: int | None = None  # of the piper: its name need not be the only one
     _index: int | None = None
     _policy: str = POLICIES[0]
+
+    @property
+    def __numap_placed__(self) -> bool:
+        """A failure says on which item of which piper: no map needs to add a task."""
+        return self._failed
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
@@ -161,7 +157,7 @@ class PiperError(Exception):
             name += f" ({self.function})"
         if self.index is not None:
             where = f" on item {self.index}"
-        return f"{name} failed{where}: {_line(self.exception)}"
+        return f"{name} failed{where}: {line_of(self.exception)}"
 
     @property
     def exception(self) -> BaseException | None:
@@ -281,95 +277,6 @@ class TooManyFailed(_Both, DaggerError, TooManyFailures):
         return _of_both, (type(self).__bases__[1:], (*self.args, self.failed, self.max_failures), self.__dict__)
 
 
-class _Place(NamedTuple):
-    """Where a frame was: file, line and function, and from where to where in the source, where Python knows that."""
-
-    filename: str
-    lineno: int
-    name: str
-    end_lineno: int | None = None
-    colno: int | None = None
-    end_colno: int | None = None
-
-
-class _Link(NamedTuple):
-    """One exception of a chain: where it was raised, what it says, and how the exception before it led to it."""
-
-    frames: list[_Place]
-    text: str
-    leads_on: str
-
-
-class RemoteTraceback(Exception):
-    """The traceback of an exception that was raised in another process, or whose frames are gone; ``args`` are links.
-
-    The lines of source are looked up where it is shown: the code of an interactive session is nowhere else.
-    """
-
-    def __str__(self) -> str:
-        import traceback
-
-        return "\n" + "".join(
-            ("Traceback (most recent call last):\n" if link.frames else "")
-            + "".join(traceback.StackSummary.from_list([_summary(it) for it in link.frames]).format())
-            + link.text
-            + link.leads_on
-            for link in self.args
-        )
-
-    def __reduce__(self) -> Any:
-        return _of_links, self.args
-
-
-RemoteTraceback.__module__ = "numap"  # which has one like this: users need not tell them apart
-
-
-def _of_links(*links: _Link) -> RemoteTraceback:
-    return RemoteTraceback(*links)
-
-
-def _summary(place: _Place) -> FrameSummary:
-    from traceback import FrameSummary
-
-    known: dict[str, Any] = {}
-    if sys.version_info >= (3, 11):
-        known = dict(zip(_Place._fields[3:], place[3:], strict=True))
-    return FrameSummary(*place[:3], lookup_line=False, **known)
-
-
-def failure(piper: str, number: int, error: BaseException, policy: str = POLICIES[0]) -> PiperError:
-    """An item failed on a piper; at which place, `place` says later.
-
-    Args:
-        piper: The name of the piper.
-        number: The number of the piper.
-        error: A `WorkerError`, or an error of the engine.
-        policy: What is to be done with the item, one of `POLICIES`.
-    """
-    made = PiperError(error)
-    made.__setstate__({"_failed": True, "_piper": piper, "_number": number, "_policy": policy})
-    return made
-
-
-def passed_on(failures: Sequence[PiperError]) -> PiperError:
-    """What comes out where these failures went in."""
-    made = PiperError(*failures)
-    made.__setstate__({"_failed": True})
-    return made
-
-
-def duplicate(error: PiperError) -> PiperError:
-    """The same failure as another object: what raises it puts a traceback on it, and so holds on to whoever raised it."""
-    made = PiperError(*error.args)
-    made.__setstate__(error.__dict__)
-    return made
-
-
-def policy_of(failures: Iterable[PiperError]) -> str:
-    """What is to be done with an item that has these failures."""
-    return max((origin._policy for error in failures for origin in origins(error)), key=POLICIES.index)
-
-
 def is_failure(item: object) -> bool:
     """Whether this stands for an item that failed."""
     return isinstance(item, PiperError) and item._failed
@@ -378,89 +285,6 @@ def is_failure(item: object) -> bool:
 def failures_in(inbox: Iterable[Any]) -> list[PiperError]:
     """The failures among the items of an inbox."""
     return [item for item in inbox if isinstance(item, PiperError) and item._failed]
-
-
-def origins(error: PiperError) -> Iterator[PiperError]:
-    """The failures that a failure goes back to."""
-    ahead = [error]
-    seen = {id(error)}
-    for here in ahead:
-        inner = failures_in(here.args)
-        if not inner:
-            yield here
-        ahead += [it for it in inner if id(it) not in seen]
-        seen.update(map(id, inner))
-
-
-def add_note(error: BaseException, note: str) -> None:
-    """``error.add_note``, which Python 3.10 does not have; there the note can be read, but is not shown."""
-    try:
-        notes = error.__dict__.setdefault("__notes__", [])
-        if not any(str(other).startswith(note) for other in notes):  # a worker process may have said more
-            notes.append(note)
-    except (AttributeError, TypeError):  # an exception without attributes, or with notes of its own kind
-        return
-
-
-def place(error: PiperError, index: int) -> None:
-    """If this is a failure, say which item it was that failed, where that is not known yet."""
-    for origin in origins(error):
-        if origin._failed and origin._index is None:
-            origin._index = index
-
-
-def _without_frames(exception: BaseException) -> RemoteTraceback:
-    """Take the traceback off an exception: its frames would keep alive whatever the function had in hand."""
-    import traceback
-
-    links: list[_Link] = []
-    error, leads_on, seen = exception, "", set[int]()
-    while id(error) not in seen:
-        seen.add(id(error))
-        places = list(_places(error.__traceback__))
-        if len(places) > 2 * SHOWN:
-            places[SHOWN:-SHOWN] = [_Place(f"({len(places) - 2 * SHOWN} more)", 0, "...")]
-        links.append(_Link(places, "".join(traceback.format_exception_only(type(error), error)), leads_on))
-        error.__traceback__ = None
-        if error.__cause__ is not None:
-            error, leads_on = (
-                error.__cause__,
-                "\nThe above exception was the direct cause of the following exception:\n\n",
-            )
-        elif error.__context__ is not None and not error.__suppress_context__:
-            error, leads_on = (
-                error.__context__,
-                "\nDuring handling of the above exception, another exception occurred:\n\n",
-            )
-    return RemoteTraceback(*links[::-1])
-
-
-def _places(tb: TracebackType | None) -> Iterator[_Place]:
-    """Where the frames of a traceback were, without those of ours."""
-    while tb is not None:
-        code = tb.tb_frame.f_code
-        if not code.co_filename.startswith(_OWN):
-            known: tuple[int | None, ...] = ()
-            if sys.version_info >= (3, 11):
-                known = next(islice(code.co_positions(), tb.tb_lasti // 2, None), known)[1:]
-            yield _Place(code.co_filename, tb.tb_lineno, code.co_name, *known)
-        tb = tb.tb_next
-
-
-def without_ours(error: BaseException) -> BaseException:
-    """An exception of the user's code without the frames of ours that its traceback begins with."""
-    tb = error.__traceback__
-    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_OWN):
-        tb = tb.tb_next
-    return error.with_traceback(tb)
-
-
-def _line(error: BaseException | None) -> str:
-    try:
-        text = str(error)
-    except Exception:  # what an exception of the user's says is not always thought through
-        text = "(its str() failed)"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 class _Inner(NamedTuple):
@@ -499,7 +323,21 @@ def _unfolded(folded: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> PiperErro
     return made[-1]
 
 
-def _restore(form: Any, function: str, inbox: Sequence[Any], cause: BaseException | None) -> WorkerError:
-    error = WorkerError(whole(form), function, inbox)
+def _restore(exception: BaseException, function: str, inbox: Sequence[Any], cause: BaseException | None) -> WorkerError:
+    error = WorkerError(exception, function, inbox)
     error.__cause__ = cause
     return error
+
+
+def _by_pickle(item: object) -> object:
+    """As pickle does it: code goes by its name."""
+    return pickle.loads(pickle.dumps(item))
+
+
+def _travels(item: object, copied: Copied) -> bool:
+    """Whether an object survives the way; many exceptions with constructors of their own don't."""
+    try:
+        copied(item)
+    except Exception:  # whatever the object's own methods raise
+        return False
+    return True

@@ -1,4 +1,7 @@
-"""What works for a run outside of the interpreter (programs), so that it can be ended together with the run."""
+"""What works for a run outside of the interpreter (programs), so that it can be ended together with the run.
+
+A thread can't be ended, but the program that it waits for can: then the thread goes on, and sees that the run is over.
+"""
 
 from __future__ import annotations
 

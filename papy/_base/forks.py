@@ -1,4 +1,7 @@
-"""Forks: what runs in this process doesn't run in a child that the user forks, and is told so there."""
+"""Forks: what runs in this process doesn't run in a child that the user forks, and is told so there.
+
+A child has a copy of each graph and pipeline, and none of the threads and workers behind it. A call there would wait for ever.
+"""
 
 from __future__ import annotations
 

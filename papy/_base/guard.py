@@ -1,4 +1,8 @@
-"""A guard: a small shell that does something when this process is gone, however it went."""
+"""A guard: a small shell that does something when this process is gone, however it went.
+
+What a program leaves on disk or in shared memory it removes at its end. After SIGKILL there is no end; another process has to
+do it, one that notices by itself.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +45,7 @@ class Watchdog:
         if process is None:
             return
         assert process.stdin is not None
-        with suppress(OSError):  # somebody killed it
+        with suppress(OSError):  # it was killed
             process.stdin.write(b"\n")
             process.stdin.close()
         process.wait()

@@ -1,4 +1,7 @@
-"""Misuse: what was meant by an argument that is none here, in words: what to write instead."""
+"""Misuse: what was meant by an argument that is none here, in words: what to write instead.
+
+Users come from other libraries, and write what is right there. An error that names the right word costs them no search.
+"""
 
 from __future__ import annotations
 

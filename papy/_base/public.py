@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from numap.interop import public_in
 
 __all__ = ["public"]
 
-T = TypeVar("T")
-
-
-def public(thing: T) -> T:
-    """Mark a class or function as one of the package."""
-    thing.__module__ = "papy"
-    return thing
+#: Marks a class or function as one of this package.
+public = public_in("papy")

@@ -1,4 +1,7 @@
-"""Threads of ours: whose context they run in, and how one is started by a thread that may be interrupted at any moment."""
+"""Threads of ours: the context they run in, and how one is started by a thread that may be interrupted at any moment.
+
+`Thread.start` waits in Python code for the new thread. Ctrl-C in there leaves it open whether the thread runs.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ __all__ = ["ContextThread", "launch"]
 
 
 class ContextThread(Thread):
-    """A daemon thread that runs in a copy of the context of who makes it, as it acts for them."""
+    """A daemon thread that runs in a copy of the context of its maker, as it acts for that."""
 
     def __init__(self, target: Callable[..., object], name: str, args: tuple[Any, ...] = ()) -> None:
         super().__init__(target=target, name=name, args=args, daemon=True)

@@ -18,6 +18,7 @@ from threading import Lock
 from typing import Any, Final
 
 from numap import IMap
+from numap.interop import is_detachable
 from papy._base.errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError
 from papy._base.external_programs import end_of
 from papy._base.misuse import datas_text
@@ -344,9 +345,7 @@ def data_sources(
             continue
         sharing = readers[id(data)] if isinstance(data, Iterator) else [piper]
         name = f"the data of {' and '.join(it.name for it in sharing)}"
-        whole = StreamSource(
-            data if len(sharing) == 1 or hasattr(data, "__numap_detach__") else InputStream(data, name), name
-        )
+        whole = StreamSource(data if len(sharing) == 1 or is_detachable(data) else InputStream(data, name), name)
         for reader, source in zip(sharing, branches(whole, len(sharing)), strict=True):
             sources[reader] = source._replace(stream=InputStream(source.stream, source.name)) if closable else source
     return {piper: sources[piper] for piper in inputs}

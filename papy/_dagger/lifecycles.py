@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from numap.interop import StateTable
+from papy._base.errors import DaggerError, PiperError, PlumberError
 from papy._base.forks import FORKED
 
-__all__ = ["ADVICE", "DAGGER", "PIPER", "PLUMBER", "Moves"]
+__all__ = ["DAGGER", "PIPER", "PLUMBER"]
 
 # The state, and a call that it allows, lead to the next state.
-Moves = Mapping[tuple[str, str], str]
+_Moves = Mapping[tuple[str, str], str]
 
-PIPER: Final[Moves] = {
+_PIPER: Final[_Moves] = {
     ("idle", "connect"): "connected",
     ("connected", "start"): "started",
     ("connected", "disconnect"): "idle",
@@ -31,7 +33,7 @@ PIPER: Final[Moves] = {
 }
 
 # What to do first where a call of a piper is not allowed.
-ADVICE: Final[Moves] = {
+_ADVICE: Final[_Moves] = {
     ("idle", "start"): "connect it to its inputs first",
     ("idle", "next"): "connect and start it first, or start the Dagger that it is in",
     ("connected", "next"): "start it first",
@@ -42,7 +44,7 @@ ADVICE: Final[Moves] = {
     ("stopped", "next"): "its results are gone",
 }
 
-_GRAPH: Final[Moves] = {
+_GRAPH: Final[_Moves] = {
     ("idle", "change"): "idle",
     ("idle", "connect"): "connected",
     ("idle", "disconnect"): "idle",
@@ -52,14 +54,14 @@ _GRAPH: Final[Moves] = {
     (FORKED, "stop"): FORKED,
 }
 
-DAGGER: Final[Moves] = {
+_DAGGER: Final[_Moves] = {
     **_GRAPH,
     **{("idle", call): "running" for call in ("results", "run(datas)", "start")},
     ("connected", "start"): "running",
     ("running", "stop"): "idle",
 }
 
-PLUMBER: Final[Moves] = {
+_PLUMBER: Final[_Moves] = {
     **_GRAPH,
     ("idle", "results"): "being read",
     ("idle", "run(datas)"): "being read",
@@ -73,3 +75,8 @@ PLUMBER: Final[Moves] = {
     **{(state, "wait"): state for state in ("running", "finished", "failed")},
     **{(state, "stop"): "idle" for state in ("being read", "started", "running", "paused", "finished", "failed")},
 }
+
+_WORDING: Final = "{call} is not possible while {subject} is {state}"
+PIPER: Final = StateTable(_PIPER, "{subject}: {call} is not possible while it is {state}", PiperError, _ADVICE)
+DAGGER: Final = StateTable(_DAGGER, _WORDING, DaggerError)
+PLUMBER: Final = StateTable(_PLUMBER, _WORDING, PlumberError)

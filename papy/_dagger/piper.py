@@ -10,15 +10,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from numap import TaskIterator
+from numap.interop import detach, keep_order
 from papy._base.checks import check_flag, check_list
 from papy._base.errors import PiperError, PiperTypeError, PiperValueError
 from papy._base.external_programs import end_of
 from papy._base.forks import FORKED, live
 from papy._base.interrupts import Flag
 from papy._base.public import public
-from papy._dagger.lifecycles import ADVICE, PIPER
+from papy._dagger.lifecycles import PIPER
 from papy._dagger.piper_options import PiperOptions
-from papy._dagger.wiring import Run, Wiring, keep_order, start_imap, wire
+from papy._dagger.wiring import Run, Wiring, start_imap, wire
 from papy._streams.results import DaggerResults
 from papy._streams.source import StreamSource
 from papy._streams.streams import DeferredStream, branches, items_of
@@ -215,7 +216,7 @@ class Piper(PiperOptions):
             if self.imap.statistics().state in ("idle", "stopped"):  # else that was done for another piper
                 start_imap(self.imap, self.name)
             for reader in readers:  # its reader may be on the same IMap, which started before
-                reader.__numap_detach__(self.imap)
+                detach(reader, self.imap)
         self._items = items
         self._state = state
         live.add(self)
@@ -297,7 +298,7 @@ class Piper(PiperOptions):
         """The state that a call leads to; PiperError if it is not allowed now."""
         if self._owned and call != "next":
             raise PiperError(f"{self.name}: {call} is not possible: it is in a running Dagger already")
-        return _move(self.name, self._current(), call)
+        return PIPER.after(self._current(), call, self.name)
 
     def _current(self) -> str:
         if self._state == "started" and self._readers and all(reader.ended for reader in self._readers):
@@ -362,20 +363,12 @@ class Piper(PiperOptions):
     def run(self, items: Iterator[Any] | None) -> None:
         """All IMaps have been started; with items it is an output, and iterating over it gives these."""
         self._items = items
-        self._state = _move(self.name, self._state, "start")
+        self._state = PIPER.after(self._state, "start", self.name)
 
     def detach(self, run: Run) -> None:
         """This run is over, or has not come about; no effect if it is not ours."""
         if self._run is run:
             self._let_go("idle")
-
-
-def _move(name: str, state: str, call: str) -> str:
-    """The state that a call leads to."""
-    if (state, call) not in PIPER:
-        advice = ADVICE.get((state, call))
-        raise PiperError(f"{name}: {call} is not possible while it is {state}" + (f"; {advice}" if advice else ""))
-    return PIPER[state, call]
 
 
 def _checked_inbox(name: str, inbox: Sequence[Any]) -> list[Any]:

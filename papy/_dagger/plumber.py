@@ -28,7 +28,7 @@ from papy._dagger.dagger import Dagger
 from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.forgotten import call_at_exit, log_failure, log_forgotten, untold
 from papy._dagger.graph_run import GraphRun, RunStatistics
-from papy._dagger.lifecycles import PLUMBER, Moves
+from papy._dagger.lifecycles import PLUMBER
 from papy._dagger.piper import Piper
 from papy._dagger.run_options import RunOptions
 
@@ -79,7 +79,7 @@ class Plumber(Dagger):
     ([1, 2, 3], 3)
     """
 
-    _moves: ClassVar[Moves] = PLUMBER
+    _states: ClassVar = PLUMBER
     _error: ClassVar[type[Exception]] = PlumberError
 
     def __init__(self, logger_options: Mapping[str, Any] | None = None, **options: Any) -> None:

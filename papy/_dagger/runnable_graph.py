@@ -17,7 +17,7 @@ from papy._base.forks import FORKED, live
 from papy._dagger.background import BackgroundRunner
 from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.graph_run import GraphRun, data_sources
-from papy._dagger.lifecycles import DAGGER, Moves
+from papy._dagger.lifecycles import DAGGER
 from papy._dagger.piper import Piper
 from papy._dagger.piper_graph import PiperGraph
 from papy._dagger.run_options import RunOptions
@@ -33,7 +33,7 @@ def _nothing(failed: bool) -> None:
 class RunnableGraph(PiperGraph):
     """The run of a `papy.Dagger`; see there."""
 
-    _moves: ClassVar[Moves] = DAGGER
+    _states: ClassVar = DAGGER
     _error: ClassVar[type[Exception]] = DaggerError
 
     def __init__(
@@ -151,10 +151,7 @@ class RunnableGraph(PiperGraph):
 
     def _allowed(self, move: str, call: str | None = None) -> str:
         """The state that a move leads to; an error if it is not allowed now, which names the call, if it is another."""
-        state = self._current()
-        if (state, move) not in self._moves:
-            raise self._error(f"{call or move} is not possible while {self._text} is {state}")
-        return self._moves[state, move]
+        return self._states.after(self._current(), move, self._text, call)
 
     def _current(self) -> str:
         return self._state

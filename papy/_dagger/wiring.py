@@ -15,8 +15,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from numap import IMap, NumapError, StateError, TaskIterator, join
+from numap.interop import add_note, is_detachable, keep_order
 from papy._base.current_item import Folder
-from papy._base.errors import POLICIES, PiperError, add_note
+from papy._base.errors import POLICIES, PiperError
 from papy._base.interrupts import Flag
 from papy._dagger.piper_options import PiperOptions
 from papy._evaluate.call import PiperCall
@@ -29,7 +30,7 @@ from papy._streams.source import Ending, Link, StreamSource
 from papy._streams.streams import SEQUENCES, Chain, InputStream, TaskStream, TimedTaskStream, items_of
 from papy._streams.zip_streams import Numbered, Numbering, ZipStrict
 
-__all__ = ["Run", "Wiring", "keep_order", "start_imap", "wire"]
+__all__ = ["Run", "Wiring", "start_imap", "wire"]
 
 
 def _token() -> str:
@@ -165,11 +166,6 @@ def start_imap(imap: IMap[Any], names: str) -> None:
         raise
 
 
-def keep_order(task: TaskIterator[Any]) -> None:
-    """Make an unordered IMap keep the order of a task."""
-    join(task)  # never read
-
-
 def _checked_stride(settings: PiperOptions, sources: tuple[StreamSource, ...]) -> int:
     """The stride of what a piper reads; PiperError if its inputs don't fit."""
     takes = settings.consume * settings.spawn
@@ -268,7 +264,7 @@ def _for_numap(source: StreamSource, reader: Provenance, imap: IMap[Any]) -> Ite
     """A source as the input of a task."""
     if source.maker is None:
         # What numap splits or pairs itself it reads at the places of failed items, too.
-        raw = type(source.stream) in SEQUENCES or hasattr(source.stream, "__numap_detach__")
+        raw = type(source.stream) in SEQUENCES or is_detachable(source.stream)
         return source.stream if raw else InputStream(source.stream, source.name)
     if not _is_chained(source, imap):
         # Read as values: an item that another engine could not deliver is a failure of a piper there.

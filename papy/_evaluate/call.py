@@ -6,25 +6,21 @@ for the program and not for the item, as Ctrl-C, passes. Most pipers call one fu
 
 from __future__ import annotations
 
-from _signal import NSIG, getsignal  # type: ignore[import-not-found]
 from collections.abc import Sequence, Sized
-from functools import partial
 from itertools import chain, islice
 from os import getpid
-from threading import get_ident, main_thread
 from types import GeneratorType
-from typing import Any, Final
+from typing import Any
 
 from numap import ItemError
+from numap.interop import from_outside
 from papy._base.current_item import CURRENT, Item
-from papy._base.errors import PiperError, WorkerError, failure, failures_in, passed_on
+from papy._base.errors import PiperError, WorkerError, failures_in
+from papy._base.failures import failure, passed_on
 from papy._evaluate.misfits import instead_of_generator, wraps_generator
 from papy._evaluate.worker import Worker
 
 __all__ = ["PiperCall"]
-
-#: More is wrapped around no handler, unless it is wrapped around itself.
-WRAPPED: Final = 100
 
 
 class PiperCall:
@@ -118,8 +114,9 @@ class PiperCall:
 
     def _is_not_ours(self, error: BaseException) -> bool:
         """Whether this is for the reader of the results, or for an IMap, which deals with what is no Exception itself."""
-        # A handler in a worker process is the worker's own: to have an item fail that takes too long, for example.
-        if getpid() == self.pid and _from_outside(error):
+        # Ctrl-C, and what a handler of a signal raises (to leave the program, for example); a KeyboardInterrupt of the function's
+        # own counts as the first. A handler in a worker process is the worker's: to have an item fail that takes too long.
+        if getpid() == self.pid and (isinstance(error, KeyboardInterrupt) or from_outside(error)):
             return True
         return not self.here and not isinstance(error, Exception)
 
@@ -182,35 +179,6 @@ class PiperCall:
             failed = WorkerError(error, self.worker.name, inbox)
             raise failed from failed.__cause__
         return results
-
-
-def _from_outside(error: BaseException) -> bool:
-    """Whether it is Ctrl-C, or a handler of a signal raised it (to leave the program, for example), and not the function.
-
-    A KeyboardInterrupt that a function raises itself looks the same.
-    """
-    if isinstance(error, KeyboardInterrupt):
-        return True
-    if get_ident() != main_thread().ident:  # handlers run nowhere else
-        return False
-    # Not those of `signal`, which look for an enum member each time: items may fail often.
-    handlers = {_code_of(handler) for handler in map(getsignal, range(1, NSIG)) if callable(handler)} - {None}
-    tb = error.__traceback__
-    while tb is not None:
-        if tb.tb_frame.f_code in handlers:
-            return True
-        tb = tb.tb_next
-    return False
-
-
-def _code_of(handler: Any) -> object:
-    """The code that runs when a handler is called, without what is wrapped around it; None: there is none in Python."""
-    for _ in range(WRAPPED):
-        inner = handler.func if isinstance(handler, partial) else getattr(handler, "__wrapped__", None)
-        if inner is None:
-            break
-        handler = inner
-    return getattr(handler, "__code__", None) or getattr(type(handler).__call__, "__code__", None)
 
 
 def _grounded(error: BaseException) -> Exception:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from numap import NextTimeout
-from papy._base.errors import PiperError, is_failure, origins
+from papy._base.errors import PiperError, is_failure
+from papy._base.failures import origins
 
 __all__ = ["LATE", "Count", "StreamCounts", "evaluations"]
 

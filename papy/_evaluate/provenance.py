@@ -7,7 +7,9 @@ from the piper that it happened on, so the last one knows them all.
 from __future__ import annotations
 
 from numap import NumapError
-from papy._base.errors import PiperError, add_note, failure
+from numap.interop import add_note
+from papy._base.errors import PiperError
+from papy._base.failures import failure
 from papy._base.interrupts import Flag
 from papy._evaluate.call import PiperCall
 from papy._evaluate.counts import Count, StreamCounts
@@ -42,7 +44,6 @@ class Provenance:
     def failure(self, error: BaseException) -> PiperError:
         """The failure of an item that the engine could not deliver, or that failed once too often."""
         if isinstance(error, PiperError):
-            error.__dict__.pop("__notes__", None)  # of numap, which says task for what it has said already
             return error
         call = self.calls.get(getattr(error, "task", -1), self.call)
         return failure(call.__name__, call.number, error, call.policy)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from papy._base.checks import check_flag, check_name
 from papy._base.current_item import Folder
-from papy._base.errors import WorkerError, failures_in, passed_on
+from papy._base.errors import WorkerError, failures_in
+from papy._base.failures import passed_on
 from papy._base.public import public
 from papy._evaluate.misfits import coroutine_text, declared, name_of, step_text
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, Final
 
+from numap.interop import checks
 from papy._base.public import public
 from papy._monitor.reporters import DebugReporter, LoggingReporter, Resources
 from papy.coroutines import is_iterable
@@ -91,8 +92,7 @@ class PipelineRuntimeDebugger(Debugger):
     ) -> None:
         if call_counter is not None and not callable(getattr(call_counter, "pop", None)):
             raise TypeError(f"call_counter: needs a method pop(), and a {type(call_counter).__name__} has none")
-        if isinstance(every, bool) or not isinstance(every, int | float):
-            raise TypeError(f"every: must be a number of seconds, not {every!r:.80}")
+        checks.seconds("every", every, or_none=False)
         if reporters is not None and not is_iterable(reporters):
             raise TypeError(f"reporters: must be a list of reporters or None, not {reporters!r:.80}")
         self._reporters: list[DebugReporter] = [LoggingReporter()] if reporters is None else list(reporters)

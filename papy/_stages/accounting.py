@@ -15,7 +15,7 @@ from threading import Lock, Thread
 from typing import Any, Final, Literal
 
 from numap import ItemError, TooManyFailures
-from papy._base.errors import add_note
+from numap.interop import add_note
 from papy._stages.backoff import Backoff
 from papy._stages.entries import Entry, Meta, place_of
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from numap import IMap, sizeof
+from numap.interop import share_bytes
 
 __all__ = ["Room", "SizeSampler"]
 
@@ -35,7 +36,7 @@ class Room(NamedTuple):
     def map(self, **options: Any) -> IMap[Any]:
         """A map with these options and its share of the room."""
         imap: IMap[Any] = IMap(buffer_bytes=None if self.given is None else self.share, **options)
-        imap.__numap_share__(self.queues)
+        share_bytes(imap, self.queues)
         return imap
 
 

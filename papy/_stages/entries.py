@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from numap import ItemError
+from numap.interop import rebuilt
 
-__all__ = ["REENQUEUED", "Entry", "Failed", "First", "Lost", "Meta", "WorkerTraceback", "Skipped", "place_of"]
+__all__ = ["REENQUEUED", "Entry", "Failed", "First", "Lost", "Meta", "Skipped", "place_of"]
 
 Entry = tuple[int, Any]
 # The number of an entry that came from the step itself.
@@ -71,15 +72,8 @@ class Failed:
         return self
 
 
-class WorkerTraceback(Exception):
-    """Has the text of a traceback from a worker process, as the cause of the error."""
-
-
 def _failed(kind: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any], trace: str) -> Failed:
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(attributes)
-    return Failed(error, trace)
+    return Failed(rebuilt(kind, args, attributes), trace)
 
 
 def place_of(entry: Entry | Meta | None, name: str) -> str:

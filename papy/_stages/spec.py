@@ -9,6 +9,7 @@ from math import ldexp
 from types import CodeType
 from typing import Any, Final
 
+from numap.interop import checks
 from papy._base.checks import did_you_mean
 from papy._evaluate.worker import Uncallable
 from papy.coroutines import chunk
@@ -58,7 +59,7 @@ class StepOptions:
         made = replace(self, **given)
         if made.worker_type not in WORKER_TYPES:
             raise ValueError(f"{where}worker_type: {made.worker_type!r} is unknown; allowed: 'thread', 'process'")
-        _whole(f"{where}max_retries", made.max_retries, 0)
+        checks.whole(f"{where}max_retries", made.max_retries, 0)
         _seconds(f"{where}backoff", made.backoff)
         _seconds(f"{where}max_backoff", made.max_backoff)
         if made.backoff > made.max_backoff:
@@ -66,7 +67,7 @@ class StepOptions:
                 f"{where}backoff: {made.backoff} given; must be at most max_backoff, which is {made.max_backoff}"
             )
         _exceptions(f"{where}retry_on", made.retry_on)
-        _whole(f"{where}threshold", made.threshold, 1)
+        checks.whole(f"{where}threshold", made.threshold, 1)
         for hook in ("before_process", "after_process"):
             if made.tracker is not None and not callable(getattr(made.tracker, hook, None)):
                 raise TypeError(f"{where}tracker: needs the methods before_process(step) and after_process(step)")
@@ -97,9 +98,9 @@ class Limits:
     def __post_init__(self) -> None:
         """Raises TypeError or ValueError where one is not allowed."""
         if self.buffer_bytes is not None:
-            _whole("buffer_bytes", self.buffer_bytes, 1)
+            checks.whole("buffer_bytes", self.buffer_bytes, 1)
         if self.max_failures is not None:
-            _whole("max_failures", self.max_failures, 0)
+            checks.whole("max_failures", self.max_failures, 0)
 
 
 # What others call it, and what to write for it here.
@@ -305,16 +306,8 @@ def _name(step: Any) -> str:
     return str(getattr(step, "__name__", type(step).__name__))
 
 
-def _whole(what: str, value: Any, least: int) -> None:
-    """TypeError or ValueError unless the value is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what}: must be a whole number of at least {least}, not {value!r:.80}")
-    if value < least:
-        raise ValueError(f"{what}: {value} given; must be at least {least}")
-
-
 def _workers(what: str, value: Any) -> None:
-    """As `_whole`, with what to write for the number of workers that a text stands for."""
+    """As `checks.whole`, with what to write for the number of workers that a text stands for."""
     if isinstance(value, str) and value.isdecimal():
         raise TypeError(f"{what}: must be a whole number of at least 1, not {value!r}; write {int(value)}")
     if isinstance(value, str) and value in WORKER_TYPES:
@@ -324,15 +317,14 @@ def _workers(what: str, value: Any) -> None:
         raise TypeError(
             f"{what}: must be a whole number of at least 1, and comes before the options: (step, 4, {value!r:.60})"
         )
-    _whole(what, value, 1)
+    checks.whole(what, value, 1)
 
 
 def _seconds(what: str, value: Any) -> None:
     """TypeError or ValueError unless the value is a number of seconds."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{what}: must be a number of seconds, not {value!r:.80}")
+    checks.seconds(what, value, or_none=False)
     if not 0 <= value <= LONGEST:
-        raise ValueError(f"{what}: {value} given; must be from 0 to {LONGEST} seconds")
+        raise checks.wrong_value(what, f"from 0 to {LONGEST} seconds", value)
 
 
 def _exceptions(what: str, value: Any) -> None:

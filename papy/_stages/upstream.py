@@ -19,9 +19,10 @@ from numap import (
     TooManyFailures,
     WorkerStartError,
 )
+from numap.interop import RemoteTraceback
 from papy._stages.accounting import RunState, Throughput
 from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.entries import Entry, Failed, Lost, Meta, Skipped, WorkerTraceback
+from papy._stages.entries import Entry, Failed, Lost, Meta, Skipped
 from papy._stages.error_file import ErrorFile
 
 __all__ = ["FromQueue", "FromMap", "NumberedEntries", "Shared", "StageOutput", "Upstream"]
@@ -147,7 +148,7 @@ class FromMap(StageOutput):
     def drop(self, entry: type[Skipped | Lost] | Failed) -> None:
         """What came was no entry; also for a reader of `task`."""
         if isinstance(entry, Failed):
-            entry.error.__cause__ = WorkerTraceback(f"\n{entry.trace}")
+            entry.error.__cause__ = RemoteTraceback(f"\n{entry.trace}")
             self._state.fail_entry(entry.error, None, self._name)
         elif entry is Skipped:
             self._skips.skipped += 1

@@ -130,7 +130,6 @@ class ThreadStepWorkers:
     def __init__(
         self, spec: StepSpec, state: RunState, upstream: Upstream, measured: bool, queue: BoundedQueue | None = None
     ) -> None:
-        self.__qualname__ = spec.name  # what numap calls it
         self.spec = spec
         self.steps = make_steps(spec, spec.workers)
         self._state = state
@@ -148,6 +147,10 @@ class ThreadStepWorkers:
         self.members: list[StepWorker] = []
         #: Set when the last worker has done all that it had to do at its end.
         self._ended = threading.Event()
+
+    @property
+    def __numap_label__(self) -> str:
+        return self.spec.name
 
     @property
     def finalizer(self) -> Callable[[], None] | None:
@@ -313,11 +316,14 @@ class ProcessStepWorker:
 
     def __init__(self, spec: StepSpec, error_file: str | None, backoff: str | None, measured: bool) -> None:
         self._measured = measured
-        self.__qualname__ = spec.name
         self._spec = spec
         self._error_file = error_file
         self._backoff = backoff
         self._number = next(_numbers)
+
+    @property
+    def __numap_label__(self) -> str:
+        return self._spec.name
 
     def enter(self) -> None:
         """The process begins."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from papy._base.errors import PiperError, place
+from numap.interop import detach
+from papy._base.errors import PiperError
+from papy._base.failures import place
 from papy._evaluate.counts import Count
 
 NOTHING: Final = object()
@@ -35,9 +37,7 @@ class ResumableStream(Iterator[Any]):
     def __numap_detach__(self, owner: object) -> None:
         """An IMap that reads this has started: it must not be kept alive by streams that are its own input."""
         for stream in self._reads():
-            let_go = getattr(stream, "__numap_detach__", None)
-            if let_go is not None:
-                let_go(owner)
+            detach(stream, owner)
 
     def _reads(self) -> Sequence[object]:
         """The streams that this one reads."""

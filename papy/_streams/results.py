@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import RLock
 from typing import Any, Final
 
-from papy._base.errors import PiperError, TooManyFailed, add_note, duplicate, failures_in, origins, policy_of
+from numap.interop import add_note
+from papy._base.errors import PiperError, TooManyFailed, failures_in
+from papy._base.failures import duplicate, origins, policy_of
 from papy._streams.base import NOTHING, ResumableStream
 from papy._streams.streams import InputStream
 

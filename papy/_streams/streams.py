@@ -25,8 +25,9 @@ from numap import (
     WorkerStartError,
     tee,
 )
-from papy._base.errors import DaggerError, PiperError, without_ours
+from papy._base.errors import DaggerError, PiperError
 from papy._base.interrupts import Flag
+from papy._base.tracebacks import without_ours
 from papy._evaluate.provenance import Provenance
 from papy._streams.base import NOTHING, ResumableStream
 from papy._streams.source import Link, StreamSource
@@ -271,11 +272,10 @@ def branches(output: StreamSource, consumers: int) -> list[StreamSource]:
 
 def _state_text(error: StateError, name: str = "one piper") -> str:
     """What numap says of a state that forbids to read; of tees our users know nothing."""
-    text = str(error)
-    if not text.startswith("tee:"):
-        return text
+    if error.branch_limit is None:
+        return str(error)
     return (
-        f"what {name} gives is read by several, and one of them is {FORK_LIMIT:,} items ahead of another, "
+        f"what {name} gives is read by several, and one of them is {error.branch_limit:,} items ahead of another, "
         f"which is the limit; read the outputs in step (as Dagger.results does)"
     )
 

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from numap._items.failures import add_note
+from numap._items.exceptions import add_note
 
 
 def each_seed(number: int) -> Callable[[Callable[[Random], None]], Callable[[], None]]:

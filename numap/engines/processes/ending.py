@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from time import monotonic
 
-from ..._items.finalizers import CROWDED, RUNS, overdue, patience, raised
+from ..._items.finalizers import RECYCLED_TIMEOUT, RUNS, end_timeout, overdue, raised
 from ..._sync.event_queue import NEVER
 from ..._system.processes import exit_text
 from ..._transport.messages import FinalizerFailed, SideMessage, Stop
@@ -100,11 +100,11 @@ class EndingWorkers:
 
     def due(self) -> float:
         """When the oldest has taken so long that it has to give way to others."""
-        return min((it.since + CROWDED for it in self._all.values() if not it.killed), default=NEVER)
+        return min((it.since + RECYCLED_TIMEOUT for it in self._all.values() if not it.killed), default=NEVER)
 
     def late(self, now: float) -> list[EndingWorker]:
         """Those that have to give way to others; they are not named again."""
-        found = [it for it in self._all.values() if not it.killed and it.since + CROWDED <= now]
+        found = [it for it in self._all.values() if not it.killed and it.since + RECYCLED_TIMEOUT <= now]
         for it in found:
             it.killed = True
         return found
@@ -115,7 +115,7 @@ class EndingWorkers:
         if not states:
             return 0.0
         # A worker that owes nothing after this while has not begun its initializer, and will not.
-        return began + max(SETTLE, *map(patience, states)) - monotonic()
+        return began + max(SETTLE, *map(end_timeout, states)) - monotonic()
 
     def exited(self, it: EndingWorker, exitcode: int | None) -> list[SideOutput]:
         """A worker has ended; what it said, and what is to be said of that."""
@@ -136,7 +136,9 @@ class EndingWorkers:
         if it.state != RUNS:
             return []
         return [
-            self._notice(it, f"the finalizer of {self._name(it)} was not through after {CROWDED:g} s; it is killed")
+            self._notice(
+                it, f"the finalizer of {self._name(it)} was not through after {RECYCLED_TIMEOUT:g} s; it is killed"
+            )
         ]
 
     def _name(self, it: EndingWorker) -> str:

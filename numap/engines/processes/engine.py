@@ -19,7 +19,8 @@ from ..._base.checks import limited
 from ..._base.errors import SerializationError, WorkerStartError
 from ..._base.options import Options
 from ..._environment.process_state import environment
-from ..._items.failures import render, serialization_error
+from ..._items.exceptions import render
+from ..._items.failures import serialization_error
 from ..._items.segments import Segment, encode_item
 from ..._items.side_output import logging_levels
 from ..._modules.main_export import ForkExporter, MainExporter, main_identity

@@ -698,7 +698,7 @@ say(before == during == after, signal.set_wakeup_fd(-1))
 
 
 def test_5_finalizers_that_take_long_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("numap.engines.processes.retirement.CROWDED", 0.5)
+    monkeypatch.setattr("numap.engines.processes.ending.RECYCLED_TIMEOUT", 0.5)
     own = psutil.Process()
     most = 0
     options = {"max_items_per_worker": 1, "finalizer": work.sleep_long}

@@ -195,8 +195,8 @@ def test_60_a_worker_in_a_long_item_is_waited_for_in_vain_and_that_is_said(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("numap._items.finalizers.ITEM_GRACE", 0.05)
-    monkeypatch.setattr("numap.engines.threads.ITEM_GRACE", 0.05)
+    monkeypatch.setattr("numap._items.finalizers.ITEM_TIMEOUT", 0.05)
+    monkeypatch.setattr("numap.engines.threads.ITEM_TIMEOUT", 0.05)
     imap = IMap(rest, [str(tmp_path / "begun")], finalizer=int, worker_num=1, **options)
     wait_for(tmp_path / "begun")
     imap.stop()
@@ -213,8 +213,8 @@ def test_60_a_finalizer_that_does_not_end_is_waited_for_in_vain_and_that_is_said
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The other way round than in life: it is to be found at its finalizer, however long it took to get there.
-    monkeypatch.setattr("numap._items.finalizers.GRACE", 0.1)
-    monkeypatch.setattr("numap.engines.threads.GRACE", 0.1)
+    monkeypatch.setattr("numap._items.finalizers.FINALIZER_TIMEOUT", 0.1)
+    monkeypatch.setattr("numap.engines.threads.FINALIZER_TIMEOUT", 0.1)
     with IMap(abs, [-1], finalizer=partial(rest, str(tmp_path / "begun")), worker_num=1, **options) as imap:
         assert list(imap) == [1]
         wait_for(tmp_path / "begun")
@@ -239,8 +239,8 @@ def test_60_finalizers_of_recycled_workers_have_their_time(tmp_path: Path) -> No
 def test_60_finalizers_of_recycled_workers_that_do_not_end_make_room(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("numap.engines.processes.ending.CROWDED", 0.05)
-    monkeypatch.setattr("numap._items.finalizers.GRACE", 0.1)
+    monkeypatch.setattr("numap.engines.processes.ending.RECYCLED_TIMEOUT", 0.05)
+    monkeypatch.setattr("numap._items.finalizers.FINALIZER_TIMEOUT", 0.1)
     with IMap(abs, range(8), worker_num=1, max_items_per_worker=1, finalizer=partial(time.sleep, 10_000)) as imap:
         assert len(list(imap)) == 8
     texts = [record.getMessage() for record in caplog.records]

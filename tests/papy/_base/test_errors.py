@@ -11,7 +11,8 @@ import pytest
 
 from numap import IMap
 from papy import Dagger, DaggerError, Piper, PiperError, Worker, WorkerError
-from papy._base.errors import failure, is_failure, origins, passed_on, place
+from papy._base.errors import is_failure
+from papy._base.failures import failure, origins, passed_on, place
 from tests.papy import work
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from papy import Piper, PiperError, Worker, WorkerError
-from papy._base.errors import failure
+from papy._base.failures import failure
 from tests.papy import work
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from papy._base.errors import PiperError, failure
+from papy._base.errors import PiperError
+from papy._base.failures import failure
 from papy._streams.interleave import Blocks, deinterleave, interleave, split
 from papy._streams.source import Ending
 from tests.numap.tools import each_seed

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from numap import IMap, NextTimeout
-from papy._base.errors import DaggerError, PiperError, failure
+from papy._base.errors import DaggerError, PiperError
+from papy._base.failures import failure
 from papy._evaluate.call import PiperCall
 from papy._evaluate.provenance import Provenance
 from papy._evaluate.worker import Worker
