@@ -21,6 +21,8 @@ RAW = 0
 PACKED = 1
 #: ``data`` is the pickle of one item.
 PICKLED = 2
+#: ``data`` is a list of ``count`` pickles, each of one item: they go together, and no two of them share an object.
+RECORDS = 9
 #: ``data`` is one Failure.
 FAILED = 3
 #: ``data`` is a tuple of segments of one item each, the members of a join.
@@ -75,18 +77,24 @@ def segments_of(entries: list[Any]) -> list[Segment]:
     if entries and tuple not in set(map(type, entries)):  # a third of the time of what follows
         return [(RAW, len(entries), entries)]
     segments: list[Segment] = []
-    atoms: list[Any] = []
+    #: Of the last segment, as long as neighbours may join it.
+    atoms: list[Any] | None = None
+    records: list[bytes] | None = None
     for entry in entries:
-        if type(entry) is tuple:
-            if atoms:
-                segments.append((RAW, len(atoms), atoms))
-                atoms = []
-            segments.append(entry)
-        else:
+        if type(entry) is not tuple:
+            if atoms is None:
+                atoms, records = [], None
+                segments.append((RAW, 0, atoms))
             atoms.append(entry)
-    if atoms:
-        segments.append((RAW, len(atoms), atoms))
-    return segments
+        elif entry[0] == PICKLED and len(entry) == 3 and len(entry[2]) < LONG:
+            if records is None:
+                atoms, records = None, []
+                segments.append((RECORDS, 0, records))
+            records.append(entry[2])
+        else:
+            atoms = records = None
+            segments.append(entry)
+    return [(s[0], len(s[2]), s[2]) if not s[1] else s for s in segments]
 
 
 def part(segment: Segment, start: int, stop: int) -> Segment:
@@ -94,6 +102,8 @@ def part(segment: Segment, start: int, stop: int) -> Segment:
     kind, count, data = segment
     if start == 0 and stop == count:
         return segment
+    if kind == RECORDS:
+        return kind, stop - start, data[start:stop]
     values = pickle.loads(data) if kind == PACKED else data
     return RAW, stop - start, values[start:stop]
 
@@ -113,6 +123,8 @@ def parts(segments: Sequence[Segment], start: int, stop: int) -> list[Segment]:
 def singles(segment: Segment, pickled: bool) -> list[Segment]:
     """A segment as segments of one item each; ``pickled``: they cross processes."""
     kind, _, data = segment
+    if kind == RECORDS:
+        return [(PICKLED, 1, record) for record in data]
     if kind not in (RAW, PACKED):
         return [segment]
     values = pickle.loads(data) if kind == PACKED else data
@@ -128,6 +140,8 @@ def item_of(segment: Segment, lent: Any = None) -> Any:
         return pickle.loads(data)
     if kind == SHARED:
         return data.open(lent)
+    if kind == RECORDS:
+        return pickle.loads(data[0])
     if kind == JOINED:
         return tuple(item_of(member, lent) for member in data)
     return (pickle.loads(data) if kind == PACKED else data)[0]
@@ -138,6 +152,8 @@ def size_of(segment: Segment) -> int:
     kind, count, data = segment
     if kind in (PACKED, PICKLED, SHARED):
         return len(data)
+    if kind == RECORDS:
+        return sum(map(len, data))
     if kind == RAW:
         return sizeof(data[0]) if count == 1 else count * max(sizeof(data[0]), sizeof(data[-1]))
     return sum(map(size_of, data)) if kind == JOINED else 0

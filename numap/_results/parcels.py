@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from .._base.errors import StateError, next_timeout
 from .._items.failures import Failure, overrun_error, unpickle_failure
-from .._items.segments import END, ENDING, FAILED, PACKED, RAW, SKIPPED, Segment, item_of
+from .._items.segments import END, ENDING, FAILED, PACKED, RAW, RECORDS, SKIPPED, Segment, item_of
 from .._sync.interrupt_lock import InterruptSafeLock, LockTimeout
 from .waiters import Waiters
 
@@ -90,7 +90,7 @@ class ParcelQueue:
         self.waiters = Waiters(self._tell)
         self._hooks = hooks
         self._lock = InterruptSafeLock()
-        #: Parcels by number. The manager appends; a consumer removes one only after the next was opened.
+        #: Parcels with the number of outcomes before each. The manager appends; a consumer removes one when the next was opened.
         self._parcels: deque[tuple[int, int, Segment]] = deque()
         self._sent = 0
         self._opened = 0
@@ -106,7 +106,7 @@ class ParcelQueue:
     def put(self, first: int, segment: Segment) -> None:
         """Hands over a parcel whose first place is ``first``. A consumer that waits for it is told by `Waiters.announce`."""
         self._parcels.append((self._sent, first, segment))
-        self._sent += 1
+        self._sent += segment[1] or 1
         # A consumer that begins to wait after this look finds the parcel itself.
         waiters = self.waiters
         if waiters.waiting or waiters.callbacks:
@@ -203,7 +203,16 @@ class ParcelQueue:
         if kind == END:
             self._hooks.on_end()
             raise StopIteration
-        values, failure, ending = (data, None, None) if kind == RAW else self._unpack(first, segment)
+        values: list[Any] = []
+        if kind == RECORDS and count > 1:
+            values = self._open_records(number, first, data)
+            count = len(values) or 1
+        failure: Failure | None = None
+        ending: BaseException | None = None
+        if kind == RAW:
+            values = data
+        elif not values:
+            values, failure, ending = self._unpack(first, segment)
         given_up = min(self._given_up, count)
         if given_up:
             failure = None
@@ -213,7 +222,7 @@ class ParcelQueue:
         opened, left = (iter(rest),) * 2 if kind == PACKED else drained(rest)
         self._given_up, self._opened, self._places, self.failure, self._ending, self.values, self._left, self._count = (
             self._given_up - given_up,
-            number + 1,
+            number + (count or 1),
             count,
             failure,
             ending,
@@ -240,6 +249,28 @@ class ParcelQueue:
             raise
         except BaseException as error:  # whatever its own code raises: only its own item fails
             return [], unpickle_failure(error).at(self.task, first, self._label), None
+
+    def _open_records(self, number: int, first: int, records: list[bytes]) -> list[Any]:
+        """The values of records, up to one that can't be opened, which then begins a parcel of its own behind this one."""
+        try:
+            return list(map(pickle.loads, records))
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            values = []
+        for record in records:
+            try:
+                values.append(pickle.loads(record))
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
+                break
+        count = len(values) or 1
+        if count < len(records):
+            rest = number + count, first + count, (RECORDS, len(records) - count, records[count:])
+            # In one step, before what they were: that counts as opened from now on.
+            self._parcels.extendleft((rest, (number, first, (RECORDS, count, records[:count]))))
+        return values
 
     def _wait(self, deadline: float | None, block: bool) -> None:
         """Waits for a parcel; another consumer may have taken it when this returns."""

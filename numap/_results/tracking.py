@@ -6,7 +6,7 @@ import pickle
 from typing import Any
 
 from .._items.failures import exception_of
-from .._items.segments import FAILED, PACKED, RAW, Segment, item_of
+from .._items.segments import FAILED, PACKED, RAW, Segment, item_of, singles
 
 
 class Track:
@@ -31,6 +31,6 @@ class Track:
             elif kind == RAW:
                 values = data
             else:
-                values = pickle.loads(data) if kind == PACKED else [item_of(segment)]
+                values = pickle.loads(data) if kind == PACKED else list(map(item_of, singles(segment, True)))
             found.update(zip(range(first, first + count), values, strict=True))
         return dict(sorted(found.items()))

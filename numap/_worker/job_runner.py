@@ -19,7 +19,7 @@ from time import perf_counter as clock
 from typing import Any
 
 from .._items.failures import unpickle_failure
-from .._items.segments import FAILED, LONG, PACKED, SHARED, Segment, encode_item, is_lent, item_of
+from .._items.segments import FAILED, LONG, PACKED, RECORDS, SHARED, Segment, encode_item, is_lent, item_of
 from .._modules.owners import Everything
 from .._serialize.pickler import CodePickler
 from .._transport.progress_page import CLOCK, EPOCH, STAGE, STARTED
@@ -36,6 +36,10 @@ _STEP = 32
 _SHORT = 50e-6
 
 _SMALL = frozenset((int, float, bool, type(None)))
+
+
+class _NotOpened(BaseException):
+    """A record can't be unpickled; its cause says why."""
 
 
 class JobRunner:
@@ -92,7 +96,9 @@ class JobRunner:
                 results.tell(False)
             lent = is_lent(segment)
             if kind == PACKED:
-                done = self._atoms(seq, epoch, call, pickle.loads(data))
+                done = self._several(seq, epoch, call, pickle.loads(data))
+            elif kind == RECORDS:
+                done = self._several(seq, epoch, partial(self._open_and_call, call), data)
             elif lent and self._shared is not None:
                 borrowed = BorrowedBuffers(self._copies)
                 done = self._single(seq, epoch, call, incoming(segment, self._shared), borrowed)
@@ -111,7 +117,7 @@ class JobRunner:
 
     # ------------------------------------------------------------------ items
 
-    def _atoms(self, seq: int, epoch: int, call: Callable[[Any], Any], values: Sequence[Any]) -> int:
+    def _several(self, seq: int, epoch: int, call: Callable[[Any], Any], values: Sequence[Any]) -> int:
         """Runs items until one must not begin any more; returns how many ran."""
         words, results, small, clocked, flush_after = (
             self._words,
@@ -192,6 +198,17 @@ class JobRunner:
             return self._failed(error)
         return result if type(result) in _SMALL else self._entry(result, borrowed)
 
+    def _open_and_call(self, call: Callable[[Any], Any], record: bytes) -> Any:
+        if self._clocked:
+            self._words[CLOCK] = monotonic_ns() | 1
+        try:
+            value = pickle.loads(record)
+        except BaseException as error:
+            raise _NotOpened from error
+        if self._clocked:
+            self._words[CLOCK] = monotonic_ns() & ~1
+        return call(value)
+
     # ------------------------------------------------------------------ outcomes
 
     def _entry(self, result: Any, borrowed: BorrowedBuffers | None = None) -> Any:
@@ -206,6 +223,10 @@ class JobRunner:
         return for_caller(segment, self._encode) if segment[0] == FAILED else segment
 
     def _failed(self, error: BaseException) -> tuple[Any, ...]:
+        if type(error) is _NotOpened:
+            assert error.__cause__ is not None, "it says what unpickling raised"
+            outcome = failed(error.__cause__, os.getpid() != self._pid, unpickle_failure)
+            return for_caller(outcome, self._encode)
         forked = os.getpid() != self._pid
         # At once: what follows runs code of the exception's class. A fork has no part in the page.
         stage = 0 if forked else self._words[STAGE]

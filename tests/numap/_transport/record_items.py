@@ -1,0 +1,105 @@
+"""Classes and functions of records, in a module that a worker imports in no time."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+HOME = os.getpid()
+
+
+@dataclass
+class Row:
+    number: int
+    name: str
+
+
+class ClosesThere(Row):
+    """Can be opened in the process that has made it only."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number, "x")
+
+    def __reduce__(self) -> Any:
+        return _open_at, (os.getpid(), self.number)
+
+
+class ClosesHere(Row):
+    """A result that can't be opened anywhere."""
+
+    def __reduce__(self) -> Any:
+        return _raise, (self.number,)
+
+
+class InterruptsHere(Row):
+    """The first time that it is opened, an interrupt comes."""
+
+    def __reduce__(self) -> Any:
+        return _interrupt_once, (self.number,)
+
+
+def _open_at(pid: int, number: int) -> Row:
+    if os.getpid() != pid:
+        raise ValueError(f"row {number} is closed")
+    return Row(number, "x")
+
+
+def _raise(number: int) -> Row:
+    raise ValueError(f"row {number} is closed")
+
+
+_interrupted: set[int] = set()
+
+
+def _interrupt_once(number: int) -> Row:
+    if number not in _interrupted:
+        _interrupted.add(number)
+        raise KeyboardInterrupt
+    return Row(number, "x")
+
+
+def append_and_count(item: tuple[int, list[int], dict[str, list[int]]]) -> Any:
+    number, members, named = item
+    members.append(number)
+    return number, members, named["x"] is members
+
+
+_members: list[int] = []
+
+
+def a_list_of_the_worker(number: int) -> list[int]:
+    """Always the same list, with another number in it."""
+    _members[:] = [number + 1]
+    return _members
+
+
+def number_of(row: Row) -> int:
+    return row.number
+
+
+def closes_here_at(number: int, bad: set[int]) -> Row:
+    return ClosesHere(number, "x") if number in bad else Row(number, "x")
+
+
+def interrupts_here_at(number: int, place: int) -> Row:
+    return InterruptsHere(number, "x") if number == place else Row(number, "x")
+
+
+def dies_at(row: Row, place: int) -> int:
+    if row.number == place:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return row.number
+
+
+def wrap(item: tuple[int, bool, Any]) -> tuple[int, Any]:
+    number, fails, value = item
+    if fails:
+        raise ValueError(number)
+    return number, value
+
+
+def first(pair: tuple[Any, Any]) -> Any:
+    assert pair[0][1] == pair[1], "both members are of one place"
+    return pair[0]
