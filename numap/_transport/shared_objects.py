@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from .._items.plain import CONTAINERS, PlainWriter
 from .._items.segments import JOINED, SHARED, Segment
 from .shared_memory import SHARE, BufferAddress, Ref, SharedMemoryFile
 
@@ -194,6 +195,7 @@ class ObjectWriter:
     def __init__(self, encode: Encode, shared: SharedMemoryFile | None) -> None:
         self._encode = encode
         self._shared = shared
+        self._records = PlainWriter()
 
     def __call__(self, obj: object, borrowed: BorrowedBuffers | None = None) -> bytes | SharedObject:
         """The pickle, or the shared object.
@@ -204,10 +206,15 @@ class ObjectWriter:
         Raises:
             Exception: whatever pickling the object raises.
         """
-        shared = self._shared
+        shared, kind = self._shared, type(obj)
+        if kind in CONTAINERS:
+            record = self._records.write(obj)
+            if record is not None:
+                found = shared.put(record) if shared is not None and len(record) >= SHARE else None
+                return record if found is None or shared is None else SharedObject(shared, _PICKLE, b"", [found])
         if shared is None:
             return self._encode(obj)
-        form = _PLAIN.get(type(obj))
+        form = _PLAIN.get(kind)
         if form is not None:
             return self._plain(shared, form, obj)
         buffers: list[Ref] = []
