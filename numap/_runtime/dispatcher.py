@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .._items.segments import PACKED, RAW, size_of_all
+from .._items.segments import PACKED, RAW, RECORDS, size_of_all
 from ..engines.protocol import Died, Engine, EngineWarning, Event, Job, Output, Returned, SideOutput, Slot, StartFailed
 from .consumers import Consumers
 from .inputs import InputController
 from .log_forwarder import LogForwarder
 from .parts import Parts
+
+#: Segments of items that may go through several tasks in one worker.
+_FUSABLE = frozenset((RAW, PACKED, RECORDS))
 
 
 class Dispatcher:
@@ -56,7 +59,7 @@ class Dispatcher:
 
     def _submit(self, slot: Slot, task: int, most: int) -> None:
         first, count, segments = self._router.queues[task].take(most)
-        chained = self._fusion.follows[task] and all(segment[0] in (RAW, PACKED) for segment in segments)
+        chained = self._fusion.follows[task] and all(segment[0] in _FUSABLE for segment in segments)
         job = Job(task, first, count, segments, self._fusion.behind(task) if chained else ())
         self._engine.submit(slot, job)
         self._planner.sent(task, count, size_of_all(job.segments))

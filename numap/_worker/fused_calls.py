@@ -1,16 +1,18 @@
 """Programs that a worker runs as one: each item goes through all of them before the next begins.
 
-A result that goes from task to task through the caller costs two messages each time. Where the result is an atom, nothing
-is lost without that way: it is immutable, so it can't be told whether it was pickled. Anything else goes on through
-the caller.
+Between two tasks an item goes to the caller and back, which costs more than short functions do. A result that is immutable and
+plain can go on at once, as it can't be told from its copy. A record of plain values goes on as its copy: the function that
+gave it may keep it and change it, and must not change the next function's item.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pickle import loads
 from typing import Any
 
-from .._items.segments import is_atom
+from .._items.plain import CONTAINERS, PlainWriter
+from .._items.segments import LONG, is_atom
 from .._transport.progress_page import STAGE
 
 _QUICK = frozenset((int, float, bool, type(None)))
@@ -34,17 +36,21 @@ class NotFusable:
 def fused(calls: Sequence[Callable[[Any], Any]], words: memoryview) -> Callable[[Any], Any]:
     """One function for several, each of the result of the one before it, as long as that is an atom.
 
-    The function returns NotFusable for what is not handed on, and notes in the progress page in which program the item is.
+    Only atoms, and copies of records. The function returns `NotFusable` for what is not handed on, and tells in the
+    progress page where the item is.
     """
     first, behind = calls[0], list(enumerate(calls))[1:]
-    quick = _QUICK
+    quick, write = _QUICK, PlainWriter().write
 
     def call(value: Any) -> Any:
         words[STAGE] = 0
         value = first(value)
         for stage, follow in behind:
             if type(value) not in quick and not is_atom(value):
-                return NotFusable(value, stage - 1)
+                record = write(value) if type(value) in CONTAINERS else None
+                if record is None or len(record) >= LONG:
+                    return NotFusable(value, stage - 1)
+                value = loads(record)
             words[STAGE] = stage
             value = follow(value)
         return value

@@ -214,6 +214,9 @@ def test_a_fused_call_says_where_it_is() -> None:
     call = fused([look, look, look], words)
     assert call(3) == 3
     assert seen == [0, 1, 2]
-    halted = fused([lambda x: [x], len], words)(5)
+    kept = [5]
+    copy = fused([lambda x: kept, lambda x: x], words)(5)
+    assert copy == kept and copy is not kept
+    halted = fused([lambda x: [range(x)], len], words)(5)
     assert isinstance(halted, NotFusable)
-    assert (halted.value, halted.stage) == ([5], 0)
+    assert (halted.value, halted.stage) == ([range(5)], 0)

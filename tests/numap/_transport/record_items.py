@@ -103,3 +103,14 @@ def wrap(item: tuple[int, bool, Any]) -> tuple[int, Any]:
 def first(pair: tuple[Any, Any]) -> Any:
     assert pair[0][1] == pair[1], "both members are of one place"
     return pair[0]
+
+
+def append_and_see(members: list[int]) -> list[int]:
+    members.append(members[0])
+    return members
+
+
+def second_but(pair: tuple[int, Any], place: int) -> Any:
+    if pair[0] % 100 == place:
+        raise ValueError(place)
+    return pair[1]

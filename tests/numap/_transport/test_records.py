@@ -187,3 +187,27 @@ def test_the_bound_counts_records() -> None:
         if place == 500:
             break
     imap.stop()
+
+
+# ---------------------------------------------------------------------- chains
+
+
+def test_a_chained_task_gets_a_copy_of_what_the_one_before_it_keeps() -> None:
+    imap: IMap[Any] = IMap(worker_num=1)
+    kept = imap.add_task(record_items.a_list_of_the_worker, range(3000))
+    end = imap.add_task(record_items.append_and_see, kept)
+    imap.start()
+    assert list(end) == [[n + 1, n + 1] for n in range(3000)]
+
+
+def test_chained_tasks_of_records_fail_at_their_places() -> None:
+    imap: IMap[Any] = IMap(on_error="return")
+    wrapped = imap.add_task(record_items.wrap, [(n, n % 100 == 7, [n]) for n in range(3000)])
+    end = imap.add_task(record_items.second_but, wrapped, (50,))
+    imap.start()
+    found = list(end)
+    for n, outcome in enumerate(found):
+        if n % 100 in (7, 50):
+            assert isinstance(outcome, ValueError), n
+        else:
+            assert outcome == [n]
