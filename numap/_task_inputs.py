@@ -7,8 +7,8 @@ from typing import Any
 
 from ._base.detaching import detach
 from ._base.task_spec import TaskSpec
+from ._flow.sources import check_free
 from ._results.join import Join, made_of
-from ._runtime.sources import check_free
 from ._task import TaskIterator
 
 

@@ -9,9 +9,9 @@ from ._base.checks import shown
 from ._base.errors import StateError
 from ._base.statistics import TaskStatistics
 from ._base.task_spec import TaskSpec
+from ._flow.sources import check_free
 from ._results.stream import least, length_of
 from ._results.tracking import Track
-from ._runtime.sources import check_free
 from ._task_inputs import check_input, check_members, check_unread, detach_all, members_of
 
 

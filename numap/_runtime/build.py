@@ -10,11 +10,11 @@ from typing import Any
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._base.task_spec import TaskSpec
+from .._flow.sources import Encode, InputThread, SequenceSource, Source
 from .._results.join import made_of
 from .._results.tracking import Track
 from ..engines.protocol import Engine, InlineEngine, Program
 from .manager import Manager
-from .sources import Encode, InputThread, SequenceSource, Source
 
 #: Where the engine of each type of worker is. It is imported when the first map needs it: each needs modules that others don't.
 ENGINES = {
@@ -86,7 +86,7 @@ def _source(iterable: Any, encode: Encode | None, manager: Manager, engine: Engi
         return SequenceSource(iterable, pull_apart if encode is not None else None)
     iterator = iter(iterable)
     if isinstance(engine, InlineEngine) and not any(hasattr(part, "_next_outcome") for part in made_of(iterator)):
-        from .inline import AskedSource
+        from .._flow.inline import AskedSource
 
         return AskedSource(iterator, engine.wake, manager.is_wanted)
     return pull_apart(iterator)

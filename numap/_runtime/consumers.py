@@ -12,14 +12,14 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from .._flow.ends import Ends
+from .._flow.wakeup import Wakeup
 from .._results.output_queue import OutputQueue
 from .._results.waiters import Waiters
-from .ends import Ends
 from .log_forwarder import LogForwarder
-from .wakeup import Wakeup
 
 if TYPE_CHECKING:
-    from .inline import Inline
+    from .._flow.inline import Inline
 
 #: Seconds that an interrupted consumer waits for the workers to be told.
 _PAUSE_TIMEOUT = 0.5

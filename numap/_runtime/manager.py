@@ -47,19 +47,19 @@ from queue import SimpleQueue
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._base.statistics import Statistics
+from .._flow.inputs import InputController
+from .._flow.parts import Parts
+from .._flow.sources import Source
+from .._flow.wakeup import Wakeup
 from .._results.output_queue import OutputQueue
 from .._results.tracking import Track
 from .._sync.threads import ContextThread
 from ..engines.protocol import Engine, InlineEngine, Program
 from .consumers import Consumers
 from .dispatcher import Dispatcher
-from .inputs import InputController
 from .log_forwarder import LogForwarder
-from .parts import Parts
 from .shutdown import live
 from .snapshot import snapshot
-from .sources import Source
-from .wakeup import Wakeup
 
 #: Seconds that `stop` waits for the manager's thread; it never waits for user code, so this is for a busy machine.
 _STOP_TIMEOUT = 10.0
@@ -104,7 +104,7 @@ class Manager:
         #: If items run in the threads of consumers.
         self._inline = None
         if isinstance(engine, InlineEngine):
-            from .inline import Inline
+            from .._flow.inline import Inline
 
             self._inline = Inline(engine, parts.schedule, self.wakeup, self.outputs)
         self._consumers = Consumers(self.wake, self.wakeup, self._log_forwarder, parts.ends, self.outputs, self._inline)

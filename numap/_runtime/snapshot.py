@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._base.lifecycle import STOPPED
 from .._base.statistics import Statistics, TaskStatistics
-from .parts import Parts
+from .._flow.parts import Parts
 
 
 def snapshot(parts: Parts, state: str, replaced: int) -> Statistics:

@@ -13,9 +13,9 @@ import pytest
 from numap import ItemError, NumapError, SerializationError, SourceError, StateError, TooManyFailures, WorkerDied
 from numap._base.checks import function
 from numap._base.errors import RemoteTraceback
+from numap._flow.sources import source_error
 from numap._items.exceptions import Trace, render, safe_text, trace_of
 from numap._items.failures import Failure, exception_of, place, unpickle_failure
-from numap._runtime.sources import source_error
 
 
 class Broken(Exception):
