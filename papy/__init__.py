@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from papy._base.errors import DaggerError, PiperError, PlumberError, WorkerError
     from papy._dagger.dagger import Dagger
     from papy._dagger.graph_run import RunStatistics
-    from papy._dagger.piper import Piper
     from papy._dagger.plumber import Plumber
     from papy._evaluate.worker import Worker
     from papy._monitor.counter import Counter, entry_counter
     from papy._monitor.debugger import Debugger, PipelineRuntimeDebugger
     from papy._monitor.reporters import CallbackReporter, DebugReporter, LoggingReporter, Resources, TableReporter
     from papy._pipeline.pipeline import Pipeline
+    from papy._piper.piper import Piper
     from papy.coroutines import (
         PipelineStep,
         chunk,
@@ -90,7 +90,7 @@ _NAMES = {
     "papy._base.errors": "DaggerError PiperError PlumberError WorkerError",
     "papy._dagger.dagger": "Dagger",
     "papy._dagger.graph_run": "RunStatistics",
-    "papy._dagger.piper": "Piper",
+    "papy._piper.piper": "Piper",
     "papy._dagger.plumber": "Plumber",
     "papy._evaluate.worker": "Worker",
     "papy._monitor.counter": "Counter entry_counter",

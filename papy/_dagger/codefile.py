@@ -19,8 +19,8 @@ from papy._base.errors import PlumberError
 from papy._codegen.module_writer import ModuleWriter
 from papy._codegen.names import SAVED, NotSource
 from papy._dagger.dagger import Dagger
-from papy._dagger.piper import Piper
 from papy._evaluate.worker import Worker
+from papy._piper.piper import Piper
 
 __all__ = ["read", "write"]
 

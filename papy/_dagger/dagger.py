@@ -18,8 +18,8 @@ from papy._dagger.background import STOP_TIMEOUT
 from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.forgotten import log_dropped
 from papy._dagger.graph_run import GraphRun, RunStatistics, check_datas, data_sources
-from papy._dagger.run_options import RunOptions
 from papy._dagger.runnable_graph import RunnableGraph
+from papy._piper.run_options import RunOptions
 from papy._streams.base import NOTHING
 
 __all__ = ["Dagger"]

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from papy._base.errors import PiperError
-from papy._dagger.piper_options import PiperOptions
 from papy._evaluate.worker import Worker
+from papy._piper.piper_options import PiperOptions
 
 __all__ = ["advice", "summary_of"]
 

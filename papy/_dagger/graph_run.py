@@ -24,11 +24,11 @@ from papy._base.external_programs import end_of
 from papy._base.misuse import datas_text
 from papy._base.public import public
 from papy._dagger.failure_summary import advice, summary_of
-from papy._dagger.piper import Piper
 from papy._dagger.piper_graph import PiperGraph
-from papy._dagger.run_options import RunOptions
-from papy._dagger.wiring import Run, start_imap
 from papy._evaluate.counts import evaluations
+from papy._piper.piper import Piper
+from papy._piper.run_options import RunOptions
+from papy._piper.wiring import Run, start_imap
 from papy._streams.base import NOTHING
 from papy._streams.results import DaggerResults, apply_policies
 from papy._streams.source import StreamSource

@@ -8,7 +8,7 @@ from typing import Any
 
 from papy._base.checks import check_branch, check_flag, check_list, check_xtra, wrong_type
 from papy._base.errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError
-from papy._dagger.piper import Piper
+from papy._piper.piper import Piper
 from papy.graph import DictGraph
 
 __all__ = ["PiperGraph"]

@@ -28,9 +28,9 @@ from papy._dagger.dagger import Dagger
 from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.forgotten import call_at_exit, log_failure, log_forgotten, untold
 from papy._dagger.graph_run import GraphRun, RunStatistics
-from papy._dagger.lifecycles import PLUMBER
-from papy._dagger.piper import Piper
-from papy._dagger.run_options import RunOptions
+from papy._piper.lifecycles import PLUMBER
+from papy._piper.piper import Piper
+from papy._piper.run_options import RunOptions
 
 __all__ = ["Plumber"]
 

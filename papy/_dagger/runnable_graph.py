@@ -17,10 +17,10 @@ from papy._base.forks import FORKED, live
 from papy._dagger.background import BackgroundRunner
 from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.graph_run import GraphRun, data_sources
-from papy._dagger.lifecycles import DAGGER
-from papy._dagger.piper import Piper
 from papy._dagger.piper_graph import PiperGraph
-from papy._dagger.run_options import RunOptions
+from papy._piper.lifecycles import DAGGER
+from papy._piper.piper import Piper
+from papy._piper.run_options import RunOptions
 from papy._streams.source import StreamSource
 
 __all__ = ["RunnableGraph"]

@@ -17,9 +17,9 @@ from papy._base.external_programs import end_of
 from papy._base.forks import FORKED, live
 from papy._base.interrupts import Flag
 from papy._base.public import public
-from papy._dagger.lifecycles import PIPER
-from papy._dagger.piper_options import PiperOptions
-from papy._dagger.wiring import Run, Wiring, start_imap, wire
+from papy._piper.lifecycles import PIPER
+from papy._piper.piper_options import PiperOptions
+from papy._piper.wiring import Run, Wiring, start_imap, wire
 from papy._streams.results import DaggerResults
 from papy._streams.source import StreamSource
 from papy._streams.streams import DeferredStream, branches, items_of
