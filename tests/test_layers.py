@@ -28,7 +28,8 @@ LAYERS = {
         "_worker": "what runs in a worker process and in its starter",
         "engines": "runs jobs: one file for each kind of worker, all behind one protocol",
         "engines.processes": "worker processes: started, supplied, watched, replaced",
-        "_runtime": "one run of a map in the caller: the thread that owns its state, its inputs, its outputs",
+        "_flow": "the items of one run that are in no worker: where they come from, where they go, what becomes of them",
+        "_runtime": "one run of a map in the caller: the thread that owns its state, and what it tells the engine",
     },
     "papy": {
         "_base": "errors, checks and small tools that graphs and pipelines share",
@@ -38,6 +39,7 @@ LAYERS = {
         "_codegen": "Python source for objects: values, functions, classes; knows no pipeline",
         "_evaluate": "evaluates the functions of one piper on one item, and knows where it came from",
         "_streams": "streams between pipers, in which a failed item is a value",
+        "_piper": "one piper at its place: its options, its life, its streams",
         "_dagger": "the graph of pipers, and one run of it after the other",
         "_monitor": "counts and figures, shown to people",
         "_stages": "one step at work: its workers, its queue, its entries, its counts",

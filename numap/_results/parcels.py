@@ -205,14 +205,21 @@ class ParcelQueue:
             raise StopIteration
         values: list[Any] = []
         if kind == RECORDS and count > 1:
-            values = self._open_records(number, first, data)
+            values = _open_records(data)
             count = len(values) or 1
+            if count < len(data):
+                # What can't be opened begins a parcel of its own. In one step, before what they were: that counts as opened then.
+                behind = number + count, first + count, (RECORDS, len(data) - count, data[count:])
+                self._parcels.extendleft((behind, (number, first, (RECORDS, count, data[:count]))))
+                segment = RECORDS, count, data[:count]
         failure: Failure | None = None
         ending: BaseException | None = None
         if kind == RAW:
             values = data
         elif not values:
-            values, failure, ending = self._unpack(first, segment)
+            values, failure, ending = _unpack(segment)
+            if failure is not None and failure.task < 0:
+                failure = failure.at(self.task, first, self._label)
         given_up = min(self._given_up, count)
         if given_up:
             failure = None
@@ -231,46 +238,6 @@ class ParcelQueue:
             size,
         )
         return kind == SKIPPED
-
-    def _unpack(self, first: int, segment: Segment) -> tuple[list[Any], Failure | None, BaseException | None]:
-        """The results of a parcel, or its failure, or what ends the task."""
-        kind, _, data = segment
-        if kind == PACKED:
-            return pickle.loads(data), None, None
-        if kind == FAILED:
-            return [], data, None
-        if kind == ENDING:
-            return [], None, data if isinstance(data, BaseException) else overrun_error(data)
-        if kind == SKIPPED:
-            return [], None, None
-        try:
-            return [item_of(segment)], None, None
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # whatever its own code raises: only its own item fails
-            return [], unpickle_failure(error).at(self.task, first, self._label), None
-
-    def _open_records(self, number: int, first: int, records: list[bytes]) -> list[Any]:
-        """The values of records, up to one that can't be opened, which then begins a parcel of its own behind this one."""
-        try:
-            return list(map(pickle.loads, records))
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
-            values = []
-        for record in records:
-            try:
-                values.append(pickle.loads(record))
-            except KeyboardInterrupt:
-                raise
-            except BaseException:
-                break
-        count = len(values) or 1
-        if count < len(records):
-            rest = number + count, first + count, (RECORDS, len(records) - count, records[count:])
-            # In one step, before what they were: that counts as opened from now on.
-            self._parcels.extendleft((rest, (number, first, (RECORDS, count, records[:count]))))
-        return values
 
     def _wait(self, deadline: float | None, block: bool) -> None:
         """Waits for a parcel; another consumer may have taken it when this returns."""
@@ -299,6 +266,43 @@ class ParcelQueue:
                 self.dropped.append(place)
                 self._tell()
             raise next_timeout(f"next: no result of task {self.task} was ready in time") from None
+
+
+def _unpack(segment: Segment) -> tuple[list[Any], Failure | None, BaseException | None]:
+    """The results of a parcel, or its failure, or what ends the task."""
+    kind, _, data = segment
+    if kind == PACKED:
+        return pickle.loads(data), None, None
+    if kind == FAILED:
+        return [], data, None
+    if kind == ENDING:
+        return [], None, data if isinstance(data, BaseException) else overrun_error(data)
+    if kind == SKIPPED:
+        return [], None, None
+    try:
+        return [item_of(segment)], None, None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever its own code raises: only its own item fails
+        return [], unpickle_failure(error), None
+
+
+def _open_records(records: list[bytes]) -> list[Any]:
+    """The values of records, up to one that can't be opened."""
+    try:
+        return list(map(pickle.loads, records))
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        values = []
+    for record in records:
+        try:
+            values.append(pickle.loads(record))
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            break
+    return values
 
 
 def drained(values: list[Any]) -> tuple[Iterator[Any], Iterator[Any]]:
