@@ -104,12 +104,13 @@ _OWN = os.path.dirname(os.path.dirname(__file__)) + os.sep
 def trace_of(error: BaseException, depth: int = 20) -> Trace:
     """The printable part of an exception and of those it came from, without touching any source file.
 
-    Frames of this package are left out: they say nothing about the user's code.
+    Frames of this package are left out, and those of modules that say ``__tracebackhide__``, as pytest knows it: they say
+    nothing about the user's code.
     """
     frames: list[Place] = []
     tb = error.__traceback__
     while tb is not None:
-        if not tb.tb_frame.f_code.co_filename.startswith(_OWN):
+        if not _is_own(tb):
             frames.append(_place_of(tb))
         tb = tb.tb_next
     if len(frames) > 60:
@@ -126,6 +127,19 @@ def trace_of(error: BaseException, depth: int = 20) -> Trace:
         if context is not None and cause is None and not error.__suppress_context__
         else None,
     )
+
+
+def _is_own(tb: TracebackType) -> bool:
+    frame = tb.tb_frame
+    return frame.f_code.co_filename.startswith(_OWN) or frame.f_globals.get("__tracebackhide__") is True
+
+
+def without_ours(error: BaseException) -> BaseException:
+    """An exception of the user's code without the frames of ours that its traceback begins with."""
+    tb = error.__traceback__
+    while tb is not None and _is_own(tb):
+        tb = tb.tb_next
+    return error.with_traceback(tb)
 
 
 def _place_of(tb: TracebackType) -> Place:
@@ -258,7 +272,7 @@ def source_error(error: BaseException) -> BaseException:
     if isinstance(error, (SourceError, StateError, TooManyFailures)) or not isinstance(error, Exception):
         return error
     wrapped = SourceError(f"the input iterable raised {type(error).__name__}: {safe_text(error)}")
-    wrapped.__cause__ = error
+    wrapped.__cause__ = without_ours(error)
     return wrapped
 
 
@@ -270,5 +284,5 @@ def serialization_error(what: str, value: object, error: BaseException) -> Seria
         f"the {what} (a {type(value).__qualname__}) can't be pickled: {type(error).__name__}: {safe_text(error)}; "
         f"send plain data, and make locks, connections and generators inside the function or an initializer"
     )
-    wrapped.__cause__ = error
+    wrapped.__cause__ = without_ours(error)
     return wrapped

@@ -13,7 +13,7 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.failures import Failure, safe_text, trace_of
+from .._items.failures import Failure, safe_text, trace_of, without_ours
 from .._items.finalizers import BEGUN, DONE, GRACE, ITEM_GRACE, OWED, RUNS, finalize, overdue, patience
 from .._items.segments import FAILED, RAW, Segment, item_of, parts
 from .._sync.event_queue import NEVER, EventQueue
@@ -264,7 +264,7 @@ class ThreadEngine:
             if kind == "failed":
                 what = f"{type(error).__name__}: {safe_text(error)}"
                 wrapped = WorkerStartError(f"the initializer raised in a worker thread: {what}")
-            wrapped.__cause__ = error
+            wrapped.__cause__ = without_ours(error)
             self._events.append(StartFailed(wrapped))
             self.stop()
 

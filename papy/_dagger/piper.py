@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from numap import IMap, NumapError, TaskIterator
-from papy._base.checks import check_flag, check_list
-from papy._base.errors import PiperError, PiperTypeError, PiperValueError, add_note
+from papy._base.checks import check_flag, check_list, type_error, value_error
+from papy._base.errors import PiperError, add_note
 from papy._base.external_programs import end_of
 from papy._base.forks import FORKED, live
 from papy._base.interrupts import Flag
@@ -413,11 +413,11 @@ def _move(name: str, state: str, call: str) -> str:
 
 def _checked_inbox(name: str, inbox: Sequence[Any]) -> list[Any]:
     if isinstance(inbox, (str, bytes, Piper)) or not hasattr(inbox, "__iter__"):
-        raise PiperTypeError(f"{name}: connect needs a list of inputs, got {inbox!r:.80}")
+        raise type_error(PiperError, f"{name}: connect needs a list of inputs, got {inbox!r:.80}")
     ups = list(inbox)
     if not ups:
-        raise PiperValueError(f"{name}: connect needs at least one input, got none")
+        raise value_error(PiperError, f"{name}: connect needs at least one input, got none")
     for place, up in enumerate(ups):
         if not hasattr(up, "__iter__") and not hasattr(up, "__getitem__"):
-            raise PiperTypeError(f"{name}: input {place} has to be a piper or an iterable, got {up!r:.80}")
+            raise type_error(PiperError, f"{name}: input {place} has to be a piper or an iterable, got {up!r:.80}")
     return ups

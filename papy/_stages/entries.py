@@ -75,6 +75,9 @@ class RemoteTraceback(Exception):
     """Has the text of a traceback from a worker process, as the cause of the error."""
 
 
+RemoteTraceback.__module__ = "numap"  # which has one like this: users need not tell them apart
+
+
 def _failed(kind: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any], trace: str) -> Failed:
     error = kind.__new__(kind, *args)
     error.args = args

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from time import perf_counter, thread_time
-from traceback import format_exc
+from traceback import format_exception
 from typing import Any
 
 from numap import StateError
+from papy._base.errors import without_ours
 from papy._stages.accounting import FAILED, RunState, noted, presentable
 from papy._stages.backoff import RemotePatience
 from papy._stages.bounded_queue import BoundedQueue
@@ -22,6 +23,9 @@ from papy._stages.upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
 
 __all__ = ["ThreadStepWorkers", "ProcessStepWorker", "make_steps", "tell"]
+
+# The map that runs steps in processes shows no frames of this module in a traceback, as pytest would.
+__tracebackhide__ = True
 
 
 class StepWorker:
@@ -345,7 +349,7 @@ class ProcessStepWorker:
         except BaseException as error:
             shown = presentable(error, place_of(entry, self._spec.name))
             if not self._spec.settings.simple_retries:
-                return Failed(shown, format_exc()).portable()
+                return Failed(shown, "".join(format_exception(without_ours(error)))).portable()
             if shown is error:
                 raise
             raise shown from error

@@ -16,7 +16,7 @@ from ..._base.checks import limited
 from ..._base.errors import SerializationError, WorkerStartError
 from ..._base.options import Options
 from ..._environment.process_state import environment
-from ..._items.failures import render, serialization_error
+from ..._items.failures import render, serialization_error, without_ours
 from ..._items.segments import Segment, encode_item
 from ..._items.side_output import logging_levels
 from ..._modules.main_export import ForkExporter, MainExporter, main_identity
@@ -318,4 +318,4 @@ def _encode(mirror: MainExporter, label: str, obj: object) -> Code:
         return mirror.constants.encode(obj, mirror.encode_code)
     except Exception as error:
         wrapped = serialization_error("function", obj, error)
-        raise SerializationError(f"{label} can't be sent to worker processes: {wrapped}") from error
+        raise SerializationError(f"{label} can't be sent to worker processes: {wrapped}") from without_ours(error)
