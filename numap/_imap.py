@@ -283,7 +283,7 @@ class IMap(Reader[T]):
             raise StateError(
                 f"start: the map has no task; {gone if self._state == STOPPED else 'call add_task() first'}"
             )
-        if _inside_worker(loading=True):
+        if self._options.worker_type not in ("thread", "serial") and _inside_worker(loading=True):
             raise StateError("start: not allowed while a worker imports or unpickles code; start the map in a function")
         for spec in self._specs:
             check_free(spec.iterable)
