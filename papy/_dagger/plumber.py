@@ -368,12 +368,15 @@ def _look_at_exit(plumber: Plumber) -> None:
     """At the end of the program, before the maps stop, look after a Plumber that is still there."""
     import atexit
 
-    reference = weakref.ref(plumber)
+    reference, caretaker = weakref.ref(plumber), plumber._caretaker
+    assert caretaker is not None
 
     def look() -> None:
         found = reference()
         if found is not None:
             found.at_exit()
+        else:  # it was dropped, in this moment perhaps, which has to be told
+            caretaker.wait(GRACE)
 
     atexit.register(look)
     driver = plumber._driver

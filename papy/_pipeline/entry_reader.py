@@ -83,6 +83,10 @@ class EntryReader:
             self.gate.acquire()
             self.gate.release()
 
+    def unread(self) -> int:
+        """How many iterables have not been read to their end."""
+        return len(self._iterables) + len(self._intake.unread)
+
     def drop(self) -> None:
         """Lets go of the iterables; when nobody reads any more."""
         self._iterables.clear()

@@ -85,6 +85,8 @@ class PipelineRun:
         #: Set when nothing more will happen, and when what was lost by that has been told, too.
         self.over = Flag()
         self.told = Flag()
+        #: How many iterables were not read to their end, once it is over.
+        self._unread = 0
         #: Called then.
         self.at_end: Callable[[], object] = lambda: None
 
@@ -249,6 +251,7 @@ class PipelineRun:
         self._reading.leave()
         for stage in self.stages:
             stage.imap.stop()
+        self._unread = self._reading.unread()
         self._reading.drop()
         if self.intake.foreign and (reason in (FAILED, STOPPED) or (reason == ENDED and not self._reading.at_end)):
             # Producers may wait for room in a queue that nobody reads any more.
@@ -305,12 +308,14 @@ class PipelineRun:
 
     def _log_dropped(self) -> None:
         lost = self.counts().skipped - self.books.counts(over=False).skipped
-        if lost > 0:
+        if lost > 0 or self._unread:
             import logging
 
+            rest = f" and {self._unread} iterable{'s' * (self._unread > 1)} that it had not read to the end"
             logging.getLogger("papy").warning(
-                "a pipeline was dropped while it ran in the background, and %d entries with it; stop() lets it finish them: %s",
+                "a pipeline was dropped while it ran in the background, and %d entries%s with it; stop() lets it finish them: %s",
                 lost,
+                rest if self._unread else "",
                 self.counts(),
             )
 
