@@ -64,7 +64,7 @@ class Life:
             raise StateError(
                 f"start: the map has no task; {gone if self.state == STOPPED else 'call add_task() first'}"
             )
-        if inside_worker(loading=True):
+        if options.worker_type not in ("thread", "serial") and inside_worker(loading=True):
             raise StateError("start: not allowed while a worker imports or unpickles code; start the map in a function")
         tasks.check_free()
         _prepare(options)

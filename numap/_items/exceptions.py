@@ -54,7 +54,8 @@ _OWN = (os.path.dirname(os.path.dirname(__file__)) + os.sep,)
 def trace_of(error: BaseException, depth: int = _CHAINED) -> Trace:
     """The printable part of an exception and of those it came from, without touching any source file.
 
-    Frames of this package are left out: they say nothing about the user's code.
+    Frames of this package are left out, and those of modules that say ``__tracebackhide__``, as pytest knows it: they say
+    nothing about the user's code.
     """
     frames = places_of(error.__traceback__, _OWN, _SHOWN)
     cause, context = error.__cause__, error.__context__
@@ -89,12 +90,24 @@ def places_of(tb: TracebackType | None, own: tuple[str, ...], shown: int) -> lis
 def _walk(tb: TracebackType | None, own: tuple[str, ...]) -> Iterator[Place]:
     while tb is not None:
         code = tb.tb_frame.f_code
-        if not code.co_filename.startswith(own):
+        if not code.co_filename.startswith(own) and not _is_hidden(tb):
             known: tuple[int | None, ...] = ()
             if sys.version_info >= (3, 11):
                 known = next(islice(code.co_positions(), tb.tb_lasti // 2, None), known)[1:]
             yield Place(code.co_filename, tb.tb_lineno, code.co_name, *known)
         tb = tb.tb_next
+
+
+def _is_hidden(tb: TracebackType) -> bool:
+    return tb.tb_frame.f_globals.get("__tracebackhide__") is True
+
+
+def without_ours(error: BaseException) -> BaseException:
+    """An exception of the user's code without the frames of ours that its traceback begins with."""
+    tb = error.__traceback__
+    while tb is not None and (tb.tb_frame.f_code.co_filename.startswith(_OWN) or _is_hidden(tb)):
+        tb = tb.tb_next
+    return error.with_traceback(tb)
 
 
 def lines_of(places: Iterable[Place]) -> list[str]:

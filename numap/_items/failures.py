@@ -20,7 +20,7 @@ from .._base.errors import (
     TooManyFailures,
     WorkerDied,
 )
-from .exceptions import Trace, add_note, render, safe_text, set_cause
+from .exceptions import Trace, add_note, render, safe_text, set_cause, without_ours
 
 
 class Failure:
@@ -147,7 +147,7 @@ def source_error(error: BaseException) -> BaseException:
     if isinstance(error, (SourceError, StateError, TooManyFailures)) or not isinstance(error, Exception):
         return error
     wrapped = SourceError(f"the input iterable raised {type(error).__name__}: {safe_text(error)}")
-    wrapped.__cause__ = error
+    wrapped.__cause__ = without_ours(error)
     return wrapped
 
 
@@ -159,5 +159,5 @@ def serialization_error(what: str, value: object, error: BaseException) -> Seria
         f"the {what} (a {type(value).__qualname__}) can't be pickled: {type(error).__name__}: {safe_text(error)}; "
         f"send plain data, and make locks, connections and generators inside the function or an initializer"
     )
-    wrapped.__cause__ = error
+    wrapped.__cause__ = without_ours(error)
     return wrapped

@@ -26,11 +26,15 @@ _INSTALLED = tuple(os.sep + name + os.sep for name in ("site-packages", "dist-pa
 _OWN = __name__.partition(".")[0]
 _FROZEN = "<frozen importlib"
 
+#: Modules that have started maps while they were imported: a worker that imported one would do that, too.
+_mapping: set[str] = set()
+
 
 class Origins:
     """The modules as they are now, for one run."""
 
     def __init__(self) -> None:
+        _mapping.update(_importing())
         self._known: dict[str, bool] = {}
         self._foreign: frozenset[str] | None = None
 
@@ -46,7 +50,7 @@ class Origins:
         """Whether an interpreter that imports this module's name gets what it is here.
 
         Not if a hook of the program has made or rewritten it, or a module of the program that it uses; nor if either is just
-        being imported, as the import would begin anew there.
+        being imported, or has mapped while it was, as the import would begin anew there.
         """
         name = module.__name__
         importable = self._known.get(name)
@@ -58,7 +62,7 @@ class Origins:
         spec = getattr(module, "__spec__", None)
         if spec is None or sys.modules.get(name) is not module:
             return name in sys.builtin_module_names
-        if getattr(spec, "_initializing", False):
+        if getattr(spec, "_initializing", False) or name in _mapping:
             return False
         if spec.origin in ("built-in", "frozen") or is_of_library(name):
             return True
@@ -119,12 +123,25 @@ def _foreign(patched: bool) -> Iterator[str]:
         spec = contents(module).get("__spec__")
         if spec is None:
             known = name == "__main__" or not isinstance(module, types.ModuleType) or _belongs_to_installed(name)
+        elif name in _mapping:
+            known = False
         elif _is_as_written(spec.loader, patched) and not getattr(spec, "_initializing", False):
             continue
         else:
             known = _lies_installed(spec.origin) or _comes_along(spec.loader, name)
         if not known and not is_of_library(name):
             yield name
+
+
+def _importing() -> Iterator[str]:
+    """The modules whose code is being run for an import, or a reload, and waits for this call."""
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        # Doctests and debuggers run code of another file in the name of a module.
+        if frame.f_code.co_name == "<module>" and frame.f_code.co_filename == _origin(sys.modules.get(str(name))):
+            yield str(name)
+        frame = frame.f_back
 
 
 def is_installed(module: types.ModuleType) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import copyreg
 import enum
 import functools
 import os
@@ -86,9 +87,10 @@ def reduce_class(scope: NameResolver, obj: type) -> Any:
         return _known_class, (token,)
     names = (obj.__name__, obj.__qualname__, obj.__module__)
     if isinstance(obj, enum.EnumMeta):
-        members: dict[str, Any] = {name: obj[name].value for name in obj.__members__}
+        parts = _members_by_parts(obj)
+        members = {name: obj[name].value for name in obj.__members__} if parts is None else parts
         state = {k: v for k, v in vars(obj).items() if k not in _OWN and not _enum_made(k, v) and k not in members}
-        enum_made = (type(obj), names, obj.__bases__, members, obj.__doc__, token)
+        enum_made = (type(obj), names, obj.__bases__, members, obj.__doc__, token, parts is not None)
         return _make_enum, enum_made, (state, _member_states(obj), (), {}), None, None, fill_class
     if typing.is_typeddict(obj):
         return _make_typed_dict, (names, typing.get_type_hints(obj), vars(obj)["__total__"])
@@ -213,8 +215,37 @@ def _quiet_hooks(bases: Iterable[type]) -> Iterator[None]:
             _assign(cls, "__init_subclass__", hook)
 
 
+def _members_by_parts(cls: Any) -> dict[str, Any] | None:
+    """What the data type of an enumeration makes each member of, and its value; None: the value is enough for that."""
+    kind = cls._member_type_
+    if kind in (object, int, str, float, complex, bytes) and not hasattr(cls, "__new_member__"):
+        return None
+    parts: dict[str, Any] = {}
+    for name, member in cls.__members__.items():
+        if hasattr(kind, "__getnewargs__"):
+            arguments = kind.__getnewargs__(member)
+        else:
+            make, arguments = kind.__reduce_ex__(member, 2)[:2]
+            arguments = arguments[1:] if make is copyreg.__newobj__ else arguments  # type: ignore[attr-defined]
+        parts[name] = arguments, member.value
+    return parts
+
+
+def _member_of_parts(cls: Any, *parts: Any) -> Any:
+    arguments, value = parts if len(parts) == 2 else parts[0]
+    member = cls._member_type_.__new__(cls, *arguments)
+    member._value_ = value
+    return member
+
+
 def _make_enum(
-    meta: Any, names: tuple[str, str, str], bases: Any, members: dict[str, Any], doc: str | None, token: str
+    meta: Any,
+    names: tuple[str, str, str],
+    bases: Any,
+    members: dict[str, Any],
+    doc: str | None,
+    token: str,
+    by_parts: bool,
 ) -> type:
     known = _classes.get(token)
     if known is not None:
@@ -222,6 +253,9 @@ def _make_enum(
 
     def made(body: Any, make: Callable[[str, Any, Any], type]) -> type:
         body.update({"__module__": names[2], "__qualname__": names[1], "__doc__": doc})
+        if by_parts:
+            # What the class statement called for each member is not called again.
+            body.update({"__new__": _member_of_parts, "__init__": lambda member, *parts: None})
         for member, value in members.items():
             body[member] = value
         return make(names[0], bases, body)
@@ -231,6 +265,8 @@ def _make_enum(
             fresh = made(meta.__prepare__(names[0], bases), functools.partial(meta.__new__, meta))
         except Exception:
             fresh = made(enum.EnumMeta.__prepare__(names[0], bases), _bare(meta))
+    if by_parts:
+        type.__delattr__(fresh, "__init__")
     return _remember(fresh, token)
 
 

@@ -17,7 +17,7 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.exceptions import safe_text
+from .._items.exceptions import safe_text, without_ours
 from .._items.finalizers import finalize
 from .._items.segments import Segment, item_of
 from .._sync.event_queue import NEVER, EventQueue
@@ -74,7 +74,8 @@ class SerialEngine:
         except BaseException as error:
             if from_outside(error):
                 raise
-            raise WorkerStartError(f"the initializer raised: {type(error).__name__}: {safe_text(error)}") from error
+            what = f"the initializer raised: {type(error).__name__}: {safe_text(error)}"
+            raise WorkerStartError(what) from without_ours(error)
         self._finalizer_due.append(None)
 
     def submit(self, slot: Slot, job: Job) -> None:

@@ -18,7 +18,7 @@ from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._items.call import bound
-from .._items.exceptions import safe_text
+from .._items.exceptions import safe_text, without_ours
 from .._items.finalizers import FINALIZER_TIMEOUT, ITEM_TIMEOUT, end_timeout, overdue
 from .._sync.event_queue import NEVER, EventQueue
 from .protocol import UNLIMITED, Event, Job, Output, Program, SideOutput, Slot, StartFailed, notice
@@ -208,7 +208,7 @@ class ThreadEngine:
             if kind == "failed":
                 what = f"{type(error).__name__}: {safe_text(error)}"
                 wrapped = WorkerStartError(f"the initializer raised in a worker thread: {what}")
-            wrapped.__cause__ = error
+            wrapped.__cause__ = without_ours(error)
             self._events.append(StartFailed(wrapped))
             self.stop()
 

@@ -37,6 +37,8 @@ __all__ = [
     "check_xtra",
     "did_you_mean",
     "limited",
+    "type_error",
+    "value_error",
     "wrong_type",
     "wrong_value",
 ]
@@ -52,6 +54,16 @@ _KINDS: Final[Mapping[type[Exception], tuple[type[Exception], type[Exception]]]]
 }
 
 
+def type_error(error: type[Exception], text: str) -> Exception:
+    """The error of this kind that is also a TypeError. It is made here, as a traceback shows the line that raises it."""
+    return _KINDS[error][0](text)
+
+
+def value_error(error: type[Exception], text: str) -> Exception:
+    """The error of this kind that is also a ValueError; see `type_error`."""
+    return _KINDS[error][1](text)
+
+
 def wrong_type(what: str, needed: str, given: object, error: type[Exception] = Exception) -> Exception:
     """The error for an argument of a wrong type.
 
@@ -61,12 +73,12 @@ def wrong_type(what: str, needed: str, given: object, error: type[Exception] = E
         given: What it is.
         error: The error of the package that it shall be, besides a TypeError; Exception: none.
     """
-    return _KINDS[error][0](f"{what}: {needed}, got {given!r:.80}")
+    return type_error(error, f"{what}: {needed}, got {given!r:.80}")
 
 
 def wrong_value(what: str, needed: str, given: object, error: type[Exception] = Exception) -> Exception:
     """The error for an argument with a value that is not allowed; see `wrong_type`."""
-    return _KINDS[error][1](f"{what}: {needed}, got {given!r:.80}")
+    return value_error(error, f"{what}: {needed}, got {given!r:.80}")
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

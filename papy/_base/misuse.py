@@ -11,7 +11,7 @@ from functools import cache, wraps
 from typing import Final, ParamSpec, TypeVar
 
 from numap import IMap
-from papy._base.checks import did_you_mean, wrong_type
+from papy._base.checks import did_you_mean, type_error
 
 __all__ = ["datas_text", "known_options", "parallel_text", "unknown_option"]
 
@@ -59,6 +59,11 @@ def unknown_option(
     error: type[Exception], function: str, name: str, value: object, names: list[str], prefix: str = ""
 ) -> Exception:
     """The error for a keyword that a function doesn't know; see `known_options`."""
+    if name == "parallel":
+        written = parallel_text(value).removeprefix("; write ") or "parallel=IMap()"
+        return type_error(
+            error, f"{function}() got an unexpected keyword argument {name!r}; each piper has it: {prefix}{written})"
+        )
     meant = _MEANT.get(name, name if name in _options_of_imaps() else None)
     if meant == "":
         hint = f"; {_NO_CHUNKS}"
@@ -67,9 +72,7 @@ def unknown_option(
         hint = f"; it is said to the IMap of a piper: {prefix}parallel=IMap({meant}={value!r:.40}){end}"
     else:
         hint = did_you_mean(name, names)
-    made = wrong_type("", "", None, error)
-    made.args = (f"{function}() got an unexpected keyword argument {name!r}{hint}",)
-    return made
+    return type_error(error, f"{function}() got an unexpected keyword argument {name!r}{hint}")
 
 
 def parallel_text(given: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from queue import SimpleQueue
+from threading import Event
 
 from papy._base.threads import ContextThread, launch
 
@@ -27,11 +28,16 @@ class ThreadedFinalizer:
         self._words: SimpleQueue[bool] = SimpleQueue()
         self._finalizer = weakref.finalize(owner, self._words.put, True)
         self._finalizer.atexit = False  # at the end of the interpreter the IMaps stop by themselves
-        self._thread = ContextThread(_wait, "papy-finalizer", (self._words, close))
+        self._done = Event()
+        self._thread = ContextThread(_wait, "papy-finalizer", (self._words, self._done, close))
 
     def start(self) -> None:
         """Start the thread; by then the owner has to know this object, so that it can be released after an interrupt."""
         launch(self._thread)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has done what is to be done, if the object was dropped."""
+        self._done.wait(seconds)
 
     def release(self) -> None:
         """Nothing is to be done any more."""
@@ -39,7 +45,10 @@ class ThreadedFinalizer:
         self._words.put(False)
 
 
-def _wait(words: SimpleQueue[bool], calls: tuple[Callable[[], object], ...]) -> None:
-    if words.get():
-        for call in calls:
-            call()
+def _wait(words: SimpleQueue[bool], done: Event, calls: tuple[Callable[[], object], ...]) -> None:
+    try:
+        if words.get():
+            for call in calls:
+                call()
+    finally:
+        done.set()

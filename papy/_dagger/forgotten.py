@@ -12,6 +12,7 @@ from typing import Protocol
 
 from papy._base.errors import PiperError
 from papy._dagger.background import BackgroundRunner
+from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.graph_run import GraphRun
 
 __all__ = ["call_at_exit", "log_dropped", "log_failure", "log_forgotten", "untold"]
@@ -64,14 +65,19 @@ def log_forgotten(runner: BackgroundRunner, run: GraphRun, what: str, state: str
         logging.getLogger("papy").warning("a Plumber %s %s: %s; %s", what, when, run.state_text(), advice)
 
 
-def call_at_exit(plumber: _Exits, runner: BackgroundRunner) -> None:
-    """At the end of the program, before the maps stop, call a Plumber that is still there and has this runner."""
+def call_at_exit(plumber: _Exits, runner: BackgroundRunner, finalizer: ThreadedFinalizer, seconds: float) -> None:
+    """At the end of the program, before the maps stop, call a Plumber that is still there and has this runner.
+
+    If it was dropped, in this moment perhaps, its finalizer has so many ``seconds`` to tell that.
+    """
     reference = weakref.ref(plumber)
 
     def look() -> None:
         found = reference()
         if found is not None:
             found.at_exit()
+        else:
+            finalizer.wait(seconds)
 
     atexit.register(look)
     weakref.finalize(runner, atexit.unregister, look).atexit = False

@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from numap import IMap
 from numap.interop import is_detachable
-from papy._base.errors import POLICIES, DaggerError, DaggerTypeError, DaggerValueError, PiperError
+from papy._base.checks import type_error, value_error
+from papy._base.errors import POLICIES, DaggerError, PiperError
 from papy._base.external_programs import end_of
 from papy._base.misuse import datas_text
 from papy._base.public import public
@@ -355,14 +356,14 @@ def check_datas(datas: Iterable[Iterable[Any]], call: str, inputs: int) -> None:
     """DaggerError unless this can be the data of so many inputs."""
     needed = "a list with one iterable for each input is needed"
     if isinstance(datas, (str, bytes, Mapping, Set)) or not hasattr(datas, "__iter__"):
-        raise DaggerTypeError(f"datas: {needed}, got {datas!r:.80}{datas_text(call, datas, inputs)}")
+        raise type_error(DaggerError, f"datas: {needed}, got {datas!r:.80}{datas_text(call, datas, inputs)}")
     if not isinstance(datas, (list, tuple, range)):
         return
     if datas and all(isinstance(data, (str, bytes)) for data in datas):
         needed += ", and the items of a text would be its characters"
     elif inputs != 1 or len(datas) == 1 or all(map(_is_iterable, datas)):
         return  # with one, or several inputs, it can be said which of them has the wrong data
-    raise DaggerTypeError(f"datas: {needed}, got {datas!r:.80}{datas_text(call, datas, inputs)}")
+    raise type_error(DaggerError, f"datas: {needed}, got {datas!r:.80}{datas_text(call, datas, inputs)}")
 
 
 def _is_iterable(data: object) -> bool:
@@ -377,11 +378,13 @@ def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]], call: st
     if len(given) != len(inputs):
         names = ", ".join(piper.name for piper in inputs)
         got = str(len(given)) if len(given) < len(inputs) else _counted(datas, ahead, len(given))
-        raise DaggerValueError(f"datas: one iterable for each of {len(inputs)} inputs ({names}) is needed, got {got}")
+        raise value_error(
+            DaggerError, f"datas: one iterable for each of {len(inputs)} inputs ({names}) is needed, got {got}"
+        )
     for piper, data in zip(inputs, given, strict=True):
         if not _is_iterable(data):
             text = f"datas: an iterable is needed for {piper.name}, got {data!r:.80}"
-            raise DaggerTypeError(text + datas_text(call, given, len(inputs)))
+            raise type_error(DaggerError, text + datas_text(call, given, len(inputs)))
     return dict(zip(inputs, given, strict=True))
 
 

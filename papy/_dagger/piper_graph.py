@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from papy._base.checks import check_branch, check_flag, check_list, check_xtra, wrong_type
-from papy._base.errors import DaggerError, DaggerTypeError, DaggerValueError, PiperError
+from papy._base.checks import check_branch, check_flag, check_list, check_xtra, type_error, value_error, wrong_type
+from papy._base.errors import DaggerError, PiperError
 from papy._piper.piper import Piper
 from papy.graph import DictGraph
 
@@ -119,7 +119,7 @@ class PiperGraph(DictGraph[Piper]):
         for xtra in extras:
             check_xtra("xtras", xtra)
         if len(extras) != len(added):
-            raise DaggerValueError(f"xtras: one for each of {len(added)} pipers is needed, got {len(extras)}")
+            raise value_error(DaggerError, f"xtras: one for each of {len(added)} pipers is needed, got {len(extras)}")
         for piper, xtra in zip(added, extras, strict=True):
             self.add_node(piper, xtra)
 
@@ -137,7 +137,7 @@ class PiperGraph(DictGraph[Piper]):
         check_branch(branch, DaggerError)
         pipers = [self.resolve(piper, forgive=True) or self._made(piper) for piper in _pipers_in("pipe", pipe)]
         if not pipers:
-            raise DaggerValueError("a pipe needs at least one piper")
+            raise value_error(DaggerError, "a pipe needs at least one piper")
         _refuse_cycle(self, pipers)
         for piper in pipers:
             self.add_node(piper, branch=branch)
@@ -179,7 +179,7 @@ class PiperGraph(DictGraph[Piper]):
         check_flag("forced", forced, DaggerError)
         pipers = [found for found in map(self.resolve, _pipers_in("pipe", pipe)) if found is not None]
         if not pipers:
-            raise DaggerValueError("a pipe needs at least one piper")
+            raise value_error(DaggerError, "a pipe needs at least one piper")
         edges = [(down, up) for up, down in pairwise(pipers)]
         for down, up in edges:
             if up not in self[down]:
@@ -211,7 +211,7 @@ class PiperGraph(DictGraph[Piper]):
         except PiperError as error:
             several = isinstance(piper, (list, tuple)) and any(isinstance(it, Piper) for it in piper)
             hint = "; pipers in a row are a pipe: pipes=[...], or add_pipe(...)" if several else ""
-            raise DaggerTypeError(f"no Piper can be made of {piper!r:.80}: {error}{hint}") from error
+            raise type_error(DaggerError, f"no Piper can be made of {piper!r:.80}: {error}{hint}") from error
 
     def inbox_order(self, piper: Piper) -> list[Piper]:
         """The pipers that one reads in the order of its inbox: by branch, then by pipe, each before those it depends on."""
@@ -244,9 +244,11 @@ class PiperGraph(DictGraph[Piper]):
 def _pipers_in(what: str, pipers: Any) -> Iterable[Any]:
     if isinstance(pipers, PiperGraph):
         advice = f"its pipers are list(it): write {what}=list(it), and say its pipes again"
-        raise DaggerTypeError(f"{what}: a list of pipers is needed, got another {type(pipers).__name__}; {advice}")
+        raise type_error(
+            DaggerError, f"{what}: a list of pipers is needed, got another {type(pipers).__name__}; {advice}"
+        )
     if isinstance(pipers, Piper) or (callable(pipers) and not hasattr(pipers, "__iter__")):
-        raise DaggerTypeError(f"{what}: a list of pipers is needed, got {pipers!r:.80}; write [{pipers!r:.60}]")
+        raise type_error(DaggerError, f"{what}: a list of pipers is needed, got {pipers!r:.80}; write [{pipers!r:.60}]")
     return check_list(what, "a list of pipers", pipers, DaggerError, Piper)
 
 
@@ -256,8 +258,8 @@ def _pipes_in(pipes: Any) -> list[Any]:
     needed = "a list of pipes, each of them a list of pipers,"
     for pipe in found:
         if isinstance(pipe, Piper) or (callable(pipe) and not hasattr(pipe, "__iter__")):
-            raise DaggerTypeError(
-                f"pipes: {needed} is needed, got {pipe!r:.80}; if they are one pipe, write pipes=[(...)]"
+            raise type_error(
+                DaggerError, f"pipes: {needed} is needed, got {pipe!r:.80}; if they are one pipe, write pipes=[(...)]"
             )
         check_list("pipes", needed, pipe, DaggerError, Piper)
     return found

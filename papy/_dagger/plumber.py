@@ -17,8 +17,8 @@ from time import perf_counter, time
 from types import TracebackType
 from typing import Any, ClassVar, Final, overload
 
-from papy._base.checks import check_seconds, limited
-from papy._base.errors import DaggerError, PlumberError, PlumberValueError
+from papy._base.checks import check_seconds, limited, value_error
+from papy._base.errors import DaggerError, PlumberError
 from papy._base.forks import FORKED
 from papy._base.misuse import unknown_option
 from papy._base.public import public
@@ -86,11 +86,13 @@ class Plumber(Dagger):
         if logger_options:
             given: list[Any] = list(logger_options) if isinstance(logger_options, (list, tuple)) else []
             name = "pipes" if given and all(isinstance(it, (list, tuple)) for it in given) else "pipers"
-            hint = (
-                f"; write Plumber({name}={logger_options!r:.60})" if given or isinstance(logger_options, Piper) else ""
-            )
+            hint = f"; write Plumber({name}={given!r:.60})" if given else ""
+            if isinstance(logger_options, Piper):
+                hint = f"; write Plumber(pipers=[{logger_options!r:.60}])"
+            elif isinstance(logger_options, Dagger):
+                hint = "; its pipers are list(it): write Plumber(pipers=list(it)), and say its pipes again"
             text = f"logger_options: none are needed, and pipers and pipes by their names, got {logger_options!r:.80}{hint}"
-            raise PlumberValueError(text)
+            raise value_error(PlumberError, text)
         unknown = [name for name in options if name not in _OPTIONS]
         if unknown:
             name = unknown[0]
@@ -126,7 +128,7 @@ class Plumber(Dagger):
         ends.append(self._finalizer)
         self._finalizer.start()
         runner.start()
-        call_at_exit(self, runner)
+        call_at_exit(self, runner, ends[0], EXIT_TIMEOUT)
 
     @overload
     def run(self) -> None: ...

@@ -92,6 +92,10 @@ class EntryReader:
             self.queue_lock.acquire()
             self.queue_lock.release()
 
+    def unread(self) -> int:
+        """How many iterables have not been read to their end."""
+        return len(self._iterables) + len(self._inputs.unread)
+
     def drop(self) -> None:
         """Lets go of the iterables; when they are read no more."""
         self._iterables.clear()

@@ -74,6 +74,8 @@ class Supervisor:
         #: Set when nothing more will happen, and when what was lost by that has been told, too.
         self.over = Flag()
         self.told = Flag()
+        #: How many iterables were not read to their end, once it is over.
+        self._unread = 0
         #: Called then.
         self.at_end: Callable[[], object] = lambda: None
 
@@ -125,6 +127,7 @@ class Supervisor:
         self._reader.leave()
         for stage in self._stages:
             stage.imap.stop()
+        self._unread = self._reader.unread()
         self._reader.drop()
         if self._inputs.foreign and (reason in (FAILED, STOPPED) or (reason == ENDED and not self._reader.at_end)):
             # Producers may wait for room in a queue that is not read any more.
@@ -168,12 +171,14 @@ class Supervisor:
 
     def _log_dropped(self) -> None:
         lost = self._figures.counts().skipped - self.state.counts(over=False).skipped
-        if lost > 0:
+        if lost > 0 or self._unread:
             import logging
 
+            rest = f" and {self._unread} iterable{'s' * (self._unread > 1)} that it had not read to the end"
             logging.getLogger("papy").warning(
-                "a pipeline was dropped while it ran in the background, and %d entries with it; stop() lets it finish them: %s",
+                "a pipeline was dropped while it ran in the background, and %d entries%s with it; stop() lets it finish them: %s",
                 lost,
+                rest if self._unread else "",
                 self._figures.counts(),
             )
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from numap import TaskIterator
 from numap.interop import detach, keep_order
-from papy._base.checks import check_flag, check_list
-from papy._base.errors import PiperError, PiperTypeError, PiperValueError
+from papy._base.checks import check_flag, check_list, type_error, value_error
+from papy._base.errors import PiperError
 from papy._base.external_programs import end_of
 from papy._base.forks import FORKED, live
 from papy._base.interrupts import Flag
@@ -373,11 +373,11 @@ class Piper(PiperOptions):
 
 def _checked_inbox(name: str, inbox: Sequence[Any]) -> list[Any]:
     if isinstance(inbox, (str, bytes, Piper)) or not hasattr(inbox, "__iter__"):
-        raise PiperTypeError(f"{name}: connect needs a list of inputs, got {inbox!r:.80}")
+        raise type_error(PiperError, f"{name}: connect needs a list of inputs, got {inbox!r:.80}")
     ups = list(inbox)
     if not ups:
-        raise PiperValueError(f"{name}: connect needs at least one input, got none")
+        raise value_error(PiperError, f"{name}: connect needs at least one input, got none")
     for place, up in enumerate(ups):
         if not hasattr(up, "__iter__") and not hasattr(up, "__getitem__"):
-            raise PiperTypeError(f"{name}: input {place} has to be a piper or an iterable, got {up!r:.80}")
+            raise type_error(PiperError, f"{name}: input {place} has to be a piper or an iterable, got {up!r:.80}")
     return ups

@@ -7,8 +7,17 @@ from itertools import count
 from typing import Any, Literal
 
 from numap import IMap
-from papy._base.checks import check_branch, check_flag, check_name, check_policy, check_seconds, check_whole
-from papy._base.errors import PiperError, PiperTypeError, PiperValueError
+from papy._base.checks import (
+    check_branch,
+    check_flag,
+    check_name,
+    check_policy,
+    check_seconds,
+    check_whole,
+    type_error,
+    value_error,
+)
+from papy._base.errors import PiperError
 from papy._base.misuse import known_options, parallel_text
 from papy._evaluate.misfits import generator_text
 from papy._evaluate.worker import Uncallable, Worker
@@ -44,7 +53,7 @@ class PiperOptions(Uncallable):
         try:
             self.worker: Worker = Worker(worker.worker if isinstance(worker, PiperOptions) else worker, unpack=unpack)
         except TypeError as error:
-            raise PiperTypeError(f"worker: {error}") from error
+            raise type_error(PiperError, f"worker: {error}") from error
         for what, given in (("consume", consume), ("produce", produce), ("spawn", spawn)):
             check_whole(what, given, 1, PiperError)
         for what, flag in (("debug", debug), ("track", track), ("repeat", repeat), ("unpack", unpack)):
@@ -54,11 +63,11 @@ class PiperOptions(Uncallable):
         last = self.worker.steps[-1].function
         text = generator_text(last) if produce == 1 or repeat else None
         if text is not None:
-            raise PiperTypeError(f"worker: {text}")
+            raise type_error(PiperError, f"worker: {text}")
         _check_timeout(timeout, self.imap)
         check_policy(on_error, retries)
         if debug and on_error not in (None, "raise"):
-            raise PiperValueError(f"debug: it raises, and on_error={on_error!r} was given")
+            raise value_error(PiperError, f"debug: it raises, and on_error={on_error!r} was given")
         self.consume = consume
         self.produce = produce
         self.spawn = spawn
@@ -100,9 +109,10 @@ del _init
 def _check_timeout(timeout: Any, imap: IMap[Any] | None) -> None:
     check_seconds("timeout", timeout, PiperError)
     if timeout is not None and imap is None:
-        raise PiperValueError(
+        raise value_error(
+            PiperError,
             f"timeout: a linear piper can't have one, as nothing else runs while it is evaluated; give an IMap: "
-            f"parallel=IMap(), or for the time that an item may run parallel=IMap(task_timeout={timeout!r})"
+            f"parallel=IMap(), or for the time that an item may run parallel=IMap(task_timeout={timeout!r})",
         )
 
 
@@ -110,12 +120,13 @@ def _checked_imap(parallel: Any) -> IMap[Any] | None:
     if parallel is None or parallel is False:
         return None
     if not isinstance(parallel, IMap):
-        raise PiperTypeError(
-            f"parallel: an IMap, None or False is needed, got {parallel!r:.80}{parallel_text(parallel)}"
+        raise type_error(
+            PiperError, f"parallel: an IMap, None or False is needed, got {parallel!r:.80}{parallel_text(parallel)}"
         )
     policy = parallel.options["on_error"]
     if policy != "raise":
-        raise PiperValueError(
-            f"parallel: this IMap has on_error={policy!r}, and items would lose their places; say it with the piper's on_error"
+        raise value_error(
+            PiperError,
+            f"parallel: this IMap has on_error={policy!r}, and items would lose their places; say it with the piper's on_error",
         )
     return parallel

@@ -257,9 +257,14 @@ def _spec(where: str, it: Any, settings: StepOptions) -> StepSpec:
     return StepSpec(cls.__name__, cls, workers, settings, own)
 
 
+_NO_STEP = "pipers belong in a Dagger; give their functions: Pipeline((function, 1), (other_function, 1))"
+
+
 def _no_tuple(where: str, it: Any) -> TypeError:
     """The error for a step that is no tuple, with what to write."""
     needed = f"{where}must be a tuple (step, workers) or (step, workers, options), not {it!r:.80}"
+    if isinstance(it, Uncallable):
+        return TypeError(f"{needed}; {_NO_STEP}")
     if callable(it):
         return TypeError(f"{needed}; write ({_name(it)}, 1)")
     if isinstance(it, list) and it and all(isinstance(member, tuple) for member in it):
@@ -285,7 +290,8 @@ def _step_class(where: str, step: Any) -> type[Step]:
     if isinstance(step, AbstractStep | AbstractIterStep):
         raise TypeError(f"{where}give the class {type(step).__name__}, not an object of it: each worker gets its own")
     if not callable(step) or isinstance(step, Uncallable):
-        raise ValueError(f"{where}a step class or a callable is needed, not {step!r:.80}")
+        hint = f"; {_NO_STEP}" if isinstance(step, Uncallable) else ""
+        raise ValueError(f"{where}a step class or a callable is needed, not {step!r:.80}{hint}")
     call = step if inspect.isroutine(step) else getattr(type(step), "__call__", step)  # noqa: B004
     for func in (_inside(step), call):
         if inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func):

@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from itertools import count
 from time import perf_counter, thread_time
-from traceback import format_exc
+from traceback import format_exception
 from typing import Any
 
 from numap import StateError
+from papy._base.tracebacks import without_ours
 from papy._stages.accounting import FAILED, RunState, noted, presentable
 from papy._stages.backoff import RemoteBackoff
 from papy._stages.bounded_queue import BoundedQueue
@@ -26,6 +27,9 @@ from papy._stages.upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
 
 __all__ = ["ThreadStepWorkers", "ProcessStepWorker", "make_steps", "tell", "total_times"]
+
+# The map that runs steps in processes shows no frames of this module in a traceback, as pytest would.
+__tracebackhide__ = True
 
 
 class StepWorker:
@@ -350,7 +354,7 @@ class ProcessStepWorker:
         except BaseException as error:
             shown = presentable(error, place_of(entry, self._spec.name))
             if not self._spec.settings.simple_retries:
-                return Failed(shown, format_exc()).portable()
+                return Failed(shown, "".join(format_exception(without_ours(error)))).portable()
             if shown is error:
                 raise
             raise shown from error

@@ -19,7 +19,7 @@ from ..._base.checks import limited
 from ..._base.errors import SerializationError, WorkerStartError
 from ..._base.options import Options
 from ..._environment.process_state import environment
-from ..._items.exceptions import render
+from ..._items.exceptions import render, without_ours
 from ..._items.failures import serialization_error
 from ..._items.segments import Segment, encode_item
 from ..._items.side_output import logging_levels
@@ -309,4 +309,4 @@ def _encode(exporter: MainExporter, label: str, obj: object) -> Code:
         return exporter.constants.encode(obj, exporter.encode_code)
     except Exception as error:
         wrapped = serialization_error("function", obj, error)
-        raise SerializationError(f"{label} can't be sent to worker processes: {wrapped}") from error
+        raise SerializationError(f"{label} can't be sent to worker processes: {wrapped}") from without_ours(error)

@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from numap import ItemError, NumapError, SerializationError, SourceError, StateError, TooManyFailures, WorkerDied
+from numap import (
+    IMap,
+    ItemError,
+    NumapError,
+    SerializationError,
+    SourceError,
+    StateError,
+    TooManyFailures,
+    WorkerDied,
+    WorkerStartError,
+)
 from numap._base.checks import function
 from numap._base.errors import RemoteTraceback
 from numap._flow.sources import source_error
@@ -75,6 +85,19 @@ def test_a_trace_has_no_frames_of_this_package() -> None:
         function(3)
     except TypeError as error:
         assert [frame[2] for frame in trace_of(error).frames] == ["test_a_trace_has_no_frames_of_this_package"]
+
+
+def test_76_nor_of_modules_that_hide_theirs() -> None:
+    names: dict[str, Any] = {"__tracebackhide__": True}
+    exec("def between(call): call()", names)
+
+    def fail() -> None:
+        raise ValueError
+
+    try:
+        names["between"](fail)
+    except ValueError as error:
+        assert [frame[2] for frame in trace_of(error).frames] == ["test_76_nor_of_modules_that_hide_theirs", "fail"]
 
 
 def test_an_exception_that_was_never_raised_has_no_frames() -> None:
@@ -335,6 +358,31 @@ def test_errors_of_inputs() -> None:
     assert type(error) is SourceError
     assert error.__cause__ is cause
     assert "ValueError: bad line" in str(error)
+
+
+@pytest.mark.parametrize("worker_type", ["process", "thread", "serial"])
+def test_76_the_traceback_of_an_input_begins_with_its_own_frames(worker_type: str) -> None:
+    def broken() -> Any:
+        yield 1
+        raise OSError("disk")
+
+    with pytest.raises(SourceError) as caught:
+        list(IMap(abs, broken(), worker_type=worker_type, worker_num=1))
+    cause = caught.value.__cause__
+    assert isinstance(cause, OSError)
+    assert [frame.name for frame in traceback.extract_tb(cause.__traceback__)] == ["broken"]
+
+
+@pytest.mark.parametrize("worker_type", ["thread", "serial"])
+def test_76_so_does_that_of_an_initializer(worker_type: str) -> None:
+    def broken() -> None:
+        raise OSError("disk")
+
+    with pytest.raises(WorkerStartError) as caught:
+        list(IMap(abs, [1], worker_type=worker_type, worker_num=1, initializer=broken))
+    cause = caught.value.__cause__
+    assert isinstance(cause, OSError)
+    assert [frame.name for frame in traceback.extract_tb(cause.__traceback__)] == ["broken"]
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), SourceError("once"), StateError("stopped")])

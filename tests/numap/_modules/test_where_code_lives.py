@@ -400,3 +400,30 @@ def test_81_modules_that_map_while_they_are_imported(start: str, tmp_path: Path)
     code = "sys.path.insert(0, os.environ['LIBRARY'])\nimport jobs, package, circle\n"
     found = run(tmp_path, code, start, LIBRARY=str(tmp_path))
     assert found.stdout.splitlines() == ["imports jobs", "imports package", "imports circle"], "each once, in no worker"
+
+
+LATER = """sys.path.insert(0, os.environ['LIBRARY'])
+import importlib, jobs, package, circle, user
+print([it.x for it in IMap(jobs.moved, [jobs.Point(1)], **OPTIONS)], list(IMap(user.look, [package.Item(1)], **OPTIONS)))
+print(list(IMap(lambda x: (circle.VALUE, package.below.plus(x), package.later.five(x)), [1], **OPTIONS)))
+importlib.reload(jobs)
+"""
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_81_modules_that_have_mapped_while_they_were_imported(start: str, tmp_path: Path) -> None:
+    maps = ("jobs.py", "package/__init__.py", "circle.py")
+    (tmp_path / "package").mkdir()
+    for name, text in AT_IMPORT.items():
+        (tmp_path / name).write_text((MAPS if name in maps else "") + text)
+    (tmp_path / "user.py").write_text("import package\ndef look(item): return type(item) is package.Item and item.x\n")
+    found = run(tmp_path, LATER, start, LIBRARY=str(tmp_path)).stdout.splitlines()
+    assert found == ["imports jobs", "imports package", "imports circle", "[2] [1]", "[(7, 2, 6)]", "imports jobs"]
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_81_modules_that_map_in_threads_can_be_imported_by_workers(start: str, tmp_path: Path) -> None:
+    text = "from numap import IMap\nfound = [*IMap(abs, [-3], worker_type='thread'), *IMap(abs, [-4], worker_type='serial')]\n"
+    (tmp_path / "tables.py").write_text(text + "def look(x): return found\n")
+    code = "sys.path.insert(0, os.environ['LIBRARY'])\nimport tables\nprint(*IMap(tables.look, [1], **OPTIONS))\n"
+    assert run(tmp_path, code, start, LIBRARY=str(tmp_path)).stdout == "[3, 4]\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import abc
 import ctypes
+import dataclasses
+import datetime
 import enum
 import functools
 from typing import Any, ClassVar
@@ -118,6 +120,79 @@ def test_74_metaclasses_that_want_what_is_lost(make: Any, there: Receiver) -> No
     same, table, meta, back = there(look, item)
     assert (same, table, meta) == (True, kind.table, type(kind).__name__)
     assert type(back) is kind
+
+
+def labelled() -> Any:
+    class Coordinate(bytes, enum.Enum):
+        label: str
+
+        def __new__(cls, value: int, label: str) -> Any:
+            made = bytes.__new__(cls, [value])
+            made._value_ = value
+            made.label = label
+            return made
+
+        X = 3, "x"
+        Y = 4, "y"
+
+    return Coordinate.Y, lambda it: (bytes.hex(it), it.value, it.label)
+
+
+def upper() -> Any:
+    class Upper(str, enum.Enum):
+        def __new__(cls, value: str) -> Any:
+            made = str.__new__(cls, value.upper())
+            made._value_ = value
+            return made
+
+        A = "a"
+
+    return Upper.A, lambda it: (str.lower(it), it + "-", it.value)
+
+
+def numbers() -> Any:
+    class Code(int, enum.Enum):
+        def __new__(cls, value: int, phrase: str) -> Any:
+            made = int.__new__(cls, value)
+            made._value_, made.phrase = str(value), phrase
+            return made
+
+        FINE = 200, "fine"
+
+    return Code.FINE, lambda it: (it + 1, it.value, it.phrase)
+
+
+def date() -> Any:
+    class Day(datetime.date, enum.Enum):
+        FIRST = 2020, 1, 2
+
+    return Day.FIRST, lambda it: (it.isoformat(), it.value)
+
+
+@dataclasses.dataclass
+class Creature:
+    legs: int
+    sound: str = "?"
+
+
+def of_a_dataclass() -> Any:
+    class Beast(Creature, enum.Enum):
+        DOG = 4, "woof"
+        BIRD = 2
+
+    return Beast.BIRD, lambda it: (it.legs, it.sound, repr(it.value))
+
+
+@pytest.mark.parametrize("make", [labelled, upper, numbers, date, of_a_dataclass])
+def test_74_members_of_an_enumeration_that_are_more_than_their_value(make: Any, there: Receiver) -> None:
+    item, facts = make()
+    kind = type(item)
+
+    def look(member: Any) -> Any:
+        return facts(member), kind(member.value) is member is kind[member.name], list(kind.__members__), member
+
+    assert there(look, item) == look(item)
+    assert there(look, item)[-1] is item
 
 
 def test_74_structures_of_ctypes(there: Receiver) -> None:

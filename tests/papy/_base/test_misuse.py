@@ -142,8 +142,12 @@ def test_76_pipers_in_the_wrong_place() -> None:
     piper, other = Piper(abs, name="a"), Piper(abs, name="b")
     with pytest.raises(PlumberError, match=r"write Plumber\(pipers=\[Piper\('a'"):
         Plumber([piper])  # type: ignore[arg-type]
+    with pytest.raises(PlumberError, match=r"write Plumber\(pipers=\[Piper\('a'.*\]\)$"):
+        Plumber(piper)  # type: ignore[arg-type]
     with pytest.raises(PlumberError, match=r"write Plumber\(pipes=\[\(Piper\('a'"):
         Plumber([(piper, other)])  # type: ignore[arg-type]
+    with pytest.raises(PlumberError, match=r"write Plumber\(pipers=list\(it\)\)"):
+        Plumber(Dagger([piper]))
     with pytest.raises(DaggerError, match=r"got another Dagger; its pipers are list\(it\): write pipers=list\(it\)"):
         Dagger(Dagger([piper]))
     with pytest.raises(DaggerError, match=r"write \[Piper\('a'"):
@@ -152,6 +156,16 @@ def test_76_pipers_in_the_wrong_place() -> None:
         Dagger(pipes=(piper, other))
     with pytest.raises(DaggerError, match=r"pipers in a row are a pipe: pipes=\[\.\.\.\]"):
         Dagger([(piper, 5)])
+
+
+@pytest.mark.parametrize("make", [Dagger, Plumber])
+@pytest.mark.parametrize(
+    ("parallel", "written"), [(4, "IMap(worker_num=4)"), ("thread", "IMap(worker_type='thread')"), (None, "IMap()")]
+)
+def test_76_parallel_is_said_to_each_piper(make: Any, parallel: Any, written: str) -> None:
+    with pytest.raises(DaggerError) as caught:
+        make(pipers=[abs], parallel=parallel)
+    assert str(caught.value).endswith(f"; each piper has it: Piper(function, parallel={written})")
 
 
 # what users see of errors --------------------------------------------------
@@ -174,6 +188,20 @@ def test_76_only_public_names_are_shown() -> None:
         assert "papy._" not in "".join(traceback.format_exception_only(type(error), error)) + repr(error)
         for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
             assert (type(again), again.args, vars(again)) == (type(error), error.args, vars(error))
+
+
+def test_76_nor_does_a_line_that_raises_name_others() -> None:
+    for call in (
+        lambda: Dagger([abs]).run([1]),
+        lambda: Dagger([abs]).run([[1], [2]]),
+        lambda: Dagger(abs),
+        lambda: Piper(broken_input),
+        lambda: Plumber([abs]),
+    ):
+        with pytest.raises((PiperError, DaggerError, PlumberError)) as caught:
+            call()  # type: ignore[no-untyped-call]
+        text = "".join(traceback.format_exception(caught.value))
+        assert not [name for name in _errors.__all__ if not hasattr(papy, name) and name in text]
 
 
 def ratio(item: dict[str, Any]) -> float:

@@ -7,12 +7,15 @@ import queue
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from itertools import count, islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import papy
 from numap import ItemError, StateError, WorkerDied, WorkerStartError
 from papy import (
     AbstractIterStep,
@@ -91,6 +94,17 @@ def test_a_step_that_fails(worker_type: str, place: int) -> None:
         assert not pipeline.alive
     assert sorted(pipeline.results([1, 2])) == [1, 2]
     assert pipeline.ok
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"max_retries": 1}, {"max_retries": 1, "backoff": 0.001}, {"retry_on": OSError}]
+)
+def test_76_the_traceback_of_a_step_in_a_process_shows_the_users_code(options: dict[str, Any]) -> None:
+    with pytest.raises(Boom) as caught:
+        list(Pipeline((at_seven, 1, {"worker_type": "process", **options})).results(range(9)))
+    text = "".join(traceback.format_exception(caught.value.__cause__))
+    assert "in at_seven" in text and "in boom" in text
+    assert text.startswith("numap.RemoteTraceback: \n") and f"{Path(papy.__file__).parent}/" not in text
 
 
 HOOKS = ["step_initialize", "initialize", "thread_initialize", "thread_shutdown", "step_shutdown", "in_queue_empty"]

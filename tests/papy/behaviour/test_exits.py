@@ -75,6 +75,27 @@ plumber = Plumber(pipes=[(Piper(work, pool, unpack=True), Piper(store, unpack=Tr
     assert run(tmp_path, code + f"plumber.start([{data}])\nplumber.run()\n", kind).stdout == "all\n"
 
 
+IN_FUNCTIONS = {
+    "plumber": "plumber = Plumber(pipers=[Piper(work, unpack=True)]); plumber.start([range(200)]); plumber.run()",
+    "pipeline": "steps = Pipeline((work, 1)).run_forever(background=True); steps.put_iterable(range(200))",
+}
+
+
+@pytest.mark.parametrize("what", IN_FUNCTIONS)
+def test_76_what_a_function_leaves_behind_at_the_end_is_told(tmp_path: Path, what: str) -> None:
+    code = f"""
+from papy import Piper, Pipeline, Plumber
+def work(x):
+    time.sleep(0.01)
+def main():
+    {IN_FUNCTIONS[what]}
+main()
+"""
+    with Program(tmp_path, code) as program:
+        program.ends(0)
+        assert program.left() == [] and program.stderr.count(" was dropped while it ") == 1, program.stderr
+
+
 def test_76_a_forgotten_plumber_does_not_wait_for_what_may_never_end(tmp_path: Path) -> None:
     code = (
         PIPELINE
