@@ -20,6 +20,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from .c_libraries import reduce_library
 from .classes import HEAP_TYPE, reduce_class
 from .functions import reduce_cell, reduce_function, reduce_identity, reduce_method, reduce_module
 from .lookup import NameResolver, global_names
@@ -74,6 +75,9 @@ def reduce(scope: NameResolver, obj: Any) -> Any:
         return _reduce_field_kind(scope, obj)
     if issubclass(kind, type):
         return reduce_class(scope, obj)
+    library = reduce_library(obj) if "ctypes" in sys.modules else None
+    if library is not None:
+        return library
     if kind.__flags__ & HEAP_TYPE and kind not in copyreg.dispatch_table and _reduces_itself(kind):
         return _reduce_as_told(scope, obj)
     return NotImplemented

@@ -31,13 +31,14 @@ def recipe(
         cwd: Its directory; None: that of the process.
         rest: Whatever else counts.
     """
+    words = [filled(word, {"params": params}) for word in command]
     return {
-        "command": [filled(word, {"params": params}) for word in command],
+        "command": words,
         # Texts, too: in a word or a variable a parameter is its text, and JSON makes the same of a list and a tuple.
         "params": [dict(params), {name: str(value) for name, value in params.items()}],
         "env": dict(env),
         "cwd": os.path.abspath(cwd or "."),
-        "programs": _programs(command, env.get("PATH"), cwd or ""),
+        "programs": _programs(words, env.get("PATH"), cwd or ""),
         "inputs": {port: state_of(path) for port, path in source.items() if port and os.path.exists(path)},
         "rest": list(rest),
     }

@@ -7,6 +7,7 @@ import ctypes
 import dataclasses
 import datetime
 import enum
+import errno
 import functools
 from typing import Any, ClassVar
 
@@ -231,6 +232,34 @@ def test_74_structures_of_ctypes(there: Receiver) -> None:
     wanted, found = look(pixel, Either(65), Swapped(1)), there(look, pixel, Either(65), Swapped(1))
     assert found[:3] == wanted[:3]
     assert type(found[3]) is Pixel and bytes(found[3]) == bytes(pixel)
+
+
+def test_74_libraries_that_ctypes_has_opened(there: Receiver) -> None:
+    def check(result: int, function: Any, args: Any) -> int:
+        if result < 0:
+            raise OSError(ctypes.get_errno(), "as told")
+        return result
+
+    library, other = ctypes.CDLL(None, use_errno=True), ctypes.PyDLL(None)
+    library.close.errcheck = check
+    library.atof.argtypes, library.atof.restype = [ctypes.c_char_p], ctypes.c_double
+    atof, own = library.atof, library["atof"]
+    own.restype = ctypes.c_longlong
+
+    def look(item: Any) -> Any:
+        with pytest.raises(OSError, match="as told") as caught:
+            library.close(-1)
+        kinds = (type(library) is ctypes.CDLL, type(other) is ctypes.PyDLL, other.Py_IsInitialized())
+        return (
+            caught.value.errno,
+            atof(b"2.5"),
+            atof is library.atof,
+            own.restype is ctypes.c_longlong,
+            item.abs(-3),
+            kinds,
+        )
+
+    assert there(look, library) == look(library) == (errno.EBADF, 2.5, True, True, 3, (True, True, 1))
 
 
 def test_74_structs_of_msgspec(there: Receiver) -> None:

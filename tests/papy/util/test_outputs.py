@@ -283,3 +283,14 @@ def test_59_a_run_that_failed_leaves_what_was_there(tmp_path: Path) -> None:
         counted()
     counted.command = good
     assert counted().read_text() == "A.TXT" and counted.runs == 1
+
+
+@pytest.mark.parametrize("word", ["{params.script}", "{params.folder}/copy.sh"])
+def test_59_resume_looks_into_files_that_parameters_put_into_the_command(tmp_path: Path, word: str) -> None:
+    counted = Counted(tmp_path)
+    counted.command[1] = word
+    counted.options["params"] = {"script": str(counted.script), "folder": str(tmp_path)}
+    assert counted() == counted() and counted.runs == 1
+    CHANGES["the program"](counted)
+    counted()
+    assert counted.runs == 2
