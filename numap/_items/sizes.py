@@ -6,12 +6,12 @@ a method could be slow, or change what it measures.
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import islice
+from sys import getsizeof
 from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodDescriptorType, ModuleType
 from typing import Any, Final
 
@@ -63,13 +63,13 @@ def sizeof(value: object) -> int:
     """
     kind = type(value)
     if kind in _FLAT:
-        return sys.getsizeof(value)
+        return getsizeof(value)
     if kind is tuple and len(value) <= _PAIR:  # type: ignore[arg-type]
-        total = sys.getsizeof(value)
+        total = getsizeof(value)
         for member in value:  # type: ignore[attr-defined]
             if type(member) not in _FLAT:
                 break
-            total += sys.getsizeof(member)
+            total += getsizeof(member)
         else:
             return total
     try:
@@ -85,7 +85,7 @@ def _size(value: Any, depth: int, left: list[int]) -> int:
     left[0] -= 1
     kind = type(value)
     if kind in _FLAT:
-        return sys.getsizeof(value)
+        return getsizeof(value)
     if isinstance(value, tuple):
         return tuple.__sizeof__(value) + _of_sequence(value, tuple.__len__(value), tuple.__getitem__, depth, left)
     if isinstance(value, list):

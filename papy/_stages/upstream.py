@@ -127,6 +127,23 @@ class FromMap(StageOutput):
         self._name = name
         self._skips = state.skip_count()
 
+    def __iter__(self) -> Iterator[Entry | Meta]:
+        """The same as `take` again and again, without a call for each entry."""
+        while True:
+            try:
+                for entry in self.task:
+                    if type(entry) is tuple or type(entry) is Meta:
+                        self.passed += 1
+                        if self.throughput.wanted:
+                            self.throughput.add(entry)
+                        yield entry
+                    else:
+                        self.drop(entry)
+                return
+            except Exception as error:  # an interrupt of the reader is the reader's
+                if not self.lost(error):
+                    return
+
     def take(self, timeout: float | None = None) -> Entry | Meta:
         """See `StageOutput`."""
         while True:
