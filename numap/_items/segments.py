@@ -86,6 +86,11 @@ def segments_of(entries: list[Any]) -> list[Segment]:
                 atoms, records = [], None
                 segments.append((RAW, 0, atoms))
             atoms.append(entry)
+        elif entry[0] == RAW:
+            if atoms is None:
+                atoms, records = [], None
+                segments.append((RAW, 0, atoms))
+            atoms += entry[2]
         elif entry[0] == PICKLED and len(entry) == 3 and len(entry[2]) < LONG:
             if records is None:
                 atoms, records = None, []
