@@ -13,7 +13,7 @@ import pytest
 from tests.papy.behaviour.interrupted import KINDS
 
 PROGRAM = Path(__file__).with_name("interrupted.py")
-ROOT = PROGRAM.parents[2]
+ROOT = PROGRAM.parents[3]
 
 
 @pytest.fixture(scope="module")
