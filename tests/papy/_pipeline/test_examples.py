@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -97,6 +98,14 @@ def test_service_loses_nothing_when_it_is_told_to_end(
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(post, range(300)))
     out, err = process.communicate(timeout=60)
+    if sys.version_info[:3] == (
+        3,
+        13,
+        0,
+    ):  # asyncio of this version says so where a server and a connection end at once
+        err = re.sub(
+            r"Exception ignored in: <function _SelectorTransport\.__del__.*?not iterable\n", "", err, flags=re.S
+        )
     assert (err, process.returncode) == ("", 0)
     assert len(taken) >= 100
     with closing(sqlite3.connect(tmp_path / "words.db")) as connection:
