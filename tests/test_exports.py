@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import get_origin
 
 import pytest
 
@@ -49,7 +50,8 @@ def test_the_door_for_libraries_is_sorted_and_documented() -> None:
     from numap import interop
 
     assert interop.__all__ == sorted(set(interop.__all__))
-    assert [name for name, it in definitions(interop).items() if not it.__doc__] == []
+    # An alias of a type has no text of its own.
+    assert [name for name, it in definitions(interop).items() if not it.__doc__ and get_origin(it) is None] == []
 
 
 def test_package_is_typed(package: ModuleType) -> None:

@@ -62,7 +62,7 @@ class Sub(numpy.ndarray[Any, Any]):
         {bytes(MB)},
         frozenset([bytes(MB)]),
         list(range(1000, 1000 + MB // 36)),
-        {n: n for n in range(MB // 104)},
+        {n: n for n in range(1000, 1000 + MB // 100)},
         numpy.array([bytes(1000)] * 1000, dtype=object),
     ],
     ids=lambda value: type(value).__name__,

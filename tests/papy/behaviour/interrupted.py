@@ -79,8 +79,8 @@ class Interrupt:
         self._left -= 1
         if self._left <= 0 and not self.where:
             stack = [it for it, _ in walk_stack(frame)]
-            if any(named(it) in UNRAISABLE or it.f_code.co_name == "__del__" for it in stack):
-                return  # the next point, then
+            if any(named(it) in UNRAISABLE or it.f_code.co_name in ("__del__", "cb") for it in stack):
+                return  # the next point, then; "cb" is what importlib calls when a lock of it goes
             sys.settrace(None)
             self.where = [f"{named(it)}:{it.f_lineno} {it.f_code.co_name}" for it in stack[:6]]
             signal.raise_signal(signal.SIGINT)
