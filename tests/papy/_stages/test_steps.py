@@ -84,9 +84,9 @@ def test_hooks_in_their_order_and_threads(kind: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "second"), [(AbstractStep, 1), (AbstractIterStep, 2)]
 )  # a thread reads the input for the latter
-@pytest.mark.parametrize(("late", "begun"), [(0.3, 2), (1.5, 1)])
+@pytest.mark.parametrize(("late", "begun"), [(0.3, {2}), (1.5, {1, 2})])
 def test_a_thread_that_the_system_lets_run_late(
-    kind: Any, second: int, late: float, begun: int, monkeypatch: pytest.MonkeyPatch
+    kind: Any, second: int, late: float, begun: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is waited for; where that is in vain, the end of the run does not need it."""
 
@@ -106,7 +106,9 @@ def test_a_thread_that_the_system_lets_run_late(
     monkeypatch.setattr(thread_worker, "serve", serve_late)
     assert sorted(Pipeline([(Step, 2)]).results(range(50))) == list(range(50))
     calls = Counter(what for what, _, _ in Step.log)
-    assert calls["thread_initialize"] == calls["thread_shutdown"] == begun
+    # On a busy machine the thread that is late may be another one, whose followers are late, too.
+    assert calls["thread_initialize"] == calls["thread_shutdown"]
+    assert calls["thread_initialize"] in begun
     assert calls["step_shutdown"] == 1
     assert Step.log[-1][0] == "step_shutdown"
 
