@@ -199,6 +199,8 @@ class JobRunner:
         return result if type(result) in _SMALL else self._entry(result, borrowed)
 
     def _open_and_call(self, call: Callable[[Any], Any], record: bytes) -> Any:
+        if self._last_stage:
+            self._words[STAGE] = 0  # not where the record before it came to
         if self._clocked:
             self._words[CLOCK] = monotonic_ns() | 1
         try:
@@ -223,12 +225,13 @@ class JobRunner:
         return for_caller(segment, self._encode) if segment[0] == FAILED else segment
 
     def _failed(self, error: BaseException) -> tuple[Any, ...]:
-        if type(error) is _NotOpened:
-            assert error.__cause__ is not None, "it says what unpickling raised"
-            outcome = failed(error.__cause__, os.getpid() != self._pid, unpickle_failure)
-            return for_caller(outcome, self._encode)
         forked = os.getpid() != self._pid
         # At once: what follows runs code of the exception's class. A fork has no part in the page.
         stage = 0 if forked else self._words[STAGE]
-        outcome = for_caller(failed(error, forked), self._encode)
+        if type(error) is _NotOpened:
+            assert error.__cause__ is not None, "it says what unpickling raised"
+            outcome = failed(error.__cause__, forked, unpickle_failure)
+        else:
+            outcome = failed(error, forked)
+        outcome = for_caller(outcome, self._encode)
         return (*outcome, stage) if self._last_stage else outcome

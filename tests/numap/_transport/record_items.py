@@ -7,8 +7,6 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
-HOME = os.getpid()
-
 
 @dataclass
 class Row:
@@ -24,6 +22,16 @@ class ClosesThere(Row):
 
     def __reduce__(self) -> Any:
         return _open_at, (os.getpid(), self.number)
+
+
+class DiesThere(Row):
+    """Kills the process that opens it, unless that has made it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number, "x")
+
+    def __reduce__(self) -> Any:
+        return _die_at, (os.getpid(), self.number)
 
 
 class ClosesHere(Row):
@@ -43,6 +51,12 @@ class InterruptsHere(Row):
 def _open_at(pid: int, number: int) -> Row:
     if os.getpid() != pid:
         raise ValueError(f"row {number} is closed")
+    return Row(number, "x")
+
+
+def _die_at(pid: int, number: int) -> Row:
+    if os.getpid() != pid:
+        os.kill(os.getpid(), signal.SIGKILL)
     return Row(number, "x")
 
 

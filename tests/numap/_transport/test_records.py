@@ -12,7 +12,7 @@ from numap import IMap, SerializationError, WorkerDied, join
 from numap._items.segments import FAILED, PICKLED, RAW, RECORDS, item_of, part, segments_of, singles, size_of
 from tests.numap import work
 from tests.numap._transport import record_items
-from tests.numap._transport.record_items import ClosesThere, Row
+from tests.numap._transport.record_items import ClosesThere, DiesThere, Row
 from tests.numap.tools import each_seed
 
 METHODS = ["forkserver", "fork"]
@@ -211,3 +211,28 @@ def test_chained_tasks_of_records_fail_at_their_places() -> None:
             assert isinstance(outcome, ValueError), n
         else:
             assert outcome == [n]
+
+
+def test_a_record_that_can_not_be_opened_is_blamed_on_the_first_task_of_a_chain() -> None:
+    """It has come to no task, whichever the record before it had come to."""
+    imap: IMap[Any] = IMap(on_error="return")
+    numbers = imap.add_task(
+        record_items.number_of, [ClosesThere(n) if n in (3, 2500) else Row(n, "x") for n in range(3000)]
+    )
+    end = imap.add_task(work.identity, numbers)
+    imap.start()
+    found = list(end)
+    bad = [(n, it.task, it.index) for n, it in enumerate(found) if isinstance(it, SerializationError)]
+    assert bad == [(3, 0, 3), (2500, 0, 2500)]
+    assert [it for n, it in enumerate(found) if n not in (3, 2500)] == [n for n in range(3000) if n not in (3, 2500)]
+
+
+def test_a_worker_that_dies_while_it_opens_a_record_blames_the_first_task_of_a_chain() -> None:
+    imap: IMap[Any] = IMap(on_error="return")
+    numbers = imap.add_task(record_items.number_of, [DiesThere(n) if n == 2500 else Row(n, "x") for n in range(3000)])
+    end = imap.add_task(work.identity, numbers)
+    imap.start()
+    found = list(end)
+    (dead,) = [it for it in found if isinstance(it, Exception)]
+    assert isinstance(dead, WorkerDied) and (dead.task, dead.index) == (0, 2500)
+    assert found[2500] is dead and [it for it in found if it is not dead] == [n for n in range(3000) if n != 2500]
