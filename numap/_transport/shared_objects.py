@@ -207,11 +207,9 @@ class ObjectWriter:
             Exception: whatever pickling the object raises.
         """
         shared, kind = self._shared, type(obj)
-        if kind in CONTAINERS:
-            record = self._records.write(obj)
-            if record is not None:
-                found = shared.put(record) if shared is not None and len(record) >= SHARE else None
-                return record if found is None or shared is None else SharedObject(shared, _PICKLE, b"", [found])
+        record = self._records.write(obj) if kind in CONTAINERS else None
+        if record is not None and (shared is None or len(record) < SHARE):
+            return record
         if shared is None:
             return self._encode(obj)
         form = _PLAIN.get(kind)
@@ -227,7 +225,7 @@ class ObjectWriter:
                 buffers.append(found)
             return found is not None
 
-        control = self._encode(obj, _beside(put))
+        control = self._encode(obj, _beside(put)) if record is None else record
         if len(control) >= SHARE:
             found = shared.put(control)
             if found is not None:
