@@ -13,7 +13,8 @@ methods that a map looks for. Each is optional, and is looked for at the class, 
 The rest is what a library needs as maps do, to speak with one voice and not to do it again:
 
     maps and tasks           `detach`, `is_detachable`, `keep_order`, `share_bytes`
-    exceptions that travel   `surviving_form`, `rebuilt`, `add_note`, `places_of`, `lines_of`, `from_outside`, `RemoteTraceback`
+    exceptions that travel   `surviving_form`, `rebuilt`, `add_note`, `places_of`, `lines_of`,
+                             `from_outside`, `without_ours`, `RemoteTraceback`
     arguments, lives, names  ``checks`` (a module), `StateTable`, `public_in`
 
 >>> from numap import IMap
@@ -41,6 +42,7 @@ from ._items.exceptions import (
     places_of,
     rebuilt,
     surviving_form,
+    without_ours,
 )
 from ._system.interruptions import from_outside
 
@@ -72,6 +74,7 @@ __all__ = [
     "rebuilt",
     "share_bytes",
     "surviving_form",
+    "without_ours",
 ]
 
 

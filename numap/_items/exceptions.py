@@ -102,10 +102,10 @@ def _is_hidden(tb: TracebackType) -> bool:
     return tb.tb_frame.f_globals.get("__tracebackhide__") is True
 
 
-def without_ours(error: BaseException) -> BaseException:
-    """An exception of the user's code without the frames of ours that its traceback begins with."""
+def without_ours(error: BaseException, own: tuple[str, ...] = _OWN) -> BaseException:
+    """An exception of the user's code without the frames of ours, of the folders ``own``, that its traceback begins with."""
     tb = error.__traceback__
-    while tb is not None and (tb.tb_frame.f_code.co_filename.startswith(_OWN) or _is_hidden(tb)):
+    while tb is not None and (tb.tb_frame.f_code.co_filename.startswith(own) or _is_hidden(tb)):
         tb = tb.tb_next
     return error.with_traceback(tb)
 

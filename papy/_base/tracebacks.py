@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from numap.interop import AS_CAUSE, AS_CONTEXT, Place, RemoteTraceback, lines_of, places_of
+from numap.interop import without_ours as _without
 
 __all__ = ["line_of", "without_frames", "without_ours"]
 
@@ -64,11 +65,8 @@ def _text_of(links: list[_Link]) -> str:
 
 
 def without_ours(error: BaseException) -> BaseException:
-    """An exception of the user's code without the frames of ours that its traceback begins with."""
-    tb = error.__traceback__
-    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_OWN):
-        tb = tb.tb_next
-    return error.with_traceback(tb)
+    """An exception of the user's code without the frames of papy and numap that its traceback begins with."""
+    return _without(error, _OWN)
 
 
 def line_of(error: BaseException | None) -> str:
