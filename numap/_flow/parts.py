@@ -28,7 +28,9 @@ class Parts:
         ordered: tasks whose outcomes come in order.
         engine: says what it can do.
         tracks: tasks whose outcomes are kept, with what keeps them.
-        outputs: by end, where its results leave; may be filled in later.
+
+    Attributes:
+        outputs: by end, where its results leave; the manager fills it.
 
     Raises:
         ValueError: the buffer is too small for these tasks.
@@ -42,11 +44,10 @@ class Parts:
         ordered: Sequence[bool],
         engine: Engine,
         tracks: Mapping[int, Track],
-        outputs: Mapping[int, OutputQueue],
     ) -> None:
         able, self.workers = engine.capabilities, options.workers
         self.labels = [program.label for program in programs]
-        self.outputs = outputs
+        self.outputs: dict[int, OutputQueue] = {}
         share = Share(options.buffer_bytes, options.sharing, sum(not members for members in inputs))
         self.sizer = BatchSizer(len(programs), options.workers, able.prefetch_below_seconds, able.pickles, share)
         self.schedule = Scheduler(inputs, options.stride, options.buffer, self.sizer.initial_bound())
@@ -54,7 +55,7 @@ class Parts:
         self.planner = Planner(self.schedule, self.sizer, able.ahead, isinstance(engine, InlineEngine))
         self.fusion = Fusion(inputs, self.sizer, _apart(options, engine, programs, tracks))
         self.tolerance = Tolerance(options.max_failures, {end: ordered[end] for end in self.schedule.ends})
-        self.ends = Ends(self.schedule, ordered, options.on_error == "skip", outputs)
+        self.ends = Ends(self.schedule, ordered, options.on_error == "skip", self.outputs)
         self.router = Router(self.schedule, self.labels, self.ends, able.pickles, tracks, self.tolerance)
         self.outcomes = Outcomes(programs, options.task_timeout, self.schedule, self.fusion, self.router)
 

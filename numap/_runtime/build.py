@@ -10,6 +10,7 @@ from typing import Any
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._base.task_spec import TaskSpec
+from .._flow.parts import Parts
 from .._flow.sources import Encode, InputThread, SequenceSource, Source
 from .._results.join import made_of
 from .._results.tracking import Track
@@ -44,7 +45,7 @@ def build(
         engine, encode = _engine(options, programs)
     except OSError as error:
         raise WorkerStartError(f"no worker can be started: {error}") from error
-    manager = Manager(options, programs, inputs, ordered, engine, tracks)
+    manager = Manager(options, engine, Parts(options, programs, inputs, ordered, engine, tracks))
     sources = {
         task: _source(spec.iterable, encode, manager, engine) for task, spec in enumerate(specs) if not inputs[task]
     }

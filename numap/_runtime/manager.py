@@ -41,7 +41,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from queue import SimpleQueue
 
 from .._base.errors import WorkerStartError
@@ -52,9 +52,8 @@ from .._flow.parts import Parts
 from .._flow.sources import Source
 from .._flow.wakeup import Wakeup
 from .._results.output_queue import OutputQueue
-from .._results.tracking import Track
 from .._sync.threads import ContextThread
-from ..engines.protocol import Engine, InlineEngine, Program
+from ..engines.protocol import Engine, InlineEngine
 from .consumers import Consumers
 from .dispatcher import Dispatcher
 from .log_forwarder import LogForwarder
@@ -75,29 +74,15 @@ class Manager:
 
     Args:
         options: of the map.
-        programs: the functions of the tasks.
-        inputs: for each task the tasks it reads; none: it has a source.
-        ordered: tasks whose outcomes come in order.
         engine: runs the items.
-        tracks: tasks whose outcomes are kept, with what keeps them.
-
-    Raises:
-        ValueError: the buffer is too small for these tasks.
+        parts: decide, and carry that out on the items.
     """
 
-    def __init__(
-        self,
-        options: Options,
-        programs: Sequence[Program],
-        inputs: Sequence[Sequence[int]],
-        ordered: Sequence[bool],
-        engine: Engine,
-        tracks: Mapping[int, Track],
-    ) -> None:
+    def __init__(self, options: Options, engine: Engine, parts: Parts) -> None:
         self._engine = engine
+        self._parts = parts
         #: By end, where its results leave.
-        self.outputs: dict[int, OutputQueue] = {}
-        self._parts = parts = Parts(options, programs, inputs, ordered, engine, tracks, self.outputs)
+        self.outputs = parts.outputs
         self._schedule, self._router, self._ends = parts.schedule, parts.router, parts.ends
         self.wakeup = Wakeup(engine, self._decide)
         self._log_forwarder = LogForwarder()
