@@ -116,9 +116,8 @@ class Service:
 
 async def serve(path: str, host: str, port: int) -> None:
     """Serves until a signal comes."""
-    runner = web.AppRunner(
-        Service(path).application(), shutdown_timeout=5
-    )  # seconds for requests that are being answered
+    # Five seconds for requests that are being answered.
+    runner = web.AppRunner(Service(path).application(), shutdown_timeout=5)
     await runner.setup()
     site = web.TCPSite(runner, host, port)
     await site.start()

@@ -294,9 +294,8 @@ class IMap(Reader[T]):
         try:
             return self._output_of(task).take(timeout, block)
         finally:
-            del (
-                self
-            )  # a caller that keeps an error must not keep the map; not sooner, as this may be the last that holds it
+            # A caller that keeps an error must not keep the map; not sooner, as this may be the last that holds it.
+            del self
 
     def _find_output(self) -> OutputQueue:
         return self._output_of(0)

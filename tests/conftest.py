@@ -25,9 +25,8 @@ collect_ignore = ["numap/_serialize/kinds_of_code.py", "numap/_modules/hooked.py
 #: Whether the system lists the children of a thread.
 LISTED = os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
 
-PATIENCE = (
-    30.0  # seconds; what ends by itself (a worker told to stop, a thread that returns) gets so much time to do it
-)
+#: Seconds: what ends by itself (a worker told to stop, a thread that returns) gets so much time to do it.
+PATIENCE = 30.0
 
 
 def is_starter(process: psutil.Process) -> bool:

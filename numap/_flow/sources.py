@@ -115,9 +115,8 @@ class SequenceSource:
         items = self._items
         while items is not None and self._granted and not self.ended:
             piece = items[self._place : self._place + min(self._granted, _PIECE)]
-            if (
-                self._pull_apart is None or type(items) is not range
-            ):  # a part of a range crosses to another process as what it is
+            # A part of a range crosses to another process as what it is.
+            if self._pull_apart is None or type(items) is not range:
                 piece = list(piece)
             if not piece:
                 self.ended = True

@@ -71,9 +71,8 @@ def sizeof(value: object) -> int:
             return _PAIR + getsizeof(first) + getsizeof(second)
     try:
         return _size(value, 0, [_VISITS])
-    except (
-        Exception
-    ):  # it was changed by another thread meanwhile, or a library has other attributes than those that we know
+    except Exception:
+        # It was changed by another thread meanwhile, or a library has other attributes than those that we know.
         return object.__sizeof__(value)
 
 

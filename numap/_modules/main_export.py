@@ -101,9 +101,8 @@ class MainExporter(NameResolver):
     def _define(self, module: types.ModuleType, name: str) -> None:
         value = vars(module)[name]
         # Only where it is at home: an imported class must stay the one that its own module has, also for "except".
-        called = getattr(value, "__qualname__", None) or getattr(
-            value, "__name__", None
-        )  # a TypeVar has only the second
+        # A TypeVar has only the second.
+        called = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
         at_home = called == name and getattr(value, "__module__", None) == module.__name__
         if at_home or called is None or isinstance(value, types.ModuleType):
             self.defining = value

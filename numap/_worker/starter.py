@@ -266,9 +266,8 @@ def main(control: int, life: int, keep: tuple[int, int, int]) -> None:
     """Entry of the starter process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(
-            signal.SIG_SETMASK, ()
-        )  # the thread of the program that was the first to need us may block some
+        # The thread of the program that was the first to need us may block some.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
     give_up_others(keep)
     become_subreaper()
     for fd in (control, life):

@@ -98,11 +98,8 @@ def test_service_loses_nothing_when_it_is_told_to_end(
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(post, range(300)))
     out, err = process.communicate(timeout=60)
-    if sys.version_info[:3] == (
-        3,
-        13,
-        0,
-    ):  # asyncio of this version says so where a server and a connection end at once
+    # Asyncio of this version says so where a server and a connection end at once.
+    if sys.version_info[:3] == (3, 13, 0):
         err = re.sub(
             r"Exception ignored in: <function _SelectorTransport\.__del__.*?not iterable\n", "", err, flags=re.S
         )

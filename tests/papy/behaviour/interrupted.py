@@ -59,9 +59,8 @@ class Interrupt:
         if self.where or frame.f_code.co_filename == __file__:
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        if (
-            "RESUME" not in dis.opmap and not frame.f_code.co_flags & inspect.CO_GENERATOR
-        ):  # which may be about to be closed
+        # A generator may be about to be closed.
+        if "RESUME" not in dis.opmap and not frame.f_code.co_flags & inspect.CO_GENERATOR:
             self._look(frame)
         code, last = frame.f_code.co_code, -1
 
