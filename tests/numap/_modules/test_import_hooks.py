@@ -18,7 +18,7 @@ from numap._modules import origins as _origins
 from numap._modules.main_export import MainExporter
 from numap._modules.origins import Origins
 from tests.numap._modules.test_main_export import Receiver, there
-from tests.numap.programs import ENGINES, STARTS, Program
+from tests.numap.programs import ENGINES, STARTS, run
 from tests.numap.tools import says
 
 __all__ = ["there"]  # the fixture
@@ -29,10 +29,8 @@ PROGRAM = Path(__file__).parent / "hooked.py"
 @pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 def test_63_a_function_does_in_an_item_what_it_does_in_the_caller(start: str, tmp_path: Path) -> None:
-    with Program(tmp_path, argv=[str(PROGRAM), json.dumps({**ENGINES[start], "worker_num": 1})]) as program:
-        program.ends(0)
-        assert program.stdout == "checked plain.py\n"
-        assert program.stderr == ""
+    done = run(tmp_path, argv=[str(PROGRAM), json.dumps({**ENGINES[start], "worker_num": 1})])
+    assert done.stdout == "checked plain.py\n"
 
 
 @pytest.fixture

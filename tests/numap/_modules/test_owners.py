@@ -16,7 +16,7 @@ import pytest
 from numap._modules.main_export import MainExporter
 from numap._modules.owners import Owners
 from tests.numap._modules.test_main_export import Receiver, there, walk
-from tests.numap.programs import ENGINES, STARTS, Program
+from tests.numap.programs import ENGINES, STARTS, run
 
 __all__ = ["there"]  # the fixture
 
@@ -26,10 +26,8 @@ PROGRAM = Path(__file__).parent / "owned.py"
 @pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 def test_62_what_a_module_has_is_that_object_in_a_worker(start: str, tmp_path: Path) -> None:
-    with Program(tmp_path, argv=[str(PROGRAM), json.dumps({**ENGINES[start], "worker_num": 1})]) as program:
-        program.ends(0)
-        assert program.stdout == "checked\n"
-        assert program.stderr == ""
+    done = run(tmp_path, argv=[str(PROGRAM), json.dumps({**ENGINES[start], "worker_num": 1})])
+    assert done.stdout == "checked\n"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import weakref
 from collections import OrderedDict, deque, namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ import pytest
 from numap import IMap, sizeof
 from numap._schedule.batching import BOUND_BYTES, BatchSizer, Share
 from numap._schedule.scheduler import Scheduler
+from tests.numap.blocks import MB, Block
 
-MB = 1 << 20
 ARRAY = numpy.zeros(MB, dtype=numpy.uint8)
 Pair = namedtuple("Pair", "left right")
 
@@ -164,30 +163,13 @@ def test_a_smaller_room_lets_nothing_more_come() -> None:
 # ---------------------------------------------------------------------- maps
 
 
-class Block(bytearray):
-    """Two megabytes, and a count of those that are alive."""
-
-    alive = most = 0
-
-    def __new__(cls, *_: object) -> Block:
-        block = super().__new__(cls)
-        weakref.finalize(block, cls.gone)
-        Block.alive += 1
-        Block.most = max(Block.most, Block.alive)
-        return block
-
-    @classmethod
-    def gone(cls) -> None:
-        cls.alive -= 1
-
-
 @pytest.fixture(autouse=True)
 def blocks() -> None:
-    Block.alive = Block.most = 0
+    Block.forget()
 
 
 def later(n: int, begin: int = 500) -> Any:
-    return Block(2 * MB) if n >= begin else n
+    return Block.make() if n >= begin else n
 
 
 @pytest.mark.parametrize("buffer", [None, 2000])
@@ -211,7 +193,7 @@ def test_77_items_that_become_large(worker_type: str) -> None:
 @pytest.mark.parametrize("hidden", [lambda block: (1, block), lambda block: [{"x": block}], Record])
 def test_77_a_bound_in_bytes_that_was_given(hidden: Any) -> None:
     def make(n: int) -> Any:
-        return hidden(Block(2 * MB))
+        return hidden(Block.make())
 
     with IMap(make, range(100), worker_type="thread", worker_num=2, buffer=50, buffer_bytes=10 * MB) as imap:
         for _ in imap:

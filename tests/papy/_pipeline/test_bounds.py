@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import weakref
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
@@ -13,32 +12,13 @@ import pytest
 
 from numap import ItemError, TooManyFailures, WorkerDied
 from papy import AbstractStep, Pipeline, SkipEntry, iterstep
+from tests.numap.blocks import MB, Block
 from tests.papy._pipeline.test_errors import balanced, notes
-
-MB = 1 << 20
-
-
-class Block(bytearray):
-    """Two megabytes, and a count of those that are alive."""
-
-    alive = most = 0
-
-    @classmethod
-    def make(cls, _: Any) -> Block:
-        block = cls(2 * MB)
-        weakref.finalize(block, cls.gone)
-        cls.alive += 1
-        cls.most = max(cls.most, cls.alive)
-        return block
-
-    @classmethod
-    def gone(cls) -> None:
-        cls.alive -= 1
 
 
 @pytest.fixture
 def block() -> Iterator[type[Block]]:
-    Block.alive = Block.most = 0
+    Block.forget()
     yield Block
 
 
