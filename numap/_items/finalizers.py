@@ -11,9 +11,7 @@ from typing import Any
 
 from .exceptions import Trace, render, trace_of
 
-#: No initializer has begun, or there is no finalizer: the worker owes nothing.
-NONE = 0
-#: The initializer may be running.
+#: The initializer may be running. 0, before that: none has begun, or there is no finalizer; the worker owes nothing.
 BEGUN = 1
 #: The worker was initialised, so its finalizer is to run.
 OWED = 2
