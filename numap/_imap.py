@@ -56,6 +56,9 @@ class IMap(Reader[T]):
         initargs: arguments of the initializer.
         finalizer: called once, without arguments, in each worker that was initialised, at every orderly end. At the end of the map
             a worker has 1 s for the item it is in, finalizers have 2 s in all. What fails is a warning on the logger ``numap``.
+        preload: modules that a process imports once, of which all workers are forked: ``("pandas",)``. Libraries that workers were
+            seen to import are preloaded by themselves from then on; this asks for it before the first map, and for modules of the
+            program, too. What they do when they are imported they do once, not in each worker.
         max_items_per_worker: a worker is replaced after so many items.
         task_timeout: seconds that one item may run, from when its function begins; a process over it is killed and replaced.
         retries: how often an item is run again after its function raised, its worker died or it ran too long.
@@ -104,6 +107,7 @@ class IMap(Reader[T]):
         initializer: Callable[..., Any] | None = None,
         initargs: Iterable[Any] = (),
         finalizer: Callable[..., Any] | None = None,
+        preload: Iterable[str] = (),
         max_items_per_worker: int | None = None,
         task_timeout: float | None = None,
         retries: int = 0,
@@ -127,6 +131,7 @@ class IMap(Reader[T]):
             initializer=initializer,
             initargs=sequence("initargs", initargs),
             finalizer=finalizer,
+            preload=sequence("preload", preload),
             max_items_per_worker=max_items_per_worker,
             task_timeout=task_timeout,
             retries=retries,

@@ -69,13 +69,20 @@ def starter_pid() -> int | None:
     return None
 
 
+def is_template(process: psutil.Process) -> bool:
+    """A fork of the starter that has imported libraries: it may stay as long as that; what descends from it may not."""
+    return process.name() == "numap-template"
+
+
 def processes() -> dict[int, str]:
-    """All descendants but the starter, by pid."""
+    """All descendants but the starter and its templates, by pid."""
     found = {}
     own = os.getpid()
     for child in descendants(own):
         try:
             # A forked worker still has the starter's command line: the starter is the one that is our own child.
+            if is_template(child):
+                continue
             if child.ppid() != own or not is_starter(child):
                 found[child.pid] = f"{child.pid} (parent {child.ppid()}, {child.status()}): {' '.join(child.cmdline())}"
         except psutil.ZombieProcess:

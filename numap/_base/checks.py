@@ -7,6 +7,7 @@ A wrong argument is said at the call, where the mistake is, not in a worker a mi
 from __future__ import annotations
 
 import operator
+import sys
 from _thread import TIMEOUT_MAX
 from collections.abc import Iterable, Mapping
 from types import CodeType
@@ -116,6 +117,25 @@ def sequence(name: str, value: object) -> tuple[Any, ...]:
     if isinstance(value, (str, bytes, set, frozenset, Mapping)) or not hasattr(type(value), "__iter__"):
         raise wrong_type(name, "a sequence of arguments", value)
     return tuple(value)  # type: ignore[arg-type]
+
+
+def module_names(name: str, value: tuple[object, ...]) -> None:
+    """TypeError or ValueError unless ``value`` has names of modules that can be found; none of them is imported for it."""
+    for it in value:
+        if not isinstance(it, str):
+            raise wrong_type(name, "names of modules", it)
+        top = it.partition(".")[0]
+        if it == "__main__" or not all(part.isidentifier() for part in it.split(".")):
+            raise wrong_value(name, "names of modules, as an import statement has them, without the main module", it)
+        if top not in sys.modules and _is_missing(top):
+            near = nearest(top, [*sys.modules, *sys.stdlib_module_names])
+            raise ValueError(f"{name}: there is no module {top!r}; {near}workers find modules where this program does")
+
+
+def _is_missing(module: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(module) is None
 
 
 #: What the code of an ``async def`` is marked with, as `inspect` has it: that module takes longer to import than a worker

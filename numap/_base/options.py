@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from .._system.processes import cpu_count
 from .capabilities import CAPABILITIES
-from .checks import flag, function, one_of, seconds, text, whole, wrong_value
+from .checks import flag, function, module_names, one_of, seconds, text, whole, wrong_value
 
 ON_ERROR = ("raise", "return", "skip")
 
@@ -37,6 +37,7 @@ class _Fields(NamedTuple):
     initializer: Callable[..., Any] | None = None
     initargs: tuple[Any, ...] = ()
     finalizer: Callable[..., Any] | None = None
+    preload: tuple[str, ...] = ()
     max_items_per_worker: int | None = None
     task_timeout: float | None = None
     retries: int = 0
@@ -112,6 +113,12 @@ class Options(_Fields):
             raise ValueError(
                 f"worker_remote: {self.worker_remote!r} given, but workers of type {self.type_name!r} are local; "
                 f"allowed: None"
+            )
+        module_names("preload", self.preload)
+        if self.preload and (self.kind != "process" or self.start_method not in (None, "forkserver")):
+            raise ValueError(
+                f"preload: needs worker processes that are forked from a clean one, and worker_type is {self.type_name!r}, "
+                f"start_method {self.start_method!r}; allowed: (), or worker_type='process' with start_method=None"
             )
         for name in ("initializer", "finalizer", "max_items_per_worker"):
             if self.kind == "executor" and getattr(self, name) is not None:

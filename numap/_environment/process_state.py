@@ -50,8 +50,25 @@ def environment(workers: int) -> dict[str, Any]:
     }
 
 
-def adopt(found: dict[str, Any]) -> None:
-    """In a worker: becomes as what `environment` found."""
+#: What imports look at.
+_FOR_IMPORTS = ("environ", "zone", "path", "argv", "umask", "cwd", "warnings")
+#: This process, a template or a fork of one, has adopted that part before its imports. What they made of it since has to stay.
+_has_imported = False
+
+
+def for_imports(found: dict[str, Any]) -> dict[str, Any]:
+    """The part of what `environment` found that imports look at."""
+    return {name: found[name] for name in _FOR_IMPORTS}
+
+
+def adopt_for_imports(found: dict[str, Any]) -> None:
+    """Becomes, in a template, as `for_imports` found; workers that are forked from it leave that as it is then."""
+    global _has_imported
+    _adopt_for_imports(found)
+    _has_imported = True
+
+
+def _adopt_for_imports(found: dict[str, Any]) -> None:
     zone_before = os.environ.get("TZ")
     os.environ.clear()
     os.environ.update(found["environ"])
@@ -60,6 +77,25 @@ def adopt(found: dict[str, Any]) -> None:
     sys.argv[:] = found["argv"]
     if found["umask"] is not None:
         os.umask(found["umask"])
+    _enter(found["cwd"])
+    warnings.filters[:] = found["warnings"]  # type: ignore[index]
+    if hasattr(warnings, "_filters_mutated"):
+        warnings._filters_mutated()
+
+
+def _enter(directory: str) -> None:
+    with contextlib.suppress(OSError):  # it is gone; the caller can't use it either
+        os.chdir(directory)
+
+
+def adopt(found: dict[str, Any]) -> None:
+    """In a worker: becomes as what `environment` found."""
+    global _has_imported
+    # What this worker forks has another state to adopt.
+    is_of_template, _has_imported = _has_imported, False
+    if not is_of_template:
+        _adopt_for_imports(found)
+    _enter(found["cwd"])
     adopt_dispositions(found["signals"])
     if found["nice"] is not None and found["nice"] != os.getpriority(os.PRIO_PROCESS, 0):
         with contextlib.suppress(OSError):
@@ -69,17 +105,11 @@ def adopt(found: dict[str, Any]) -> None:
             os.sched_setaffinity(0, found["affinity"])
         except (AttributeError, OSError):
             pass  # a CPU that was taken away meanwhile: any will do
-    try:
-        os.chdir(found["cwd"])
-    except OSError:
-        pass  # the directory is gone; the caller can't use it either
-    warnings.filters[:] = found["warnings"]  # type: ignore[index]
-    if hasattr(warnings, "_filters_mutated"):
-        warnings._filters_mutated()
     for name, manner in zip(("stdout", "stderr"), found["streams"], strict=True):
         if manner is not None and _manner(getattr(sys, name)) not in (None, manner):
             _remake(name, *manner)
     _settings.adopt(found["settings"])
+    _settings.part_from_parent(is_of_template)
     adopt_limits(found["limits"])
 
 

@@ -88,7 +88,6 @@ def adopt(found: Mapping[str, Found]) -> None:
             _write(name, module, state)
     if _late.waiting and _late not in sys.meta_path:
         sys.meta_path.insert(0, _late)
-    _part_from_parent()
 
 
 def _pickled(state: State) -> bytes:
@@ -367,12 +366,16 @@ _WAYS: dict[str, tuple[Callable[[Any], State] | None, Callable[[Any, State], Non
 }
 
 
-def _part_from_parent() -> None:
+def part_from_parent(is_of_template: bool) -> None:
     """What libraries do where they know of a fork; the standard library's random numbers see to themselves.
 
     Else all workers have the same random state, and proxies of managers share one connection with those of the parent.
+
+    Args:
+        is_of_template: this worker is as one that has imported its libraries itself; the numbers of torch are the same in
+            each such process.
     """
-    for name in ("numpy.random", "torch.random"):
+    for name in ("numpy.random", "torch.random")[: 1 if is_of_template else 2]:
         seed = getattr(sys.modules.get(name), "seed", None)
         if seed is not None:
             with contextlib.suppress(Exception):

@@ -29,6 +29,7 @@ from .dependencies import DependencyCycle, DependencyGraph
 from .identities import ObjectNames
 from .origins import Origins, is_of_library, is_unfinished
 from .owners import Owners, state_of
+from .used_code import UsedCode
 
 #: What a module says of itself; never a definition.
 _IDENTITY = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__"))
@@ -50,6 +51,8 @@ class MainExporter(NameResolver):
         self.log: list[Definition] = self._definitions.sent
         self._origins = Origins()
         self._owners = Owners()
+        #: What the functions of the map, and all that they refer to, consist of.
+        self.used = UsedCode()
         #: The object of an importable module that is being pickled as it is.
         self._as_it_is: object = None
         self._exempt: set[str] = set()
@@ -286,6 +289,12 @@ class _DefinitionPickler(CodePickler):
     def __init__(self, exporter: MainExporter) -> None:
         super().__init__(exporter)
         self._global_of = exporter.global_of
+        self._note = exporter.used.note
+
+    def reducer_override(self, obj: Any) -> Any:
+        """See `CodePickler`."""
+        self._note(obj)
+        return super().reducer_override(obj)
 
     def persistent_id(self, obj: object) -> tuple[str, str] | None:
         """The name of an object."""

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Collection
 
 from .cgroups import cpu_quota
 
@@ -38,6 +39,12 @@ def become_subreaper() -> bool:
 def die_with_parent() -> bool:
     """Ask for SIGKILL when the thread that started this process ends; only right where that parent has one thread."""
     return _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def name_process(name: str) -> None:
+    """What this process is called in lists of processes; at most 15 characters."""
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as file:
+        file.write(name)
 
 
 def die_with_pipe(fd: int) -> None:
@@ -191,8 +198,11 @@ def umask() -> int | None:
     return int(found[0], 8) if found else None
 
 
-def process_tree(*roots: int) -> list[int]:
-    """The descendants of these processes that /proc shows now, parents first; empty where it shows none, or counts as others do."""
+def process_tree(*roots: int, spared: Collection[int] = ()) -> list[int]:
+    """The descendants of these processes that /proc shows now, parents first; empty where it shows none, or counts as others do.
+
+    ``spared``: processes to leave out, with their descendants.
+    """
     children: dict[int, list[int]] = {}
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
@@ -210,9 +220,9 @@ def process_tree(*roots: int) -> list[int]:
     tree: list[int] = []
     queue = [*roots]
     while queue:
-        for child in children.get(queue.pop(), ()):
-            tree.append(child)
-            queue.append(child)
+        found = [child for child in children.get(queue.pop(), ()) if child not in spared]
+        tree += found
+        queue += found
     return tree
 
 
@@ -239,14 +249,14 @@ def exit_text(exitcode: int | None) -> str:
     return f"exit code {exitcode}"
 
 
-def kill_trees(pids: list[int], root: int | None = None) -> None:
+def kill_trees(pids: list[int], root: int | None = None, spared: Collection[int] = ()) -> None:
     """Kills workers, then their groups and all their descendants, so that none of these is seen to end before them.
 
-    With ``root`` it goes on with all descendants of that process.
+    With ``root`` it goes on with all descendants of that process, but for those ``spared`` and what descends from these.
     """
     if not pids and root is None:
         return
-    tree = process_tree(*pids) if root is None else process_tree(root)
+    tree = process_tree(*pids) if root is None else process_tree(root, spared=spared)
     kill_all(pids)
     for pid in pids:
         kill_group(pid)

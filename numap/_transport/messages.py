@@ -5,8 +5,8 @@ tuple that begins with a number. A record would be pickled with the name of its 
 each frame. `to_wire` and `of_wire` turn the one into the other.
 
 A worker hears `Setup` first, then any number of `Definitions` and `RunJob`, and `Stop` at last. It answers `Ready` or
-`SetupFailed`, then tells `Outcomes`; `SideMessage` may come at any moment, and `FinalizerFailed` at its end. These go
-through a `Channel`. What goes between caller and starter is one packet each; see `to_packet`.
+`SetupFailed`, then tells `Outcomes`; `SideMessage` and `Imported` may come at any moment, and `FinalizerFailed` at its end.
+These go through a `Channel`. What goes between caller and starter is one packet each; see `to_packet`.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Setup(NamedTuple):
         environment: of the caller, for `process_state.adopt`.
         logging: levels of the caller's loggers; None: it has none.
         needed: as many of the definitions are those of the functions, without which no item can run.
+        tells_imports: what the worker imports is of use to later ones.
         definitions: objects of modules that the worker can't import.
         memory: the division of the shared memory, the worker's column and its region; None: it has no part in it.
     """
@@ -93,6 +94,7 @@ class Setup(NamedTuple):
     environment: dict[str, Any]
     logging: dict[str, Any] | None
     needed: int
+    tells_imports: bool
     definitions: Sequence[Definition] = ()
     memory: tuple[Layout, int | None, int] | None = None
 
@@ -174,6 +176,20 @@ class SideMessage(Record):
     content: bytes
 
 
+class Imported(Record):
+    """Modules of libraries that the worker has imported since it told of the last ones.
+
+    Attributes:
+        names: in their order; with the file of those that are in no package.
+        variables: of the environment, that are not any more as the caller had them; None: removed.
+        at_setup: to load the code of the map has imported them, not an item or the initializer.
+    """
+
+    names: dict[str, str | None]
+    variables: dict[str, str | None]
+    at_setup: bool
+
+
 class FinalizerFailed(Record):
     """The finalizer raised."""
 
@@ -232,7 +248,7 @@ class WorkerRefused(Record):
 
 
 ToWorker = Setup | Definitions | RunJob | Stop
-FromWorker = Ready | SetupFailed | Outcomes | SideMessage | FinalizerFailed
+FromWorker = Ready | SetupFailed | Outcomes | SideMessage | Imported | FinalizerFailed
 ToStarter = StartWorker | KillWorker
 FromStarter = Connected | WorkerStarted | WorkerExited | WorkerRefused
 
@@ -240,7 +256,7 @@ FromStarter = Connected | WorkerStarted | WorkerExited | WorkerRefused
 
 _RECORDS: tuple[Any, ...] = (
     *(Setup, Definitions, RunJob, Stop),
-    *(Ready, SetupFailed, Outcomes, SideMessage, FinalizerFailed),
+    *(Ready, SetupFailed, Outcomes, SideMessage, Imported, FinalizerFailed),
     *(StartWorker, KillWorker),
     *(Connected, WorkerStarted, WorkerExited, WorkerRefused),
 )

@@ -39,6 +39,7 @@ from .._transport.outbox import Outbox
 from .._transport.progress_page import EPOCH, FINALIZER, INITIALIZING, STAGE, STARTED, ProgressPage
 from .._transport.shared_memory import SharedMemoryFile
 from .._transport.shared_objects import Code
+from .imports import ImportReport
 from .job_runner import JobRunner
 from .results import Results
 
@@ -86,6 +87,7 @@ class Worker:
         global loading
         stage = "set up"
         try:
+            imports = ImportReport(setup.environment["environ"]) if setup.tells_imports else None
             adopt(setup.environment)
             forward_warnings(self._say)
             shared = None
@@ -104,6 +106,8 @@ class Worker:
             stage = "load the initializer in"
             initializer, initargs, self._finalizer = self._importer.load(setup.initializer)
             loading = False
+            if imports is not None:
+                self._results.tell_imports(imports)
             log_capture = self._capture_logs(setup.logging)
             stage = "run the initializer in"
             if self._finalizer is not None:

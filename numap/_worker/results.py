@@ -24,6 +24,7 @@ from .._system.thread_signals import Nudge
 from .._transport.channel import outgoing
 from .._transport.messages import Outcomes
 from .._transport.outbox import Outbox
+from .imports import ImportReport
 
 #: The signal of a nudge. Ignored by default, and used by hardly anything.
 _SIGNAL = getattr(signal, "SIGURG", None)
@@ -59,6 +60,7 @@ class Results:
         self.since = 0.0
         self._outbox = outbox
         self._nudge = nudge
+        self._imports: ImportReport | None = None
         self._pid = os.getpid()
         self._seq = self._last_stage = 0
         #: Whichever thread holds it takes from the entries, and tells.
@@ -69,6 +71,17 @@ class Results:
         if _SIGNAL is not None:
             signal.signal(_SIGNAL, self.on_signal)
             signal.siginterrupt(_SIGNAL, False)
+
+    def tell_imports(self, report: ImportReport) -> None:
+        """The code of the map is loaded. The caller hears of the modules that came with it, and from now on of those that items
+        import, before their outcomes: the map may end with these."""
+        self._imports = report
+        self._tell_imports(report, at_setup=True)
+
+    def _tell_imports(self, report: ImportReport, at_setup: bool = False) -> None:
+        news = report.news(at_setup)
+        if news is not None:
+            self._outbox.send(news)
 
     def begin(self, seq: int, last_stage: int, several: bool) -> None:
         """A job begins with item ``seq``; all of the one before has been told.
@@ -88,6 +101,8 @@ class Results:
         if os.getpid() != self._pid:
             end_fork()
         try:
+            if self._imports is not None:
+                self._tell_imports(self._imports)
             with self._lock:
                 self._tell(last, flush_streams)
         except OSError:

@@ -4,7 +4,8 @@ It runs no user code and has one thread, so its forks are safe; it is a subreape
 becomes its child; and it ends, with all its descendants, when its caller ends for whatever reason.
 
 On the control socket the caller hands over one connection per map; what is said on that stands in `messages`. The end of
-a connection is the end of all its workers.
+a connection is the end of all its workers. A map whose workers need libraries asks for a template with its connection; a template
+is a starter, too, but for the modules that it has, and gets the connection handed on. See `template` and `templates`.
 
 Whatever the system refuses is told of the one worker that it was for: the workers of other maps depend on this process.
 """
@@ -19,17 +20,10 @@ import signal
 import socket
 import sys
 from importlib import import_module
+from time import monotonic
 from typing import NoReturn
 
-from .._system.processes import (
-    become_subreaper,
-    die_with_parent,
-    die_with_pipe,
-    kill_all,
-    kill_group,
-    kill_trees,
-    process_tree,
-)
+from .._system.processes import become_subreaper, die_with_parent, kill_all, kill_group, kill_trees, process_tree
 from .._system.rights import give_up_others
 from .._transport.messages import (
     Connected,
@@ -38,76 +32,169 @@ from .._transport.messages import (
     ToStarter,
     WorkerExited,
     WorkerRefused,
-    WorkerStarted,
     of_packet,
     to_packet,
 )
-from . import loop as _worker
+from .imports import note_birth
+from .template import TemplateRequest, number_of, prepare, read_request
+from .templates import Template, Templates
+from .worker_processes import ExitSignal, WorkerProcesses
 
 _PACKET = 1 << 12
 _FDS = 6
+#: What comes with a connection whose workers shall be forked from a template: its request, and where its imports print to.
+_WITH_TEMPLATE = 3
 
 
 class Starter:
-    """The starter process.
+    """The starter process, or a template.
 
     Args:
         control: the socket on which connections arrive.
         life: read end of the pipe that ends with the caller.
         keep: the capabilities that workers may have; see `give_up_others`.
+        template: whether it is one: then it goes on without a control socket, until its last connection ends.
     """
 
-    def __init__(self, control: socket.socket, life: int, keep: tuple[int, int, int]) -> None:
-        self._control = control
+    def __init__(self, control: socket.socket, life: int, keep: tuple[int, int, int], template: bool = False) -> None:
+        self._control: socket.socket | None = control
         self._life = life
         self._keep = keep
+        self._is_template = template
+        self._templates = Templates()
         #: The maps that are served: by descriptor, the map's own number and the connection.
         self._connections: dict[int, tuple[int, socket.socket]] = {}
         self._served = 0
-        #: By pid, the number of the map and the number of the worker in it.
-        self._workers: dict[int, tuple[int, int]] = {}
-        self._wake, wake = os.pipe()
-        os.set_blocking(wake, False)
-        os.set_blocking(self._wake, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        self._wake_pipe = (self._wake, wake)
+        self._workers = WorkerProcesses(self._part, life, keep, template)
+        self._exits = ExitSignal()
 
     def run(self) -> None:
         """Serves until the caller ends or closes the control socket; then nothing is left."""
-        poll = select.poll()
-        for fd in (self._control.fileno(), self._life, self._wake):
-            poll.register(fd, select.POLLIN)
-        while True:
-            for fd, event in poll.poll():
-                if fd == self._wake:
+        note_birth()
+        while self._control is not None or (self._is_template and self._connections):
+            for fd, event in self._wait():
+                if fd in self._connections:
+                    # What a map asked for before it ended is not worth a process any more.
+                    if event & select.POLLHUP or not self._serve(fd):
+                        self._end_connection(fd)
+                elif fd == self._exits.fd:
                     self._reap()
                 elif fd == self._life:
                     return
-                elif fd == self._control.fileno():
-                    connection = self._accept()
-                    if connection is None:
-                        return
-                    if connection >= 0:
-                        poll.register(connection, select.POLLIN)
-                # What a map asked for before it ended is not worth a process any more.
-                elif event & select.POLLHUP or not self._serve(fd):
-                    poll.unregister(fd)
-                    self._end_connection(fd)
+                elif self._control is not None and fd == self._control.fileno():
+                    self._accept(self._control)
+                else:
+                    self._hear_template(fd)
+            self._templates.check()
 
-    def _accept(self) -> int | None:
-        """The descriptor of a new connection; None: there will be no other, -1: there is no room for it, and it ends."""
-        data, fds, _, _ = socket.recv_fds(self._control, 1, 1)
+    def _wait(self) -> list[tuple[int, int]]:
+        """What has happened; the control socket comes last, as with what it brings a number of the others may come again."""
+        poll = select.poll()
+        sources = [self._exits.fd, self._life, *self._connections, *(it.socket.fileno() for it in self._templates)]
+        last = -1 if self._control is None else self._control.fileno()
+        for fd in sources if self._control is None else [*sources, last]:
+            poll.register(fd, select.POLLIN)
+        look_at = self._templates.look_at()
+        found = poll.poll(None if look_at == float("inf") else 1000 * max(0.0, look_at - monotonic()))
+        return sorted(found, key=lambda it: it[0] == last)
+
+    # ------------------------------------------------------------------ connections and templates
+
+    def _accept(self, control: socket.socket) -> None:
+        """A new connection; one for which there is no room ends."""
+        data, fds, _, _ = socket.recv_fds(control, 1, 1 + _WITH_TEMPLATE)
         if not data:
-            return None
-        if not fds:
-            return -1
+            self._control = None
+            return
+        if len(fds) != 1 + _WITH_TEMPLATE or not self._hand_on(*fds):
+            for fd in fds[1:]:
+                os.close(fd)
+            if fds:
+                self._take(fds[0])
+
+    def _hand_on(self, connection: int, *asked: int) -> bool:
+        """Gives a connection to the template that it asks for; False: there can't be one."""
+        try:
+            template = self._templates.get(number_of(asked[0])) or self._make_template(connection, *asked)
+        except OSError:
+            return False
+        if template is None:
+            return False
+        for fd in asked:
+            os.close(fd)
+        sock = socket.socket(fileno=connection)
+        _tell(sock, Connected())  # the time that imports take has a limit of its own
+        template.give(sock.detach())
+        return True
+
+    def _take(self, fd: int) -> None:
+        """Serves a connection from here."""
         # A descriptor's number comes again, perhaps before the exits of workers of an ended connection have been seen.
         self._served += 1
-        connection = socket.socket(fileno=fds[0])
-        self._connections[fds[0]] = (self._served, connection)
+        connection = socket.socket(fileno=fd)
+        self._connections[fd] = (self._served, connection)
         _tell(connection, Connected())
-        return fds[0]
+
+    def _make_template(self, connection: int, fd: int, out: int, err: int) -> Template | None:
+        request = read_request(fd)
+        if not self._templates.can_be(request):
+            return None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            parent = os.getpid()
+            pid = os.fork()
+            if pid == 0:
+                ours.close()
+                os.close(connection)
+                self._become_template(parent, theirs, request, fd, out, err)
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
+        return self._templates.add(Template(number_of(fd), pid, ours, os.dup(fd), request))
+
+    def _become_template(
+        self, parent: int, control: socket.socket, request: TemplateRequest, fd: int, out: int, err: int
+    ) -> NoReturn:
+        """In the child: imports, and is a starter from then on."""
+        try:
+            self._part(parent)
+            if prepare(request, fd, out, err):
+                os.close(fd)
+                become_subreaper()
+                starter = Starter(control, self._life, self._keep, template=True)
+                try:
+                    control.send(b"r")
+                    starter.run()
+                finally:
+                    starter.end()
+        finally:
+            os._exit(0)
+
+    def _hear_template(self, fd: int) -> None:
+        template = self._templates.of_socket(fd)
+        if template is None:
+            return
+        try:
+            ready = bool(template.socket.recv(1))
+        except OSError:
+            ready = False
+        if ready:
+            template.on_ready()
+        else:
+            for connection in self._templates.on_end(template):
+                self._take(connection)
+
+    def _part(self, parent: int) -> None:
+        """In a child: lets go of all that is the starter's, and keeps what ends it."""
+        os.setpgid(0, 0)
+        die_with_parent()
+        if os.getppid() != parent:
+            os._exit(1)
+        self._exits.close()
+        if self._control is not None:
+            self._control.close()
+        for _, connection in self._connections.values():
+            connection.close()
+        self._templates.let_go()
 
     # ------------------------------------------------------------------ one map's connection
 
@@ -125,64 +212,21 @@ class Starter:
             worker, method, logs, count = message
             if logs and method != "spawn" and "logging" not in sys.modules:
                 _import_logging()
-            refused = self._spawn(descriptor, worker, method, fds) if len(fds) == count else "Too many open files"
+                note_birth()
+            if len(fds) == count:
+                _tell(connection, self._workers.start((number, worker), method, fds))
+            else:
+                _tell(connection, WorkerRefused(worker, "Too many open files"))
             for fd in fds:
                 os.close(fd)
-            if refused:
-                _tell(connection, WorkerRefused(worker, refused))
         else:
-            kill_trees([pid for pid, owner in self._workers.items() if owner == (number, message.number)])
+            kill_trees(self._workers.pids(number, message.number))
         return True
-
-    def _spawn(self, descriptor: int, number: int, method: str, fds: list[int]) -> str:
-        """Forks a worker; returns what the system says against it, if anything."""
-        parent = os.getpid()
-        try:
-            pid = os.fork()
-        except OSError as error:
-            return str(error)
-        if pid == 0:
-            self._become_worker(parent, method, fds)
-        with contextlib.suppress(OSError):
-            os.setpgid(pid, pid)
-        self._workers[pid] = (self._connections[descriptor][0], number)
-        _tell(self._connections[descriptor][1], WorkerStarted(number, pid))
-        return ""
-
-    def _become_worker(self, parent: int, method: str, fds: list[int]) -> NoReturn:
-        """In the child: cuts every tie to the starter but the two that end it."""
-        code = 1
-        try:
-            os.setpgid(0, 0)
-            die_with_parent()
-            if os.getppid() != parent:
-                os._exit(1)
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for fd in self._wake_pipe:
-                os.close(fd)
-            self._control.close()
-            for _, connection in self._connections.values():
-                connection.close()
-            sock, page, nudge, out, err, *memory = fds
-            for source, target in ((out, 1), (err, 2)):
-                os.dup2(source, target)
-                os.close(source)
-            if method == "spawn":
-                _exec_worker(self._life, self._keep, [sock, page, nudge, *memory])
-            die_with_pipe(self._life)
-            gc.unfreeze()
-            _worker.main(sock, page, nudge, *memory)
-            code = 0
-        finally:
-            os._exit(code)
 
     # ------------------------------------------------------------------ ends
 
     def _reap(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._wake, 4096):
-                pass
+        self._exits.drain()
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -190,9 +234,10 @@ class Starter:
                 return
             if pid == 0:
                 return
-            owner = self._workers.pop(pid, None)
-            if owner is not None:
+            owner = self._workers.on_exit(pid)
+            if self._templates.on_exit(pid) or owner is not None:
                 kill_group(pid)
+            if owner is not None:
                 for number, connection in self._connections.values():
                     if number == owner[0]:
                         _tell(connection, WorkerExited(owner[1], os.waitstatus_to_exitcode(status)))
@@ -202,23 +247,21 @@ class Starter:
         connection.close()
         # Where no other map is served, what is left of our descendants has escaped from a worker's group.
         kill_trees(
-            [pid for pid, owner in self._workers.items() if owner[0] == number],
-            None if self._connections else os.getpid(),
+            self._workers.pids(number), None if self._connections else os.getpid(), spared=self._templates.pids()
         )
 
     def end(self) -> None:
         """Kills every descendant; those that fork meanwhile, too."""
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for pid in self._workers:
+        self._exits.close()
+        for pid in self._workers.pids():
             kill_group(pid)
         while True:
-            kill_all(process_tree(os.getpid()) or list(self._workers))
+            kill_all(process_tree(os.getpid()) or self._workers.pids())
             try:
                 pid, _ = os.waitpid(-1, 0)
             except ChildProcessError:
                 return
-            self._workers.pop(pid, None)
+            self._workers.on_exit(pid)
 
 
 def _import_logging() -> None:
@@ -236,30 +279,6 @@ def _tell(connection: socket.socket, message: FromStarter) -> None:
     # A caller that is gone, or does not read, is noticed elsewhere.
     with contextlib.suppress(OSError):
         connection.send(to_packet(message))
-
-
-def _exec_worker(life: int, keep: tuple[int, int, int], fds: list[int]) -> NoReturn:
-    import subprocess
-
-    for fd in (life, *fds):
-        os.set_inheritable(fd, True)
-    code = f"import sys; sys.path[:] = {sys.path!r}; from numap._worker.starter import spawned; spawned({life}, {keep}, {fds})"
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    os.execv(sys.executable, [sys.executable, *flags, "-c", code])
-
-
-def spawned(life: int, keep: tuple[int, int, int], fds: list[int]) -> None:
-    """Entry of a worker that is a fresh interpreter."""
-    code = 1
-    try:
-        for fd in fds:
-            os.set_inheritable(fd, False)
-        die_with_pipe(life)
-        give_up_others(keep)
-        _worker.main(*fds)
-        code = 0
-    finally:
-        os._exit(code)
 
 
 def main(control: int, life: int, keep: tuple[int, int, int]) -> None:

@@ -26,7 +26,7 @@ from ..._items.side_output import logging_levels
 from ..._modules.main_export import ForkExporter, MainExporter, main_identity
 from ..._sync.event_queue import seconds_left
 from ..._system.processes import exit_text
-from ..._transport.messages import Outcomes, Ready, Setup, SetupFailed, SideMessage
+from ..._transport.messages import Imported, Outcomes, Ready, Setup, SetupFailed, SideMessage
 from ..._transport.progress_page import INITIALIZING, STAGE, STARTED
 from ..._transport.shared_objects import Code, Constants, ObjectWriter, size_of_code
 from ..._worker.results import CUT_OFF
@@ -35,6 +35,7 @@ from .ending import EndingWorker
 from .memory import Memory
 from .slot import ProcessSlot, side_output
 from .supervisor import WorkerHandle
+from .templates import TemplateWish, has_templates
 from .worker_pool import WorkerPool
 
 #: Workers that may die in a row while they start: what is wrong with them all kills every one.
@@ -74,7 +75,9 @@ class ProcessEngine(WorkerPool):
         setup = _setup(exporter, programs, options, method)
         _warn_of_size(label, sum(map(size_of_code, [*setup.programs, *(it.code for it in exporter.log)])))
         slots = [ProcessSlot(limited(options.task_timeout)) for _ in range(options.workers)]
-        super().__init__(method, label, slots, memory, exporter, setup, options.max_items_per_worker or UNLIMITED)
+        # Of the functions alone: what items need is known when they come.
+        wish = TemplateWish(exporter.used, options.preload, setup.environment) if has_templates(method) else None
+        super().__init__(method, label, slots, memory, exporter, setup, wish, options.max_items_per_worker or UNLIMITED)
         #: What the last `listen` ended with.
         self._selected: list[tuple[selectors.SelectorKey, int]] = []
         #: Workers that died while they started, since the last that did start.
@@ -181,6 +184,9 @@ class ProcessEngine(WorkerPool):
                 self._output(slot, *message)
             elif isinstance(message, SideMessage):
                 self._events.append(side_output(handle, slot, message))
+            elif isinstance(message, Imported):
+                if self._wish is not None:
+                    self._wish.learn(message)
             elif isinstance(message, Ready):
                 # The starter tells it, too, perhaps later.
                 handle.pid = message.pid
@@ -290,6 +296,7 @@ def _setup(exporter: MainExporter, programs: Sequence[Program], options: Options
         main=None if method == "fork" else main_identity(),
         environment=environment(options.workers),
         logging=logging_levels(),
+        tells_imports=has_templates(method),
         needed=len(exporter.log),  # after the programs have been pickled, above
     )
 

@@ -22,6 +22,8 @@ from ..._environment.python import ADVICE, check_of_likeness, executable
 from ..._system.memory import memory_file
 from ..._system.processes import exit_text, hard_limits, is_at_work, kill_all, kill_group, process_limit, process_tree
 from ..._system.rights import Rights, capabilities_to_keep, namespaces, rights
+from ..._worker.template import write_request
+from .templates import NumberedRequest
 
 _BOOT = "{check}; sys.path[:] = {path!r}; from numap._worker.starter import main; main({control}, {life}, {keep})"
 #: Seconds that the end of the starter is waited for: it kills at once, so this is for a machine that swaps.
@@ -109,13 +111,22 @@ class StarterClient:
         """Whether the starter runs."""
         return self._process.poll() is None
 
-    def connect(self) -> socket.socket:
-        """A new connection for one map."""
+    def connect(self, template: NumberedRequest | None) -> socket.socket:
+        """A new connection for one map, to a template where one is asked for and can be."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs:
                 theirs.setblocking(True)  # with socket.setdefaulttimeout it would not, over there either
-                socket.send_fds(self._control, [b"+"], [theirs.fileno()])
+                with contextlib.ExitStack() as stack:
+                    fds = [theirs.fileno()]
+                    if template is not None:
+                        fds.append(memory_file(0))
+                        stack.callback(os.close, fds[-1])
+                        write_request(fds[-1], *template)
+                        for stream in (1, 2):
+                            fds.append(standard_stream(stream))
+                            stack.callback(os.close, fds[-1])
+                    socket.send_fds(self._control, [b"+"], fds)
         except BaseException:
             ours.close()
             raise
@@ -188,6 +199,14 @@ class StarterClient:
         self._process.returncode = 0
 
 
+def standard_stream(fd: int) -> int:
+    """A duplicate of a standard stream, or of the null device where it is closed."""
+    try:
+        return os.dup(fd)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)
+
+
 def _start(executable: str, control: int, life: int, stderr: int) -> subprocess.Popen[bytes]:
     path = [absolute(entry) or os.getcwd() for entry in sys.path]
     keep = capabilities_to_keep()
@@ -217,11 +236,13 @@ class Link:
     Attributes:
         socket: the connection, non-blocking.
         client: the starter.
+        template: number of the template that was asked for; 0: none.
     """
 
-    def __init__(self, client: StarterClient) -> None:
+    def __init__(self, client: StarterClient, template: NumberedRequest | None) -> None:
         self.client = client
-        self.socket = client.connect()
+        self.template = 0 if template is None else template.number
+        self.socket = client.connect(template)
         self.socket.setblocking(False)
         self._began = monotonic()
         self._until = self._began + ANSWER_TIMEOUT
@@ -273,8 +294,11 @@ def prepare() -> None:
         _running()
 
 
-def connect() -> Link:
+def connect(template: NumberedRequest | None = None) -> Link:
     """A connection to the starter, which is started if there is none that is right for what the program is now.
+
+    Args:
+        template: what the workers are to be forked from, where that can be; None: from the starter.
 
     Raises:
         OSError, WorkerStartError: no process can be started.
@@ -282,7 +306,7 @@ def connect() -> Link:
     with _lock:
         client = _running()
         try:
-            return Link(client)
+            return Link(client, template)
         except OSError as error:
             if client is _current:
                 if client.alive() and not isinstance(error, ConnectionError):
@@ -291,7 +315,7 @@ def connect() -> Link:
                 if client.was_no_starter():
                     raise client.failure() from error
             # It died, or a signal handler ended it, between the look and the call.
-            return Link(_running())
+            return Link(_running(), template)
 
 
 def _running() -> StarterClient:

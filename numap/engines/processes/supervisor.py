@@ -36,7 +36,8 @@ from ..._transport.messages import (
     to_wire,
 )
 from ..._transport.progress_page import ProgressPage
-from .starter_client import Link, connect
+from .starter_client import Link, connect, standard_stream
+from .templates import NumberedRequest, TemplateWish
 
 
 class WorkerHandle:
@@ -106,20 +107,22 @@ class WorkerSupervisor:
     """The workers of one map, by way of the starter.
 
     Args:
-        method: "forkserver" (forks of the starter) or "spawn" (fresh interpreters).
+        method: "forkserver" (forks of the starter, or of a template) or "spawn" (fresh interpreters).
+        wish: the template; None: there is none.
 
     After the loss of a starter there is a connection to a new one, and all workers before it are dead. When the program has
     become another one, the successors of workers come by another connection, too.
     """
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, wish: TemplateWish | None) -> None:
         self._method = method
+        self._wish = wish
         self._numbers = 0
         self.workers: dict[int, WorkerHandle] = {}
         #: Reports that were read while a request was to be sent, so that their arrival is no news any more.
         self.early_reports: deque[tuple[Link, bytes]] = deque()
         #: The last one is for new workers.
-        self._links = [connect()]
+        self._links = [connect(self._request())]
         self._rights = self._links[0].client.inherited.rights
 
     @property
@@ -143,19 +146,26 @@ class WorkerSupervisor:
     def renew(self) -> None:
         """Before a successor is asked for: makes sure that it will have no rights but what the map had at its start, and has now.
 
+        It comes from a template if it is known by now what that needs.
+
         Raises:
             WorkerStartError: that can't be.
             OSError: no process can be started.
         """
         wanted = successor_rights(rights(), self._rights)
-        found = [link for link in self._links if link.client.inherited.rights == wanted]
+        request = self._request()
+        number = 0 if request is None else request.number
+        found = [it for it in self._links if it.client.inherited.rights == wanted and it.template == number]
         if not found:
-            found = [connect()]
+            found = [connect(request)]
             self._links += found
             if found[0].client.inherited.rights != wanted:
                 raise rights_error()
         self._links.remove(found[-1])
         self._links.append(found[-1])
+
+    def _request(self) -> NumberedRequest | None:
+        return None if self._wish is None else self._wish.request()
 
     def spawn(self, memory: int | None) -> WorkerHandle:
         """A new worker; it is not yet known whether it starts. ``memory``: descriptor of the shared memory, if any."""
@@ -165,8 +175,8 @@ class WorkerSupervisor:
         self.workers[handle.number] = handle
         fds = [theirs.fileno(), handle.page.fd, handle.nudge.fd]
         try:
-            fds += [_standard_stream(1)]
-            fds += [_standard_stream(2)]
+            fds += [standard_stream(1)]
+            fds += [standard_stream(2)]
             if memory is not None:
                 fds += [os.dup(memory)]
             # A starter that is gone will be noticed as the end of the connection, and the worker be reported dead.
@@ -255,7 +265,7 @@ class WorkerSupervisor:
         if link.client.was_no_starter():
             raise link.client.failure()
         if not self._links:
-            self._links.append(connect())
+            self._links.append(connect(self._request()))
 
     def close(self) -> None:
         """Kills all workers and what they started; returns at once."""
@@ -285,11 +295,3 @@ def rights_error() -> WorkerStartError:
         "a worker process can't be replaced: the program has become another user, or has other rights, than when the map "
         "was started, so a new one would have rights that the map or the program has not; start a map after the change"
     )
-
-
-def _standard_stream(fd: int) -> int:
-    """A duplicate of a standard stream, or of the null device where it is closed."""
-    try:
-        return os.dup(fd)
-    except OSError:
-        return os.open(os.devnull, os.O_WRONLY)

@@ -20,6 +20,7 @@ from .ending import EndingWorker, EndingWorkers
 from .memory import Memory
 from .slot import ProcessSlot
 from .supervisor import Exit, WorkerHandle, WorkerSupervisor
+from .templates import TemplateWish
 from .worker_selector import WorkerSelector
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class WorkerPool:
         memory: what they share.
         exporter: what they have to know of the program.
         setup: what each is told first.
+        wish: the template that they are to be forked from; None: there is none.
         room: items that each may be given.
     """
 
@@ -47,6 +49,7 @@ class WorkerPool:
         memory: Memory,
         exporter: MainExporter,
         setup: Setup,
+        wish: TemplateWish | None,
         room: int,
     ) -> None:
         self._method = method
@@ -54,6 +57,7 @@ class WorkerPool:
         self._memory = memory
         self._exporter = exporter
         self._setup = setup
+        self._wish = wish
         self._room = room
         self._events: list[Event] = []
         self._selector = WorkerSelector()
@@ -87,7 +91,7 @@ class WorkerPool:
             WorkerStartError: no process can be started.
         """
         try:
-            self._supervisor = _make_supervisor(self._method)
+            self._supervisor = _make_supervisor(self._method, self._wish)
             self._update_connections()
             self._start_worker(self.slots[0])
         except (OSError, MemoryError) as error:
@@ -250,9 +254,9 @@ def _reason(error: Exception) -> str:
     return str(error) or "no memory"  # a MemoryError may have no text
 
 
-def _make_supervisor(method: str) -> WorkerSupervisor | ForkSupervisor:
+def _make_supervisor(method: str, wish: TemplateWish | None) -> WorkerSupervisor | ForkSupervisor:
     if method == "fork":
         from .fork import ForkSupervisor
 
         return ForkSupervisor()
-    return WorkerSupervisor(method)
+    return WorkerSupervisor(method, wish)
