@@ -70,8 +70,7 @@ def adopt_for_imports(found: dict[str, Any]) -> None:
 
 def _adopt_for_imports(found: dict[str, Any]) -> None:
     zone_before = os.environ.get("TZ")
-    os.environ.clear()
-    os.environ.update(found["environ"])
+    _set_variables(found["environ"])
     _zone.adopt(found["zone"], zone_before)
     sys.path[:] = found["path"]
     sys.argv[:] = found["argv"]
@@ -81,6 +80,16 @@ def _adopt_for_imports(found: dict[str, Any]) -> None:
     warnings.filters[:] = found["warnings"]  # type: ignore[index]
     if hasattr(warnings, "_filters_mutated"):
         warnings._filters_mutated()
+
+
+def _set_variables(environ: dict[str, str]) -> None:
+    """Each call costs a microsecond, and in most workers few variables are others."""
+    now = dict(os.environ)
+    for name in now.keys() - environ.keys():
+        del os.environ[name]
+    for name, value in environ.items():
+        if now.get(name) != value:
+            os.environ[name] = value
 
 
 def _enter(directory: str) -> None:
@@ -100,11 +109,9 @@ def adopt(found: dict[str, Any]) -> None:
     if found["nice"] is not None and found["nice"] != os.getpriority(os.PRIO_PROCESS, 0):
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, found["nice"])
-    if found["affinity"] is not None:
-        try:
+    if found["affinity"] is not None and found["affinity"] != os.sched_getaffinity(0):
+        with contextlib.suppress(OSError):  # a CPU that was taken away meanwhile: any will do
             os.sched_setaffinity(0, found["affinity"])
-        except (AttributeError, OSError):
-            pass  # a CPU that was taken away meanwhile: any will do
     for name, manner in zip(("stdout", "stderr"), found["streams"], strict=True):
         if manner is not None and _manner(getattr(sys, name)) not in (None, manner):
             _remake(name, *manner)

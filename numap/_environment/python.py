@@ -72,12 +72,16 @@ def executable() -> str:
         )
     if not found or not isinstance(found, str):
         raise WorkerStartError(f"no worker process can be started: sys.executable is {found!r}; {ADVICE}")
-    if not any(_NAMES.fullmatch(os.path.basename(name)) for name in (found, os.path.realpath(found))):
+    if not (_is_named_as_one(found) or _is_named_as_one(os.path.realpath(found))):
         raise WorkerStartError(
             f"no worker process can be started: sys.executable is {found!r}, which has not the name of a Python, "
             f"and would perhaps start this program a second time; {ADVICE}"
         )
     return found
+
+
+def _is_named_as_one(path: str) -> bool:
+    return _NAMES.fullmatch(os.path.basename(path)) is not None
 
 
 #: What a Python must have in common with this one, so that code can travel between them; an expression for ``python -c``,

@@ -7,6 +7,7 @@ the rest is there. A worker has one socket and nothing else to do, so its end bl
 
 from __future__ import annotations
 
+import mmap
 import pickle
 import socket
 import struct
@@ -43,6 +44,13 @@ def outgoing(segment: Segment) -> Segment:
     return segment
 
 
+def _zeros(size: int) -> mmap.mmap | bytearray:
+    """A buffer whose pages are there when they are used: most channels use a few of them, and a worker waits for each."""
+    if not hasattr(mmap, "MAP_ANONYMOUS"):
+        return bytearray(size)
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
 class Channel:
     """One end of a stream socket that carries frames.
 
@@ -58,7 +66,7 @@ class Channel:
         self.ended = False
         self._blocking = sock.getblocking()
         self._out: deque[memoryview] = deque()
-        self._scratch = bytearray(_SCRATCH)
+        self._scratch = _zeros(_SCRATCH)
         self._view = memoryview(self._scratch)
         self._have = 0
         self._big: memoryview | None = None

@@ -42,6 +42,8 @@ from .worker_processes import ExitSignal, WorkerProcesses
 
 _PACKET = 1 << 12
 _FDS = 6
+#: Small modules of the standard library, of the system's calls, that every worker would import else.
+_EACH_WORKER_NEEDS = ("_locale", "_tracemalloc", "fcntl", "resource")
 #: What comes with a connection whose workers shall be forked from a template: its request, and where its imports print to.
 _WITH_TEMPLATE = 3
 
@@ -291,6 +293,9 @@ def main(control: int, life: int, keep: tuple[int, int, int]) -> None:
     become_subreaper()
     for fd in (control, life):
         os.set_inheritable(fd, False)
+    for name in _EACH_WORKER_NEEDS:
+        with contextlib.suppress(ImportError):
+            import_module(name)
     gc.collect()
     gc.freeze()
     starter = Starter(socket.socket(fileno=control), life, keep)
