@@ -15,9 +15,10 @@ _OWN = "/proc/self/cgroup"
 def cpu_quota(root: str = _ROOT, own: str = _OWN) -> int | None:
     """CPUs whose time the process may use, rounded up, at least 1; None: no quota."""
     quotas = []
-    for folder in _folders("cpu", root, own):
-        limit, period = _word(folder, "cpu.max", 0), _word(folder, "cpu.max", 1)
-        if period is None:
+    for folder, unified in _folders("cpu", root, own):
+        if unified:
+            limit, period = _word(folder, "cpu.max", 0), _word(folder, "cpu.max", 1)
+        else:
             limit, period = _word(folder, "cpu.cfs_quota_us"), _word(folder, "cpu.cfs_period_us")
         if limit is not None and period:
             quotas.append(max(1, -(-limit // period)))
@@ -27,16 +28,16 @@ def cpu_quota(root: str = _ROOT, own: str = _OWN) -> int | None:
 def free_memory(root: str = _ROOT, own: str = _OWN) -> int | None:
     """Bytes that the limits of memory leave; None: there is none."""
     rests = []
-    for folder in _folders("memory", root, own):
-        for names in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
-            limit, used = _word(folder, names[0]), _word(folder, names[1])
-            if limit is not None and used is not None:
-                rests.append(max(0, limit - used))
+    for folder, unified in _folders("memory", root, own):
+        names = ("memory.max", "memory.current") if unified else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        limit, used = _word(folder, names[0]), _word(folder, names[1])
+        if limit is not None and used is not None:
+            rests.append(max(0, limit - used))
     return min(rests, default=None)
 
 
-def _folders(controller: str, root: str, own: str) -> Iterator[str]:
-    """Where the limits of the process may be: its own group, and every group around it.
+def _folders(controller: str, root: str, own: str) -> Iterator[tuple[str, bool]]:
+    """Where the limits of the process may be: its own group, and every group around it; whether its files are those of version 2.
 
     In a container the own path may be that of the host, and not be there: what can be seen is the root.
     """
@@ -48,9 +49,9 @@ def _folders(controller: str, root: str, own: str) -> Iterator[str]:
         if not controllers or controller in controllers.split(","):
             top = os.path.join(root, controllers) if controllers else root
             while path.strip("/"):
-                yield top + path
+                yield top + path, not controllers
                 path = os.path.dirname(path)
-            yield top
+            yield top, not controllers
 
 
 def _word(folder: str, name: str, place: int = 0) -> int | None:
