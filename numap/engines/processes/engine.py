@@ -12,6 +12,7 @@ import selectors
 import signal
 import warnings
 from collections.abc import Sequence
+from operator import itemgetter
 from time import monotonic
 
 from ..._base.capabilities import CAPABILITIES
@@ -38,6 +39,8 @@ from .supervisor import WorkerHandle
 from .templates import TemplateWish, has_templates
 from .worker_pool import WorkerPool
 
+#: Of the items of a segment. What an item passes on its way is a call of C where it can be.
+_COUNT = itemgetter(1)
 #: Workers that may die in a row while they start: what is wrong with them all kills every one.
 MAX_FAILED_STARTS = 4
 #: The same for workers that were killed (by an operator, or the kernel for want of memory) while no code of the user's ran.
@@ -143,8 +146,8 @@ class ProcessEngine(WorkerPool):
         """See `Engine.due`."""
         if self._events or self._supervisor.early_reports:
             return 0.0
-        due = min(self._supervisor.due(), *(slot.next_look() for slot in self.slots))
-        return min(due, self._ending.due()) if self._lacks_room() else due
+        due = min(self._supervisor.due, *map(ProcessSlot.next_look, self.slots))
+        return min(due, self._ending.due()) if (self._awaiting_room or self._refused) and self._lacks_room() else due
 
     def listen(self, until: float) -> None:
         """See `Engine.listen`."""
@@ -166,11 +169,11 @@ class ProcessEngine(WorkerPool):
                     self._watch_writes(key.data)
                 if mask & selectors.EVENT_READ:
                     self._receive(key.data)
-        if not self._stopped and (self._supervisor.early_reports or self._supervisor.due() <= monotonic()):
+        if not self._stopped and (self._supervisor.early_reports or self._supervisor.due <= monotonic()):
             self._read_exits()
         if not self._stopped:
             self._look_at_pages()
-            if self._lacks_room():
+            if (self._awaiting_room or self._refused) and self._lacks_room():
                 self._make_room()
         events, self._events = self._events, []
         return events
@@ -206,7 +209,7 @@ class ProcessEngine(WorkerPool):
     def _output(
         self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float, stages: list[int]
     ) -> None:
-        count = sum(segment[1] for segment in segments)
+        count = sum(map(_COUNT, segments))
         # Before the job lets go of its items: a result may lie in the memory of one.
         segments = self._memory.incoming(segments)
         job, first, returned = slot.ledger.record(seq, count, last)

@@ -71,6 +71,8 @@ class ForkSupervisor:
 
     def __init__(self) -> None:
         self._numbers = 0
+        #: See `WorkerSupervisor`: there is nothing to wait for.
+        self.due = float("inf")
         self.workers: dict[int, WorkerHandle] = {}
         self._wake_r, self._wake_w = socket.socketpair()
         self._wake_r.setblocking(False)
@@ -83,10 +85,6 @@ class ForkSupervisor:
         self._idle: deque[SimpleQueue[_Watched]] = deque()
         self._life = _open_life()
         self._rights = rights()
-
-    def due(self) -> float:
-        """See `WorkerSupervisor.due`: there is nothing to wait for."""
-        return float("inf")
 
     def check(self) -> None:
         """See `WorkerSupervisor.check`."""

@@ -57,7 +57,7 @@ class Memory:
 
     def warn_once(self, segments: list[Segment], handle: WorkerHandle | None = None) -> list[EngineWarning]:
         """Once: these could have been shared and were not, for want of room. ``handle``: of the worker that sent them."""
-        if self._warned or not any(kind == PICKLED and len(data) >= _LARGE for kind, _, data in segments):
+        if self._warned or not [1 for kind, _, data in segments if kind == PICKLED and len(data) >= _LARGE]:
             return []
         if handle is not None and handle.column is None and self.shared is not None:
             return []

@@ -101,7 +101,8 @@ class ProcessSlot(Slot):
 
     def take_room_back(self, returned: list[Returned]) -> None:
         """Items came back without having run: the worker has room for as many others."""
-        self.room += sum(back.count for back in returned)
+        for back in returned:
+            self.room += back.count
 
     def outcomes_told(self, last: bool) -> None:
         """The worker told outcomes, with ``last`` those of the last items of a job."""

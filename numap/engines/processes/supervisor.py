@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from ..._base.errors import WorkerStartError
 from ..._items.side_output import standard_logging
+from ..._sync.event_queue import NEVER
 from ..._system.rights import Rights, rights
 from ..._system.thread_signals import Nudge
 from ..._transport.channel import Channel
@@ -121,8 +122,11 @@ class WorkerSupervisor:
         self.workers: dict[int, WorkerHandle] = {}
         #: Reports that were read while a request was to be sent, so that their arrival is no news any more.
         self.early_reports: deque[tuple[Link, bytes]] = deque()
+        #: When to `check`, if nothing is heard before. Each event asks, and an answer lasts: so it is kept.
+        self.due = NEVER
         #: The last one is for new workers.
-        self._links = [connect(self._request())]
+        self._links: list[Link] = []
+        self._connect(self._request())
         self._rights = self._links[0].client.inherited.rights
 
     @property
@@ -130,9 +134,14 @@ class WorkerSupervisor:
         """To be listened to. Others after `renew` or `reports`, perhaps."""
         return [link.socket for link in self._links]
 
-    def due(self) -> float:
-        """When to `check`, if nothing is heard before."""
-        return min(link.due() for link in self._links)
+    def _connect(self, request: NumberedRequest | None) -> Link:
+        link = connect(request)
+        self._links.append(link)
+        self._note_due()
+        return link
+
+    def _note_due(self) -> None:
+        self.due = min(map(Link.due, self._links), default=NEVER)
 
     def check(self) -> None:
         """To be called when that is due.
@@ -142,6 +151,7 @@ class WorkerSupervisor:
         """
         for link in self._links:
             link.check()
+        self._note_due()
 
     def renew(self) -> None:
         """Before a successor is asked for: makes sure that it will have no rights but what the map had at its start, and has now.
@@ -157,8 +167,7 @@ class WorkerSupervisor:
         number = 0 if request is None else request.number
         found = [it for it in self._links if it.client.inherited.rights == wanted and it.template == number]
         if not found:
-            found = [connect(request)]
-            self._links += found
+            found = [self._connect(request)]
             if found[0].client.inherited.rights != wanted:
                 raise rights_error()
         self._links.remove(found[-1])
@@ -244,7 +253,9 @@ class WorkerSupervisor:
         return exits
 
     def _on_report(self, link: Link, data: bytes, exits: list[Exit]) -> None:
-        link.client.answers = True
+        if not link.client.answers:
+            link.client.answers = True
+            self._note_due()
         message: FromStarter = of_packet(data)
         if isinstance(message, WorkerStarted):
             if message.number in self.workers:
@@ -265,7 +276,7 @@ class WorkerSupervisor:
         if link.client.was_no_starter():
             raise link.client.failure()
         if not self._links:
-            self._links.append(connect(self._request()))
+            self._connect(self._request())
 
     def close(self) -> None:
         """Kills all workers and what they started; returns at once."""

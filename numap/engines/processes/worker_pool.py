@@ -220,7 +220,7 @@ class WorkerPool:
     def _read_exits(self) -> None:
         try:
             exits = self._supervisor.reports()
-            if self._supervisor.due() <= monotonic():
+            if self._supervisor.due <= monotonic():
                 self._supervisor.check()
         except WorkerStartError as error:
             self._give_up(str(error))
