@@ -3,9 +3,9 @@
 A library takes a worker a tenth of a second to import, or seconds, and each worker of each map would import it anew. The starter
 can't do that for them, as a map that needs nothing must get workers that have nothing. So a process between the two does it.
 
-It is used only if, behind the imports, it is as safe to fork as the starter is: it has one thread, no child, and no
-descriptor that several processes must not share. And only if the imports did in it what they did in a worker. Else it ends, and
-workers import for themselves.
+It is used only if, behind the imports, it is as safe to fork as the starter is: it has one thread, no child, and no descriptor
+and no memory that several processes must not share. And only if the imports did in it what they did in a worker. Else it ends,
+and workers import for themselves.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ def prepare(request: TemplateRequest, request_fd: int, out: int, err: int) -> bo
         os.close(source)
     name_process("numap-template")
     adopt_for_imports(request.environment)
-    born, descriptors = set(sys.modules), _descriptors()
+    born, before = set(sys.modules), (_descriptors(), _shared_memory())
     gc.unfreeze()
     for name in request.names:
         _import(name, name in request.preload)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
-    if not (_is_as_in_workers(request) and _is_safe_to_fork(descriptors)):
+    if not (_is_as_in_workers(request) and _is_safe_to_fork(*before)):
         return False
     # No pipe of the caller's may stay open for as long as the template lives, nor its directory be in use.
     null = os.open(os.devnull, os.O_WRONLY)
@@ -130,19 +130,33 @@ def _is_as_in_workers(request: TemplateRequest) -> bool:
     return all(name not in sys.modules or _origin(name) == origin for name, origin in told)
 
 
-def _is_safe_to_fork(before: set[int]) -> bool:
-    if _threads() != 1:
-        # OpenBLAS ends its threads at each fork, and starts them again where they are needed.
+def _is_safe_to_fork(descriptors: set[int], shared: int) -> bool:
+    """Whether it is so now, with these descriptors and that much shared memory before the imports."""
+    # Once for a try: where this process is the last that the system has room for, it must not take the room of a worker. And
+    # OpenBLAS ends its threads at each fork, and starts them again where they are needed.
+    try:
         pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-        os.waitpid(pid, 0)
+    except OSError:
+        return False
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
     try:
         os.waitpid(-1, os.WNOHANG)
         return False  # there is a child
     except ChildProcessError:
         pass
-    return _threads() == 1 and all(_may_be_shared(fd) for fd in _descriptors() - before)
+    return (
+        _threads() == 1
+        and _shared_memory() == shared
+        and all(_may_be_shared(fd) for fd in _descriptors() - descriptors)
+    )
+
+
+def _shared_memory() -> int:
+    """How many ranges of memory there are that a fork would write into together with its parent."""
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as ranges:
+        return sum(line.split(None, 2)[1] in ("rw-s", "rwxs", "-w-s") for line in ranges)
 
 
 def _threads() -> int:

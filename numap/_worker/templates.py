@@ -23,6 +23,8 @@ MOST = 4
 _LOOK_EVERY = 1.0
 _MOST_IDLE = 3
 _IMPORT_TIMEOUT = 60.0
+#: Seconds after its last use that a template stays: it has the memory of what it has imported.
+_KEPT = 300.0
 
 
 class Template:
@@ -51,27 +53,33 @@ class Template:
     def on_ready(self) -> None:
         """It has told that it is ready: gives it what has waited."""
         self._files = read_files(self._fd)
-        self.look_at = float("inf")
+        self.look_at = monotonic() + _KEPT
         waiting, self.waiting = self.waiting, []
         for connection in waiting:
             self.give(connection)
 
-    def is_stale(self) -> bool:
-        """Whether what it has imported has changed since."""
-        return self._files is not None and changed(self._files)
+    @property
+    def is_ready(self) -> bool:
+        """It has told so."""
+        return self._files is not None
+
+    def is_stale(self, now: float) -> bool:
+        """Whether what it has imported has changed since, or was not needed for long."""
+        return self._files is not None and (now >= self.look_at or changed(self._files))
 
     def give(self, connection: int) -> None:
         """Hands on a connection, now or as soon as it is ready. The connection of one that dies meanwhile ends."""
         if self._files is None:
             self.waiting.append(connection)
             return
+        self.look_at = monotonic() + _KEPT
         with contextlib.suppress(OSError):
             socket.send_fds(self.socket, [b"+"], [connection])
         os.close(connection)
 
     def is_late(self, now: float) -> bool:
         """Whether it has to be given up, if it is time to look."""
-        if now < self.look_at:
+        if now < self.look_at or self.is_ready:
             return False
         self.look_at = now + _LOOK_EVERY
         self._idle = 0 if is_at_work([self.pid, *process_tree(self.pid)]) else self._idle + 1
@@ -118,7 +126,7 @@ class Templates:
     def get(self, number: int) -> Template | None:
         """The template of that number, if there is one that is still right."""
         found = self._found.pop(number, None)
-        if found is not None and found.is_stale():
+        if found is not None and found.is_stale(monotonic()):
             self._leave(found)
             return None
         if found is not None:
@@ -146,7 +154,7 @@ class Templates:
         """A template has ended; returns the connections that nothing serves now."""
         del self._found[template.number]
         waiting, template.waiting = template.waiting, []
-        if template.look_at != float("inf"):
+        if not template.is_ready:
             self._unfit.append(template.request)
             del self._unfit[:-MOST]
         self._leave(template)
@@ -163,11 +171,14 @@ class Templates:
         return min((it.look_at for it in self._found.values()), default=float("inf"))
 
     def check(self) -> None:
-        """Kills those that take too long; their end is heard of as any other."""
+        """Kills those that take too long, whose end is heard of as any other, and lets those go that are not needed."""
         now = monotonic()
-        for it in self._found.values():
+        for it in self:
             if it.is_late(now):
                 it.kill()
+            elif it.is_ready and now >= it.look_at:
+                del self._found[it.number]
+                self._leave(it)
 
     def let_go(self) -> None:
         """In a child of the starter."""

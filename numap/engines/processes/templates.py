@@ -41,21 +41,29 @@ class TemplateWish:
         self._used = used
         self._preload = preload
         self._environment = for_imports(environment)
+        #: As long as no worker has told anything new.
+        self._made: tuple[NumberedRequest | None] | None = None
 
     def learn(self, told: Imported) -> None:
         """A worker has told what it imported."""
         with _lock:
             _imports.learn(self._used, told)
+        self._made = None
 
     def request(self) -> NumberedRequest | None:
         """What to ask for now; None: workers of the starter itself will do."""
-        with _lock:
-            needs = _imports.needs(self._used)
-            if needs is None and not self._preload:
-                return None
-            names, variables = needs or Needs({}, {})
-            wanted = {**dict.fromkeys(self._preload), **names}
-            return _numbered(TemplateRequest(wanted, self._preload, variables, self._environment))
+        if self._made is None:
+            with _lock:
+                self._made = (self._make(),)
+        return self._made[0]
+
+    def _make(self) -> NumberedRequest | None:
+        needs = _imports.needs(self._used)
+        if needs is None and not self._preload:
+            return None
+        names, variables = needs or Needs({}, {})
+        wanted = {**dict.fromkeys(self._preload), **names}
+        return _numbered(TemplateRequest(wanted, self._preload, variables, self._environment))
 
 
 def _numbered(wanted: TemplateRequest) -> NumberedRequest:
@@ -74,10 +82,10 @@ def _numbered(wanted: TemplateRequest) -> NumberedRequest:
 
 def _serves(made: TemplateRequest, wanted: TemplateRequest) -> bool:
     """Whether a template that was asked for before is right for this one, too."""
-    missing = [name for name in wanted.names if name not in made.names]
+    missing = wanted.names.keys() - made.names.keys()
     return (
         len(missing) < WORTH
-        and not any(name in missing for name in wanted.preload)
+        and missing.isdisjoint(wanted.preload)
         and made.names.keys() <= wanted.names.keys()
         and made.environment == wanted.environment
         # A change that it did not know of shows whose imports these were.

@@ -263,6 +263,7 @@ UNFIT = {
     "starts a thread": "import threading, time; threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()",
     "opens a socket": "import socket; held = socket.socketpair()",
     "opens a log": "held = open(notes + '-log', 'w')",
+    "shares memory": "import mmap; held = mmap.mmap(-1, 4096)",
     "starts a process": "import subprocess; held = subprocess.Popen(['sleep', '1000'])",
     "ends the process": "if is_template: os._exit(0)",
     "leaves": "if is_template: raise SystemExit",
