@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from numap import IMap
 from tests.numap.programs import PRELUDE, Program, run
 
 #: The modules below the library: so many that a template is worth it.
@@ -421,24 +420,3 @@ def test_85_ten_workers_share_what_a_template_has_imported(tmp_path: Path) -> No
         "held = [bytes(100) + str(n).encode() for n in range(100_000)]",
     )
     assert said.startswith("True"), said
-
-
-@pytest.mark.parametrize(
-    ("preload", "message"),
-    [
-        ("pandas", "preload: must be a sequence of arguments, not 'pandas' (str)"),
-        ([1], "preload: must be names of modules, not 1 (int)"),
-        (["__main__"], "preload: '__main__' given; must be names of modules"),
-        (["jsn"], "preload: there is no module 'jsn'; did you mean 'json'?"),
-    ],
-)
-def test_a_preload_that_can_not_be_is_refused(preload: object, message: str) -> None:
-    with pytest.raises((TypeError, ValueError)) as found:
-        IMap(abs, [1], preload=preload)  # type: ignore[arg-type]
-    assert message in str(found.value)
-
-
-@pytest.mark.parametrize("options", [{"worker_type": "thread"}, {"start_method": "spawn"}, {"start_method": "fork"}])
-def test_preload_needs_workers_that_are_forked_from_a_clean_process(options: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="preload: needs worker processes that are forked from a clean one"):
-        IMap(abs, [1], preload=["json"], **options)  # type: ignore[arg-type]
