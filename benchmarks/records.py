@@ -1,4 +1,4 @@
-"""What people have: records as items, and functions that need a library."""
+"""What people have as items: records."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import decimal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 import functions as f
-from peers import PEERS, Peer
+from peers import Peer
 
 #: Seconds that a measurement takes at least, and the items that it begins with.
 ENOUGH = 0.5
@@ -79,42 +78,3 @@ def records(peer: type[Peer], make: Callable[[int], Any], chained: int = 1) -> f
         if took >= ENOUGH:
             return number / took
         number = max(2 * number, int(1.3 * number * ENOUGH / took))
-
-
-def start(peer: type[Peer], library: str | None, first: bool = False) -> float:
-    """Milliseconds for the whole life of a map of four items whose function needs a library, which the program has, too.
-
-    Args:
-        peer: the pool.
-        library: what the function imports.
-        first: that of the first map of the process, else the median of those that follow.
-    """
-    if library is not None:
-        __import__(library)
-    function = f.FUNCTIONS[library]
-    taken = []
-    for _ in range(1 if first else 8):
-        began = time.perf_counter()
-        pool = peer()
-        assert len(list(islice(pool.map(function, range(4)), 4))) == 4
-        pool.close()
-        taken.append(1000 * (time.perf_counter() - began))
-    return taken[0] if first else sorted(taken[1:])[3]
-
-
-def replaced(peer: type[Peer], library: str | None) -> float:
-    """Seconds for 60 items with a new worker after every five of them."""
-    if library is not None:
-        __import__(library)
-    function = f.FUNCTIONS[library]
-    began = time.perf_counter()
-    if peer is PEERS["numap"]:
-        from numap import IMap
-
-        assert sum(1 for _ in IMap(function, range(60), worker_num=2, max_items_per_worker=5)) == 60
-    else:
-        from multiprocessing import get_context
-
-        with get_context("fork").Pool(2, maxtasksperchild=5) as pool:
-            assert sum(1 for _ in pool.imap(function, range(60))) == 60
-    return time.perf_counter() - began

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from workloads import WORKLOADS, Workload
 
@@ -27,16 +27,11 @@ def row(entry: dict[str, Any]) -> str:
     if "ratio" in entry:
         ratios = f"{_short(entry['ratio'])} ({_short(entry['least_ratio'])} - {_short(entry['most_ratio'])})"
     return _LINE.format(
-        entry["workload"],
-        title,
-        entry["peer"],
-        f"{figures} {workload.unit}"[:40],
-        ratios,
-        _death_event(workload, entry),
+        entry["workload"], title, entry["peer"], f"{figures} {workload.unit}"[:40], ratios, _mark(workload, entry)
     ).rstrip()
 
 
-def _death_event(workload: Workload, entry: dict[str, Any]) -> str:
+def _mark(workload: Workload, entry: dict[str, Any]) -> str:
     if workload.reach is None or entry["peer"] != "numap":
         return ""
     value = entry.get("ratio", entry["median"])
@@ -50,8 +45,42 @@ def _short(value: float) -> str:
     return f"{value:.3g}"
 
 
+class Standing(NamedTuple):
+    """How numap does in a workload beside the fastest of its peers.
+
+    Attributes:
+        key: of the workload.
+        ratio: how many times as good as that peer.
+        peer: its name.
+    """
+
+    key: str
+    ratio: float
+    peer: str
+
+
+def standings(entries: list[dict[str, Any]]) -> list[Standing]:
+    """One for each workload that was measured beside others. Loops that are written for it alone are the machine, no peer."""
+    found = []
+    for key, workload in WORKLOADS.items():
+        figures = {it["peer"]: it for it in entries if it["workload"] == key and "error" not in it}
+        ours = figures.pop("numap", None)
+        if ours is None:
+            continue
+        measure = "ratio" if isinstance(workload.baseline, str) else "median"
+        others = {name: it[measure] for name, it in figures.items() if measure in it and not name.startswith("hand")}
+        if isinstance(workload.baseline, str) and not workload.baseline.startswith(("hand", "ping")):
+            others.setdefault(workload.baseline, 1.0)
+        if not others or measure not in ours:
+            continue
+        best = (min if workload.at_most else max)(others, key=lambda name: others[name])
+        ratio = others[best] / ours[measure] if workload.at_most else ours[measure] / others[best]
+        found.append(Standing(key, ratio, best))
+    return found
+
+
 def plot(entries: list[dict[str, Any]], path: Path) -> bool:
-    """Bars of the ratios to the baseline, one panel for each workload that has several; False: no matplotlib."""
+    """One picture: for each workload how many times as good numap is as the best of its peers, from 1; False: no matplotlib."""
     try:
         import matplotlib
     except ModuleNotFoundError:
@@ -59,30 +88,28 @@ def plot(entries: list[dict[str, Any]], path: Path) -> bool:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    panels: dict[str, list[dict[str, Any]]] = {}
-    for entry in entries:
-        if "ratio" in entry and isinstance(WORKLOADS[entry["workload"]].baseline, str):
-            panels.setdefault(entry["workload"], []).append(entry)
-    panels = {key: bars for key, bars in panels.items() if len(bars) > 1}
-    if not panels:
+    found = standings(entries)[::-1]
+    if not found:
         return False
-    height = sum(len(bars) + 2 for bars in panels.values())
-    figure, axes = pyplot.subplots(
-        len(panels),
-        1,
-        figsize=(8, 0.24 * height),
-        squeeze=False,
-        gridspec_kw={"height_ratios": [len(bars) + 1 for bars in panels.values()]},
-    )
-    for axis, (key, bars) in zip(axes[:, 0], panels.items(), strict=True):
-        bars = sorted(bars, key=lambda entry: entry["ratio"])
-        colours = ["tab:orange" if entry["peer"] == "numap" else "tab:blue" for entry in bars]
-        axis.barh([entry["peer"] for entry in bars], [entry["ratio"] for entry in bars], color=colours)
-        axis.set_xscale("log")
-        axis.axvline(1, color="black", linewidth=0.8)
-        axis.tick_params(labelsize=7)
-        workload = WORKLOADS[key]
-        axis.set_title(f"{key}: {workload.title}, times {workload.baseline}", fontsize=8, loc="left")
+    figure, axis = pyplot.subplots(figsize=(9, 0.3 * len(found) + 1.2))
+    places = range(len(found))
+    # On a logarithmic axis, and from 1: twice as fast and half as fast are bars of the same length.
+    colours = ["tab:green" if it.ratio >= 1 else "tab:red" for it in found]
+    axis.barh(places, [it.ratio - 1 for it in found], left=1, color=colours, height=0.6)
+    axis.set_yticks(places, [f"{WORKLOADS[it.key].title}  {it.key}" for it in found], fontsize=7)
+    for place, it in zip(places, found, strict=True):
+        side = "left" if it.ratio >= 1 else "right"
+        axis.annotate(
+            f" {it.ratio:.2g} x {it.peer} ", (it.ratio, place), ha=side, va="center", fontsize=6, color="dimgray"
+        )
+    axis.set_xscale("log")
+    furthest = max(max(it.ratio, 1 / it.ratio) for it in found) * 4
+    axis.set_xlim(1 / furthest, furthest)
+    axis.axvline(1, color="black", linewidth=0.8)
+    axis.set_xlabel("times as good as the best peer in the same run (left of the line: worse)", fontsize=8)
+    axis.tick_params(axis="x", labelsize=7)
+    for edge in ("top", "right", "left"):
+        axis.spines[edge].set_visible(False)
     figure.tight_layout()
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None})
     return True

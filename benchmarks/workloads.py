@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import functions as f
 from peers import PEERS, Peer
-from records import KINDS, records, replaced, start
+from records import KINDS, records
+from starts import hundred, memory_of_ten, replaced, start
 
 TINY = 200_000
 
@@ -469,6 +470,10 @@ for _mark, _library, _most in (("", None, 1.5), ("n", "numpy", 2.0), ("p", "pand
         f"S3{_mark}": Workload(_first, "ms", partial(_life, first=True), ("joblib",), "Pool", None, True),
         f"S4{_mark}": Workload(_new, "s", partial(replaced, library=_library), (), "Pool", 2.0, True),
     }
+WORKLOADS |= {
+    "S5": Workload("a hundred maps of ten items, one Pool kept", "ms", hundred, ("joblib",), "Pool", 1.5, True),
+    "S6": Workload("memory of ten workers with pandas", "of ten imports", memory_of_ten, (), None, 0.4, True),
+}
 
 
 def figure(key: str, name: str) -> float:

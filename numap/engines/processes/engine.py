@@ -114,6 +114,7 @@ class ProcessEngine(WorkerPool):
         handles = [slot.close() for slot in self.slots] + [worker.handle for worker in self._ending]
         self._selector.close()
         if hasattr(self, "_supervisor"):
+            self._supervisor.prepare_next()
             self._supervisor.close()
         for handle in handles:
             if handle is not None:

@@ -157,6 +157,9 @@ class ForkSupervisor:
                 found.append(Exit(handle, code))
         return found
 
+    def prepare_next(self) -> None:
+        """See `WorkerSupervisor.prepare_next`: what the next map forks is the program."""
+
     def close(self) -> None:
         """Kills all workers."""
         kill_trees([handle.pid for handle in self.workers.values() if handle.pid is not None])

@@ -278,6 +278,13 @@ class WorkerSupervisor:
         if not self._links:
             self._connect(self._request())
 
+    def prepare_next(self) -> None:
+        """At the end of a map: has the template come up that the next map like it will ask for."""
+        request = self._request()
+        if request is not None and self._links and request.number != self._links[-1].template:
+            with contextlib.suppress(OSError, WorkerStartError):
+                connect(request).close()
+
     def close(self) -> None:
         """Kills all workers and what they started; returns at once."""
         for link in self._links:
