@@ -474,6 +474,8 @@ WORKLOADS |= {
     "S5": Workload("a hundred maps of ten items, one Pool kept", "ms", hundred, ("joblib",), "Pool", 1.5, True),
     "S6": Workload("memory of ten workers with pandas", "of ten imports", memory_of_ten, (), None, 0.4, True),
 }
+# What most people have comes first: records, libraries, then numbers.
+WORKLOADS = dict(sorted(WORKLOADS.items(), key=lambda it: "RSP".index(it[0][0])))
 
 
 def figure(key: str, name: str) -> float:
