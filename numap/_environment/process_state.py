@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import warnings
 from io import BufferedWriter, FileIO, TextIOWrapper
@@ -51,7 +52,7 @@ def environment(workers: int) -> dict[str, Any]:
 
 
 #: What imports look at.
-_FOR_IMPORTS = ("environ", "zone", "path", "argv", "umask", "cwd", "warnings")
+_FOR_IMPORTS = ("environ", "zone", "path", "argv", "umask", "cwd", "warnings", "settings")
 #: This process, a template or a fork of one, has adopted that part before its imports. What they made of it since has to stay.
 _has_imported = False
 
@@ -68,6 +69,18 @@ def adopt_for_imports(found: dict[str, Any]) -> None:
     _has_imported = True
 
 
+def adopted_behind_imports() -> tuple[object, ...]:
+    """What workers of a template adopt although it has imported: what imports change there does not stay."""
+    return (
+        _cwd(),
+        [signal.getsignal(number) for number in signal.valid_signals()],
+        signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+        os.getpriority(os.PRIO_PROCESS, 0),
+        os.sched_getaffinity(0),
+        limits(),
+    )
+
+
 def _adopt_for_imports(found: dict[str, Any]) -> None:
     zone_before = os.environ.get("TZ")
     _set_variables(found["environ"])
@@ -80,6 +93,7 @@ def _adopt_for_imports(found: dict[str, Any]) -> None:
     warnings.filters[:] = found["warnings"]  # type: ignore[index]
     if hasattr(warnings, "_filters_mutated"):
         warnings._filters_mutated()
+    _settings.adopt(found["settings"])
 
 
 def _set_variables(environ: dict[str, str]) -> None:
@@ -115,7 +129,6 @@ def adopt(found: dict[str, Any]) -> None:
     for name, manner in zip(("stdout", "stderr"), found["streams"], strict=True):
         if manner is not None and _manner(getattr(sys, name)) not in (None, manner):
             _remake(name, *manner)
-    _settings.adopt(found["settings"])
     _settings.part_from_parent(is_of_template)
     adopt_limits(found["limits"])
 

@@ -20,7 +20,7 @@ import sys
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from .._environment.process_state import adopt_for_imports
+from .._environment.process_state import adopt_for_imports, adopted_behind_imports
 from .._system.processes import name_process
 
 #: Devices that may be open in any number of processes.
@@ -84,14 +84,14 @@ def prepare(request: TemplateRequest, request_fd: int, out: int, err: int) -> bo
         os.close(source)
     name_process("numap-template")
     adopt_for_imports(request.environment)
-    born, before = set(sys.modules), (_descriptors(), _shared_memory())
+    born, before, adopted = set(sys.modules), (_descriptors(), _shared_memory()), adopted_behind_imports()
     gc.unfreeze()
     for name in request.names:
         _import(name, name in request.preload)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
-    if not (_is_as_in_workers(request) and _is_safe_to_fork(*before)):
+    if not (_is_as_in_workers(request) and adopted_behind_imports() == adopted and _is_safe_to_fork(*before)):
         return False
     # No pipe of the caller's may stay open for as long as the template lives, nor its directory be in use.
     null = os.open(os.devnull, os.O_WRONLY)

@@ -236,6 +236,55 @@ def test_86_a_library_that_sets_a_variable_itself_is_imported_once(tmp_path: Pat
     assert said.splitlines() == ["yes", "yes", "1", "yes 0 0"]
 
 
+#: What a library changes when it is imported, and what tells it.
+CHANGES = {
+    "recursion": ("import sys; sys.setrecursionlimit(4321)", "sys.getrecursionlimit()"),
+    "collection": ("import gc; gc.disable()", "__import__('gc').isenabled()"),
+    "decimals": ("import decimal; decimal.getcontext().prec = 5", "__import__('decimal').getcontext().prec"),
+    "a signal": ("import signal; signal.signal(10, signal.SIG_IGN)", "int(signal.getsignal(10))"),
+    "the interrupt": ("import signal; signal.signal(2, signal.SIG_DFL)", "int(signal.getsignal(2))"),
+    "the directory": ("os.chdir('/usr')", "os.getcwd()"),
+    "niceness": ("os.nice(1)", "os.nice(0)"),
+    "a limit": ("import resource; resource.setrlimit(4, (0, 0))", "__import__('resource').getrlimit(4)"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_86_what_a_library_changes_in_its_process_stays_changed(what: str, tmp_path: Path) -> None:
+    change, look = CHANGES[what]
+    said = program(
+        tmp_path,
+        f"""
+        import decimal, signal
+        def ask(item):
+            import lib
+            return {look}
+        apart = each(ask, start_method="spawn")
+        for _ in range(3):
+            say(each(ask) == apart)
+        """,
+        change,
+    )
+    assert said.splitlines() == ["True"] * 3
+
+
+def test_86_the_settings_of_the_program_are_there_while_a_library_is_imported(tmp_path: Path) -> None:
+    said = program(
+        tmp_path,
+        """
+        def ask(item):
+            import lib
+            return lib.seen
+        each(ask)
+        for limit in (2345, 3456):
+            sys.setrecursionlimit(limit)
+            say(*set(each(ask)))
+        """,
+        "import sys; seen = sys.getrecursionlimit()",
+    )
+    assert said.splitlines() == ["2345", "3456"]
+
+
 def test_86_random_states_differ_from_worker_to_worker(tmp_path: Path) -> None:
     said = program(
         tmp_path,
