@@ -17,7 +17,8 @@ import pickle
 import signal
 import stat
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from .._environment.process_state import adopt_for_imports, adopted_behind_imports
@@ -86,8 +87,9 @@ def prepare(request: TemplateRequest, request_fd: int, out: int, err: int) -> bo
     adopt_for_imports(request.environment)
     born, before, adopted = set(sys.modules), (_descriptors(), _shared_memory()), adopted_behind_imports()
     gc.unfreeze()
-    for name in request.names:
-        _import(name, name in request.preload)
+    with _own_random_states("random" in request.names):
+        for name in request.names:
+            _import(name, name in request.preload)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
@@ -117,6 +119,36 @@ def _import(name: str, asked: bool) -> None:
                 f"numap: preload: the module {name!r} could not be imported before the workers: "
                 f"{type(error).__name__}: {error}\n"
             )
+
+
+@contextmanager
+def _own_random_states(may_be: bool) -> Iterator[None]:
+    """Generators that modules make meanwhile, without a seed of their own, are seeded anew in each fork, once."""
+    if not may_be:
+        yield
+        return
+    import random
+
+    unseeded: dict[int, random.Random] = {}
+    seed = random.Random.seed
+
+    def note(self: random.Random, a: Any = None, version: int = 2) -> None:
+        seed(self, a, version)
+        if a is None:
+            unseeded[id(self)] = self
+        else:
+            unseeded.pop(id(self), None)
+
+    def part() -> None:
+        while unseeded:
+            unseeded.popitem()[1].seed()
+
+    random.Random.seed = note  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        random.Random.seed = seed  # type: ignore[method-assign]
+    os.register_at_fork(after_in_child=part)
 
 
 def _is_as_in_workers(request: TemplateRequest) -> bool:

@@ -300,6 +300,22 @@ def test_86_random_states_differ_from_worker_to_worker(tmp_path: Path) -> None:
     assert said.splitlines() == ["12 12"]
 
 
+def test_86_random_states_of_a_library_differ_unless_it_has_given_a_seed(tmp_path: Path) -> None:
+    said = program(
+        tmp_path,
+        """
+        def draw(item):
+            import lib
+            return os.getpid(), lib.own.random(), lib.seeded.random()
+        for _ in range(3):
+            found = each(draw, 6, max_items_per_worker=1)
+        say(*(len(set(values)) for values in zip(*found)))
+        """,
+        "import random; own = random.Random(); seeded = random.Random(5)",
+    )
+    assert said.splitlines() == ["6 6 1"]
+
+
 def test_86_numpys_random_states_differ_too(tmp_path: Path) -> None:
     pytest.importorskip("numpy")
     said = program(
