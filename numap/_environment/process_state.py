@@ -51,22 +51,32 @@ def environment(workers: int) -> dict[str, Any]:
     }
 
 
-#: What imports look at.
-_FOR_IMPORTS = ("environ", "zone", "path", "argv", "umask", "cwd", "warnings", "settings")
-#: This process, a template or a fork of one, has adopted that part before its imports. What they made of it since has to stay.
-_has_imported = False
+#: What imports look at: a template serves maps that have the same.
+_FOR_IMPORTS = ("environ", "zone", "path", "argv", "umask", "cwd", "warnings")
+#: The settings that this process, a template or a fork of one, has adopted with that part before its imports; None: it is none.
+#: What the imports made of all that since has to stay.
+_imported_with: dict[str, Any] | None = None
 
 
 def for_imports(found: dict[str, Any]) -> dict[str, Any]:
-    """The part of what `environment` found that imports look at."""
-    return {name: found[name] for name in _FOR_IMPORTS}
+    """The part of what `environment` found that imports look at, with the settings of the interpreter itself.
+
+    Those of libraries are left out: one more is known with each that the program loads, and to be another template for that is too
+    dear.
+    """
+    settings = found["settings"]
+    return {**{name: found[name] for name in _FOR_IMPORTS}, **{name: settings.get(name) for name in ("sys", "_locale")}}
 
 
-def adopt_for_imports(found: dict[str, Any]) -> None:
-    """Becomes, in a template, as `for_imports` found; workers that are forked from it leave that as it is then."""
-    global _has_imported
+def adopt_for_imports(found: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Becomes, in a template, as `for_imports` found; workers that are forked from it leave that as it is then.
+
+    ``settings``: of the program. They may be others in later maps; workers adopt those that are.
+    """
+    global _imported_with
     _adopt_for_imports(found)
-    _has_imported = True
+    _settings.adopt(settings)
+    _imported_with = settings
 
 
 def adopted_behind_imports() -> tuple[object, ...]:
@@ -93,7 +103,6 @@ def _adopt_for_imports(found: dict[str, Any]) -> None:
     warnings.filters[:] = found["warnings"]  # type: ignore[index]
     if hasattr(warnings, "_filters_mutated"):
         warnings._filters_mutated()
-    _settings.adopt(found["settings"])
 
 
 def _set_variables(environ: dict[str, str]) -> None:
@@ -113,10 +122,10 @@ def _enter(directory: str) -> None:
 
 def adopt(found: dict[str, Any]) -> None:
     """In a worker: becomes as what `environment` found."""
-    global _has_imported
+    global _imported_with
     # What this worker forks has another state to adopt.
-    is_of_template, _has_imported = _has_imported, False
-    if not is_of_template:
+    before, _imported_with = _imported_with, None
+    if before is None:
         _adopt_for_imports(found)
     _enter(found["cwd"])
     adopt_dispositions(found["signals"])
@@ -129,7 +138,9 @@ def adopt(found: dict[str, Any]) -> None:
     for name, manner in zip(("stdout", "stderr"), found["streams"], strict=True):
         if manner is not None and _manner(getattr(sys, name)) not in (None, manner):
             _remake(name, *manner)
-    _settings.part_from_parent(is_of_template)
+    others = before or {}
+    _settings.adopt({name: state for name, state in found["settings"].items() if others.get(name) != state})
+    _settings.part_from_parent(before is not None)
     adopt_limits(found["limits"])
 
 

@@ -41,12 +41,14 @@ class TemplateRequest(NamedTuple):
         preload: modules that the program asked for, so that a failure is to be told.
         variables: what the imports made of the environment in workers; None: the variable was removed.
         environment: what imports look at; see `process_state.adopt_for_imports`.
+        settings: the program's; a template is right for maps with others, too.
     """
 
     names: dict[str, str | None]
     preload: tuple[str, ...]
     variables: dict[str, str | None]
     environment: dict[str, Any]
+    settings: dict[str, Any]
 
 
 def write_request(fd: int, number: int, request: TemplateRequest) -> None:
@@ -84,7 +86,7 @@ def prepare(request: TemplateRequest, request_fd: int, out: int, err: int) -> bo
         os.dup2(source, target)
         os.close(source)
     name_process("numap-template")
-    adopt_for_imports(request.environment)
+    adopt_for_imports(request.environment, request.settings)
     born, before, adopted = set(sys.modules), (_descriptors(), _shared_memory()), adopted_behind_imports()
     gc.unfreeze()
     with _own_random_states("random" in request.names):

@@ -12,6 +12,7 @@ import selectors
 import signal
 import warnings
 from collections.abc import Sequence
+from functools import cache, partial
 from operator import itemgetter
 from time import monotonic
 
@@ -19,7 +20,7 @@ from ..._base.capabilities import CAPABILITIES
 from ..._base.checks import limited
 from ..._base.errors import SerializationError, WorkerStartError
 from ..._base.options import Options
-from ..._environment.process_state import environment
+from ..._environment import process_state as _environment
 from ..._items.exceptions import render, without_ours
 from ..._items.failures import serialization_error
 from ..._items.segments import Segment, encode_item
@@ -79,8 +80,10 @@ class ProcessEngine(WorkerPool):
         _warn_of_size(label, sum(map(size_of_code, [*setup.programs, *(it.code for it in exporter.log)])))
         slots = [ProcessSlot(limited(options.task_timeout)) for _ in range(options.workers)]
         # Of the functions alone: what items need is known when they come.
-        wish = TemplateWish(exporter.used, options.preload, setup.environment) if has_templates(method) else None
-        super().__init__(method, label, slots, memory, exporter, setup, wish, options.max_items_per_worker or UNLIMITED)
+        environment = cache(partial(_environment.environment, options.workers))
+        wish = TemplateWish(exporter.used, options.preload, environment) if has_templates(method) else None
+        room = options.max_items_per_worker or UNLIMITED
+        super().__init__(method, label, slots, memory, exporter, setup, environment, wish, room)
         #: What the last `listen` ended with.
         self._selected: list[tuple[selectors.SelectorKey, int]] = []
         #: Workers that died while they started, since the last that did start.
@@ -298,7 +301,7 @@ def _setup(exporter: MainExporter, programs: Sequence[Program], options: Options
         copies=any(p.retries for p in programs),
         careful=False,
         main=None if method == "fork" else main_identity(),
-        environment=environment(options.workers),
+        environment={},
         logging=logging_levels(),
         tells_imports=has_templates(method),
         needed=len(exporter.log),  # after the programs have been pickled, above

@@ -291,7 +291,8 @@ def prepare() -> None:
         OSError, WorkerStartError: no process can be started.
     """
     with _lock:
-        _running()
+        if _current is None:
+            _running()
 
 
 def connect(template: NumberedRequest | None = None) -> Link:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..._environment.process_state import for_imports
@@ -34,13 +35,13 @@ class TemplateWish:
     Args:
         used: the code of the map.
         preload: modules that the program asked for.
-        environment: of the map; see `process_state.environment`.
+        environment: tells that of the map, see `process_state.environment`; only asked where a template is of use.
     """
 
-    def __init__(self, used: UsedCode, preload: tuple[str, ...], environment: dict[str, Any]) -> None:
+    def __init__(self, used: UsedCode, preload: tuple[str, ...], environment: Callable[[], dict[str, Any]]) -> None:
         self._used = used
         self._preload = preload
-        self._environment = for_imports(environment)
+        self._environment = environment
         #: As long as no worker has told anything new.
         self._made: tuple[NumberedRequest | None] | None = None
 
@@ -63,7 +64,9 @@ class TemplateWish:
             return None
         names, variables = needs or Needs({}, {})
         wanted = {**dict.fromkeys(self._preload), **names}
-        return _numbered(TemplateRequest(wanted, self._preload, variables, self._environment))
+        environment = self._environment()
+        known = for_imports(environment), environment["settings"]
+        return _numbered(TemplateRequest(wanted, self._preload, variables, *known))
 
 
 def _numbered(wanted: TemplateRequest) -> NumberedRequest:

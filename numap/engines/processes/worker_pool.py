@@ -7,9 +7,9 @@ has, and asks again each time that another one has come or gone. It gives up whe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..._base.errors import WorkerStartError
 from ..._modules.main_export import MainExporter
@@ -36,7 +36,8 @@ class WorkerPool:
         slots: their places.
         memory: what they share.
         exporter: what they have to know of the program.
-        setup: what each is told first.
+        setup: what each is told first, but for the environment.
+        environment: tells that.
         wish: the template that they are to be forked from; None: there is none.
         room: items that each may be given.
     """
@@ -49,6 +50,7 @@ class WorkerPool:
         memory: Memory,
         exporter: MainExporter,
         setup: Setup,
+        environment: Callable[[], dict[str, Any]],
         wish: TemplateWish | None,
         room: int,
     ) -> None:
@@ -57,6 +59,7 @@ class WorkerPool:
         self._memory = memory
         self._exporter = exporter
         self._setup = setup
+        self._environment = environment
         self._wish = wish
         self._room = room
         self._events: list[Event] = []
@@ -93,34 +96,39 @@ class WorkerPool:
         try:
             self._supervisor = _make_supervisor(self._method, self._wish)
             self._update_connections()
-            self._start_worker(self.slots[0])
+            self._ask_for_worker(self.slots[0])
         except (OSError, MemoryError) as error:
             raise WorkerStartError(f"no worker process can be started: {_reason(error)}") from error
         for slot in self.slots[1:]:
             try:
-                self._start_worker(slot)
+                self._ask_for_worker(slot)
             except (OSError, MemoryError) as error:
                 self._leave_empty(slot, _reason(error))
+        # While they come up. What is looked at here takes as long as a fork.
+        self._setup = self._setup._replace(environment=self._environment())
+        for slot in self.slots:
+            if slot.handle is not None:
+                self._set_up_worker(slot, slot.handle)
 
-    def _start_worker(self, slot: ProcessSlot) -> None:
+    def _ask_for_worker(self, slot: ProcessSlot) -> WorkerHandle:
         slot.reset(self._room)
-        handle = slot.handle = self._supervisor.spawn(self._memory.fd)
+        slot.handle = self._supervisor.spawn(self._memory.fd)
+        return slot.handle
+
+    def _set_up_worker(self, slot: ProcessSlot, handle: WorkerHandle) -> None:
         definitions = list(self._exporter.log)
         slot.known = len(definitions)
-        setup = self._setup._replace(
-            definitions=definitions,
-            programs=[(beside(blob), buffers) for blob, buffers in self._setup.programs],
-            memory=self._memory.assign(handle, self.slots.index(slot)),
-        )
+        programs = [(beside(blob), buffers) for blob, buffers in self._setup.programs]
+        memory = self._memory.assign(handle, self.slots.index(slot))
         self._selector.add(handle, slot)
-        handle.send(setup)
+        handle.send(self._setup._replace(definitions=definitions, programs=programs, memory=memory))
         self._watch_writes(slot)
 
     def _replace_worker(self, slot: ProcessSlot) -> None:
         try:
             self._supervisor.renew()
             self._update_connections()
-            self._start_worker(slot)
+            self._set_up_worker(slot, self._ask_for_worker(slot))
         except WorkerStartError as error:
             self._give_up(str(error))
         except (OSError, MemoryError) as error:

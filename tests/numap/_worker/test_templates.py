@@ -15,7 +15,7 @@ from numap._worker import templates
 from numap._worker.template import TemplateRequest
 from numap._worker.templates import Template, Templates
 
-REQUEST = TemplateRequest({"lib": None, "other": None}, (), {}, {"cwd": "/"})
+REQUEST = TemplateRequest({"lib": None, "other": None}, (), {}, {"cwd": "/"}, {})
 
 
 class Clock:
