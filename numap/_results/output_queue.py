@@ -65,7 +65,7 @@ class OutputQueue(ParcelQueue):
         elif self.failure is failure:
             self.failure = failure = None
             # Not by a local name: the traceback has this frame, and the exception would hold itself.
-            raise [*error][0]
+            raise [*error][0]  # noqa: RUF015  # nothing is called any more
 
     def take(self, timeout: float | None = None, block: bool = True) -> Any:
         """The next result; raises what `open` raises."""
@@ -99,7 +99,7 @@ class OutputQueue(ParcelQueue):
             raised = iter((ending,))
             if self._ending is ending:
                 self._ending = ending = None
-                raise [*raised][0]
+                raise [*raised][0]  # noqa: RUF015  # as in `open`
 
     def _give(self, failure: Failure, error: Iterator[BaseException]) -> None:
         """The exception of the failure is the result, unless another thread was quicker."""
