@@ -24,7 +24,7 @@ from tests.numap.behaviour.chaos_items import (
     value_of_array,
 )
 
-ITEMS = 10_000
+ITEMS = 6000
 KILLS = 200
 
 
@@ -39,7 +39,7 @@ class Load(NamedTuple):
 
 
 NUMBERS = Load(ITEMS, lambda xs: xs, int, double, add)
-ARRAYS = Load(2000, lambda xs: map(make_array, xs), value_of_array, double_array, add_arrays)
+ARRAYS = Load(1200, lambda xs: map(make_array, xs), value_of_array, double_array, add_arrays)
 
 
 class Killer(threading.Thread):
