@@ -50,7 +50,7 @@ _TOLD: dict[str, tuple[tuple[str, str, int], ...]] = {
 
 #: By module, its variables that are settings.
 _VARIABLES: dict[str, tuple[str, ...]] = {
-    "sys": ("dont_write_bytecode", "pycache_prefix", "warnoptions", "_xoptions"),
+    "sys": ("dont_write_bytecode", "pycache_prefix", "warnoptions", "_xoptions", "tracebacklimit"),
     "logging": ("raiseExceptions",),
     "tempfile": ("tempdir",),
     "mpmath": ("mp.prec", "mp.pretty", "iv.prec"),
@@ -124,8 +124,9 @@ def _read(name: str, module: Any) -> State:
 
 
 def _variable(module: Any, path: str) -> Any:
+    # None for what isn't there: `sys.tracebacklimit` is not, unless the program has set it.
     for part in path.split("."):
-        module = getattr(module, part)
+        module = getattr(module, part, None)
     return module
 
 
@@ -216,16 +217,6 @@ _late = _Latecomers()
 
 
 # ---------------------------------------------------------------------- what the tables can't say
-
-
-def _read_sys(module: Any) -> State:
-    # It is not there unless the program has set it.
-    return {"tracebacklimit": module.tracebacklimit} if hasattr(module, "tracebacklimit") else {}
-
-
-def _write_sys(module: Any, state: State) -> None:
-    if "tracebacklimit" in state:
-        module.tracebacklimit = state["tracebacklimit"]
 
 
 def _read_logging(module: Any) -> State:
@@ -375,7 +366,6 @@ def _write_multiprocessing(module: Any, state: State) -> None:
 #: By module, what reads and what sets that for which the tables have no words.
 _WAYS: dict[str, tuple[Callable[[Any], State] | None, Callable[[Any, State], None] | None]] = {
     **dict.fromkeys((*_TOLD, *_VARIABLES), (None, None)),
-    "sys": (_read_sys, _write_sys),
     "logging": (_read_logging, _write_logging),
     "gc": (_read_gc, _write_gc),
     "_thread": (_read_thread, _write_thread),
