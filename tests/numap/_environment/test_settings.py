@@ -87,7 +87,6 @@ say({name: [it[name] for it in there] for name in here if any(it[name] != here[n
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 def test_61_settings_hold_in_items(start: str, tmp_path: Path) -> None:
     assert run(tmp_path, SETTINGS, start).stdout == "{}\n"

@@ -384,7 +384,6 @@ def count(program: Program) -> tuple[int, list[int]]:
     return handled, [int(number) for number in said]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "imap.stop()", "os.kill(next(imap), 9)"])
 def test_64_slow_handlers_get_the_time_that_they_need(end: str, start: dict[str, Any], tmp_path: Path) -> None:
     code = (

@@ -126,14 +126,12 @@ def chaos(seed: int, load: Load = NUMBERS) -> tuple[str, int, int]:
     return shape, killer.kills, len(failed)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_chaos(seed: int) -> None:
     shape, kills, _ = chaos(seed)
     assert kills, f"nothing was killed in a history with shape {shape}"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_chaos_with_arrays_in_shared_memory(seed: int) -> None:
     pytest.importorskip("numpy", reason="numpy is in the test extra")

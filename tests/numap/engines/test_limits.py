@@ -328,7 +328,6 @@ INHERITED: Any = None
 held_outside: Any = None
 
 
-@pytest.mark.slow
 def test_more_workers_than_requests_fit_into_a_socket() -> None:
     with IMap(abs, range(1000), worker_num=340, initializer=abs, initargs=(1,), finalizer=int) as imap:
         assert list(imap) == list(range(1000))

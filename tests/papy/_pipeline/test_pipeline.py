@@ -449,7 +449,6 @@ def test_one_to_hundreds_of_threads(workers: int) -> None:
     assert Multiset(pipeline.results(range(600))) == Multiset(4 * n for n in range(600) for _ in range(2))
 
 
-@pytest.mark.slow
 def test_memory_stays_flat() -> None:
     import psutil
 

@@ -13,8 +13,6 @@ import pytest
 
 from tests.numap.programs import PRELUDE, Program, run, until
 
-pytestmark = pytest.mark.slow
-
 PIPELINE = """
 from papy import Dagger, Piper, Plumber
 def work(x):
