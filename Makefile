@@ -3,6 +3,7 @@
 #   make demo                      the first run
 #   make test                      all tests
 #   make test ARGS="-m 'not slow'"    the fast lane
+#   make durations                 which tests are slow, measured anew; for a quiet machine
 #   make test JOBS=0               in one process, for a debugger; otherwise two share the files of tests
 #   make test PYTHON=python3.12    another interpreter, in an environment of its own
 #   make bench ARGS="P1 P5 --peers joblib,mpire"    some workloads, beside some peers
@@ -19,11 +20,12 @@ JOBS ?= 2
 python := $(VENV)/bin/python
 pip := $(python) -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test durations check bench docs clean
 
 help:
 	@echo "make demo    run examples/pipeline.py over the standard library"
 	@echo "make test    run all tests (ARGS=... goes to pytest)"
+	@echo "make durations    measure all tests, and write down which are slow"
 	@echo "make check   ruff, its formatter, mypy --strict, the layers and the public names"
 	@echo "make bench   measure beside other pools and pipelines, which are installed for this"
 	@echo "make docs    build the manual into doc/_build/html"
@@ -34,6 +36,9 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready-test
 	$(python) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+durations: $(VENV)/ready-test
+	$(python) -m pytest -n $(JOBS) --dist loadfile --record-slow
 
 check: $(VENV)/ready-check
 	$(python) -m ruff check .

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._base.checks import flag, sequence, timeout_seconds
+from ._base.checks import counted, flag, sequence, timeout_seconds
 from ._base.errors import StateError, TooManyFailures
 from ._base.habits import MAP_HABITS, NEXT_HABITS, TASK_HABITS, checked
 from ._base.lifecycle import FAILED, FINISHED
@@ -347,8 +347,8 @@ def _described(imap: IMap[Any]) -> str:
     figures, options, tasks = imap.statistics(), imap._options, len(imap._tasks.specs)
     tail = f", {figures.pulled - figures.yielded} pending" if imap._life.manager is not None else ""
     return (
-        f"<IMap {imap.name}: {figures.state}, {options.workers} {options.type_name} "
-        f"worker{'s' * (options.workers != 1)}, {tasks} task{'s' * (tasks != 1)}{tail}>"
+        f"<IMap {imap.name}: {figures.state}, {counted(options.workers, f'{options.type_name} worker')}, "
+        f"{counted(tasks, 'task')}{tail}>"
     )
 
 

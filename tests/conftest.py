@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
+from tests.lanes import Lanes, Recorder
+
 #: Programs, not modules.
 collect_ignore = ["numap/_serialize/kinds_of_code.py", "numap/_modules/hooked.py", "numap/_modules/owned.py"]
 
@@ -128,8 +130,10 @@ def shared_memory() -> set[str]:
         if names - found:
             found |= names & held_names()
     with suppress(FileNotFoundError), open("/proc/self/maps", "rb") as maps:
-        for line in maps:
-            if b"/memfd:" in line or b"/dev/zero" in line or b"/dev/shm/" in line:
+        data = maps.read()
+        shared = [word for word in (b"/memfd:", b"/dev/zero", b"/dev/shm/") if word in data]  # mostly none
+        for line in data.splitlines() if shared else ():
+            if any(word in line for word in shared):
                 # address range, permissions, offset, device, inode, path
                 found.add("mapped " + " ".join(line.decode().split()[4:]))
     return found
@@ -207,8 +211,16 @@ class LeakCheck:
             pytest.fail("left behind by this test:\n  " + "\n  ".join(left), pytrace=False)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-slow", action="store_true", help="write down which tests are slow: see tests/lanes.py")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(LeakCheck(), "leak-check")
+    records = config.getoption("record_slow", False)
+    config.pluginmanager.register(Lanes(check=not records), "lanes")
+    if records and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder(), "recorder")
 
 
 @pytest.fixture

@@ -56,6 +56,11 @@ def shown(value: object) -> str:
     return kind if len(text) > 50 else text if value is None else f"{text} ({kind})"
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """So many of something, for messages: ``1 item``, ``2 items``; ``several``: the plural that is not made by an "s"."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
 def whole(name: str, value: Any, least: int, none: str | None = None, index: bool = False) -> None:
     """TypeError or ValueError unless ``value`` is a whole number.
 

@@ -43,6 +43,11 @@ def task_spec(
     track: bool = False,
 ) -> TaskSpec:
     """A TaskSpec, once all that `add_task` was given has been checked."""
+    if not callable(func) and callable(iterable):
+        raise TypeError(
+            f"func: must be callable, not {shown(func)}; the function comes first, then the items: "
+            f"write ({getattr(iterable, '__name__', 'function')}, items, ...)"
+        )
     function("func", func)
     if isinstance(iterable, type) or not (
         hasattr(type(iterable), "__iter__") or hasattr(type(iterable), "__getitem__")

@@ -33,6 +33,7 @@ _TOLD: dict[str, tuple[tuple[str, str, int], ...]] = {
     ),
     "gc": (("get_threshold", "set_threshold", _SEVERAL), ("get_debug", "set_debug", _ONE)),
     "socket": (("getdefaulttimeout", "setdefaulttimeout", _ONE),),
+    "calendar": (("firstweekday", "setfirstweekday", _ONE),),
     "csv": (("field_size_limit", "field_size_limit", _ONE),),
     "numpy": (
         ("geterr", "seterr", _NAMED),
@@ -49,7 +50,8 @@ _TOLD: dict[str, tuple[tuple[str, str, int], ...]] = {
 
 #: By module, its variables that are settings.
 _VARIABLES: dict[str, tuple[str, ...]] = {
-    "sys": ("dont_write_bytecode", "pycache_prefix", "warnoptions", "_xoptions"),
+    "sys": ("dont_write_bytecode", "pycache_prefix", "warnoptions", "_xoptions", "tracebacklimit"),
+    "logging": ("raiseExceptions",),
     "tempfile": ("tempdir",),
     "mpmath": ("mp.prec", "mp.pretty", "iv.prec"),
 }
@@ -121,8 +123,9 @@ def _read(name: str, module: Any) -> State:
 
 
 def _variable(module: Any, path: str) -> Any:
+    # None for what isn't there: `sys.tracebacklimit` is not, unless the program has set it.
     for part in path.split("."):
-        module = getattr(module, part)
+        module = getattr(module, part, None)
     return module
 
 
@@ -213,6 +216,16 @@ _late = _Latecomers()
 
 
 # ---------------------------------------------------------------------- what the tables can't say
+
+
+def _read_logging(module: Any) -> State:
+    return {"names": dict(module._levelToName)}
+
+
+def _write_logging(module: Any, state: State) -> None:
+    for level, name in state["names"].items():
+        if module.getLevelName(level) != name:
+            module.addLevelName(level, name)
 
 
 def _read_thread(module: Any) -> State:
@@ -352,6 +365,7 @@ def _write_multiprocessing(module: Any, state: State) -> None:
 #: By module, what reads and what sets that for which the tables have no words.
 _WAYS: dict[str, tuple[Callable[[Any], State] | None, Callable[[Any, State], None] | None]] = {
     **dict.fromkeys((*_TOLD, *_VARIABLES), (None, None)),
+    "logging": (_read_logging, _write_logging),
     "gc": (_read_gc, _write_gc),
     "_thread": (_read_thread, _write_thread),
     "_locale": (_read_locale, _write_locale),

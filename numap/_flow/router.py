@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from .._base.checks import counted
 from .._base.errors import SourceError
 from .._items.failures import Failure, Overrun
 from .._items.segments import FAILED, JOINED, SHARED, Segment, part, singles
@@ -213,7 +214,7 @@ class Router:
         if max(known.values()) > limit or self._joins[task].reaches(limit):
             error = SourceError(
                 f"the inputs of the join that task {task} ({self._labels[task]}) reads have unequal lengths: "
-                f"task {shortest} ({self._labels[shortest]}) ended first, after {limit} items"
+                f"task {shortest} ({self._labels[shortest]}) ended first, after {counted(limit, 'item')}"
             )
             self._cut(end, limit, error)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
+from .._base.checks import counted
 from .._base.errors import (
     ItemError,
     NumapError,
@@ -129,7 +130,7 @@ def overrun_error(overrun: Overrun) -> TooManyFailures:
     first = exception_of(overrun.first)
     lines = safe_text(first).splitlines() or [""]
     error = TooManyFailures(
-        f"{overrun.failed} of {overrun.known} item{'s' * (overrun.known != 1)} failed, and max_failures={overrun.allowed}; "
+        f"{overrun.failed} of {counted(overrun.known, 'item')} failed, and max_failures={overrun.allowed}; "
         f"the first: {type(first).__qualname__}: {lines[0]} ({place(overrun.first)}). "
         f"The map has ended: mend what makes them fail, or allow more",
         overrun.failed,

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from .._base.checks import shown
+from .._base.checks import counted, shown
 from .._base.detaching import detach
 from .._base.errors import SourceError
 from .._base.public import public
@@ -54,7 +54,7 @@ class _Pairs(Puller):
             if len(ended) == len(self._parts):
                 raise StopIteration
             raise SourceError(
-                f"the inputs of a join have unequal lengths: input {ended[0]} ended first, after {self._count} items"
+                f"the inputs of a join have unequal lengths: input {ended[0]} ended first, after {counted(self._count, 'item')}"
             )
         given = _joined([part[0] for part in self._parts])
         fresh: list[list[Segment]] = [[] for _ in self._parts]
@@ -79,7 +79,7 @@ class Join(Stream):
         return NotImplemented if length is None else length
 
     def __repr__(self) -> str:
-        return f"<join of {len(self.members)} inputs>"
+        return f"<join of {counted(len(self.members), 'input')}>"
 
 
 def _joined(members: list[Segment]) -> Segment:

@@ -1,14 +1,14 @@
 """Where results leave: the hand-over from the manager to consumers, on any thread, through any interrupt.
 
 The quick way out (see `Reader`) is one step of an iterator of C and the return of what it gave. CPython looks for
-signals and gives the interpreter lock away only after calls and at backward jumps. So between the two nothing can come: no
-Ctrl-C loses a result and no two threads get the same one. All else is done under a lock that consumers share among themselves,
-never with the manager.
+signals and gives the interpreter lock away only after calls and at backward jumps (3.10 at every jump that an ``if`` takes, and
+where an exception is caught). So between the two nothing can come: no Ctrl-C loses a result and no two threads get the same
+one. All else is done under a lock that consumers share among themselves, never with the manager.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
 
@@ -47,28 +47,25 @@ class OutputQueue(ParcelQueue):
         """
         timeout = limited(timeout)
         deadline = None if timeout is None else monotonic() + timeout
-        error: BaseException | None = None
         try:
             self._advance(deadline, block)
-            failure, ending = self.failure, self._ending
+            failure = self.failure
             if failure is not None:
-                error = exception_of(failure)
+                error = iter((exception_of(failure),))
                 if self.returns:
                     self._give(failure, error)
                     return
-                # To make the exception takes calls, and another thread may have been at the same failure meanwhile.
-                if self.failure is not failure:
-                    return
-                self.failure = None
-                raise error
-            if ending is not None:
-                self._ending = None
-                raise ending
         except KeyboardInterrupt:
             self._hooks.on_interrupt()
             raise
-        finally:
-            error = ending = None
+        # To make the exception took calls, and another thread may have been at the same failure meanwhile. From here on an
+        # interrupt would lose it, so there is no `try`: CPython 3.10 looks for signals where an exception is caught.
+        if failure is None:
+            self._end()
+        elif self.failure is failure:
+            self.failure = failure = None
+            # Not by a local name: the traceback has this frame, and the exception would hold itself.
+            raise [*error][0]  # noqa: RUF015  # nothing is called any more
 
     def take(self, timeout: float | None = None, block: bool = True) -> Any:
         """The next result; raises what `open` raises."""
@@ -86,20 +83,27 @@ class OutputQueue(ParcelQueue):
         try:
             if self._advance(None, True, skipped=True):
                 return True
-            ending, failure = self._ending, self.failure
+            failure = self.failure
             if failure is not None and self.returns and not apart:
-                self._give(failure, exception_of(failure))
-            if ending is not None:
-                self._ending = None
-                raise ending
+                self._give(failure, iter((exception_of(failure),)))
         except KeyboardInterrupt:
             self._hooks.on_interrupt()
             raise
+        self._end()
         return False
 
-    def _give(self, failure: Failure, error: BaseException) -> None:
+    def _end(self) -> None:
+        """Raises what ends the task, once, if that is what is open."""
+        ending = self._ending
+        if ending is not None:
+            raised = iter((ending,))
+            if self._ending is ending:
+                self._ending = ending = None
+                raise [*raised][0]  # noqa: RUF015  # as in `open`
+
+    def _give(self, failure: Failure, error: Iterator[BaseException]) -> None:
         """The exception of the failure is the result, unless another thread was quicker."""
-        values, left = drained([error])
+        values, left = drained([*error])
         if self.failure is failure:
             self.failure, self.values, self._left, self._count = None, values, left, 1
 

@@ -165,7 +165,8 @@ class ParcelQueue:
             raise next_timeout("next: other threads waited for results all the time that was given") from None
 
     def _open_next(self, deadline: float | None, block: bool, skipped: bool) -> bool:
-        while not length_hint(self._left) and self.failure is None and self._ending is None:
+        # In this order: a failure that another thread makes a value of (see OutputQueue) is seen as the one or as the other.
+        while self.failure is None and self._ending is None and not length_hint(self._left):
             if self._closed is not None:
                 while self._parked and threading.current_thread() is not threading.main_thread():
                     SimpleQueue[None]().get()

@@ -15,7 +15,7 @@ from itertools import count, islice, repeat
 from queue import SimpleQueue
 from typing import Any
 
-from .._base.checks import shown, whole
+from .._base.checks import counted, shown, whole
 from .._base.detaching import detach
 from .._base.errors import StateError
 from .._base.public import public
@@ -101,7 +101,7 @@ class _Splitter:
         while self._ahead(place) >= self.limit:
             if demand is None or refused:
                 error = StateError(
-                    f"tee: this branch is {self._ahead(place)} items ahead of the slowest one, and limit={self.limit}; "
+                    f"tee: this branch is {counted(self._ahead(place), 'item')} ahead of the slowest one, and limit={self.limit}; "
                     f"read the branches more evenly, or give a larger limit"
                 )
                 error.branch_limit = self.limit

@@ -35,6 +35,7 @@ __all__ = [
     "check_seconds",
     "check_whole",
     "check_xtra",
+    "counted",
     "did_you_mean",
     "limited",
     "type_error",
@@ -114,6 +115,7 @@ def check_seconds(what: str, given: Any, error: type[Exception] = Exception, or_
 
 
 limited = checks.limited
+counted = checks.counted
 
 
 def check_flag(what: str, given: Any, error: type[Exception] = Exception) -> None:

@@ -6,17 +6,19 @@ Users come from other libraries, and write what is right there. An error that na
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, wraps
 from typing import Final, ParamSpec, TypeVar
 
 from numap import IMap
+from numap.interop import checks
 from papy._base.checks import did_you_mean, type_error
 
-__all__ = ["datas_text", "known_options", "parallel_text", "unknown_option"]
+__all__ = ["datas_text", "entries_of", "known_options", "parallel_text", "takes_no_data", "unknown_option"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 # What others call the number of workers, and other options of an IMap.
 _MEANT: Final[Mapping[str, str]] = {
@@ -53,6 +55,36 @@ def known_options(error: type[Exception], prefix: str = "") -> Callable[[Callabl
         return called
 
     return refuses
+
+
+def takes_no_data(instead: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Have a method without arguments refuse data, with what to write instead, where ``{0}`` stands for the data."""
+
+    def refuses(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            if len(args) > 1:
+                text = f"{args[1]!r}"
+                advice = instead.format(text if len(text) < 80 and text[0] != "<" else "items")
+                raise TypeError(f"{function.__name__}: takes no data, got {checks.shown(args[1])}; write {advice}")
+            return function(*args, **kwargs)
+
+        return called
+
+    return refuses
+
+
+def entries_of(iterable: Iterable[T]) -> Iterator[T]:
+    """An iterator over what ``results`` was given; a TypeError that says what to write if it gives none."""
+    try:
+        return iter(iterable)
+    except TypeError:
+        if hasattr(iterable, "__iter__"):
+            raise  # its own
+    number = isinstance(iterable, int) and not isinstance(iterable, bool) and iterable > 0
+    advice = "; write results([...]), with the entries" + f", or results(range({iterable!r}))" * number
+    error = checks.wrong_type("iterable", "an iterable of entries", iterable)
+    raise TypeError(f"{error}{advice}")
 
 
 def unknown_option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterable
 from functools import partial
 from time import perf_counter
@@ -9,14 +10,14 @@ from types import TracebackType
 from typing import Any
 
 from numap import StateError
-from papy._base.checks import check_flag, check_seconds, limited
+from papy._base.checks import check_flag, check_seconds, counted, limited
 from papy._base.errors import DaggerError, PiperError, TooManyFailed
 from papy._base.forks import FORKED
 from papy._base.misuse import known_options
 from papy._base.public import public
 from papy._dagger.background import STOP_TIMEOUT
 from papy._dagger.finalizer import ThreadedFinalizer
-from papy._dagger.forgotten import log_dropped
+from papy._dagger.forgotten import EXIT_TIMEOUT, call_at_exit, log_unread
 from papy._dagger.graph_run import GraphRun, RunStatistics, check_datas, data_sources
 from papy._dagger.runnable_graph import RunnableGraph
 from papy._piper.run_options import RunOptions
@@ -84,7 +85,7 @@ class Dagger(RunnableGraph):
         super().__init__(pipers, pipes, xtras, RunOptions(on_error, retries, max_failures))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} pipers, {len(self.edges())} pipes, {self._current()})"
+        return f"{type(self).__name__}({counted(len(self), 'piper')}, {counted(len(self.edges()), 'pipe')}, {self._current()})"
 
     def __str__(self) -> str:
         lines = [repr(self), *(f"  {piper!r}" for piper in self.postorder())]
@@ -180,8 +181,15 @@ class Dagger(RunnableGraph):
     def _look_after(self, run: GraphRun) -> None:
         """A run was started: have it end if it is forgotten."""
         if run.parallel:
-            self._finalizer = ThreadedFinalizer(self, partial(log_dropped, run), run.close)
+            self._finalizer = ThreadedFinalizer(self, partial(log_unread, run, "was dropped"), run.close)
             self._finalizer.start()
+        call_at_exit(self, run, self._finalizer, EXIT_TIMEOUT)
+
+    def at_exit(self) -> None:
+        """The program ends: tell what was started and not read, unless an error or Ctrl-C has ended it."""
+        run = self._run
+        if run is not None and self._state == "running" and getattr(sys, "last_value", None) is None:
+            log_unread(run, "was left at the end of the program")
 
     def stop(self, timeout: float | None = STOP_TIMEOUT) -> None:
         """Stop everything, soon, in any state and any number of times.

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
+from papy._base.checks import counted
 from papy._base.errors import PiperError
 from papy._evaluate.worker import Worker
 from papy._piper.piper_options import PiperOptions
@@ -36,7 +37,7 @@ def summary_of(items: Mapping[P, int], failures: Mapping[P, int], first: PiperEr
     where = ", ".join(f"{failed} of {total} on {_named(piper)}" for piper, (failed, total) in counts.items())
     total = sum(failures.values())
     hint = "".join(f". {text}" for text in [advice(first, {piper.number: piper.worker for piper in failures})] if text)
-    return f"{total} item{'s' if total != 1 else ''} failed: {where}; the first: {first}{hint}"
+    return f"{counted(total, 'item')} failed: {where}; the first: {first}{hint}"
 
 
 def advice(error: PiperError, workers: Mapping[int, Worker]) -> str:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import atexit
 import weakref
-from typing import Protocol
+from typing import Final, Protocol
 
 from papy._base.errors import PiperError
 from papy._dagger.background import BackgroundRunner
 from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.graph_run import GraphRun
 
-__all__ = ["call_at_exit", "log_dropped", "log_failure", "log_forgotten", "untold"]
+__all__ = ["EXIT_TIMEOUT", "call_at_exit", "log_failure", "log_forgotten", "log_unread", "untold"]
+
+# Seconds in which inputs that may be endless can come to their end when the program does; as those of a `papy.Pipeline`.
+EXIT_TIMEOUT: Final = 5.0
 
 
 class _Exits(Protocol):
@@ -23,14 +26,15 @@ class _Exits(Protocol):
         """The program ends."""
 
 
-def log_dropped(run: GraphRun) -> None:
-    """A Dagger was dropped while this run had been started."""
+def log_unread(run: GraphRun, what: str) -> None:
+    """Log what has become of a Dagger while this run had been started, if there was something to read."""
     if not run.is_read():
         import logging
 
         logging.getLogger("papy").warning(
-            "a Dagger was dropped before its results were read to their end, and what its workers had begun is lost; "
-            "stop(), or a with block, says that nothing more is wanted"
+            "a Dagger %s before its results were read to their end%s; stop(), or a with block, says that nothing more is wanted",
+            what,
+            ", and what its workers had begun is lost" if run.parallel else "",
         )
 
 
@@ -65,19 +69,19 @@ def log_forgotten(runner: BackgroundRunner, run: GraphRun, what: str, state: str
         logging.getLogger("papy").warning("a Plumber %s %s: %s; %s", what, when, run.state_text(), advice)
 
 
-def call_at_exit(plumber: _Exits, runner: BackgroundRunner, finalizer: ThreadedFinalizer, seconds: float) -> None:
-    """At the end of the program, before the maps stop, call a Plumber that is still there and has this runner.
+def call_at_exit(graph: _Exits, run: object, finalizer: ThreadedFinalizer | None, seconds: float) -> None:
+    """At the end of the program, before the maps stop, call a graph that is still there, and whose ``run`` is.
 
     If it was dropped, in this moment perhaps, its finalizer has so many ``seconds`` to tell that.
     """
-    reference = weakref.ref(plumber)
+    reference = weakref.ref(graph)
 
     def look() -> None:
         found = reference()
         if found is not None:
             found.at_exit()
-        else:
+        elif finalizer is not None:
             finalizer.wait(seconds)
 
     atexit.register(look)
-    weakref.finalize(runner, atexit.unregister, look).atexit = False
+    weakref.finalize(run, atexit.unregister, look).atexit = False

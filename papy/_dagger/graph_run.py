@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from numap import IMap
 from numap.interop import is_detachable
-from papy._base.checks import type_error, value_error
+from papy._base.checks import counted, type_error, value_error
 from papy._base.errors import POLICIES, DaggerError, PiperError
 from papy._base.external_programs import end_of
 from papy._base.misuse import datas_text
@@ -232,9 +232,9 @@ class GraphRun:
         ahead = (
             "its inputs were not at their end"
             if left in (None, inf)
-            else f"{left} items of its inputs had not been taken"
+            else f"{counted(int(left), 'item')} of its inputs had not been taken"
         )
-        return f"{self.report.results} results had come out, and {ahead}"
+        return f"{counted(self.report.results, 'result')} had come out, and {ahead}"
 
     def is_read(self) -> bool:
         """Whether the reader of the outputs has come to the end of each."""
@@ -379,7 +379,8 @@ def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]], call: st
         names = ", ".join(piper.name for piper in inputs)
         got = str(len(given)) if len(given) < len(inputs) else _counted(datas, ahead, len(given))
         raise value_error(
-            DaggerError, f"datas: one iterable for each of {len(inputs)} inputs ({names}) is needed, got {got}"
+            DaggerError,
+            f"datas: one iterable for each of {counted(len(inputs), 'input')} ({names}) is needed, got {got}",
         )
     for piper, data in zip(inputs, given, strict=True):
         if not _is_iterable(data):

@@ -6,7 +6,16 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from papy._base.checks import check_branch, check_flag, check_list, check_xtra, type_error, value_error, wrong_type
+from papy._base.checks import (
+    check_branch,
+    check_flag,
+    check_list,
+    check_xtra,
+    counted,
+    type_error,
+    value_error,
+    wrong_type,
+)
 from papy._base.errors import DaggerError, PiperError
 from papy._piper.piper import Piper
 from papy.graph import DictGraph
@@ -119,7 +128,9 @@ class PiperGraph(DictGraph[Piper]):
         for xtra in extras:
             check_xtra("xtras", xtra)
         if len(extras) != len(added):
-            raise value_error(DaggerError, f"xtras: one for each of {len(added)} pipers is needed, got {len(extras)}")
+            raise value_error(
+                DaggerError, f"xtras: one for each of {counted(len(added), 'piper')} is needed, got {len(extras)}"
+            )
         for piper, xtra in zip(added, extras, strict=True):
             self.add_node(piper, xtra)
 

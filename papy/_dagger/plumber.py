@@ -26,16 +26,13 @@ from papy._dagger.background import STOP_TIMEOUT, BackgroundRunner
 from papy._dagger.codefile import read, write
 from papy._dagger.dagger import Dagger
 from papy._dagger.finalizer import ThreadedFinalizer
-from papy._dagger.forgotten import call_at_exit, log_failure, log_forgotten, untold
+from papy._dagger.forgotten import EXIT_TIMEOUT, call_at_exit, log_failure, log_forgotten, untold
 from papy._dagger.graph_run import GraphRun, RunStatistics
 from papy._piper.lifecycles import PLUMBER
 from papy._piper.piper import Piper
 from papy._piper.run_options import RunOptions
 
 __all__ = ["Plumber"]
-
-# Seconds in which inputs that may be endless can come to their end when the program does; as those of a `papy.Pipeline`.
-EXIT_TIMEOUT: Final = 5.0
 
 _OPTIONS: Final = list(inspect.signature(Dagger.__init__).parameters)[1:]
 

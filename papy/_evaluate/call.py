@@ -6,7 +6,7 @@ for the program and not for the item, as Ctrl-C, passes. Most pipers call one fu
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from itertools import chain, islice
 from os import getpid
 from types import GeneratorType
@@ -57,6 +57,7 @@ class PiperCall:
         "produce",
         "retries",
         "run",
+        "simple",
         "unpack",
         "worker",
         "wraps",
@@ -93,7 +94,9 @@ class PiperCall:
         special = step.args or step.kwargs or joined or grouped or retries or run or self.wraps
         simple = len(worker.steps) == 1 and produce == 1 and not special
         # Most pipers call one function with one item: a short way for these, as it is taken for each item.
-        self.plain = step.function if simple else None
+        # From the first result on that is as it should be: what a function returns is not known before.
+        self.simple = simple
+        self.plain: Callable[..., Any] | None = None
         self.unpack = step.unpack
 
     @property
@@ -148,9 +151,7 @@ class PiperCall:
         while True:
             try:
                 value = self.worker.evaluate(inbox, self._is_not_ours)
-                if self.wraps and isinstance(value, GeneratorType):
-                    raise TypeError(instead_of_generator(self.worker.name))
-                return value if self.produce == 1 else self._several(value, inbox)
+                return self._single(value) if self.produce == 1 else self._several(value, inbox)
             except WorkerError as error:
                 failed = error.with_traceback(None)
             except BaseException as error:
@@ -162,6 +163,14 @@ class PiperCall:
             if not self.here:
                 raise failure(self.__name__, self.number, failed, self.policy)
             retries -= 1
+
+    def _single(self, value: Any) -> Any:
+        """The value; a TypeError if it comes from a generator function that a decorator has hidden."""
+        if isinstance(value, GeneratorType) and (self.wraps or value.gi_code.co_name != "<genexpr>"):
+            raise TypeError(instead_of_generator(value.__name__))  # an expression may be meant for the next piper
+        if self.simple:
+            self.plain = self.worker.steps[0].function
+        return value
 
     def _several(self, value: Any, inbox: Sequence[Any]) -> tuple[Any, ...]:
         """The results that were produced; a `WorkerError` if they are not as many as needed."""

@@ -14,6 +14,7 @@ from threading import Lock, get_ident
 from time import monotonic
 from typing import Any
 
+from papy._base.checks import counted
 from papy._pipeline.input_queue import End, InputIterable, InputQueue, ShutDown, is_entry, log_left
 from papy._pipeline.iterable_reader import IterableReader
 from papy._stages.accounting import RunState, Throughput
@@ -69,7 +70,11 @@ class EntryReader:
         except StopIteration:
             pass
         except BaseException as error:
-            state.fail(error, f"raised by the source of the pipeline after {state.taken} entries", entries=0)
+            state.fail(
+                error,
+                f"raised by the source of the pipeline after {counted(state.taken, 'entry', 'entries')}",
+                entries=0,
+            )
         self._drop_reader()  # made while the run ended, perhaps
         raise StopIteration
 

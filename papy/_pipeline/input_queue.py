@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Any
 
 from numap import StateError
+from papy._base.checks import counted
 from papy._stages.accounting import LateEntries, RunState
 from papy._stages.entries import First
 
@@ -149,12 +150,8 @@ class InputQueue:
     def waiting(self) -> str:
         """What was put for the next run, for the user; it is in no queue of the user's."""
         entries, iterables = self._entries, len(self.unread)
-        what = [
-            f"{n} {one if n == 1 else several}"
-            for n, one, several in ((entries, "entry", "entries"), (iterables, "iterable", "iterables"))
-            if n
-        ]
-        return " and ".join(what)
+        what = [counted(entries, "entry", "entries")] if entries else []
+        return " and ".join([*what, counted(iterables, "iterable")] if iterables else what)
 
     def claim(self, call: str) -> None:
         """A call of this name wants to read.

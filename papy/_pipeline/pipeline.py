@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any, Final
 
 from numap import StateError
+from numap.interop import checks
+from papy._base.misuse import entries_of, takes_no_data
 from papy._base.public import public
 from papy._monitor.counter import Counter
 from papy._monitor.debugger import PipelineRuntimeDebugger, log_debugger
@@ -158,6 +160,7 @@ class Pipeline:
 
     # ------------------------------------------------------------------ runs
 
+    @takes_no_data("put_iterable({0}) first, or results({0}) for what comes out")
     def run(self) -> None:
         """Runs until all entries have been through; the results of the last step are counted, and dropped.
 
@@ -187,6 +190,7 @@ class Pipeline:
             StateError: The pipeline runs already.
             Exception: As for `run`; in the background only what hooks raise before the start.
         """
+        checks.flag("background", background)
         self._runs.check_here("run_forever")
         run = self._made(self._inputs, forever=True, ordered=False)
         if background:
@@ -243,7 +247,7 @@ class Pipeline:
             raise StateError(
                 "results: not allowed with an in_queue, from which they take nothing; make a pipeline without one"
             )
-        entries = iter(iterable)
+        entries = entries_of(iterable)
 
         def make() -> PipelineRun:
             inputs = InputQueue(alone=True)

@@ -19,6 +19,7 @@ from time import monotonic
 from typing import Final
 
 from numap import TooManyFailures
+from papy._base.checks import counted
 from papy._base.interrupts import Flag
 from papy._base.threads import ContextThread, launch
 from papy._pipeline.entry_reader import EntryReader
@@ -174,10 +175,10 @@ class Supervisor:
         if lost > 0 or self._unread:
             import logging
 
-            rest = f" and {self._unread} iterable{'s' * (self._unread > 1)} that it had not read to the end"
+            rest = f" and {counted(self._unread, 'iterable')} that it had not read to the end"
             logging.getLogger("papy").warning(
-                "a pipeline was dropped while it ran in the background, and %d entries%s with it; stop() lets it finish them: %s",
-                lost,
+                "a pipeline was dropped while it ran in the background, and %s%s with it; stop() lets it finish them: %s",
+                counted(lost, "entry", "entries"),
                 rest if self._unread else "",
                 self._figures.counts(),
             )

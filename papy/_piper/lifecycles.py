@@ -54,6 +54,34 @@ _GRAPH: Final[_Moves] = {
     (FORKED, "stop"): FORKED,
 }
 
+# What to do first where a call of a graph is not allowed.
+_STOP: Final = "stop() it first"
+_GRAPH_ADVICE: Final[_Moves] = {
+    ("connected", "connect"): "it is connected: start() it, or disconnect() first",
+    **{
+        ("connected", call): "start() takes what it is connected to; or disconnect() first"
+        for call in ("results", "run(datas)")
+    },
+    ("connected", "change"): "disconnect() it first",
+    **{
+        (state, call): _STOP
+        for state in ("running", "being read", "started", "paused", "finished", "failed")
+        for call in ("change", "connect", "disconnect", "results", "run(datas)", "start")
+    },
+}
+_PLUMBER_ADVICE: Final[_Moves] = {
+    **_GRAPH_ADVICE,
+    ("idle", "run"): "write run([items]), with one list of items for each input, or start([items]) first",
+    **{("idle", call): "start([items]) and run() it first" for call in ("pause", "wait")},
+    **{("connected", call): "start() it first" for call in ("pause", "run", "wait")},
+    **{("started", call): "run() it first" for call in ("pause", "wait")},
+    ("paused", "wait"): "run() it first: paused, it comes to no end",
+    **{
+        (state, "run"): "wait() for it, or stop() it and start([items]) anew"
+        for state in ("running", "finished", "failed")
+    },
+}
+
 _DAGGER: Final[_Moves] = {
     **_GRAPH,
     **{("idle", call): "running" for call in ("results", "run(datas)", "start")},
@@ -78,5 +106,5 @@ _PLUMBER: Final[_Moves] = {
 
 _WORDING: Final = "{call} is not possible while {subject} is {state}"
 PIPER: Final = StateTable(_PIPER, "{subject}: {call} is not possible while it is {state}", PiperError, _ADVICE)
-DAGGER: Final = StateTable(_DAGGER, _WORDING, DaggerError)
-PLUMBER: Final = StateTable(_PLUMBER, _WORDING, PlumberError)
+DAGGER: Final = StateTable(_DAGGER, _WORDING, DaggerError, _GRAPH_ADVICE)
+PLUMBER: Final = StateTable(_PLUMBER, _WORDING, PlumberError, _PLUMBER_ADVICE)

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 from numap import ItemError, TooManyFailures
 from numap.interop import add_note
+from papy._base.checks import counted
 from papy._stages.backoff import Backoff
 from papy._stages.entries import Entry, Meta, place_of
 
@@ -156,7 +157,8 @@ class RunState:
             self.fail(self._too_many(most), f"raised by step {step!r}", entries=0)
 
     def _too_many(self, most: int) -> TooManyFailures:
-        text = f"{self.failed} entries of the pipeline have failed, and max_failures is {most}: {tell_of(self.entry_failures)}"
+        failed = counted(self.failed, "entry", "entries")
+        text = f"{failed} of the pipeline failed, and max_failures is {most}: {tell_of(self.entry_failures)}"
         made = TooManyFailures(text, self.failed, most)
         made.__cause__ = next(iter(self.entry_failures.values()))[1]
         return made

@@ -12,6 +12,7 @@ from threading import RLock
 from typing import Any, Final
 
 from numap.interop import add_note
+from papy._base.checks import counted
 from papy._base.errors import PiperError, TooManyFailed, failures_in
 from papy._base.failures import duplicate, origins, policy_of
 from papy._streams.base import NOTHING, ResumableStream
@@ -84,7 +85,7 @@ class RunReport:
         assert self.first is not None
         hint = self.advise(self.first)
         raise TooManyFailed(
-            f"{self.failed} items failed, and max_failures={self.limit}; the first: {self.first}"
+            f"{counted(self.failed, 'item')} failed, and max_failures={self.limit}; the first: {self.first}"
             + (hint and f". {hint}"),
             self.failed,
             self.limit,

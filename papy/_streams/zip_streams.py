@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from papy._base.checks import counted
 from papy._base.errors import DaggerError
 from papy._evaluate.counts import Count
 from papy._streams.base import ResumableStream
@@ -48,7 +49,9 @@ class ZipStrict(ResumableStream):
             longer = [name for name, cell in zip(self._names, self._cells, strict=True) if cell]
             ends, goes = " and ".join(ended), " and ".join(longer)
             verb = "goes" if len(longer) == 1 else "go"
-            raise DaggerError(f"{self._where}: {ends} ended after {self.count.given} items, {goes} {verb} on")
+            raise DaggerError(
+                f"{self._where}: {ends} ended after {counted(self.count.given, 'item')}, {goes} {verb} on"
+            )
         row = [cell[0] for cell in self._cells]
         fresh: list[list[Any]] = [[] for _ in self._cells]
         self._held = row

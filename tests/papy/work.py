@@ -165,3 +165,20 @@ def two(x: int) -> tuple[int, int]:
 
 def firsts(inbox: Any) -> list[Any]:
     return [part[0] for part in inbox]
+
+
+def fail_in_turn(path: str, ways: str, x: int) -> int:
+    """Fails in one way after the other, each time that it is called anywhere; then returns."""
+    with open(path, "a") as file:
+        file.write(".")
+    turn = os.path.getsize(path) - 1
+    way = ways[turn] if turn < len(ways) else "returns"
+    if way == "e":
+        raise ValueError(x)
+    if way == "x":
+        raise SystemExit(x)
+    if way == "k":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if way == "l":
+        time.sleep(10_000)
+    return x

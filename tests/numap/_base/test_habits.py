@@ -157,3 +157,12 @@ def test_what_can_be_iterated_again_may_be_given_to_several(kind: str) -> None:
     )
     with imap:
         assert [list(upper), list(codes), list(keys)] == [["A", "B"], [97, 98], [97, 98]]
+
+
+@pytest.mark.parametrize("call", [IMap, lambda *args: IMap().add_task(*args)], ids=["IMap", "add_task"])
+def test_76_items_before_the_function(call: Callable[..., Any]) -> None:
+    text = r"^func: must be callable, not \[1, 2\] \(list\); the function comes first, then .*: write \(abs, items, \.\.\.\)$"
+    with pytest.raises(TypeError, match=text):
+        call([1, 2], abs)
+    with pytest.raises(TypeError, match=r"^func: must be callable, not \[1, 2\] \(list\)$"):
+        call([1, 2], [3])

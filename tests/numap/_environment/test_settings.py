@@ -14,7 +14,7 @@ from tests.numap.programs import ENGINES, STARTS, run
 
 #: A program that makes settings after its first map, so that what was started for that can't have them; and what reads them.
 SETTINGS = """
-import csv, decimal, gc, locale, multiprocessing, socket, tempfile, tracemalloc
+import calendar, csv, decimal, gc, locale, logging, multiprocessing, socket, tempfile, tracemalloc
 import numpy
 list(IMap(abs, [1], **OPTIONS))
 sys.setrecursionlimit(5000)
@@ -41,13 +41,21 @@ time.tzset()
 locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
 numpy.seterr(divide="raise", under="call")
 numpy.set_printoptions(precision=3, formatter={"int": lambda x: f"<{x}>"})
+sys.tracebacklimit = 3
+logging.raiseExceptions = False
+logging.addLevelName(25, "NOTICE")
+logging.addLevelName(30, "ATTENTION")
+calendar.setfirstweekday(calendar.SUNDAY)
 sys.stdout.reconfigure(errors="backslashreplace")
 
 def look(_):
-    import _thread, csv, decimal, gc, locale, multiprocessing, numpy, socket, tempfile, tracemalloc
+    import _thread, calendar, csv, decimal, gc, locale, logging, multiprocessing, numpy, socket, tempfile, tracemalloc
     context = decimal.getcontext()
     return {
         "sys": (sys.getrecursionlimit(), sys.getswitchinterval(), sys.dont_write_bytecode),
+        "traceback": sys.tracebacklimit,
+        "logging": (logging.raiseExceptions, logging.getLevelName(25), logging.getLevelName("ATTENTION")),
+        "calendar": calendar.firstweekday(),
         "coroutines": sys.get_coroutine_origin_tracking_depth(),
         "digits": getattr(sys, "get_int_max_str_digits", int)(),
         "gc": (gc.get_threshold(), gc.isenabled()),
@@ -79,7 +87,6 @@ say({name: [it[name] for it in there] for name in here if any(it[name] != here[n
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 def test_61_settings_hold_in_items(start: str, tmp_path: Path) -> None:
     assert run(tmp_path, SETTINGS, start).stdout == "{}\n"

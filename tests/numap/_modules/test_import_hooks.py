@@ -26,7 +26,6 @@ __all__ = ["there"]  # the fixture
 PROGRAM = Path(__file__).parent / "hooked.py"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 def test_63_a_function_does_in_an_item_what_it_does_in_the_caller(start: str, tmp_path: Path) -> None:
     done = run(tmp_path, argv=[str(PROGRAM), json.dumps({**ENGINES[start], "worker_num": 1})])

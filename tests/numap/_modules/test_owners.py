@@ -23,7 +23,6 @@ __all__ = ["there"]  # the fixture
 PROGRAM = Path(__file__).parent / "owned.py"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 def test_62_what_a_module_has_is_that_object_in_a_worker(start: str, tmp_path: Path) -> None:
     done = run(tmp_path, argv=[str(PROGRAM), json.dumps({**ENGINES[start], "worker_num": 1})])

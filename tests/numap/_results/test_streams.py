@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, NextTimeout, SourceError, StateError, join, tee
+from numap._base.checks import counted
 from numap.testing import Gate
 from tests.numap import work
 from tests.numap.tools import each_seed, says
@@ -81,7 +82,7 @@ def test_join_of_unequal_lengths(lengths: tuple[int, ...], first: int, after: in
     assert list(islice(joined, after)) == [(n,) * len(lengths) for n in range(after)]
     with pytest.raises(SourceError) as error:
         next(joined)
-    assert says(error, f"input {first} ended first", f"after {after} items")
+    assert says(error, f"input {first} ended first", f"after {counted(after, 'item')}")
     assert list(joined) == [], "that was its end"
 
 
@@ -182,7 +183,7 @@ def test_unequal_tasks_of_one_map(make: Make, lengths: tuple[int, int]) -> None:
     shorter = lengths.index(min(lengths))
     assert found[:-1] == [("t", (x, x)) for x in range(min(lengths))]
     assert found[-1].startswith("SourceError: ")
-    assert f"task {shorter} (picky) ended first, after {min(lengths)} items" in found[-1]
+    assert f"task {shorter} (picky) ended first, after {counted(min(lengths), 'item')}" in found[-1]
 
 
 @pytest.mark.parametrize("endless", [0, 1])
@@ -213,7 +214,7 @@ def test_unequal_tasks_of_two_maps(make: Make, lengths: tuple[int, int], direct:
     shorter = lengths.index(min(lengths))
     assert found[:-1] == [(x, x) for x in range(min(lengths))]
     assert found[-1].startswith("SourceError: ")
-    assert f"input {shorter} ended first, after {min(lengths)} items" in found[-1]
+    assert f"input {shorter} ended first, after {counted(min(lengths), 'item')}" in found[-1]
 
 
 @pytest.mark.parametrize("on_error", ["raise", "return", "skip"])
@@ -320,7 +321,7 @@ def test_beyond_its_limit_is_an_error_and_never_a_hang(limit: int) -> None:
     for _ in range(2):
         with pytest.raises(StateError) as error:
             next(ahead)
-        assert says(error, "tee", f"limit={limit}", f"{limit} items ahead")
+        assert says(error, "tee", f"limit={limit}", f"{counted(limit, 'item')} ahead")
     assert next(behind) == 0
     assert next(ahead) == limit, "nothing was lost"
     with pytest.raises(StateError):

@@ -18,9 +18,8 @@ import pytest
 from numap import IMap, WorkerDied
 from numap._runtime import log_forwarder
 from tests.numap import work
+from tests.numap._runtime.logging_items import LOG, fail_and_log, tell
 from tests.numap.programs import ENGINES, STARTS, Program, run
-
-LOG = logging.getLogger("numap.test.logging")
 
 
 class Kept(logging.Handler):
@@ -53,11 +52,6 @@ def kept() -> Iterator[Kept]:
 def start(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Options of a map with a start method."""
     return ENGINES[str(request.param)]
-
-
-def tell(x: Any, text: str = "item %s", level: int = logging.INFO, **extra: Any) -> tuple[Any, int]:
-    LOG.log(level, text, x, extra=extra)
-    return x, os.getpid()
 
 
 # ---------------------------------------------------------------------- records
@@ -122,13 +116,6 @@ def test_51_a_level_with_a_name_of_the_callers(kept: Kept) -> None:
     logging.addLevelName(33, "NOTABLE")
     list(IMap(tell, [1], kwargs={"level": 33}, worker_num=1))
     assert kept.records[0].levelname == "NOTABLE"
-
-
-def fail_and_log(x: Any) -> None:
-    try:
-        raise KeyError("the reason")
-    except KeyError:
-        LOG.exception("failed with %s", x)
 
 
 def test_51_the_traceback_of_an_exception_comes_as_text(kept: Kept) -> None:
@@ -384,7 +371,6 @@ def count(program: Program) -> tuple[int, list[int]]:
     return handled, [int(number) for number in said]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "imap.stop()", "os.kill(next(imap), 9)"])
 def test_64_slow_handlers_get_the_time_that_they_need(end: str, start: dict[str, Any], tmp_path: Path) -> None:
     code = (

@@ -65,7 +65,6 @@ say("end")
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 def test_72_a_proxy_works_as_argument_global_initarg_item_and_result(start: str, tmp_path: Path) -> None:
     assert run(tmp_path, MANAGERS + WAYS, start).stdout == "end\n"

@@ -12,16 +12,10 @@ import pytest
 from numap import IMap, TooManyFailures, join, tee
 from numap._items.failures import Failure
 from numap._schedule.failure_limit import Tolerance
+from tests.numap._schedule.failing_items import BAD, fail_or_die, no_multiple_of_three
 
 KINDS = ["process", "thread", "serial"]
 POLICIES = ["raise", "return", "skip"]
-BAD = ValueError
-
-
-def no_multiple_of_three(x: int) -> int:
-    if x % 3 == 0:
-        raise BAD(f"{x} is bad")
-    return x
 
 
 def outcomes(results: Any) -> tuple[list[Any], TooManyFailures | None]:
@@ -76,14 +70,6 @@ def test_75_without_order_the_map_ends_at_once(kind: str) -> None:
         assert error is not None
         assert error.failed == 2
         assert list(imap) == []
-
-
-def fail_or_die(x: int) -> int:
-    if x > 2:
-        import os
-
-        os._exit(3)
-    return x
 
 
 def test_75_deaths_count_and_retries_come_first(tmp_path: Any) -> None:

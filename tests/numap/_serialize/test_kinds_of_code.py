@@ -12,10 +12,9 @@ from tests.numap.programs import ENGINES, STARTS, Program
 PROGRAM = Path(__file__).parent / "kinds_of_code.py"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 def test_each_kind(start: str, tmp_path: Path) -> None:
-    with Program(tmp_path, argv=[str(PROGRAM), json.dumps(ENGINES[start])]) as program:
+    with Program(tmp_path, argv=[str(PROGRAM), json.dumps({**ENGINES[start], "worker_num": 1})]) as program:
         program.ends(0, 100)  # some fifty maps
     said = program.stdout.splitlines()
     assert len(said) >= 40

@@ -424,7 +424,6 @@ say(n)
     assert run(tmp_path, code).stdout == "399\n"
 
 
-@pytest.mark.slow
 def test_41_workers_killed_during_transfers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Room must not leak: 60 deaths with 8 MB of each would fill the regions many times over."""
     monkeypatch.setattr("numap.engines.processes.memory.memory_budget", lambda: 192 * MB)

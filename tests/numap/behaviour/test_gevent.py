@@ -68,7 +68,6 @@ print("end")
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("code", [MAPS, PIPELINES])
 def test_20_gevent_breaks_nothing(code: str, tmp_path: Path) -> None:
     with Program(tmp_path, argv=["-W", "ignore", "-c", PATCH + IMPORTS + code]) as program:

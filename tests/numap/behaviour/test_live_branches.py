@@ -18,16 +18,9 @@ import pytest
 
 from numap import IMap, SourceError, StateError, join, tee
 from numap._sync.interrupt_lock import NotifyingLock
+from tests.numap.behaviour.live_items import more, same
 
 KINDS = ["process", "thread", "serial"]
-
-
-def more(n: int) -> int:
-    return n + 1
-
-
-def same(n: Any) -> Any:
-    return n
 
 
 def pool(kind: str, **options: Any) -> IMap[Any]:

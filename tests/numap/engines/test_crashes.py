@@ -309,7 +309,6 @@ def test_4_all_workers_killed_at_once(start: str, tmp_path: Path) -> None:
     assert [value for kind, value in found if kind == "value"] == list(range(4, 40))
 
 
-@pytest.mark.slow
 def test_3_a_worker_killed_at_any_moment() -> None:
     """200 rounds, while it gets an item, computes, sends 1 MB or does nothing: at most that item is an error."""
     errors = rounds = 0

@@ -98,7 +98,6 @@ def test_60_a_finalizer_runs_once_for_each_worker_at_every_orderly_end(
         assert begun and begun == ended
 
 
-@pytest.mark.slow
 def test_60_at_the_end_of_the_program(tmp_path: Path) -> None:
     script = """
 import os, sys, threading, time
@@ -142,7 +141,6 @@ def test_60_a_finalizer_that_raises_is_heard_of(options: dict[str, Any], caplog:
     assert text.endswith("ValueError: commit failed") and "in fails" in text
 
 
-@pytest.mark.slow
 def test_60_a_program_without_logging_shows_it_on_stderr() -> None:
     script = """
 from numap import IMap

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, ItemError, NextTimeout, TaskTimeout, WorkerDied
+from tests.numap.engines.limit_items import FOREVER, count_calls, exits, inverse, stuck_in_c, stuck_with_program
 
 STARTS = ["forkserver", "spawn", "fork"]
 ENGINES: list[dict[str, Any]] = [
@@ -20,7 +21,6 @@ ENGINES: list[dict[str, Any]] = [
     {"worker_type": "thread", "worker_num": 2},
     *({"worker_num": 2, "start_method": start} for start in STARTS),
 ]
-FOREVER = 10_000
 
 
 def outcomes(imap: Any) -> list[Any]:
@@ -33,30 +33,6 @@ def outcomes(imap: Any) -> list[Any]:
             return found
         except Exception as error:
             found.append(error)
-
-
-def stuck_in_c(x: int) -> int:
-    if x == 5:
-        pow(3, 10**9)
-    return x
-
-
-def stuck_with_program(x: int, path: str) -> int:
-    if x == 1:
-        import subprocess
-
-        with subprocess.Popen(["sleep", str(FOREVER)]) as program:
-            Path(path).write_text(str(program.pid))
-            program.wait()
-    return x
-
-
-def count_calls(x: int, path: str) -> int:
-    with open(path, "a") as file:
-        file.write(f"{x}\n")
-    if x == 7:
-        os._exit(3)
-    return x
 
 
 def alive(pid: int) -> bool:
@@ -274,10 +250,6 @@ def test_tracked_outcomes(options: dict[str, Any], ordered: bool) -> None:
     assert plain.tracked == {}
 
 
-def inverse(x: int) -> float:
-    return 1 / x
-
-
 @pytest.mark.parametrize("options", ENGINES)
 def test_a_stopped_map_tells_what_it_discarded(options: dict[str, Any]) -> None:
     pulled = 0
@@ -317,18 +289,11 @@ def test_what_exits_is_an_item_error_everywhere() -> None:
         assert isinstance(found[1].original, SystemExit) and found[1].index == 1
 
 
-def exits(x: int) -> int:
-    if x == 1:
-        raise SystemExit(3)
-    return x
-
-
 begun = ""
 INHERITED: Any = None
 held_outside: Any = None
 
 
-@pytest.mark.slow
 def test_more_workers_than_requests_fit_into_a_socket() -> None:
     with IMap(abs, range(1000), worker_num=340, initializer=abs, initargs=(1,), finalizer=int) as imap:
         assert list(imap) == list(range(1000))

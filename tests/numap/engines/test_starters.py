@@ -106,6 +106,7 @@ def test_68_the_chosen_python_may_be_a_script_that_says_something(engine: str, t
         ("/nowhere", ValueError, "no file"),
         (__file__, ValueError, "executed"),
     ],
+    ids=["a number", "bytes", "no file", "no program"],
 )
 def test_68_set_executable_refuses_what_is_no_program(path: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text) as caught:

@@ -138,7 +138,7 @@ CASES = [
         (given([f], xtras=5), T, "xtras", "one dictionary for each of the pipers is needed"),
         (given([f], xtras={}), T, "xtras", "one dictionary for each of the pipers is needed"),
         (given([f], xtras=[5]), T, "xtras", "a dictionary or None is needed"),
-        (given([f], xtras=[{}, {}]), V, "xtras", "one for each of 1 pipers is needed"),
+        (given([f], xtras=[{}, {}]), V, "xtras", "one for each of 1 piper is needed"),
         (given(on_error=5), T, "on_error", "'return', 'skip', 'raise' or None is needed"),
         (given(retries=-1), V, "retries", "a whole number of at least 0 is needed"),
     ),
@@ -199,8 +199,8 @@ CASES = [
         on(dagger, "start"),
         DaggerError,
         (given([5]), T, "datas", "an iterable is needed"),
-        (given([]), V, "datas", "one iterable for each of 1 inputs"),
-        (given([[1], [2]]), V, "datas", "one iterable for each of 1 inputs"),
+        (given([]), V, "datas", "one iterable for each of 1 input"),
+        (given([[1], [2]]), V, "datas", "one iterable for each of 1 input"),
     ),
     *each(
         on(dagger, "connect_inputs"), DaggerError, (given(5), T, "datas", DATAS), (given({"a": [1]}), T, "datas", DATAS)

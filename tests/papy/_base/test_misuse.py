@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -15,7 +15,7 @@ import pytest
 
 import papy
 from numap import IMap
-from papy import Dagger, DaggerError, Piper, PiperError, Plumber, PlumberError
+from papy import Dagger, DaggerError, Pipeline, Piper, PiperError, Plumber, PlumberError
 from papy._base import errors as _errors
 from papy._base.checks import check_flag
 from tests.papy import work
@@ -247,10 +247,60 @@ def test_76_the_traceback_of_an_input(kind: str | None) -> None:
 
 
 def test_76_how_many_there_were() -> None:
-    with pytest.raises(DaggerError, match=r"of 1 inputs \(a\) is needed, got 12$"):
+    with pytest.raises(DaggerError, match=r"of 1 input \(a\) is needed, got 12$"):
         Dagger([Piper(abs, name="a")]).run([[n] for n in range(12)])
     with pytest.raises(DaggerError, match="got more than"):
         Dagger([Piper(abs, name="a")]).run([n] for n in count())
     (result, _) = Dagger([Piper(lambda n: [n] * 5, produce=2, unpack=True)]).results([[1]])
     assert str(result.exception) == "2 results are needed (produce=2), got 5"
     assert _errors.TooManyFailed.__name__ == "TooManyFailures"
+
+
+@pytest.mark.parametrize("data", [[1, 2], (1,), iter([1])], ids=["list", "tuple", "iterator"])
+def test_76_data_for_the_run_of_a_pipeline(data: Any) -> None:
+    with pytest.raises(TypeError) as caught:
+        Pipeline((abs, 1)).run(data)  # type: ignore[call-arg]
+    shown = "items" if isinstance(data, Iterator) else repr(data)
+    text = str(caught.value)
+    assert text.startswith("run: takes no data, got ")
+    assert text.endswith(f"; write put_iterable({shown}) first, or results({shown}) for what comes out")
+    with pytest.raises(TypeError, match=r"^background: must be True or False, not "):
+        Pipeline((abs, 1)).run_forever(data)
+
+
+@pytest.mark.parametrize(
+    ("entries", "advice"),
+    [(4, "results([...]), with the entries, or results(range(4))"), (None, "results([...]), with the entries")],
+)
+def test_76_entries_that_are_none(entries: Any, advice: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        Pipeline((abs, 1)).results(entries)
+    text = str(caught.value)
+    assert text.startswith("iterable: must be an iterable of entries, not ") and text.endswith(f"; write {advice}")
+
+
+def test_an_error_of_the_iterable_itself_is_not_changed() -> None:
+    class Broken:
+        def __iter__(self) -> Iterator[int]:
+            raise TypeError("closed")
+
+    with pytest.raises(TypeError, match=r"^closed$"):
+        Pipeline((abs, 1)).results(Broken())
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (
+            lambda plumber: plumber.run(),
+            r"run is not possible while the Plumber is idle; write run\(\[items\]\), with one list of items for each input, or ",
+        ),
+        (lambda plumber: plumber.wait(), r"wait is not .* idle; start\(\[items\]\) and run\(\) it first$"),
+        (lambda plumber: (plumber.start([[1]]), plumber.wait()), r"wait is not .* started; run\(\) it first$"),
+        (lambda plumber: (plumber.start([[1]]), plumber.start([[1]])), r"start is not .* started; stop\(\) it first$"),
+        (lambda plumber: (plumber.connect([[1]]), plumber.run()), r"run is not .* connected; start\(\) it first$"),
+    ],
+)
+def test_76_a_call_at_the_wrong_time_says_what_to_call_first(call: Callable[[Plumber], Any], text: str) -> None:
+    with Plumber(pipers=[Piper(work.same, unpack=True)]) as plumber, pytest.raises(PlumberError, match=text):
+        call(plumber)

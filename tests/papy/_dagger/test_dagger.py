@@ -250,7 +250,7 @@ def test_deleting_a_pipe_leaves_what_others_use() -> None:
 
 def test_a_dagger_shows_its_pipers_and_pipes() -> None:
     dagger = Dagger(pipes=[pipers("ab")])
-    assert repr(dagger) == "Dagger(2 pipers, 1 pipes, idle)"
+    assert repr(dagger) == "Dagger(2 pipers, 1 pipe, idle)"
     assert str(dagger).splitlines() == [
         repr(dagger),
         "  Piper('a', Worker(pair), linear)",

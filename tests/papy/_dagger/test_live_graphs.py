@@ -10,6 +10,7 @@ import pytest
 
 from numap import IMap
 from papy import Dagger, Piper, Plumber
+from tests.papy._dagger.live_items import both, same, twice
 
 KINDS = [None, "serial", "thread", "process"]
 MIXED = [("thread", None, "process", None), (None, "thread", "thread", None), ("process", "thread", None, "serial")]
@@ -21,14 +22,6 @@ def pool(kind: str | None) -> IMap[Any] | None:
 
 def piper(function: Any, imap: IMap[Any] | None, **options: Any) -> Piper:
     return Piper(function, imap, unpack=True, **options)
-
-
-def same(n: Any) -> Any:
-    return n
-
-
-def both(*numbers: Any) -> Any:
-    return numbers
 
 
 def diamond(pools: list[Any]) -> list[tuple[Piper, ...]]:
@@ -47,10 +40,6 @@ def nested(pools: list[Any]) -> list[tuple[Piper, ...]]:
 def outputs(pools: list[Any]) -> list[tuple[Piper, ...]]:
     load = piper(same, pools[0])
     return [(load, piper(same, pools[1])), (load, piper(same, pools[2]))]
-
-
-def twice(n: Any) -> Any:
-    return n, n
 
 
 def rounds(pools: list[Any]) -> list[tuple[Piper, ...]]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -135,23 +132,6 @@ def test_a_wrong_number_of_results_is_tried_again() -> None:
     assert list(Dagger([Piper(grows, produce=2, retries=1, unpack=True)]).results([[5]])) == [5, 5]
 
 
-def fail(path: str, ways: str, x: int) -> int:
-    """Fails in one way after the other, each time that it is called anywhere; then returns."""
-    with open(path, "a") as file:
-        file.write(".")
-    turn = os.path.getsize(path) - 1
-    way = ways[turn] if turn < len(ways) else "returns"
-    if way == "e":
-        raise ValueError(x)
-    if way == "x":
-        raise SystemExit(x)
-    if way == "k":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if way == "l":
-        time.sleep(10_000)
-    return x
-
-
 @pytest.mark.parametrize(
     ("ways", "error"),
     [("e", ValueError), ("x", ItemError), ("k", WorkerDied), ("l", TaskTimeout), ("kelx", None), ("exekl", None)],
@@ -163,7 +143,11 @@ def test_retries_are_for_whatever_happens(tmp_path: Path, ways: str, error: type
     n = 2
     pool = IMap[Any](worker_num=1, retries=n if where == "imap" else 7, task_timeout=0.3 if "l" in ways else None)
     piper = Piper(
-        partial(fail, str(calls), ways * 9), pool, unpack=True, retries=n if where == "piper" else None, name="bad"
+        partial(work.fail_in_turn, str(calls), ways * 9),
+        pool,
+        unpack=True,
+        retries=n if where == "piper" else None,
+        name="bad",
     )
     dagger = Dagger(
         pipes=[(piper, Piper(work.same, pool, unpack=True, retries=0))],
@@ -181,14 +165,16 @@ def test_retries_are_for_whatever_happens(tmp_path: Path, ways: str, error: type
 @pytest.mark.parametrize("ways", ["ek", "ke", "xl"])
 def test_after_so_many_failures_it_may_succeed(tmp_path: Path, ways: str) -> None:
     pool = IMap[Any](worker_num=1, task_timeout=0.3)
-    pipers = [Piper(partial(fail, str(tmp_path / name), ways), pool, unpack=True, retries=2) for name in "ab"]
+    pipers = [
+        Piper(partial(work.fail_in_turn, str(tmp_path / name), ways), pool, unpack=True, retries=2) for name in "ab"
+    ]
     assert list(Dagger(pipes=[pipers]).results([[1, 2, 3]])) == [1, 2, 3]
 
 
 def test_zero_retries_are_none(make: Make, tmp_path: Path) -> None:
     """Also where the IMap has some."""
     pool = IMap[Any](worker_type="serial", retries=3)
-    piper = Piper(partial(fail, str(tmp_path / "calls"), "ee"), pool, unpack=True, retries=0)
+    piper = Piper(partial(work.fail_in_turn, str(tmp_path / "calls"), "ee"), pool, unpack=True, retries=0)
     assert values(Dagger([piper]).results([[1]])) == ["failed"]
     assert (tmp_path / "calls").stat().st_size == 1
 

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, ItemError, StateError
+from numap._base.checks import counted
 from papy import Dagger, DaggerError, Piper, PiperError, RunStatistics, Worker
 from papy._streams import streams as _flow
 from tests.numap.tools import each_seed
@@ -356,7 +357,9 @@ def test_inputs_of_unequal_length_end_the_run(make: Make, sizes: tuple[int, int]
         seen.extend(dagger.results([range(size) for size in sizes]))
     assert len(seen) == min(sizes) and dagger._state == "idle"
     first, other = ("left", "right") if sizes[0] < sizes[1] else ("right", "left")
-    expected = f"the inputs of join are of unequal length: {first} ended after {min(sizes)} items, {other} goes on"
+    expected = (
+        f"the inputs of join are of unequal length: {first} ended after {counted(min(sizes), 'item')}, {other} goes on"
+    )
     paired_by_numap = join.imap is not None and len({piper.imap for piper in dagger}) == 1
     assert f"({first}) ended first" in str(caught.value) if paired_by_numap else str(caught.value) == expected
 

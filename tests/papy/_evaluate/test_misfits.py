@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -81,6 +82,11 @@ def held(function: Any) -> Any:
     return wrapper
 
 
+def hidden(function: Any) -> Any:
+    """Nothing tells that there is another function behind it."""
+    return lambda *args: [function(*args)][0]
+
+
 class Words:
     def __call__(self, text: str) -> Iterator[str]:
         yield from text.split()
@@ -142,12 +148,13 @@ def test_76_where_a_generator_is_of_use_it_is_welcome() -> None:
         Piper(function, unpack=True)
 
 
+@pytest.mark.parametrize("decorated", [held(words), hidden(words), hidden(Words().method)])
 @pytest.mark.parametrize("kind", [None, "thread", "process"])
-def test_76_a_generator_that_comes_out_of_a_decorator(kind: str | None) -> None:
+def test_76_a_generator_that_comes_out_of_a_decorator(kind: str | None, decorated: Any) -> None:
     pool: IMap[Any] | None = None if kind is None else IMap(worker_type=kind, worker_num=1)
-    (result,) = Dagger([Piper(held(words), pool, unpack=True)]).results([["a b"]])
-    assert isinstance(result, PiperError) and isinstance(result.exception, TypeError)
-    assert "words is a generator function" in str(result)
+    for result in Dagger([Piper(decorated, pool, unpack=True)]).results([["a b", "c"]]):
+        assert isinstance(result, PiperError) and isinstance(result.exception, TypeError)
+        assert re.search("(words|method) is a generator function: .*return list", str(result))
 
 
 class Step(AbstractStep):

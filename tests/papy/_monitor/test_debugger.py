@@ -28,6 +28,7 @@ from papy import (
     iterstep,
 )
 from tests.numap.programs import until
+from tests.papy._monitor.burning import burn, burn_all, quick, slow
 
 
 class Last(DebugReporter):
@@ -38,16 +39,6 @@ class Last(DebugReporter):
 
     def show(self, info: Any) -> None:
         self.shown.append(dict(info))
-
-
-def slow(entries: Iterable[int]) -> Iterator[int]:
-    for entry in entries:
-        time.sleep(0.02)
-        yield entry
-
-
-def quick(entries: Iterable[int]) -> Iterator[int]:
-    yield from entries
 
 
 def test_one_report_at_the_end_with_the_time_where_it_was_spent() -> None:
@@ -261,18 +252,6 @@ def test_the_same_reporters_for_step_pipelines() -> None:
         {"source": 5, "work": 5, "chunks": 5, "len": 1},
     ]
     assert last.shown[0]["work"].runtime >= 0.2
-
-
-def burn(n: int) -> int:
-    time.sleep(0.02)
-    until = time.thread_time() + 0.02
-    while time.thread_time() < until:
-        pass
-    return n
-
-
-def burn_all(entries: Iterable[int]) -> Iterator[int]:
-    return map(burn, entries)
 
 
 @pytest.mark.parametrize("way", ["run", "results"])

@@ -78,7 +78,6 @@ def test_77_an_iterable_of_unknown_length_is_not_read_far_ahead(block: type[Bloc
     assert (pipeline.count, block.most * 2 < 120) == (200, True)
 
 
-@pytest.mark.slow
 def test_77_large_entries_of_processes_are_few(tmp_path: Path) -> None:
     made, ahead = tmp_path / "made", []
     made.touch()

@@ -21,6 +21,7 @@ import pytest
 
 from numap import StateError
 from papy import AbstractStep, Pipeline, chunk, combine_pipeline, iterstep
+from papy._pipeline import supervisor
 from papy._pipeline.pipeline_run import PipelineRun
 from tests.numap.programs import until, until_main_waits
 
@@ -332,7 +333,6 @@ def test_an_entry_passes_an_idle_pipeline_in_milliseconds() -> None:
     assert max(best) < 0.005
 
 
-@pytest.mark.slow
 def test_an_idle_pipeline_uses_no_cpu() -> None:
     with Pipeline((double, 8), (iterstep(chunk(3)), 4), (len, 2)) as pipeline:
         pipeline.put_all(range(10))
@@ -376,8 +376,12 @@ def test_a_dropped_pipeline_tells_what_is_lost(caplog: pytest.LogCaptureFixture)
     pipeline = Pipeline((work, 1)).run_forever(background=True)
     pipeline.put_all(range(5))
     assert arrived.wait(60)
+    (run,) = (it for it in supervisor._live if not it.over.is_set())
+    (stage,) = run._stages
     del pipeline
     gc.collect()
+    # Else its worker may be through with all entries before any is lost.
+    assert until(lambda: stage.imap.statistics().state == "stopped")
     gate.set()
     assert until(lambda: "dropped while it ran in the background, and" in caplog.text)
     assert "taken=5" in caplog.text

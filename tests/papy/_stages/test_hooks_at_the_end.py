@@ -88,7 +88,6 @@ def test_60_a_thread_shutdown_that_raises_is_heard_of(
     assert set(told()) <= {"raised by thread_shutdown of step 'Noting': commit failed"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["thread", "process"])
 def test_60_at_the_end_of_a_program_that_is_in_the_middle_of_results(kind: str) -> None:
     script = """

@@ -30,13 +30,13 @@ from papy import (
 
 
 class Recorder:
-    """Hooks that write down who was called where."""
+    """Hooks that write down what was called where. The thread itself: its number may be another one's when it has ended."""
 
-    log: list[tuple[str, int, int | None]]
+    log: list[tuple[str, int, threading.Thread]]
     sibling: SiblingInfo
 
     def note(self, what: str) -> None:
-        self.log.append((what, self.sibling.index, threading.get_ident()))
+        self.log.append((what, self.sibling.index, threading.current_thread()))
 
     def step_initialize(self) -> None:
         self.note("step_initialize")
@@ -64,7 +64,7 @@ def test_hooks_in_their_order_and_threads(kind: Any) -> None:
             return entry
 
     assert len(list(Pipeline([(Step, 3, {"a": 1, "max_retries": 0})]).results(range(9)))) == 9
-    here = threading.get_ident()
+    here = threading.current_thread()
     log = Step.log
     assert log[:4] == [("step_initialize", 0, here), *(("initialize {'a': 1}", n, here) for n in range(3))]
     threads = {index: thread for what, index, thread in log if what == "thread_initialize"}

@@ -13,8 +13,6 @@ import pytest
 
 from tests.numap.programs import PRELUDE, Program, run, until
 
-pytestmark = pytest.mark.slow
-
 PIPELINE = """
 from papy import Dagger, Piper, Plumber
 def work(x):
@@ -125,6 +123,37 @@ plumber.run()
         assert "the run of a Plumber has failed" in program.stderr and "papy.PiperError" in program.stderr
 
 
+UNREAD = "papy: a Dagger was left at the end of the program before its results were read to their end"
+
+
+@pytest.mark.parametrize(
+    ("pool", "rest", "told"),
+    [
+        ("IMap()", "", UNREAD + ", and what its workers had begun is lost; "),
+        ("IMap(worker_type='thread')", "next(piper)", UNREAD + ", and what its workers had begun is lost; "),
+        ("None", "", UNREAD + "; "),
+        ("IMap(worker_type='thread')", "list(piper)", ""),
+        ("IMap(worker_type='thread')", "dagger.stop()", ""),
+        ("None", "dagger.stop()", ""),
+        ("IMap(worker_type='thread')", "sys.exit(1 / 0)", "Traceback"),
+    ],
+)
+def test_76_a_forgotten_dagger_is_told_of(tmp_path: Path, pool: str, rest: str, told: str) -> None:
+    code = f"""
+import logging
+from papy import Dagger, Piper
+logging.basicConfig(format="%(name)s: %(message)s")
+piper = Piper(abs, {pool}, unpack=True)
+dagger = Dagger([piper])
+dagger.start([range(-9, 0)])
+{rest}
+"""
+    with Program(tmp_path, code) as program:
+        program.ends(1 if told == "Traceback" else 0)
+        assert program.left() == [] and program.stderr.startswith(told)
+        assert program.stderr.count("papy: ") == told.count("papy: ") and bool(program.stderr) == bool(told)
+
+
 @kinds
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_error_in_the_program(tmp_path: Path, kind: str, moment: str) -> None:
@@ -199,7 +228,7 @@ except KeyboardInterrupt:
     )
     with Program(tmp_path, code, kind) as program:
         program.check_clean_end()
-        assert program.stdout.splitlines() == ["interrupted", "True", "999 Dagger(2 pipers, 1 pipes, idle)"]
+        assert program.stdout.splitlines() == ["interrupted", "True", "999 Dagger(2 pipers, 1 pipe, idle)"]
 
 
 def test_an_interrupt_that_nobody_catches(tmp_path: Path) -> None:

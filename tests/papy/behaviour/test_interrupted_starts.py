@@ -12,6 +12,9 @@ import pytest
 
 from tests.papy.behaviour.interrupted import KINDS
 
+#: All of them: the first one has the programs of the others started, too.
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).with_name("interrupted.py")
 ROOT = PROGRAM.parents[3]
 
