@@ -34,6 +34,8 @@ class BoundedQueue:
         self._unfinished = 0
         #: Each with its bytes.
         self._entries: deque[tuple[Any, int]] = deque()
+        #: How many `take_all` has given last, and their bytes: they have their room until the next call.
+        self._given = self._given_bytes = 0
         self._closed = False
         lock = Lock()
         self._not_full = Condition(lock)
@@ -43,12 +45,16 @@ class BoundedQueue:
         """Waits for room and adds an entry; False: the queue is closed."""
         size = self._sampler.measure(entry)
         with self._not_full:
-            while self._entries and (len(self._entries) >= self._limit or size > self._free) and not self._closed:
+            while not (self._has_room(size) or self._closed):
                 self._not_full.wait()
             if self._closed:
                 return False
             self._append(entry, size)
             return True
+
+    def _has_room(self, size: int) -> bool:
+        held = len(self._entries) + self._given
+        return held == 0 or (held < self._limit and size <= self._free)
 
     def add(self, entry: Any) -> None:
         """Adds an entry without waiting for room: the readers make that, so they must not wait for it."""
@@ -103,6 +109,20 @@ class BoundedQueue:
             self._free += size
             self._not_full.notify()
             return entry
+
+    def take_all(self) -> deque[tuple[Any, int]]:
+        """Waits for entries, and takes all that there are, each with its bytes; none: there are none any more.
+
+        They count as here until the next call, so that the bounds hold. A reader of all entries needs less time so.
+        """
+        with self._not_empty:
+            self._free += self._given_bytes
+            self._given = self._given_bytes = 0
+            self._not_full.notify_all()
+            self._not_empty.wait_for(self._is_ready)
+            found, self._entries = self._entries, deque()
+            self._given, self._given_bytes = len(found), sum(size for _, size in found)
+            return found
 
     def _is_ready(self) -> bool:
         return bool(self._entries) or self._closed or (self._producers == 0 and self._unfinished == 0)

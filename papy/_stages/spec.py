@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ldexp
-from types import CodeType
 from typing import Any, Final
 
 from numap.interop import checks
@@ -175,29 +174,13 @@ class StepSpec:
         return issubclass(self.step, AbstractIterStep)
 
     @property
-    def reenqueues(self) -> bool:
-        """Whether it has a queue of its own, as its class says; if that says nothing, whether its code calls ``reenqueue``.
+    def queued(self) -> bool:
+        """Whether it has a queue of its own, as ``reenqueue`` needs one.
 
-        Such a queue can't be made when ``reenqueue`` is first called: the map may wait for an input by then that blocks.
-        And it can't be there always: a step that does nothing takes twice as long with it.
+        It can't be made when that is first called: the map may wait for an input by then that blocks.
         """
-        declared = getattr(self.step, "reenqueues", None)
-        if declared is True or declared is False:  # else it is something of the user's, which has this name
-            return declared
-        own = [vars(cls) for cls in self.step.__mro__ if cls not in (AbstractStep, Step, object)]
-        return any(
-            "reenqueue" in members
-            or any(_mentions(getattr(it, "__func__", it), "reenqueue") for it in members.values())
-            for members in own
-        )
-
-
-def _mentions(it: Any, name: str) -> bool:
-    """Whether a function, or one that is defined in it, uses a name."""
-    code = getattr(it, "__code__", it)
-    if not isinstance(code, CodeType):
-        return False
-    return name in code.co_names or any(_mentions(const, name) for const in code.co_consts)
+        threads = self.settings.worker_type == "thread" and not self.iterates
+        return threads and getattr(self.step, "reenqueues", True) is not False
 
 
 def define(steps: Sequence[Any], settings: StepOptions) -> tuple[StepSpec, ...]:

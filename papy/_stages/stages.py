@@ -113,17 +113,16 @@ def stages(
         buffer_bytes: Bytes of all entries in them at most; None: automatic.
         readable: From the last one results can be had one by one.
     """
-    queued = [spec.settings.worker_type == "thread" and spec.reenqueues and not spec.iterates for spec in specs]
-    passing = specs[0].iterates or queued[0], readable and specs[-1].iterates
-    room = Room(buffer_bytes, len(specs) + sum(queued) + sum(passing))
+    passing = specs[0].iterates or specs[0].queued, readable and specs[-1].iterates
+    room = Room(buffer_bytes, len(specs) + sum(spec.queued for spec in specs) + sum(passing))
     made: list[Stage] = []
     upstream: Any = source
     if passing[0]:
         made.append(RelayStage(specs[0], upstream, state, room))
         upstream = made[-1].output
-    for spec, own_queue in zip(specs, queued, strict=True):
+    for spec in specs:
         queue = None
-        if own_queue:
+        if spec.queued:
             before = QueueStage(spec, upstream, state, room)
             made.append(before)
             queue, upstream = before.queue, before.output

@@ -64,6 +64,13 @@ class StageOutput(ABC):
             while True:
                 yield take()
 
+    def _passing(self, entry: Any) -> Entry | Meta:
+        """The entry, counted: it is given out now."""
+        self.passed += 1
+        if self.throughput.wanted:
+            self.throughput.add(entry)
+        return entry  # type: ignore[no-any-return]
+
     @abstractmethod
     def take(self, timeout: float | None = None) -> Entry | Meta:
         """The next entry; raises StopIteration behind the last, NextTimeout if none came in so many seconds."""
@@ -156,10 +163,7 @@ class FromMap(StageOutput):
                     continue
                 raise StopIteration from None
             if type(entry) is tuple or type(entry) is Meta:
-                self.passed += 1
-                if self.throughput.wanted:
-                    self.throughput.add(entry)
-                return entry
+                return self._passing(entry)
             self.drop(entry)
 
     def drop(self, entry: type[Skipped | Lost] | Failed) -> None:
@@ -202,13 +206,14 @@ class FromQueue(StageOutput):
         super().__init__(state)
         self._queue = queue
 
+    def __iter__(self) -> Iterator[Entry | Meta]:
+        while entries := self._queue.take_all():
+            while entries:
+                yield self._passing(entries.popleft()[0])
+
     def take(self, timeout: float | None = None) -> Entry | Meta:
         """See `StageOutput`."""
-        entry: Entry | Meta = self._queue.take(timeout)
-        self.passed += 1
-        if self.throughput.wanted:
-            self.throughput.add(entry)
-        return entry
+        return self._passing(self._queue.take(timeout))
 
 
 class Shared:

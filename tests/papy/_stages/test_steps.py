@@ -291,11 +291,20 @@ def test_reenqueue_by_a_function_that_the_step_calls() -> None:
     class Says(Counts):
         reenqueue = AbstractStep.reenqueue
 
-    with pytest.raises(RuntimeError, match=r"write 'reenqueue = AbstractStep\.reenqueue' in the class"):
-        list(Pipeline((Counts, 2)).results([1]))
-    pipeline = Pipeline((Says, 2))
-    assert sorted(pipeline.results([1])) == [1, 2, 3, 4, 5]
-    assert pipeline.taken == pipeline.count == 5
+    for step in (Counts, Says):
+        pipeline = Pipeline((step, 2))
+        assert sorted(pipeline.results([1])) == [1, 2, 3, 4, 5]
+        assert pipeline.taken == pipeline.count == 5
+
+
+def test_reenqueue_by_a_hook_around_a_function() -> None:
+    class Twice(AbstractStep):
+        def in_queue_empty(self) -> None:
+            if self.sibling.storage.setdefault("left", 1):
+                self.sibling.storage["left"] = 0
+                self.reenqueue(7)
+
+    assert sorted(Pipeline((funcstep(abs, Twice), 1)).results([-1])) == [1, 7]  # type: ignore[type-abstract]
 
 
 def test_a_step_says_whether_it_has_a_queue() -> None:
