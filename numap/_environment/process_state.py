@@ -140,7 +140,7 @@ def adopt(found: dict[str, Any]) -> None:
             _remake(name, *manner)
     others = before or {}
     _settings.adopt({name: state for name, state in found["settings"].items() if others.get(name) != state})
-    _settings.part_from_parent(before is not None)
+    _part_from_parent(before is not None)
     adopt_limits(found["limits"])
 
 
@@ -189,3 +189,24 @@ def _remake(name: str, encoding: str, errors: str | None) -> None:
 def _filters() -> list[Any]:
     """The warning filters that workers can have: a category of another module would have them import it."""
     return [entry for entry in warnings.filters if entry[2].__module__ == "builtins"]
+
+
+def _part_from_parent(is_of_template: bool) -> None:
+    """What libraries do where they know of a fork; the standard library's random numbers see to themselves.
+
+    Else all workers have the same random state, and proxies of managers share one connection with those of the parent.
+
+    Args:
+        is_of_template: this worker is as one that has imported its libraries itself; the numbers of torch are the same in
+            each such process.
+    """
+    for name in ("numpy.random", "torch.random")[: 1 if is_of_template else 2]:
+        seed = getattr(sys.modules.get(name), "seed", None)
+        if seed is not None:
+            with contextlib.suppress(Exception):
+                seed()
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        with contextlib.suppress(Exception):
+            util._finalizer_registry.clear()
+            util._run_after_forkers()

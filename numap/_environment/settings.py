@@ -378,24 +378,3 @@ _WAYS: dict[str, tuple[Callable[[Any], State] | None, Callable[[Any, State], Non
     # The key is what lets a process talk to the managers of the program.
     "multiprocessing.process": (_read_process, _write_process),
 }
-
-
-def part_from_parent(is_of_template: bool) -> None:
-    """What libraries do where they know of a fork; the standard library's random numbers see to themselves.
-
-    Else all workers have the same random state, and proxies of managers share one connection with those of the parent.
-
-    Args:
-        is_of_template: this worker is as one that has imported its libraries itself; the numbers of torch are the same in
-            each such process.
-    """
-    for name in ("numpy.random", "torch.random")[: 1 if is_of_template else 2]:
-        seed = getattr(sys.modules.get(name), "seed", None)
-        if seed is not None:
-            with contextlib.suppress(Exception):
-                seed()
-    util: Any = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        with contextlib.suppress(Exception):
-            util._finalizer_registry.clear()
-            util._run_after_forkers()
