@@ -37,6 +37,6 @@ def test_records_are_taken_apart_by_place_and_by_name() -> None:
 
 
 def test_what_a_worker_is_told_first_has_room_for_what_only_it_is_told() -> None:
-    setup = Setup([], (b"", []), False, False, False, None, {}, None, 0)
+    setup = Setup([], (b"", []), False, False, False, None, {}, None, 0, False)
     own = setup._replace(definitions=[Definition("m", "n", (b"", []))])
     assert list(setup.definitions) == [] and own.definitions[0].name == "n" and setup.memory is None

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from numap import IMap, StateError
+from tests.conftest import processes
 from tests.numap import work
 from tests.numap.programs import ENGINES, SIGKILL, SIGTERM, SOON, STARTS, Program, run, until
 
@@ -519,11 +520,11 @@ def test_12_200_maps_leave_nothing(engine: str) -> None:
         maps = sum(
             b"/memfd:" in line or b"/dev/shm" in line for line in Path("/proc/self/maps").read_bytes().splitlines()
         )
-        return own.num_fds(), threading.active_count(), len(own.children(recursive=True)), maps
+        return own.num_fds(), threading.active_count(), len(processes()), maps
 
     one(1)
     gc.collect()
-    assert until(lambda: len(own.children(recursive=True)) <= 1, 5)
+    assert until(lambda: not processes(), 5)
     before = resources()
     for number in range(rounds):
         one(number)
@@ -534,13 +535,11 @@ def test_12_200_maps_leave_nothing(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", STARTS)
 def test_12_what_a_dropped_map_holds_goes_at_once(engine: str) -> None:
-    own = psutil.Process()
     imap = IMap(work.identity, count(), **ENGINES[engine])
     assert next(imap) == 0
-    workers = {child.pid for child in own.children(recursive=True)}
-    assert len(workers) >= 3
+    assert len(processes()) >= 2
     del imap
-    assert until(lambda: len(own.children(recursive=True)) == 1, SOON)
+    assert until(lambda: not processes(), SOON)
 
 
 # ---------------------------------------------------------------------- the starter, forks, maps in maps
@@ -698,12 +697,11 @@ say(before == during == after, signal.set_wakeup_fd(-1))
 
 def test_5_finalizers_that_take_long_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("numap.engines.processes.ending.RECYCLED_TIMEOUT", 0.5)
-    own = psutil.Process()
     most = 0
     options = {"max_items_per_worker": 1, "finalizer": work.sleep_long}
     for n, _ in enumerate(IMap(work.identity, range(60), worker_num=2, **options)):
         if n % 10 == 0:
-            most = max(most, len(own.children(recursive=True)))
+            most = max(most, len(processes()))
     assert most < 20
 
 

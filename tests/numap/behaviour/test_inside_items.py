@@ -11,11 +11,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from numap import IMap, TaskTimeout, WorkerDied
 from numap.engines.processes import slot as _slot
+from tests.conftest import processes
 from tests.numap import work
 from tests.numap.programs import ENGINES, SOON, STARTS, Program, run, until
 
@@ -222,11 +222,10 @@ say([x for x in found if x.__class__ is int] == [x for x in range(300) if x != 1
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn", "fork"])
 def test_80_maps_started_and_stopped_at_once_leave_nothing_and_no_work(method: str) -> None:
-    own = psutil.Process()
     for _ in range(60 if method == "forkserver" else 10):
         IMap(work.identity, count(), worker_num=2, start_method=method).stop()
     # The starter does not go on with what they asked for.
-    assert until(lambda: len(own.children(recursive=True)) <= 1, SOON)
+    assert until(lambda: not processes(), SOON)
 
 
 def test_80_the_end_of_a_worker_without_descriptors_is_told_as_such() -> None:
