@@ -13,8 +13,8 @@ methods that a map looks for. Each is optional, and is looked for at the class, 
 The rest is what a library needs as maps do, to speak with one voice and not to do it again:
 
     maps and tasks           `detach`, `is_detachable`, `keep_order`, `share_bytes`
-    exceptions that travel   `surviving_form`, `rebuilt`, `add_note`, `places_of`, `lines_of`,
-                             `from_outside`, `without_ours`, `RemoteTraceback`
+    exceptions that travel   `surviving_form`, `rebuilt`, `add_note`, `places_of`
+    their tracebacks         `lines_of`, `from_outside`, `without_ours`, `RemoteTraceback`
     arguments, lives, names  ``checks`` (a module), `StateTable`, `public_in`
 
 >>> from numap import IMap
