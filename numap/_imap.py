@@ -131,7 +131,7 @@ class IMap(Reader[T]):
             initializer=initializer,
             initargs=sequence("initargs", initargs),
             finalizer=finalizer,
-            preload=sequence("preload", preload),
+            preload=sequence("preload", preload, "names of modules"),
             max_items_per_worker=max_items_per_worker,
             task_timeout=task_timeout,
             retries=retries,

@@ -115,12 +115,15 @@ def limited(seconds: float | None, most: float = TIMEOUT_MAX) -> float | None:
     return None if seconds is None or seconds >= most else seconds
 
 
-def sequence(name: str, value: object) -> tuple[Any, ...]:
-    """The arguments in ``value``, None for none; TypeError unless it is a sequence of them, or anything else that has an order."""
+def sequence(name: str, value: object, of: str = "arguments") -> tuple[Any, ...]:
+    """What ``value`` holds, None for nothing; TypeError unless it is a sequence, or anything else that has an order.
+
+    ``of``: what it is a sequence of, for the message.
+    """
     if value is None:
         return ()
     if isinstance(value, (str, bytes, set, frozenset, Mapping)) or not hasattr(type(value), "__iter__"):
-        raise wrong_type(name, "a sequence of arguments", value)
+        raise wrong_type(name, f"a sequence of {of}", value)
     return tuple(value)  # type: ignore[arg-type]
 
 
