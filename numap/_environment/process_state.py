@@ -127,7 +127,8 @@ def adopt(found: dict[str, Any]) -> None:
     before, _imported_with = _imported_with, None
     if before is None:
         _adopt_for_imports(found)
-    _enter(found["cwd"])
+    else:
+        _enter(found["cwd"])  # a template stays in none
     adopt_dispositions(found["signals"])
     if found["nice"] is not None and found["nice"] != os.getpriority(os.PRIO_PROCESS, 0):
         with contextlib.suppress(OSError):

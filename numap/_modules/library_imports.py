@@ -8,11 +8,10 @@ functions. Nothing else is taken for granted, as a worker is not to have what it
 from __future__ import annotations
 
 import sys
-from types import ModuleType
 from typing import NamedTuple
 
 from .._transport.messages import Imported
-from .origins import contents, is_installed, is_of_library
+from .origins import is_library_module, is_of_library
 from .used_code import Name, UsedCode
 
 #: Modules that are worth a process that imports them: some milliseconds.
@@ -54,7 +53,7 @@ class LibraryImports:
         """What the workers of a map with this code will import; None: nothing that is worth speaking of."""
         modules, functions = used.copy()
         found = [self._known[key] for key in (modules, functions) if key in self._known]
-        names = {name: None for name in modules if _is_library(name)}
+        names = {name: None for name in modules if is_library_module(name)}
         worth = sum(len(needs.names) for needs in found)
         packages = {name.partition(".")[0] for name in names if not is_of_library(name)}
         if worth < WORTH and _loaded_below(packages) < WORTH:
@@ -66,14 +65,6 @@ class LibraryImports:
             variables.update(needs.variables)
         # What was told has its order; the rest comes behind, in one that does not change from map to map.
         return Needs({**told, **{name: None for name in sorted(names) if name not in told}}, variables)
-
-
-def _is_library(name: str) -> bool:
-    module = sys.modules.get(name)
-    if not isinstance(module, ModuleType) or name == "builtins":
-        return False
-    spec = contents(module).get("__spec__")
-    return getattr(spec, "name", None) == name and (is_of_library(name) or is_installed(module))
 
 
 def _loaded_below(packages: set[str]) -> int:

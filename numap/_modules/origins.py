@@ -144,9 +144,25 @@ def _importing() -> Iterator[str]:
         frame = frame.f_back
 
 
-def is_installed(module: types.ModuleType) -> bool:
+def is_installed(module: object) -> bool:
     """Whether a module lies where packages are installed."""
     return _lies_installed(_origin(module))
+
+
+def is_library_module(name: str) -> bool:
+    """Whether this process has a module of that name of the standard library or an installed package.
+
+    Some packages put objects, or modules under a second name, in the table; no import makes these.
+    """
+    module = sys.modules.get(name)
+    if name == "builtins" or getattr(contents(module).get("__spec__"), "name", None) != name:
+        return False
+    return is_of_library(name) or is_installed(module)
+
+
+def file_of(name: str) -> str | None:
+    """The file that a module of this process came from, as its specification says."""
+    return _origin(sys.modules.get(name))
 
 
 def is_unfinished(name: str) -> bool:

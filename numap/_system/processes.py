@@ -47,6 +47,13 @@ def name_process(name: str) -> None:
         file.write(name)
 
 
+def replace_output(out: int, err: int) -> None:
+    """Makes these descriptors standard output and standard error, and closes them under their own numbers."""
+    for source, target in ((out, 1), (err, 2)):
+        os.dup2(source, target)
+        os.close(source)
+
+
 def die_with_pipe(fd: int) -> None:
     """Ask for SIGKILL at the moment the last write end of the pipe ``fd`` is closed, whatever this process does then.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .._modules.origins import is_installed, is_of_library
+from .._modules.origins import file_of, is_library_module
 from .._transport.messages import Imported
 
 #: The modules that workers have from the process that they are forked from.
@@ -41,7 +41,8 @@ class ImportReport:
         self._count = len(sys.modules)
         fresh = [name for name in list(sys.modules) if name not in self._told]
         self._told.update(fresh)
-        names = {name: _origin(name) for name in fresh if _is_to_be_told(name)}
+        # The file of a module that is in no package; those inside follow.
+        names = {name: None if "." in name else file_of(name) for name in fresh if is_library_module(name)}
         return Imported(names, self._changes(), at_setup) if names else None
 
     def _changes(self) -> dict[str, str | None]:
@@ -49,15 +50,3 @@ class ImportReport:
             name: value for name, value in os.environ.items() if self._environ.get(name) != value
         }
         return {**changes, **{name: None for name in self._environ if name not in os.environ}}
-
-
-def _is_to_be_told(name: str) -> bool:
-    module = sys.modules.get(name)
-    spec = getattr(module, "__spec__", None)
-    # Some packages put objects, or modules under a second name, in the table; no import makes these.
-    return getattr(spec, "name", None) == name and module is not None and (is_of_library(name) or is_installed(module))
-
-
-def _origin(name: str) -> str | None:
-    """The file of a module that is in no package; those inside follow."""
-    return None if "." in name else getattr(getattr(sys.modules[name], "__spec__", None), "origin", None)

@@ -106,6 +106,7 @@ class Starter:
         """A new connection; one for which there is no room ends."""
         data, fds, _, _ = socket.recv_fds(control, 1, 1 + _WITH_TEMPLATE)
         if not data:
+            control.close()
             self._control = None
             return
         if len(fds) != 1 + _WITH_TEMPLATE or not self._hand_on(*fds):

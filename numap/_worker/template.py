@@ -22,7 +22,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from .._environment.process_state import adopt_for_imports, adopted_behind_imports
-from .._system.processes import name_process
+from .._modules.origins import file_of
+from .._system.processes import name_process, replace_output
 
 #: Devices that may be open in any number of processes.
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -82,9 +83,7 @@ def prepare(request: TemplateRequest, request_fd: int, out: int, err: int) -> bo
 
     What the imports print goes to the caller's streams, once. The file of the request gets what `read_files` reads.
     """
-    for source, target in ((out, 1), (err, 2)):
-        os.dup2(source, target)
-        os.close(source)
+    replace_output(out, err)
     name_process("numap-template")
     adopt_for_imports(request.environment, request.settings)
     born, before, adopted = set(sys.modules), (_descriptors(), _shared_memory()), adopted_behind_imports()
@@ -98,10 +97,7 @@ def prepare(request: TemplateRequest, request_fd: int, out: int, err: int) -> bo
     if not (_is_as_in_workers(request) and adopted_behind_imports() == adopted and _is_safe_to_fork(*before)):
         return False
     # No pipe of the caller's may stay open for as long as the template lives, nor its directory be in use.
-    null = os.open(os.devnull, os.O_WRONLY)
-    for target in (1, 2):
-        os.dup2(null, target)
-    os.close(null)
+    replace_output(*(os.open(os.devnull, os.O_WRONLY) for _ in range(2)))
     os.chdir(os.sep)
     importlib.invalidate_caches()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -161,11 +157,14 @@ def _is_as_in_workers(request: TemplateRequest) -> bool:
     if any(os.environ.get(name) != value for name, value in request.variables.items()):
         return False
     told = ((name, origin) for name, origin in request.names.items() if origin is not None)
-    return all(name not in sys.modules or _origin(name) == origin for name, origin in told)
+    return all(name not in sys.modules or file_of(name) == origin for name, origin in told)
 
 
 def _is_safe_to_fork(descriptors: set[int], shared: int) -> bool:
-    """Whether it is so now, with these descriptors and that much shared memory before the imports."""
+    """Whether it is so now, with these descriptors and that much shared memory before the imports.
+
+    Where /proc can't tell, an error ends the process: then it is not fit, either.
+    """
     # Once for a try: where this process is the last that the system has room for, it must not take the room of a worker. And
     # OpenBLAS ends its threads at each fork, and starts them again where they are needed.
     try:
@@ -181,7 +180,7 @@ def _is_safe_to_fork(descriptors: set[int], shared: int) -> bool:
     except ChildProcessError:
         pass
     return (
-        _threads() == 1
+        len(os.listdir("/proc/self/task")) == 1
         and _shared_memory() == shared
         and all(_may_be_shared(fd) for fd in _descriptors() - descriptors)
     )
@@ -193,18 +192,9 @@ def _shared_memory() -> int:
         return sum(line.split(None, 2)[1] in ("rw-s", "rwxs", "-w-s") for line in ranges)
 
 
-def _threads() -> int:
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return 0  # not to be had
-
-
 def _descriptors() -> set[int]:
-    with suppress(OSError):
-        found = {int(name) for name in os.listdir("/proc/self/fd")}
-        return {fd for fd in found if os.path.exists(f"/proc/self/fd/{fd}") or _is_open(fd)}
-    return set()
+    # The one by which the directory was read is in the list, and closed by now.
+    return {fd for fd in map(int, os.listdir("/proc/self/fd")) if _is_open(fd)}
 
 
 def _is_open(fd: int) -> bool:
@@ -229,10 +219,6 @@ def _may_be_shared(fd: int) -> bool:
 # ---------------------------------------------------------------------- files
 
 
-def _origin(name: str) -> str | None:
-    return getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None)
-
-
 def _state(path: str) -> tuple[int, int, int] | None:
     try:
         found = os.stat(path)
@@ -242,7 +228,7 @@ def _state(path: str) -> tuple[int, int, int] | None:
 
 
 def _write_files(fd: int, names: list[str]) -> None:
-    paths = {path for path in map(_origin, names) if path is not None}
+    paths = {path for path in map(file_of, names) if path is not None}
     data = pickle.dumps({path: state for path in paths if (state := _state(path)) is not None})
     os.ftruncate(fd, 0)
     os.pwrite(fd, data, 0)

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterator
 from time import monotonic
 
-from .._system.processes import is_at_work, kill_all, kill_group, process_tree
+from .._system.processes import is_at_work, kill_trees, process_tree
 from .template import Files, TemplateRequest, changed, read_files
 
 #: Templates that a starter keeps; those that were used last.
@@ -87,10 +87,7 @@ class Template:
 
     def kill(self) -> None:
         """Kills it, and all that the imports may have started."""
-        tree = process_tree(self.pid)
-        kill_all([self.pid])
-        kill_group(self.pid)
-        kill_all(tree)
+        kill_trees([self.pid])
 
     def close(self) -> None:
         """Takes no connection any more: it ends with the last one that it has."""

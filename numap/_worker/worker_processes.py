@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from .._system.processes import die_with_pipe, name_process
+from .._system.processes import die_with_pipe, name_process, replace_output
 from .._system.rights import give_up_others
 from .._transport.messages import WorkerRefused, WorkerStarted
 from . import loop as _worker
@@ -90,9 +90,7 @@ class WorkerProcesses:
         try:
             self._part(parent)
             sock, page, nudge, out, err, *memory = fds
-            for source, target in ((out, 1), (err, 2)):
-                os.dup2(source, target)
-                os.close(source)
+            replace_output(out, err)
             if method == "spawn":
                 _exec_worker(self._life, self._keep, [sock, page, nudge, *memory])
             die_with_pipe(self._life)
