@@ -72,8 +72,11 @@ def starter_pid() -> int | None:
 
 
 def is_template(process: psutil.Process) -> bool:
-    """A fork of the starter that has imported libraries: it may stay as long as that; what descends from it may not."""
-    return process.name() == "numap-template"
+    """A fork of the starter that has imported libraries: it may stay as long as that; what descends from it may not.
+
+    The name alone does not tell: a worker that was just forked from one has that, too, for a moment.
+    """
+    return process.name() == "numap-template" and process.ppid() == starter_pid()
 
 
 def processes() -> dict[int, str]:
