@@ -25,8 +25,8 @@ _PIECE = 2048
 _EACH = 16
 _ALIKE = frozenset(ATOMS - {str, bytes})
 
-#: Makes the segment of an item for another process.
-Encode = Callable[[object], Segment]
+#: Makes of an item that goes to another process what `segments_of` takes. For one thread.
+Encode = Callable[[object], tuple[Any, ...]]
 
 
 class Source(Protocol):
@@ -192,7 +192,7 @@ class InputThread:
 
     Args:
         items: the iterator; the only reference that is kept to it.
-        encode: makes the segment of an item for another process; None: items stay as they are.
+        encode: for items that go to another process; None: they stay as they are.
         wakeup: rung when something was pulled.
         wanted: whether the map goes on.
     """

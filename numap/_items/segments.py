@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
+from .._records.records import Records
 from .failures import Failure, serialization_error
 from .sizes import sizeof
 
@@ -22,7 +25,11 @@ PACKED = 1
 #: ``data`` is the pickle of one item.
 PICKLED = 2
 #: ``data`` is a list of ``count`` pickles, each of one item: they go together, and no two of them share an object.
-RECORDS = 9
+PICKLES = 9
+#: ``data`` is the `Records` of ``count`` items.
+RECORDS = 10
+#: No segment yet: what `segments_of` takes for an item that goes with others, ``(RECORD, names, body)``.
+RECORD = 11
 #: ``data`` is one Failure.
 FAILED = 3
 #: ``data`` is a tuple of segments of one item each, the members of a join.
@@ -42,6 +49,8 @@ ATOMS: frozenset[type] = frozenset((int, float, bool, type(None), str, bytes))
 LONG = 4096
 #: Segments of live objects that are measured, of many.
 _LOOKS = 4
+_FIRST, _SECOND, _THIRD = map(itemgetter, range(3))
+_RECORD_ONLY = {RECORD}
 
 
 def is_atom(value: object) -> bool:
@@ -58,7 +67,7 @@ def pack(values: list[Any]) -> Segment:
 
 
 def encode_item(value: object, encode: Callable[[object], Any], what: str) -> Segment:
-    """The segment of one item that is no atom, or of the failure to pickle it.
+    """The segment of one item that is no atom and no record, or of the failure to pickle it.
 
     Args:
         value: the item.
@@ -73,33 +82,40 @@ def encode_item(value: object, encode: Callable[[object], Any], what: str) -> Se
 
 
 def segments_of(entries: list[Any]) -> list[Segment]:
-    """Segments for entries that are atoms or (tuples) segments already, neighbours joined."""
-    if entries and tuple not in set(map(type, entries)):  # a third of the time of what follows
+    """Segments for entries that are atoms, records or (tuples as well) segments already, neighbours joined."""
+    # In a third of the time of what follows.
+    kinds = set(map(type, entries))
+    if kinds and tuple not in kinds:
         return [(RAW, len(entries), entries)]
+    if len(kinds) == 1 and set(map(_FIRST, entries)) == _RECORD_ONLY and len(set(map(id, map(_SECOND, entries)))) == 1:
+        return [(RECORDS, len(entries), Records(entries[0][1], list(map(_THIRD, entries))))]
     segments: list[Segment] = []
-    #: Of the last segment, as long as neighbours may join it.
-    atoms: list[Any] | None = None
-    records: list[bytes] | None = None
-    for entry in entries:
-        if type(entry) is not tuple:
-            if atoms is None:
-                atoms, records = [], None
-                segments.append((RAW, 0, atoms))
-            atoms.append(entry)
-        elif entry[0] == RAW:
-            if atoms is None:
-                atoms, records = [], None
-                segments.append((RAW, 0, atoms))
-            atoms += entry[2]
-        elif entry[0] == PICKLED and len(entry) == 3 and len(entry[2]) < LONG:
-            if records is None:
-                atoms, records = None, []
-                segments.append((RECORDS, 0, records))
-            records.append(entry[2])
+    for alike, group in groupby(entries, _alike):
+        members = list(group)
+        if alike is None:
+            segments += members
+        elif alike is RAW:
+            atoms: list[Any] = []
+            for entry in members:
+                if type(entry) is tuple:
+                    atoms += entry[2]
+                else:
+                    atoms.append(entry)
+            segments.append((RAW, len(atoms), atoms))
+        elif alike is PICKLES:
+            segments.append((PICKLES, len(members), list(map(_THIRD, members))))
         else:
-            atoms = records = None
-            segments.append(entry)
-    return [(s[0], len(s[2]), s[2]) if not s[1] else s for s in segments]
+            segments.append((RECORDS, len(members), Records(alike, list(map(_THIRD, members)))))
+    return segments
+
+
+def _alike(entry: Any) -> Any:
+    """What neighbours have in common that make one segment; None: it stays alone."""
+    if type(entry) is not tuple or entry[0] == RAW:
+        return RAW
+    if entry[0] == RECORD:
+        return entry[1]
+    return PICKLES if entry[0] == PICKLED and len(entry) == 3 and len(entry[2]) < LONG else None
 
 
 def part(segment: Segment, start: int, stop: int) -> Segment:
@@ -108,6 +124,8 @@ def part(segment: Segment, start: int, stop: int) -> Segment:
     if start == 0 and stop == count:
         return segment
     if kind == RECORDS:
+        return kind, stop - start, data.cut(start, stop)
+    if kind == PICKLES:
         return kind, stop - start, data[start:stop]
     values = pickle.loads(data) if kind == PACKED else data
     return RAW, stop - start, values[start:stop]
@@ -128,8 +146,8 @@ def parts(segments: Sequence[Segment], start: int, stop: int) -> list[Segment]:
 def singles(segment: Segment, pickled: bool) -> list[Segment]:
     """A segment as segments of one item each; ``pickled``: they cross processes."""
     kind, _, data = segment
-    if kind == RECORDS:
-        return [(PICKLED, 1, record) for record in data]
+    if kind in (RECORDS, PICKLES):
+        return [(PICKLED, 1, raw) for raw in (data.pickles() if kind == RECORDS else data)]
     if kind not in (RAW, PACKED):
         return [segment]
     values = pickle.loads(data) if kind == PACKED else data
@@ -146,6 +164,8 @@ def item_of(segment: Segment, lent: Any = None) -> Any:
     if kind == SHARED:
         return data.open(lent)
     if kind == RECORDS:
+        return data.values()[0]
+    if kind == PICKLES:
         return pickle.loads(data[0])
     if kind == JOINED:
         return tuple(item_of(member, lent) for member in data)
@@ -158,6 +178,8 @@ def size_of(segment: Segment) -> int:
     if kind in (PACKED, PICKLED, SHARED):
         return len(data)
     if kind == RECORDS:
+        return data.nbytes  # type: ignore[no-any-return]
+    if kind == PICKLES:
         return sum(map(len, data))
     if kind == RAW:
         return sizeof(data[0]) if count == 1 else count * max(sizeof(data[0]), sizeof(data[-1]))

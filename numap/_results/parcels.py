@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from .._base.errors import StateError, next_timeout
 from .._items.failures import Failure, overrun_error, unpickle_failure
-from .._items.segments import END, ENDING, FAILED, PACKED, RAW, RECORDS, SKIPPED, Segment, item_of
+from .._items.segments import END, ENDING, FAILED, PACKED, PICKLES, RAW, RECORDS, SKIPPED, Segment, item_of, part
 from .._sync.interrupt_lock import InterruptSafeLock, LockTimeout
 from .waiters import Waiters
 
@@ -205,14 +205,15 @@ class ParcelQueue:
             self._hooks.on_end()
             raise StopIteration
         values: list[Any] = []
-        if kind == RECORDS and count > 1:
-            values = _open_records(data)
-            count = len(values) or 1
-            if count < len(data):
+        if kind in (RECORDS, PICKLES) and count > 1:
+            values = _open_several(kind, data)
+            opened_count = len(values) or 1
+            if opened_count < count:
                 # What can't be opened begins a parcel of its own. In one step, before what they were: that counts as opened then.
-                behind = number + count, first + count, (RECORDS, len(data) - count, data[count:])
-                self._parcels.extendleft((behind, (number, first, (RECORDS, count, data[:count]))))
-                segment = RECORDS, count, data[:count]
+                behind = number + opened_count, first + opened_count, part(segment, opened_count, count)
+                segment = part(segment, 0, opened_count)
+                count = opened_count
+                self._parcels.extendleft((behind, (number, first, segment)))
         failure: Failure | None = None
         ending: BaseException | None = None
         if kind == RAW:
@@ -288,17 +289,17 @@ def _unpack(segment: Segment) -> tuple[list[Any], Failure | None, BaseException 
         return [], unpickle_failure(error), None
 
 
-def _open_records(records: list[bytes]) -> list[Any]:
-    """The values of records, up to one that can't be opened."""
+def _open_several(kind: int, data: Any) -> list[Any]:
+    """The values of several pickles, up to one that can't be opened."""
     try:
-        return list(map(pickle.loads, records))
+        return data.values() if kind == RECORDS else list(map(pickle.loads, data))
     except KeyboardInterrupt:
         raise
     except BaseException:
-        values = []
-    for record in records:
+        values: list[Any] = []
+    for single in range(len(data)):
         try:
-            values.append(pickle.loads(record))
+            values.append(item_of(part((kind, len(data), data), single, single + 1)))
         except KeyboardInterrupt:
             raise
         except BaseException:

@@ -42,12 +42,12 @@ def build(
     """
     programs = [Program(spec.func, spec.args, spec.kwargs, spec.label, spec.retries(options.retries)) for spec in specs]
     try:
-        engine, encode = _engine(options, programs)
+        engine, encoder = _engine(options, programs)
     except OSError as error:
         raise WorkerStartError(f"no worker can be started: {error}") from error
     manager = Manager(options, engine, Parts(options, programs, inputs, ordered, engine, tracks))
     sources = {
-        task: _source(spec.iterable, encode, manager, engine) for task, spec in enumerate(specs) if not inputs[task]
+        task: _source(spec.iterable, encoder, manager, engine) for task, spec in enumerate(specs) if not inputs[task]
     }
     return manager, sources
 
@@ -70,21 +70,21 @@ def engines_made_by(make: Callable[[Options, Sequence[Program]], Engine]) -> Ite
         _makers.remove(make)
 
 
-def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Encode | None]:
-    """The engine of a run, and what makes bytes of its items where they leave this process."""
+def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Callable[[], Encode] | None]:
+    """The engine of a run, and, where items leave this process, what gives a thread the means to make bytes of them."""
     if _makers:
         return _makers[-1](options, programs), None
     module, name = ENGINES[options.kind]
     engine = getattr(import_module(module), name)(programs, options)
-    return engine, engine.encode if engine.capabilities.pickles else None
+    return engine, engine.encoder if engine.capabilities.pickles else None
 
 
-def _source(iterable: Any, encode: Encode | None, manager: Manager, engine: Engine) -> Source:
+def _source(iterable: Any, encoder: Callable[[], Encode] | None, manager: Manager, engine: Engine) -> Source:
     def pull_apart(items: Iterator[Any]) -> Source:
-        return InputThread(items, encode, manager.wakeup, manager.is_wanted)
+        return InputThread(items, encoder() if encoder is not None else None, manager.wakeup, manager.is_wanted)
 
     if type(iterable) in (list, tuple, range):
-        return SequenceSource(iterable, pull_apart if encode is not None else None)
+        return SequenceSource(iterable, pull_apart if encoder is not None else None)
     iterator = iter(iterable)
     if isinstance(engine, InlineEngine) and not any(hasattr(part, "_next_outcome") for part in made_of(iterator)):
         from .._flow.inline import AskedSource

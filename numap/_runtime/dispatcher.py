@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 from .._flow.inputs import InputController
 from .._flow.parts import Parts
-from .._items.segments import PACKED, RAW, RECORDS, size_of_all
+from .._items.segments import PACKED, PICKLES, RAW, RECORDS, size_of_all
 from ..engines.protocol import Died, Engine, EngineWarning, Event, Job, Output, Returned, SideOutput, Slot, StartFailed
 from .consumers import Consumers
 from .log_forwarder import LogForwarder
 
 #: Segments of items that may go through several tasks in one worker.
-_FUSABLE = frozenset((RAW, PACKED, RECORDS))
+_FUSABLE = frozenset((RAW, PACKED, RECORDS, PICKLES))
 
 
 class Dispatcher:

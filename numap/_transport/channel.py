@@ -15,7 +15,7 @@ from collections import deque
 from itertools import islice
 from typing import Any
 
-from .._items.segments import JOINED, PICKLED, SHARED, Segment
+from .._items.segments import JOINED, PICKLED, RECORDS, SHARED, Segment
 
 _HEADER = struct.Struct("<QI")
 _LENGTH = struct.Struct("<Q")
@@ -37,6 +37,9 @@ def outgoing(segment: Segment) -> Segment:
     kind, count, data = segment
     if kind == PICKLED:
         return kind, count, beside(data)
+    if kind == RECORDS:
+        names, joined, lengths = data.wire()
+        return kind, count, (names, beside(joined), lengths)
     if kind == SHARED:
         return kind, count, data.wire()
     if kind == JOINED:

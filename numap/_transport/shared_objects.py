@@ -10,10 +10,12 @@ from __future__ import annotations
 import pickle
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
-from .._items.plain import CONTAINERS, PlainWriter
-from .._items.segments import JOINED, SHARED, Segment
+from .._items.segments import JOINED, LONG, RECORD, RECORDS, SHARED, Segment, encode_item
+from .._records.records import Records, alone
+from .._records.writer import RecordWriter
 from .shared_memory import SHARE, BufferAddress, Ref, SharedMemoryFile
 
 #: What the first buffer of a shared object without a pickle of its own is.
@@ -190,14 +192,39 @@ class BorrowedBuffers:
 
 
 class ObjectWriter:
-    """Pickles objects, with their large buffers in shared memory as far as there is room."""
+    """Pickles objects, with their large buffers in shared memory as far as there is room. For one thread.
+
+    Args:
+        encode: pickles what is no record.
+        shared: None: there is no shared memory.
+    """
 
     def __init__(self, encode: Encode, shared: SharedMemoryFile | None) -> None:
         self._encode = encode
         self._shared = shared
-        self._records = PlainWriter()
+        self._records = RecordWriter(encode)
 
-    def __call__(self, obj: object, borrowed: BorrowedBuffers | None = None) -> bytes | SharedObject:
+    def entry(self, obj: object, what: str, borrowed: BorrowedBuffers | None = None) -> tuple[Any, ...]:
+        """What `segments_of` takes for an object that is no atom, or for the failure to pickle it.
+
+        Args:
+            what: "item" or "result".
+            borrowed: see `write`.
+        """
+        records = self._records
+        body = records.write(obj)
+        if body is None:
+            return encode_item(
+                obj, partial(self.write, borrowed=borrowed) if borrowed is not None else self.write, what
+            )
+        if len(body) < LONG:
+            return RECORD, records.names, body
+        return encode_item(alone(records.names, body), self._share_pickle, what)
+
+    def _share_pickle(self, pickled: Any) -> bytes | SharedObject:
+        return self._in_memory(pickled, [])
+
+    def write(self, obj: object, borrowed: BorrowedBuffers | None = None) -> bytes | SharedObject:
         """The pickle, or the shared object.
 
         Args:
@@ -206,13 +233,10 @@ class ObjectWriter:
         Raises:
             Exception: whatever pickling the object raises.
         """
-        shared, kind = self._shared, type(obj)
-        record = self._records.write(obj) if kind in CONTAINERS else None
-        if record is not None and (shared is None or len(record) < SHARE):
-            return record
+        shared = self._shared
         if shared is None:
             return self._encode(obj)
-        form = _PLAIN.get(kind)
+        form = _PLAIN.get(type(obj))
         if form is not None:
             return self._plain(shared, form, obj)
         buffers: list[Ref] = []
@@ -225,7 +249,13 @@ class ObjectWriter:
                 buffers.append(found)
             return found is not None
 
-        control = self._encode(obj, _beside(put)) if record is None else record
+        return self._in_memory(self._encode(obj, _beside(put)), buffers)
+
+    def _in_memory(self, control: bytes, buffers: list[Ref]) -> bytes | SharedObject:
+        """A pickle with its buffers, itself in shared memory where it is large."""
+        shared = self._shared
+        if shared is None:
+            return control
         if len(control) >= SHARE:
             found = shared.put(control)
             if found is not None:
@@ -253,9 +283,13 @@ def _overlaps(ref: Ref, others: Iterable[Ref]) -> bool:
     return any(ref.offset < other.offset + other.size and other.offset < ref.offset + ref.size for other in others)
 
 
-def incoming(segment: Segment, shared: SharedMemoryFile) -> Segment:
-    """A segment that another process has sent, with its shared objects."""
+def incoming(segment: Segment, shared: SharedMemoryFile | None) -> Segment:
+    """A segment that another process has sent, with its records and shared objects."""
     kind, count, data = segment
+    if kind == RECORDS:
+        return kind, count, Records.of_wire(data)
+    if shared is None:
+        return segment
     if kind == SHARED:
         return kind, count, SharedObject.of_wire(shared, data)
     if kind == JOINED:

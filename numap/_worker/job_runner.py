@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import repeat
 from time import monotonic_ns
 from time import perf_counter as clock
 from typing import Any
 
 from .._items.failures import unpickle_failure
-from .._items.segments import FAILED, LONG, PACKED, RECORDS, SHARED, Segment, encode_item, is_lent, item_of
+from .._items.segments import FAILED, LONG, PACKED, PICKLES, RECORDS, SHARED, Segment, is_lent, item_of, segments_of
 from .._modules.owners import Everything
+from .._records.reader import RecordReader
+from .._records.records import Records
 from .._serialize.pickler import CodePickler
 from .._transport.progress_page import CLOCK, EPOCH, STAGE, STARTED
 from .._transport.shared_memory import SharedMemoryFile
@@ -74,7 +77,8 @@ class JobRunner:
         self._copies = copies or shared is None or shared.column is None
         self._flush_after, self._step = (0.0, 1) if careful else (FLUSH_AFTER, _STEP)
         self._encode = CodePickler(Everything()).encode
-        self._write = ObjectWriter(self._encode, shared)
+        self._write = ObjectWriter(self._encode, shared).entry
+        self._reader = RecordReader()
         self._pid = os.getpid()
         self._fused: dict[tuple[int, ...], Callable[[Any], Any]] = {}
         self._last_stage = 0
@@ -98,7 +102,9 @@ class JobRunner:
             if kind == PACKED:
                 done = self._several(seq, epoch, call, pickle.loads(data))
             elif kind == RECORDS:
-                done = self._several(seq, epoch, partial(self._open_and_call, call), data)
+                done = self._records(seq, epoch, call, Records.of_wire(data))
+            elif kind == PICKLES:
+                done = self._several(seq, epoch, partial(self._open_and_call, call, pickle.loads), data)
             elif lent and self._shared is not None:
                 borrowed = BorrowedBuffers(self._copies)
                 done = self._single(seq, epoch, call, incoming(segment, self._shared), borrowed)
@@ -112,12 +118,24 @@ class JobRunner:
     def _fuse(self, programs: tuple[int, ...]) -> Callable[[Any], Any]:
         known = self._fused.get(programs)
         if known is None:
-            known = self._fused[programs] = fused([self._calls[program] for program in programs], self._words)
+            known = self._fused[programs] = fused(
+                [self._calls[program] for program in programs], self._words, self._encode
+            )
         return known
 
     # ------------------------------------------------------------------ items
 
-    def _several(self, seq: int, epoch: int, call: Callable[[Any], Any], values: Sequence[Any]) -> int:
+    def _records(self, seq: int, epoch: int, call: Callable[[Any], Any], records: Records) -> int:
+        """Runs items that are records: opened all at once, as soon as their names are known here."""
+        values = self._reader.values(records)
+        if values is None:
+            open_one = partial(self._reader.open, records.names)
+            return self._several(seq, epoch, partial(self._open_and_call, call, open_one), records.bodies)
+        # Each is let go as it is taken.
+        values.reverse()
+        return self._several(seq, epoch, call, map(list.pop, repeat(values, len(values))))
+
+    def _several(self, seq: int, epoch: int, call: Callable[[Any], Any], values: Iterable[Any]) -> int:
         """Runs items until one must not begin any more; returns how many ran."""
         words, results, small, clocked, flush_after = (
             self._words,
@@ -198,13 +216,13 @@ class JobRunner:
             return self._failed(error)
         return result if type(result) in _SMALL else self._entry(result, borrowed)
 
-    def _open_and_call(self, call: Callable[[Any], Any], record: bytes) -> Any:
+    def _open_and_call(self, call: Callable[[Any], Any], open_one: Callable[[bytes], Any], record: bytes) -> Any:
         if self._last_stage:
             self._words[STAGE] = 0  # not where the record before it came to
         if self._clocked:
             self._words[CLOCK] = monotonic_ns() | 1
         try:
-            value = pickle.loads(record)
+            value = open_one(record)
         except BaseException as error:
             raise _NotOpened from error
         if self._clocked:
@@ -219,10 +237,10 @@ class JobRunner:
         if (kind is str or kind is bytes) and len(result) < LONG:
             return result
         if kind is NotFusable:
-            return (*self._entry(result.value), result.stage)
-        write = self._write if borrowed is None else partial(self._write, borrowed=borrowed)
-        segment = encode_item(result, write, "result")
-        return for_caller(segment, self._encode) if segment[0] == FAILED else segment
+            (segment,) = segments_of([self._entry(result.value)])
+            return (*segment, result.stage)
+        entry = self._write(result, "result", borrowed)
+        return for_caller(entry, self._encode) if entry[0] == FAILED else entry
 
     def _failed(self, error: BaseException) -> tuple[Any, ...]:
         forked = os.getpid() != self._pid

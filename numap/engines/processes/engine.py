@@ -11,10 +11,11 @@ from __future__ import annotations
 import selectors
 import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from operator import itemgetter
 from time import monotonic
+from typing import Any
 
 from ..._base.capabilities import CAPABILITIES
 from ..._base.checks import limited
@@ -23,7 +24,7 @@ from ..._base.options import Options
 from ..._environment import process_state as _environment
 from ..._items.exceptions import render, without_ours
 from ..._items.failures import serialization_error
-from ..._items.segments import Segment, encode_item
+from ..._items.segments import Segment
 from ..._items.side_output import logging_levels
 from ..._modules.main_export import ForkExporter, MainExporter, main_identity
 from ..._sync.event_queue import seconds_left
@@ -73,7 +74,6 @@ class ProcessEngine(WorkerPool):
         constants = Constants(memory.shared)
         exporter = ForkExporter(constants) if method == "fork" else MainExporter(constants)
         self._finalizes = options.finalizer is not None
-        self._write = ObjectWriter(exporter.encode, memory.shared)
         exporter.exempt(options.initializer)
         label = ", ".join(p.label for p in programs)
         setup = _setup(exporter, programs, options, method)
@@ -128,9 +128,9 @@ class ProcessEngine(WorkerPool):
 
     # ------------------------------------------------------------------ jobs
 
-    def encode(self, value: object) -> Segment:
-        """The segment of an item, for the threads that pull the inputs."""
-        return encode_item(value, self._write, "item")
+    def encoder(self) -> Callable[[object], tuple[Any, ...]]:
+        """What a thread that pulls an input makes entries of its items with."""
+        return partial(ObjectWriter(self._exporter.encode, self._memory.shared).entry, what="item")
 
     def submit(self, slot: Slot, job: Job) -> None:
         """Sends a job."""

@@ -52,8 +52,8 @@ class Memory:
             self._columns.append(handle.column)
 
     def incoming(self, segments: list[Segment]) -> list[Segment]:
-        """What a worker has sent, with its shared objects."""
-        return segments if self.shared is None else [incoming(segment, self.shared) for segment in segments]
+        """What a worker has sent, with its records and shared objects."""
+        return [incoming(segment, self.shared) for segment in segments]
 
     def warn_once(self, segments: list[Segment], handle: WorkerHandle | None = None) -> list[EngineWarning]:
         """Once: these could have been shared and were not, for want of room. ``handle``: of the worker that sent them."""

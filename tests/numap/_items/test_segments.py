@@ -19,7 +19,7 @@ from numap._items.segments import (
     PACKED,
     PICKLED,
     RAW,
-    RECORDS,
+    PICKLES,
     Segment,
     encode_item,
     is_atom,
@@ -113,7 +113,7 @@ def test_whatever_its_own_code_raises_is_the_failure_of_the_item(kind: type[Base
 def test_neighbours_are_joined() -> None:
     failed = (FAILED, 1, Failure(ValueError()))
     pickled = encode_item([1], dumps, "item")
-    records = (RECORDS, 1, [pickled[2]])
+    records = (PICKLES, 1, [pickled[2]])
     assert segments_of([1, 2, pickled, failed, 3]) == [(RAW, 2, [1, 2]), records, failed, (RAW, 1, [3])]
     assert segments_of([]) == []
 

@@ -40,13 +40,13 @@ class Pair:
 
     def send(self, value: Any) -> Any:
         """A value as the caller packs it, as it comes out of the worker's socket."""
-        self.packed = ObjectWriter(_plain, self.caller)(value)
+        self.packed = ObjectWriter(_plain, self.caller).write(value)
         assert isinstance(self.packed, SharedObject)
         return SharedObject.of_wire(self.worker, pickle.loads(pickle.dumps(self.packed.wire())))
 
     def answer(self, values: list[Any], loan: BorrowedBuffers) -> SharedObject:
         """A result, taken out of the list, as the worker packs it, as the caller sees it."""
-        packed = ObjectWriter(_plain, self.worker)(values.pop(), loan)
+        packed = ObjectWriter(_plain, self.worker).write(values.pop(), loan)
         assert isinstance(packed, SharedObject)
         if loan.is_kept():
             packed.part_from(loan)
@@ -101,7 +101,7 @@ def test_everything_large_arrives_and_leaves_no_trace(make: Any) -> None:
 
 
 def test_small_values_stay_out() -> None:
-    packer = ObjectWriter(_plain, Pair().caller)
+    packer = ObjectWriter(_plain, Pair().caller).write
     for value in (b"x" * (SHARE - 1), "x" * (SHARE - 1), numpy.zeros(SHARE - 1, "u1")[: SHARE // 2], [1, 2]):
         assert type(packer(value)) is bytes
 
@@ -166,7 +166,7 @@ def test_43_room_comes_back_when_the_last_view_goes() -> None:
 def test_41_a_dead_worker_keeps_nothing() -> None:
     pair = Pair()
     views = [pair.send(array()).open(BorrowedBuffers(copies=False)) for _ in range(3)]
-    ObjectWriter(_plain, pair.worker)(array()).hand_over()  # type: ignore[union-attr]
+    ObjectWriter(_plain, pair.worker).write(array()).hand_over()  # type: ignore[union-attr]
     kept = pair.answer([array()], BorrowedBuffers(copies=False)).open()
     del pair.packed
     # What it held it never gives back, as it is dead; what it gave to the caller stays.
@@ -183,7 +183,7 @@ def test_42_no_room_is_no_parcel() -> None:
     division = layout(1, 4 * MB)
     assert division is not None
     arena = SharedMemoryFile(division, 0, 0)
-    packer = ObjectWriter(_plain, arena)
+    packer = ObjectWriter(_plain, arena).write
     parcels = [packer(array()) for _ in range(5)]
     assert [type(parcel) for parcel in parcels] == [SharedObject, SharedObject, bytes, bytes, bytes]
     assert packer(b"x" * 3 * MB) == _plain(b"x" * 3 * MB)
@@ -194,14 +194,14 @@ def test_42_no_room_is_no_parcel() -> None:
 def test_a_failure_to_pickle_leaves_no_trace() -> None:
     pair = Pair()
     with pytest.raises(TypeError):
-        ObjectWriter(_plain, pair.caller)([array(), threading.Lock()])
+        ObjectWriter(_plain, pair.caller).write([array(), threading.Lock()])
     gc.collect()
     assert pair.room()
 
 
 def test_joined_items_are_parcels_within_a_segment() -> None:
     pair = Pair()
-    packer = ObjectWriter(_plain, pair.caller)
+    packer = ObjectWriter(_plain, pair.caller).write
     segments = tuple(encode_item(value, packer, "item") for value in (array(), [5]))
     from numap._items.segments import JOINED, is_lent, item_of
     from numap._transport.channel import outgoing

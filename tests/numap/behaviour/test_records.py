@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from numap import IMap, SerializationError, WorkerDied, join
-from numap._items.segments import FAILED, PICKLED, RAW, RECORDS, item_of, part, segments_of, singles, size_of
+from numap._items.segments import FAILED, PICKLED, PICKLES, RAW, item_of, part, segments_of, singles, size_of
 from tests.numap import work
-from tests.numap._transport import record_items
-from tests.numap._transport.record_items import ClosesThere, DiesThere, Row
+from tests.numap.behaviour import record_items
+from tests.numap.behaviour.record_items import ClosesThere, DiesThere, Row
 from tests.numap.tools import each_seed
 
 METHODS = ["forkserver", "fork"]
@@ -31,15 +31,15 @@ def test_neighbours_are_one_segment() -> None:
     a, b, c = record((1, 2)), record([3]), record({"x": 1})
     failed, large = (FAILED, 1, None), record(b"x" * 5000)
     assert segments_of([a, b, 7, 8, c, failed, a, large, b]) == [
-        (RECORDS, 2, [a[2], b[2]]),
+        (PICKLES, 2, [a[2], b[2]]),
         (RAW, 2, [7, 8]),
-        (RECORDS, 1, [c[2]]),
+        (PICKLES, 1, [c[2]]),
         failed,
-        (RECORDS, 1, [a[2]]),
+        (PICKLES, 1, [a[2]]),
         large,
-        (RECORDS, 1, [b[2]]),
+        (PICKLES, 1, [b[2]]),
     ]
-    assert segments_of([(*a, 1), b]) == [(*a, 1), (RECORDS, 1, [b[2]])], "one that says how far it came stands alone"
+    assert segments_of([(*a, 1), b]) == [(*a, 1), (PICKLES, 1, [b[2]])], "one that says how far it came stands alone"
 
 
 def test_parts_of_records() -> None:

@@ -1,0 +1,141 @@
+"""The writing side of records: a C pickler that stops at the first object that it has not heard of.
+
+The pickler of code looks at each object for what the other process lacks, and does so under a lock. Most records hold nothing of
+the kind: numbers and texts in tuples, lists, dicts, and instances of a few classes. Here each class is looked at once, and its
+name agreed; from then on the C pickler alone writes its instances.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+from .kinds import is_free
+from .records import Names, alone, body_of, put
+
+#: Records of one type that could not be written so, one after the other, until there are no more attempts with that type.
+_ATTEMPTS = 8
+#: Names that are agreed, at most: each is read for each batch.
+_MOST_NAMES = 100
+_PROTOCOL = 3
+
+
+class _Unheard(Exception):
+    """There is an object in the record that no one has asked about."""
+
+
+class _Pieces(list[bytes]):
+    """The file of a pickler, which writes a small pickle in one piece."""
+
+    write = list.append
+
+
+class _RecordPickler(pickle.Pickler):
+    """Knows types whose instances may go, and has the names that are agreed in its memo."""
+
+    def __init__(self, pieces: _Pieces) -> None:
+        super().__init__(pieces, _PROTOCOL)
+        self.free: set[type] = set()
+        self.unheard: object = None
+
+    def reducer_override(self, obj: object) -> Any:
+        if type(obj) in self.free:
+            return NotImplemented
+        self.unheard = obj
+        raise _Unheard
+
+
+class RecordWriter:
+    """Writes records for a `Records`, in one thread.
+
+    Args:
+        encode: pickles an object with all that the other process needs for it.
+
+    Attributes:
+        names: those that have been agreed so far.
+
+    >>> writer = RecordWriter(lambda obj: pickle.dumps(obj, 5))
+    >>> body = writer.write((1, ["a", 2.5]))
+    >>> pickle.loads(alone(writer.names, body))
+    (1, ['a', 2.5])
+    >>> writer.write((1, lambda: 2)) is None
+    True
+    """
+
+    def __init__(self, encode: Callable[[object], bytes]) -> None:
+        self.names: Names = ()
+        self._encode = encode
+        self._pieces = _Pieces()
+        self._pickler = _RecordPickler(self._pieces)
+        #: Its memo has what is agreed, and is copied for each record.
+        self._names_written = _Pieces()
+        self._agreed = pickle.Pickler(self._names_written, _PROTOCOL)
+        #: By type, records that could not be written, one after the other. Texts and bytes are none, and may be large.
+        self._in_vain: dict[type, int] = dict.fromkeys((str, bytes, bytearray), _ATTEMPTS)
+
+    def write(self, record: object) -> bytes | None:
+        """What `Records` takes for a record that refers to ``names``; None if it is left to the pickler of code."""
+        pickler, pieces, vain = self._pickler, self._pieces, self._in_vain.get(type(record), 0)
+        if vain >= _ATTEMPTS:
+            return None
+        while True:
+            try:
+                pickler.dump(record)
+                break
+            except BaseException as error:
+                if not self._may_try_again(error):
+                    self._in_vain[type(record)] = vain + 1
+                    return None  # whatever it was, the other pickler tells
+        if self.names:
+            pickler.memo = self._agreed.memo
+        else:
+            pickler.clear_memo()
+        if vain:
+            self._in_vain[type(record)] = 0
+        data = pieces.pop()
+        if pieces:
+            data = b"".join((*pieces, data))
+            pieces.clear()
+        return body_of(data)
+
+    def copy(self, record: object, most: int) -> tuple[Any] | None:
+        """The record as it arrives elsewhere, in a tuple; None if it can't be written, or has ``most`` bytes."""
+        body = self.write(record)
+        return None if body is None or len(body) >= most else (pickle.loads(alone(self.names, body)),)
+
+    def _may_try_again(self, error: BaseException) -> bool:
+        """After an error: whether it was an object that may go, of which the pickler knows now."""
+        self._pieces.clear()
+        pickler = self._pickler
+        pickler.memo = self._agreed.memo
+        unheard, pickler.unheard = pickler.unheard, None
+        if not isinstance(error, Exception):  # an interrupt
+            raise error
+        return type(error) is _Unheard and self._learn(unheard)
+
+    def _learn(self, obj: Any) -> bool:
+        kind = type(obj)
+        if issubclass(kind, type) or kind is FunctionType or kind is BuiltinFunctionType:
+            return len(self.names) < _MOST_NAMES and self._agree(obj)
+        if not is_free(kind):
+            return False
+        self._pickler.free.add(kind)
+        return True
+
+    def _agree(self, obj: object) -> bool:
+        """Agrees on the name of a class or function, if the other process has it by that name; else it is no matter of records."""
+        try:
+            if self._encode(obj) != pickle.dumps(obj, pickle.HIGHEST_PROTOCOL):
+                return False
+        except Exception:  # whatever its own code raises: the other pickler tells
+            return False
+        number, agreed = len(self.names), self._agreed.memo.copy()
+        self._agreed.dump(obj)
+        self.names = (*self.names, put(body_of(b"".join(self._names_written)), number))
+        self._names_written.clear()
+        # What was kept on the way to it is no matter of the records.
+        self._agreed.memo = {**agreed, id(obj): (number, obj)}
+        self._pickler.memo = self._agreed.memo
+        return True
