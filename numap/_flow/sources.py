@@ -13,10 +13,11 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from .._items.failures import source_error
-from .._items.segments import ATOMS, RAW, SKIPPED, Segment, is_atom, segments_of, size_of
+from .._items.segments import ATOMS, LONG, RAW, SKIPPED, Gatherer, Segment, is_atom, size_of
 from .._items.sizes import sizeof
 from .._sync.demand import Demand
 from .._sync.threads import ContextThread
+from ..engines.protocol import Encode
 from .wakeup import Wakeup
 
 #: Items of a sequence in one piece at most.
@@ -24,9 +25,6 @@ _PIECE = 2048
 #: Of so many items that are pulled one is measured: it takes as long as to pull some of them.
 _EACH = 16
 _ALIKE = frozenset(ATOMS - {str, bytes})
-
-#: Makes of an item that goes to another process what `segments_of` takes. For one thread.
-Encode = Callable[[object], tuple[Any, ...]]
 
 
 class Source(Protocol):
@@ -202,6 +200,7 @@ class InputThread:
     def __init__(self, items: Iterator[Any], encode: Encode | None, wakeup: Wakeup, wanted: Callable[[], bool]) -> None:
         self.demand = Demand(wakeup.notify)
         self.entries: deque[Any] = deque()
+        self._gatherer = Gatherer()
         self.grants: SimpleQueue[tuple[int, int]] = SimpleQueue()
         self._granted = 0
         #: Granted items that are not pulled, and a 0 for the end of the input.
@@ -240,7 +239,7 @@ class InputThread:
         self._granted -= len(taken) + spared
         if over and not entries:
             self.ended = True
-        return segments_of(taken), spared
+        return self._gatherer.segments(taken), spared
 
     def spare(self, count: int) -> None:
         """So many of the granted items are not pulled; by the thread."""
@@ -300,19 +299,19 @@ def _serve(
         return _serve_outcomes(pull, encode, wakeup, thread, count, nbytes)
     append = thread.entries.append
     for value in items:
+        entry = value
         if encode is None:
-            append((RAW, 1, [value]))
-        elif type(value) in _ALIKE or is_atom(value):
-            append(value)
-        else:
-            append(encode(value))
+            entry = RAW, 1, [value]
+        elif type(value) not in _ALIKE and (type(value) is not str or len(value) >= LONG):
+            entry = encode(value, "item")
+        append(entry)
         count -= 1
         if not count % _EACH:
-            nbytes -= _EACH * sizeof(value)
+            nbytes -= _EACH * (len(entry) if type(entry) is bytes else sizeof(value))
             if nbytes < 0:
                 thread.spare(count)
                 count = 0
-        del value
+        del value, entry
         if wakeup.idle:
             wakeup.notify()
         if not count or thread.ended:
@@ -332,7 +331,7 @@ def _serve_outcomes(
             return False
         if segment[0] == RAW and encode is not None:
             value = segment[2][0]
-            append(value if is_atom(value) else encode(value))
+            append(value if is_atom(value) and type(value) is not bytes else encode(value, "item"))
         else:
             append(segment)
         count -= 1

@@ -10,10 +10,9 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
-from .._records.records import Records
+from .._records.records import Names, Records
 from .failures import Failure, serialization_error
 from .sizes import sizeof
 
@@ -28,7 +27,7 @@ PICKLED = 2
 PICKLES = 9
 #: ``data`` is the `Records` of ``count`` items.
 RECORDS = 10
-#: No segment yet: what `segments_of` takes for an item that goes with others, ``(RECORD, names, body)``.
+#: No segment yet, but what `Gatherer` takes for a record: ``(RECORD, names, body)``.
 RECORD = 11
 #: ``data`` is one Failure.
 FAILED = 3
@@ -49,8 +48,8 @@ ATOMS: frozenset[type] = frozenset((int, float, bool, type(None), str, bytes))
 LONG = 4096
 #: Segments of live objects that are measured, of many.
 _LOOKS = 4
-_FIRST, _SECOND, _THIRD = map(itemgetter, range(3))
-_RECORD_ONLY = {RECORD}
+_NO_ATOMS = {tuple, bytes}
+_BODIES = {bytes}
 
 
 def is_atom(value: object) -> bool:
@@ -81,41 +80,56 @@ def encode_item(value: object, encode: Callable[[object], Any], what: str) -> Se
     return PICKLED if type(data) is bytes else SHARED, 1, data
 
 
-def segments_of(entries: list[Any]) -> list[Segment]:
-    """Segments for entries that are atoms, records or (tuples as well) segments already, neighbours joined."""
-    # In a third of the time of what follows.
-    kinds = set(map(type, entries))
-    if kinds and tuple not in kinds:
-        return [(RAW, len(entries), entries)]
-    if len(kinds) == 1 and set(map(_FIRST, entries)) == _RECORD_ONLY and len(set(map(id, map(_SECOND, entries)))) == 1:
-        return [(RECORDS, len(entries), Records(entries[0][1], list(map(_THIRD, entries))))]
-    segments: list[Segment] = []
-    for alike, group in groupby(entries, _alike):
-        members = list(group)
-        if alike is None:
-            segments += members
-        elif alike is RAW:
-            atoms: list[Any] = []
-            for entry in members:
-                if type(entry) is tuple:
-                    atoms += entry[2]
-                else:
-                    atoms.append(entry)
-            segments.append((RAW, len(atoms), atoms))
-        elif alike is PICKLES:
-            segments.append((PICKLES, len(members), list(map(_THIRD, members))))
-        else:
-            segments.append((RECORDS, len(members), Records(alike, list(map(_THIRD, members)))))
-    return segments
+class Gatherer:
+    """Makes segments of what waits one by one, neighbours joined.
 
+    An entry is an atom (but no bytes), or the body of a record as bytes, or a tuple: a segment, or a record with names.
+    These are the names of the records behind it, too, so that the many wait as bytes alone: a tuple for each would take as
+    long as a third of its pickle.
+    """
 
-def _alike(entry: Any) -> Any:
-    """What neighbours have in common that make one segment; None: it stays alone."""
-    if type(entry) is not tuple or entry[0] == RAW:
-        return RAW
-    if entry[0] == RECORD:
-        return entry[1]
-    return PICKLES if entry[0] == PICKLED and len(entry) == 3 and len(entry[2]) < LONG else None
+    def __init__(self) -> None:
+        #: Of the last record.
+        self._names: Names = ()
+
+    def segments(self, entries: list[Any]) -> list[Segment]:
+        """The segments of the next entries."""
+        # Most have entries of one kind, in a third of the time of what follows.
+        kinds = set(map(type, entries))
+        if kinds and not kinds & _NO_ATOMS:
+            return [(RAW, len(entries), entries)]
+        if kinds == _BODIES:
+            return [(RECORDS, len(entries), Records(self._names, entries))]
+        segments: list[Segment] = []
+        for alike, group in groupby(entries, self._alike):
+            members = list(group)
+            if alike is None:
+                segments += members
+            elif alike is RAW:
+                atoms: list[Any] = []
+                for entry in members:
+                    if type(entry) is tuple:
+                        atoms += entry[2]
+                    else:
+                        atoms.append(entry)
+                segments.append((RAW, len(atoms), atoms))
+            elif alike is PICKLES:
+                segments.append((PICKLES, len(members), [entry[2] for entry in members]))
+            else:
+                bodies = [entry if type(entry) is bytes else entry[2] for entry in members]
+                segments.append((RECORDS, len(members), Records(alike, bodies)))
+        return segments
+
+    def _alike(self, entry: Any) -> Any:
+        """What neighbours have in common that make one segment; None: it stays alone."""
+        if type(entry) is bytes:
+            return self._names
+        if type(entry) is not tuple or entry[0] == RAW:
+            return RAW
+        if entry[0] == RECORD:
+            self._names = entry[1]
+            return self._names
+        return PICKLES if entry[0] == PICKLED and len(entry) == 3 and len(entry[2]) < LONG else None
 
 
 def part(segment: Segment, start: int, stop: int) -> Segment:

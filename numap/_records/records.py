@@ -23,7 +23,7 @@ _STOP = b"."
 #: Bytes of the length of a pickle in a list of these.
 _LENGTH = array("I").itemsize
 #: Of the pickle of one object in protocol 3: what is before it and behind it.
-_BEFORE, _BEHIND = 2, -1
+BEFORE, BEHIND = 2, -1
 
 #: Opcodes that leave agreed objects in the memo of who reads them, one for each: that with place n has the number n there.
 Names = tuple[bytes, ...]
@@ -31,7 +31,7 @@ Names = tuple[bytes, ...]
 
 def body_of(raw: bytes) -> bytes:
     """What goes among others of a pickle in protocol 3."""
-    return raw[_BEFORE:_BEHIND]
+    return raw[BEFORE:BEHIND]
 
 
 def alone(names: Names, body: bytes) -> bytes:

@@ -13,7 +13,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from .kinds import is_free
-from .records import Names, alone, body_of, put
+from .records import BEFORE, BEHIND, Names, alone, body_of, put
 
 #: Records of one type that could not be written so, one after the other, until there are no more attempts with that type.
 _ATTEMPTS = 8
@@ -69,35 +69,39 @@ class RecordWriter:
         self._encode = encode
         self._pieces = _Pieces()
         self._pickler = _RecordPickler(self._pieces)
+        # What each record passes, without a look for it.
+        self._dump, self._last_piece, self._forget = self._pickler.dump, self._pieces.pop, self._pickler.clear_memo
         #: Its memo has what is agreed, and is copied for each record.
         self._names_written = _Pieces()
         self._agreed = pickle.Pickler(self._names_written, _PROTOCOL)
-        #: By type, records that could not be written, one after the other. Texts and bytes are none, and may be large.
-        self._in_vain: dict[type, int] = dict.fromkeys((str, bytes, bytearray), _ATTEMPTS)
+        self._memo = self._agreed.memo
+        #: Types that are not tried. Texts and bytes are no records, and may be large.
+        self._refused: set[type] = {str, bytes, bytearray}
+        #: By type, records that could not be written, one after the other.
+        self._in_vain: dict[type, int] = {}
 
     def write(self, record: object) -> bytes | None:
         """What `Records` takes for a record that refers to ``names``; None if it is left to the pickler of code."""
-        pickler, pieces, vain = self._pickler, self._pieces, self._in_vain.get(type(record), 0)
-        if vain >= _ATTEMPTS:
+        kind = type(record)
+        if kind in self._refused:
             return None
-        while True:
-            try:
-                pickler.dump(record)
-                break
-            except BaseException as error:
-                if not self._may_try_again(error):
-                    self._in_vain[type(record)] = vain + 1
-                    return None  # whatever it was, the other pickler tells
+        try:
+            self._dump(record)
+        except BaseException as error:
+            return self.write(record) if self._may_try_again(error, kind) else None
         if self.names:
-            pickler.memo = self._agreed.memo
+            self._pickler.memo = self._memo
         else:
-            pickler.clear_memo()
-        if vain:
-            self._in_vain[type(record)] = 0
-        data = pieces.pop()
-        if pieces:
-            data = b"".join((*pieces, data))
-            pieces.clear()
+            self._forget()
+        if self._in_vain:
+            self._in_vain.pop(kind, None)
+        data = self._last_piece()
+        return data[BEFORE:BEHIND] if not self._pieces else self._whole(data)
+
+    def _whole(self, last: bytes) -> bytes:
+        """The body of a record that was written in several pieces."""
+        data = b"".join((*self._pieces, last))
+        self._pieces.clear()
         return body_of(data)
 
     def copy(self, record: object, most: int) -> tuple[Any] | None:
@@ -105,15 +109,21 @@ class RecordWriter:
         body = self.write(record)
         return None if body is None or len(body) >= most else (pickle.loads(alone(self.names, body)),)
 
-    def _may_try_again(self, error: BaseException) -> bool:
+    def _may_try_again(self, error: BaseException, kind: type) -> bool:
         """After an error: whether it was an object that may go, of which the pickler knows now."""
-        self._pieces.clear()
         pickler = self._pickler
-        pickler.memo = self._agreed.memo
+        self._pieces.clear()
+        pickler.memo = self._memo
         unheard, pickler.unheard = pickler.unheard, None
         if not isinstance(error, Exception):  # an interrupt
             raise error
-        return type(error) is _Unheard and self._learn(unheard)
+        if type(error) is _Unheard and self._learn(unheard):
+            return True
+        # Whatever it was, the other pickler tells.
+        self._in_vain[kind] = vain = self._in_vain.get(kind, 0) + 1
+        if vain >= _ATTEMPTS:
+            self._refused.add(kind)
+        return False
 
     def _learn(self, obj: Any) -> bool:
         kind = type(obj)
@@ -137,5 +147,5 @@ class RecordWriter:
         self._names_written.clear()
         # What was kept on the way to it is no matter of the records.
         self._agreed.memo = {**agreed, id(obj): (number, obj)}
-        self._pickler.memo = self._agreed.memo
+        self._pickler.memo = self._memo
         return True

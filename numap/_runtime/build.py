@@ -11,10 +11,10 @@ from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._base.task_spec import TaskSpec
 from .._flow.parts import Parts
-from .._flow.sources import Encode, InputThread, SequenceSource, Source
+from .._flow.sources import InputThread, SequenceSource, Source
 from .._results.join import made_of
 from .._results.tracking import Track
-from ..engines.protocol import Engine, InlineEngine, Program
+from ..engines.protocol import Encode, Engine, InlineEngine, Program
 from .manager import Manager
 
 #: Where the engine of each type of worker is. It is imported when the first map needs it: each needs modules that others don't.

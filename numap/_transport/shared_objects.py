@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from .._items.segments import JOINED, LONG, RECORD, RECORDS, SHARED, Segment, encode_item
+from .._items.segments import JOINED, LONG, RAW, RECORD, RECORDS, SHARED, Segment, encode_item
 from .._records.records import Records, alone
 from .._records.writer import RecordWriter
 from .shared_memory import SHARE, BufferAddress, Ref, SharedMemoryFile
@@ -203,9 +203,11 @@ class ObjectWriter:
         self._encode = encode
         self._shared = shared
         self._records = RecordWriter(encode)
+        #: As the last record was told to have.
+        self._names = self._records.names
 
-    def entry(self, obj: object, what: str, borrowed: BorrowedBuffers | None = None) -> tuple[Any, ...]:
-        """What `segments_of` takes for an object that is no atom, or for the failure to pickle it.
+    def entry(self, obj: object, what: str, borrowed: BorrowedBuffers | None = None) -> Any:
+        """What `Gatherer` takes for an object that is no atom, or is bytes, or for the failure to pickle it.
 
         Args:
             what: "item" or "result".
@@ -213,13 +215,17 @@ class ObjectWriter:
         """
         records = self._records
         body = records.write(obj)
-        if body is None:
-            return encode_item(
-                obj, partial(self.write, borrowed=borrowed) if borrowed is not None else self.write, what
-            )
-        if len(body) < LONG:
-            return RECORD, records.names, body
-        return encode_item(alone(records.names, body), self._share_pickle, what)
+        if body is not None and len(body) < LONG:
+            names = records.names
+            if names is self._names:
+                return body
+            self._names = names
+            return RECORD, names, body
+        if body is not None:
+            return encode_item(alone(records.names, body), self._share_pickle, what)
+        if type(obj) is bytes and len(obj) < LONG:
+            return RAW, 1, [obj]
+        return encode_item(obj, partial(self.write, borrowed=borrowed) if borrowed is not None else self.write, what)
 
     def _share_pickle(self, pickled: Any) -> bytes | SharedObject:
         return self._in_memory(pickled, [])

@@ -17,7 +17,7 @@ from io import TextIOWrapper
 from time import perf_counter as clock
 from typing import Any
 
-from .._items.segments import RAW, SHARED, Segment, pack, segments_of
+from .._items.segments import RAW, SHARED, Gatherer, Segment, pack
 from .._system.forked_items import end_fork, flush_streams
 from .._system.processes import see_off
 from .._system.thread_signals import Nudge
@@ -50,7 +50,7 @@ class Results:
         nudge: by which the caller asks for outcomes.
 
     Attributes:
-        entries: atoms, and segments of one item, with the stage where they did not go through all. The thread that runs
+        entries: what `Gatherer` takes, as a segment with the stage where an item did not go through all. The thread that runs
             items appends; all else is done under the lock.
         since: when the oldest of them was begun.
     """
@@ -58,6 +58,7 @@ class Results:
     def __init__(self, outbox: Outbox, nudge: Nudge) -> None:
         self.entries: list[Any] = []
         self.since = 0.0
+        self._gatherer = Gatherer()
         self._outbox = outbox
         self._nudge = nudge
         self._imports: ImportReport | None = None
@@ -115,7 +116,7 @@ class Results:
             return
         flush()
         elapsed = clock() - self.since
-        segments, stages = _segments(entries[:count], self._last_stage)
+        segments, stages = _segments(self._gatherer, entries[:count], self._last_stage)
         # From here on this process uses no block of them, so one that comes back is not mistaken for one that goes.
         del entries[:count]
         self._outbox.send(Outcomes(self._seq, segments, last, elapsed, stages))
@@ -178,9 +179,9 @@ def _has_room(depth: int) -> bool:
         return False
 
 
-def _segments(done: list[Any], most: int) -> tuple[list[Segment], list[int]]:
+def _segments(gatherer: Gatherer, done: list[Any], most: int) -> tuple[list[Segment], list[int]]:
     """Entries as segments for another process, with their stages where ``most`` is not 0."""
-    found: list[Any] = segments_of(done)
+    found: list[Any] = gatherer.segments(done)
     stages = [s[3] if len(s) > 3 else most for s in found] if most else []
     for segment in found:
         if segment[0] == SHARED:

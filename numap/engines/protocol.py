@@ -180,6 +180,8 @@ class EngineWarning(NamedTuple):
     text: str
 
 
+#: Makes of an item that goes to another process what `Gatherer` takes; the second argument is "item". For one thread.
+Encode = Callable[[object, str], Any]
 Event = Output | Returned | Died | StartFailed | EngineWarning | SideOutput
 
 

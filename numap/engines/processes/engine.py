@@ -11,11 +11,10 @@ from __future__ import annotations
 import selectors
 import signal
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from operator import itemgetter
 from time import monotonic
-from typing import Any
 
 from ..._base.capabilities import CAPABILITIES
 from ..._base.checks import limited
@@ -33,7 +32,7 @@ from ..._transport.messages import Imported, Outcomes, Ready, Setup, SetupFailed
 from ..._transport.progress_page import INITIALIZING, STAGE, STARTED
 from ..._transport.shared_objects import Code, Constants, ObjectWriter, size_of_code
 from ..._worker.results import CUT_OFF
-from ..protocol import UNLIMITED, Died, Event, Job, Output, Program, SideOutput, Slot, StartFailed
+from ..protocol import UNLIMITED, Died, Encode, Event, Job, Output, Program, SideOutput, Slot, StartFailed
 from .ending import EndingWorker
 from .memory import Memory
 from .slot import ProcessSlot, side_output
@@ -128,9 +127,9 @@ class ProcessEngine(WorkerPool):
 
     # ------------------------------------------------------------------ jobs
 
-    def encoder(self) -> Callable[[object], tuple[Any, ...]]:
+    def encoder(self) -> Encode:
         """What a thread that pulls an input makes entries of its items with."""
-        return partial(ObjectWriter(self._exporter.encode, self._memory.shared).entry, what="item")
+        return ObjectWriter(self._exporter.encode, self._memory.shared).entry
 
     def submit(self, slot: Slot, job: Job) -> None:
         """Sends a job."""

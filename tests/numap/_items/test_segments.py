@@ -18,8 +18,11 @@ from numap._items.segments import (
     LONG,
     PACKED,
     PICKLED,
-    RAW,
     PICKLES,
+    RAW,
+    RECORD,
+    RECORDS,
+    Gatherer,
     Segment,
     encode_item,
     is_atom,
@@ -27,10 +30,10 @@ from numap._items.segments import (
     pack,
     part,
     parts,
-    segments_of,
     singles,
     size_of,
 )
+from numap._records.writer import RecordWriter
 from tests.numap.tools import each_seed, says
 
 
@@ -114,8 +117,28 @@ def test_neighbours_are_joined() -> None:
     failed = (FAILED, 1, Failure(ValueError()))
     pickled = encode_item([1], dumps, "item")
     records = (PICKLES, 1, [pickled[2]])
-    assert segments_of([1, 2, pickled, failed, 3]) == [(RAW, 2, [1, 2]), records, failed, (RAW, 1, [3])]
-    assert segments_of([]) == []
+    gather = Gatherer().segments
+    assert gather([1, 2, pickled, failed, 3]) == [(RAW, 2, [1, 2]), records, failed, (RAW, 1, [3])]
+    assert gather([]) == []
+
+
+def test_records_have_the_names_that_were_said_last() -> None:
+    gatherer = Gatherer()
+    writer = RecordWriter(lambda obj: pickle.dumps(obj, pickle.HIGHEST_PROTOCOL))
+    before = [writer.write([n]) for n in range(2)]
+    first = (RECORD, writer.names, writer.write(1j)) if writer.write(1j) else None
+    behind = [writer.write([n, 1j]) for n in range(2)]
+    found = gatherer.segments([7, *before, first]) + gatherer.segments(behind) + gatherer.segments([*behind, "a"])
+    assert [(kind, count) for kind, count, _ in found] == [
+        (RAW, 1),
+        (RECORDS, 2),
+        (RECORDS, 1),
+        (RECORDS, 2),
+        (RECORDS, 2),
+        (RAW, 1),
+    ]
+    values = [value for _, count, data in found[1:-1] for value in data.values()]
+    assert values == [[0], [1], 1j, [0, 1j], [1, 1j], [0, 1j], [1, 1j]]
 
 
 def test_a_whole_part_is_the_segment_itself() -> None:

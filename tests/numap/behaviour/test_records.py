@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from numap import IMap, SerializationError, WorkerDied, join
-from numap._items.segments import FAILED, PICKLED, PICKLES, RAW, item_of, part, segments_of, singles, size_of
+from numap._items.segments import FAILED, PICKLED, PICKLES, RAW, Gatherer, item_of, part, singles, size_of
 from tests.numap import work
 from tests.numap.behaviour import record_items
 from tests.numap.behaviour.record_items import ClosesThere, DiesThere, Row
@@ -30,7 +30,7 @@ def record(value: object) -> Any:
 def test_neighbours_are_one_segment() -> None:
     a, b, c = record((1, 2)), record([3]), record({"x": 1})
     failed, large = (FAILED, 1, None), record(b"x" * 5000)
-    assert segments_of([a, b, 7, 8, c, failed, a, large, b]) == [
+    assert Gatherer().segments([a, b, 7, 8, c, failed, a, large, b]) == [
         (PICKLES, 2, [a[2], b[2]]),
         (RAW, 2, [7, 8]),
         (PICKLES, 1, [c[2]]),
@@ -39,11 +39,13 @@ def test_neighbours_are_one_segment() -> None:
         large,
         (PICKLES, 1, [b[2]]),
     ]
-    assert segments_of([(*a, 1), b]) == [(*a, 1), (PICKLES, 1, [b[2]])], "one that says how far it came stands alone"
+    assert Gatherer().segments([(*a, 1), b]) == [(*a, 1), (PICKLES, 1, [b[2]])], (
+        "one that says how far it came stands alone"
+    )
 
 
 def test_parts_of_records() -> None:
-    (whole,) = segments_of([record([n]) for n in range(5)])
+    (whole,) = Gatherer().segments([record([n]) for n in range(5)])
     assert size_of(whole) == sum(map(len, whole[2]))
     assert [item_of(it) for it in singles(part(whole, 1, 4), True)] == [[1], [2], [3]]
     assert item_of(part(whole, 4, 5)) == [4]
