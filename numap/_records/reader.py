@@ -32,19 +32,13 @@ class RecordReader:
 
     def open(self, names: Names, body: bytes) -> Any:
         """The object of one record; raises what opening it raises."""
-        needed = [number for number in range(len(names)) if reads(number) in body]
-        try:
-            return self._open([names[number] for number in needed], body)
-        except Exception:
-            # Bytes that only look like a reference must not have a name looked up that this record does without.
-            exact = _numbers(body)
-            if not exact.issuperset(needed):
-                return self._open([code for number, code in enumerate(names) if number in exact], body)
-            raise
-
-    def _open(self, needed: list[bytes], body: bytes) -> Any:
-        value = pickle.loads(alone(tuple(needed), body))
-        self._known.update(needed)
+        needed = {number for number in range(len(names)) if reads(number) in body}
+        if any(names[number] not in self._known for number in needed):
+            # Bytes may only look like a reference, and to look up a name that no item needs may do any harm.
+            needed = _numbers(body)
+        found = tuple(code for number, code in enumerate(names) if number in needed)
+        value = pickle.loads(alone(found, body))
+        self._known.update(found)
         return value
 
 

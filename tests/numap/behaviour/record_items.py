@@ -5,13 +5,53 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 
 
 @dataclass
 class Row:
     number: int
     name: str
+
+
+class Point(NamedTuple):
+    x: int
+    y: list[int]
+
+
+class Color(Enum):
+    RED = 1
+
+
+class Opens:
+    """Counts those of it that are open in this process, from when they are unpickled on."""
+
+    now = 0
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        Opens.now += 1
+
+    def close(self) -> None:
+        Opens.now -= 1
+
+
+def open_now(item: Opens) -> int:
+    try:
+        return Opens.now
+    finally:
+        item.close()
+
+
+def append_and_die_at(item: list[Any], places: set[int]) -> list[Any]:
+    if item[0] in places:
+        os.kill(os.getpid(), signal.SIGKILL)
+    item.append("seen")
+    return item
 
 
 class ClosesThere(Row):

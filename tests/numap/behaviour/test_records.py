@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -13,6 +16,7 @@ from numap._items.segments import FAILED, PICKLED, PICKLES, RAW, Gatherer, item_
 from tests.numap import work
 from tests.numap.behaviour import record_items
 from tests.numap.behaviour.record_items import ClosesThere, DiesThere, Row
+from tests.numap.programs import STARTS, run
 from tests.numap.tools import each_seed
 
 METHODS = ["forkserver", "fork"]
@@ -135,6 +139,11 @@ def mixed(dice: Random, number: int) -> list[Any]:
         lambda n: [n, [n]],
         lambda n: {"n": n},
         lambda n: Row(n, "name"),
+        lambda n: (datetime.date(2026, 1, 1) + datetime.timedelta(n), decimal.Decimal(n) / 7),
+        lambda n: record_items.Point(n, [n, n]),
+        lambda n: {record_items.Color.RED, n},
+        lambda n: b"bytes %d" % n,
+        lambda n: [n, *[[n] * 2] * 3],
         lambda n: "x" * 5000 + str(n),
         lambda n: None,
     ]
@@ -238,3 +247,81 @@ def test_a_worker_that_dies_while_it_opens_a_record_blames_the_first_task_of_a_c
     (dead,) = [it for it in found if isinstance(it, Exception)]
     assert isinstance(dead, WorkerDied) and (dead.task, dead.index) == (0, 2500)
     assert found[2500] is dead and [it for it in found if it is not dead] == [n for n in range(3000) if n != 2500]
+
+
+# ---------------------------------------------------------------------- names
+
+#: A program's own classes, whose names are agreed once: seen as they are on both sides.
+OWN = """
+import collections, dataclasses, enum
+@dataclasses.dataclass
+class Row:
+    number: int
+    shared: list
+Point = collections.namedtuple("Point", "x y")
+class Color(enum.Enum):
+    RED = 1
+def turn(item):
+    assert type(item) in (Row, Point), type(item)
+    if type(item) is Row:
+        item.shared.append(item.number)
+        return Point(item.number, [Color.RED, item.shared])
+    return Row(item.x, [item.y])
+shared = []
+items = [Row(n, shared) if n % 3 else Point(n, Color.RED) for n in range(900)]
+found = list(IMap(turn, items, **OPTIONS))
+assert found == [Point(n, [Color.RED, [n]]) if n % 3 else Row(n, [Color.RED]) for n in range(900)], found[:9]
+assert all(type(it) in (Row, Point) for it in found)
+first = Row
+@dataclasses.dataclass
+class Row:
+    number: int
+    shared: list
+    again: bool = True
+assert [it.again for it in IMap(lambda row: row, [Row(n, []) for n in range(100)], **OPTIONS)] == [True] * 100
+say("as they were")
+"""
+
+
+@pytest.mark.parametrize("engine", STARTS)
+def test_classes_of_the_program(tmp_path: Path, engine: str) -> None:
+    assert run(tmp_path, OWN, engine).stdout == "as they were\n"
+
+
+#: Classes in modules of which some fail, or kill the worker, when they are imported there.
+MODULES = """
+import pathlib
+for name, line in (("good", ""), ("raises", "if os.getpid() != HERE: raise ImportError('not here')"),
+                   ("dies", "if os.getpid() != HERE: os.kill(os.getpid(), 9)")):
+    pathlib.Path(FOLDER, name + ".py").write_text(
+        f"import os\\nHERE = int(os.environ.setdefault('HERE', str(os.getpid())))\\n{line}\\n"
+        "class Thing:\\n    def __init__(self, number): self.number = number\\n")
+sys.path.insert(0, FOLDER)
+import good, raises, dies
+bad = {40: raises, 41: dies, 500: raises, 501: dies}
+items = [bad.get(n, good).Thing(n) for n in range(800)]
+found = list(IMap(lambda thing: (thing.number, "x"), items, on_error="return", **OPTIONS))
+say(sorted((n, type(it).__name__, it.index) for n, it in enumerate(found) if isinstance(it, Exception)))
+say(all(it == (n, "x") for n, it in enumerate(found) if n not in bad))
+"""
+
+
+@pytest.mark.parametrize("engine", ["default", "spawn"])
+def test_a_name_that_can_not_be_looked_up_is_the_matter_of_its_items_alone(tmp_path: Path, engine: str) -> None:
+    program = run(tmp_path, f"FOLDER = {str(tmp_path)!r}\n" + MODULES, engine)
+    failed = [(n, "SerializationError" if n % 10 == 0 else "WorkerDied", n) for n in (40, 41, 500, 501)]
+    assert program.stdout == f"{failed}\nTrue\n"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_runs_code_of_its_own_is_opened_when_its_turn_comes(method: str) -> None:
+    """As a file, say, that is opened with it: there may be more of them than a process can have."""
+    found = list(IMap(record_items.open_now, map(record_items.Opens, range(2000)), start_method=method))
+    assert found == [1] * 2000
+
+
+def test_a_worker_that_dies_among_records_gives_the_others_back_as_they_were() -> None:
+    items = [[n, [n] * 3] for n in range(2000)]
+    found = list(IMap(record_items.append_and_die_at, items, ({77, 1500},), on_error="return"))
+    assert [n for n, it in enumerate(found) if isinstance(it, WorkerDied)] == [77, 1500]
+    assert all(it == [n, [n] * 3, "seen"] for n, it in enumerate(found) if n not in (77, 1500))
