@@ -12,12 +12,11 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
 
 from .._serialize.lookup import NameResolver
 from .._serialize.pickler import CodePickler
+from .latecomers import Latecomers
 
 #: How a setting is passed to what sets it: as one argument, as several, or by name.
 _ONE, _SEVERAL, _NAMED = range(3)
@@ -57,7 +56,7 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
 }
 
 #: What holds for the whole process, so that a worker has to set it at its start.
-_AT_ONCE = frozenset(("sys", "gc", "_thread", "socket", "_locale", "_tracemalloc"))
+_AT_ONCE = frozenset(("sys", "gc", "copyreg", "_thread", "socket", "_locale", "_tracemalloc"))
 
 #: What was read of a module, by the names of what tells it.
 State = dict[str, Any]
@@ -88,8 +87,7 @@ def adopt(found: Mapping[str, Found]) -> None:
             _late.waiting[name] = state
         else:
             _write(name, module, state)
-    if _late.waiting and _late not in sys.meta_path:
-        sys.meta_path.insert(0, _late)
+    _late.look_out()
 
 
 def _pickled(state: State) -> bytes:
@@ -155,64 +153,7 @@ def _set(put: Callable[..., object], how: int, value: Any) -> None:
         put(value)
 
 
-# ---------------------------------------------------------------------- modules that come later
-
-
-class _Latecomers:
-    """Sees the modules come whose settings wait, and finds none itself."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[str, Found] = {}
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """What the other finders find, with a loader that sets the settings behind the module's own code."""
-        state = self.waiting.pop(name, None)
-        if state is None:
-            return None
-        found = None
-        for finder in sys.meta_path:
-            found = (
-                finder.find_spec(name, path, target) if finder is not self and hasattr(finder, "find_spec") else None
-            )
-            if found is not None:
-                break
-        if found is None or not hasattr(found.loader, "exec_module"):
-            self.waiting[name] = state
-        else:
-            found.loader = _Setting(found.loader, state)  # type: ignore[assignment]  # it is one by what it can do
-        return found
-
-
-class _Setting:
-    """A loader that is in the place of a module's own while the module is made."""
-
-    def __init__(self, loader: Any, state: Found) -> None:
-        self._loader = loader
-        self._state = state
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """The module, by its own loader."""
-        spec.loader = self._loader
-        try:
-            return self._loader.create_module(spec)  # type: ignore[no-any-return]
-        finally:
-            spec.loader = self  # type: ignore[assignment]
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Runs the module's code, then sets its settings."""
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        name = module.__name__
-        try:
-            self._loader.exec_module(module)
-        except BaseException:
-            _late.waiting[name] = self._state
-            raise
-        _write(name, module, self._state)
-
-
-_late = _Latecomers()
+_late = Latecomers(_write)
 
 
 # ---------------------------------------------------------------------- what the tables can't say
@@ -247,6 +188,17 @@ def _read_gc(module: Any) -> State:
 def _write_gc(module: Any, state: State) -> None:
     if module.isenabled() != state["enabled"]:
         (module.enable if state["enabled"] else module.disable)()
+
+
+def _read_copyreg(module: Any) -> State:
+    # By these numbers pickles speak of classes and functions. What is said of how to pickle is sent by `reducers`.
+    return {"numbers": dict(module._extension_registry)}
+
+
+def _write_copyreg(module: Any, state: State) -> None:
+    for (home, name), number in state["numbers"].items():
+        with contextlib.suppress(ValueError):  # it stands for something else here
+            module.add_extension(home, name, number)
 
 
 def _read_locale(module: Any) -> State:
@@ -368,6 +320,7 @@ _WAYS: dict[str, tuple[Callable[[Any], State] | None, Callable[[Any, State], Non
     "logging": (_read_logging, _write_logging),
     "gc": (_read_gc, _write_gc),
     "_thread": (_read_thread, _write_thread),
+    "copyreg": (_read_copyreg, _write_copyreg),
     "_locale": (_read_locale, _write_locale),
     "_tracemalloc": (_read_tracing, _write_tracing),
     "decimal": (_read_decimal, _write_decimal),

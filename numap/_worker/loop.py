@@ -16,6 +16,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from .._environment.process_state import adopt
+from .._environment.reducers import adopt_reducers
 from .._items.call import bound
 from .._items.exceptions import trace_of
 from .._items.finalizers import BEGUN, DONE, OWED, RUNS
@@ -105,6 +106,7 @@ class Worker:
             )
             stage = "load the initializer in"
             initializer, initargs, self._finalizer = self._importer.load(setup.initializer)
+            adopt_reducers(setup.reducers, self._importer)
             loading = False
             if imports is not None:
                 self._results.tell_imports(imports)
