@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -297,6 +298,9 @@ if found != list(range(12)): wrong.append(found)
 say(wrong)
 """
 
+#: Numbers of users who have no process.
+UNUSED = itertools.count(100_000 + 100 * os.getpid())
+
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets the limit of another process be set")
 @pytest.mark.parametrize("engine", STARTS)
@@ -306,10 +310,36 @@ def test_70_with_room_for_few_tasks_a_map_has_fewer_workers_or_none_and_others_g
     if not ROOT:
         assert run(tmp_path, LIMITED, engine).stdout == "[]\n"
         return
-    # Root has no such limit, so the program becomes another user, who may read where only root may.
-    user = ["setpriv", "--reuid=54323", "--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    # Root has no such limit, so the program becomes another user, who may read where only root may. The limit is for all that
+    # this user has: it is one who has nothing else, also while other tests run.
+    user = [
+        "setpriv",
+        f"--reuid={next(UNUSED)}",
+        "--clear-groups",
+        "--inh-caps=+dac_override",
+        "--ambient-caps=+dac_override",
+    ]
     start = f"os.execvp('setpriv', {user} + [sys.executable, '-c', {PRELUDE + LIMITED!r}])"
     assert run(tmp_path, start, engine).stdout == "[]\n"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux does")
+def test_70_a_fork_that_is_refused_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take the room of the next try, which comes when the worker before has gone."""
+    from numap.engines.processes.fork import ForkSupervisor
+
+    def refused() -> int:
+        raise BlockingIOError(11, "no room")
+
+    supervisor = ForkSupervisor()
+    before = os.listdir("/proc/self/task")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fork", refused)
+        for _ in range(3):
+            with pytest.raises(BlockingIOError):
+                supervisor.spawn(None)
+            assert os.listdir("/proc/self/task") == before
+    supervisor.close()
 
 
 def test_70_what_the_starter_is_refused_costs_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
