@@ -87,6 +87,7 @@ class Setup(NamedTuple):
         needed: as many of the definitions are those of the functions, without which no item can run.
         tells_imports: what the worker imports is of use to later ones.
         reducers: what the program has told `copyreg`.
+        code_settings: settings of libraries that are functions, by module.
         definitions: objects of modules that the worker can't import.
         memory: the division of the shared memory, the worker's column and its region; None: it has no part in it.
     """
@@ -102,6 +103,7 @@ class Setup(NamedTuple):
     needed: int
     tells_imports: bool
     reducers: Sequence[Reducer] = ()
+    code_settings: Sequence[tuple[str, Code]] = ()
     definitions: Sequence[Definition] = ()
     memory: tuple[Layout, int | None, int] | None = None
 

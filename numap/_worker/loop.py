@@ -15,6 +15,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
+from .._environment.code_settings import adopt_code_settings
 from .._environment.process_state import adopt
 from .._environment.reducers import adopt_reducers
 from .._items.call import bound
@@ -106,7 +107,7 @@ class Worker:
             )
             stage = "load the initializer in"
             initializer, initargs, self._finalizer = self._importer.load(setup.initializer)
-            adopt_reducers(setup.reducers, self._importer)
+            self._adopt_code(setup)
             loading = False
             if imports is not None:
                 self._results.tell_imports(imports)
@@ -134,6 +135,11 @@ class Worker:
         flush_streams()
         self._outbox.send(Ready(os.getpid()))
         return True
+
+    def _adopt_code(self, setup: Setup) -> None:
+        """What the program has told libraries by functions of its own."""
+        adopt_reducers(setup.reducers, self._importer)
+        adopt_code_settings(setup.code_settings, self._importer)
 
     def _call(self, code: Code) -> Callable[[Any], Any]:
         func, args, kwargs = self._importer.load(code)
