@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,31 @@ say(list(IMap(abs, [-1, -2], **OPTIONS)))
 """
     assert run(tmp_path, code, engine).stdout == "[]\n[1, 2]\n[1, 2]\n"
     assert not started.exists()
+
+
+@pytest.mark.parametrize("engine", BY_STARTER)
+def test_68_a_program_in_the_place_of_a_python_starts_itself_once(engine: str, tmp_path: Path) -> None:
+    """It has the name of one, or was chosen, so it is started; what it starts in its turn would be the same again."""
+    program, started = tmp_path / "program.py", tmp_path / "started"
+    path = script(tmp_path, "python3", f"echo x >> '{started}'", f'exec "{sys.executable}" "{program}"')
+    code = f"import numap\nnumap.set_executable({path!r})\nsay(list(IMap(abs, [1], **OPTIONS)))\n"
+    program.write_text(PRELUDE + code)
+    said = f"""
+try:
+    exec({code!r})
+except numap.WorkerStartError as error:
+    say([f"process {{os.getpid()}} has started this program" in str(error), "ended before it was ready" in str(error)])
+say([name for name in os.environ if name.startswith("NUMAP_STARTED")])
+"""
+    assert run(tmp_path, "import numap\n" + said, engine).stdout == "[True, True]\n[]\n"
+    assert started.read_text() == "x\n"
+
+
+@pytest.mark.parametrize("engine", BY_STARTER)
+def test_68_items_and_what_they_start_know_nothing_of_how_their_starter_was_started(engine: str) -> None:
+    code = "import os; print([it for it in os.environ if it.startswith('NUMAP_STARTED')])"
+    (said,) = IMap(subprocess.check_output, [[sys.executable, "-c", code]], **ENGINES[engine])
+    assert said == b"[]\n"
 
 
 @pytest.mark.parametrize("engine", BY_STARTER)
