@@ -140,8 +140,10 @@ class Results:
 
     def _serve(self, running: LockType) -> None:
         self._thread = get_native_id()
-        if _SIGNAL is not None:
-            self._nudge.ring(_SIGNAL)
+        # An item may have taken away what this needs, modules or descriptors: then the second thread goes without the signal.
+        with contextlib.suppress(Exception):
+            if _SIGNAL is not None:
+                self._nudge.ring(_SIGNAL)
         running.release()
         try:
             with contextlib.suppress(OSError):  # the item has closed all descriptors; the main thread will find it, too
