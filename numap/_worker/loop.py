@@ -170,7 +170,7 @@ class Worker:
 
 def _write_whole_lines() -> None:
     """A line in one write: an unbuffered stream writes line and end apart, and another worker's text comes between."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (getattr(sys, "stdout", None), getattr(sys, "stderr", None)):
         if isinstance(stream, TextIOWrapper):
             with suppress(Exception):  # a fork of the caller has its streams, closed ones and objects of its own, too
                 stream.reconfigure(line_buffering=True, write_through=False)
