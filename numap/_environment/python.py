@@ -17,6 +17,10 @@ _NAMES = re.compile(
     r"([a-z]*(python|pypy|hython)|graalpy|mayapy)w?[\d.]*[dmtu]*(_d)?(-[a-z]*[\d.]*)?(\.exe)?", re.IGNORECASE
 )
 
+#: A variable that what was started as a Python has in its environment, until it is one: a program that finds it there has been
+#: started in the place of a Python, and would start itself again.
+STARTED_BY = "NUMAP_STARTED_BY"
+
 _chosen: str | None = None
 
 
@@ -62,6 +66,11 @@ def executable() -> str:
     Raises:
         WorkerStartError: there is none, or it may be the program itself.
     """
+    if STARTED_BY in os.environ:
+        raise WorkerStartError(
+            f"no worker process can be started: process {os.environ[STARTED_BY]} has started this program, and was to start "
+            f"a Python; {ADVICE}"
+        )
     if _chosen is not None:
         return _chosen
     found = sys.executable

@@ -12,12 +12,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
 
-from .._serialize.lookup import NameResolver
-from .._serialize.pickler import CodePickler
+from .latecomers import Latecomers
+from .plain import State, parts, plain
 
 #: How a setting is passed to what sets it: as one argument, as several, or by name.
 _ONE, _SEVERAL, _NAMED = range(3)
@@ -37,6 +35,7 @@ _TOLD: dict[str, tuple[tuple[str, str, int], ...]] = {
     "csv": (("field_size_limit", "field_size_limit", _ONE),),
     "numpy": (
         ("geterr", "seterr", _NAMED),
+        ("geterrcall", "seterrcall", _ONE),
         ("getbufsize", "setbufsize", _ONE),
         ("get_printoptions", "set_printoptions", _NAMED),
     ),
@@ -57,10 +56,8 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
 }
 
 #: What holds for the whole process, so that a worker has to set it at its start.
-_AT_ONCE = frozenset(("sys", "gc", "_thread", "socket", "_locale", "_tracemalloc"))
+_AT_ONCE = frozenset(("sys", "gc", "copyreg", "_thread", "socket", "_locale", "_tracemalloc"))
 
-#: What was read of a module, by the names of what tells it.
-State = dict[str, Any]
 #: A state, or its pickle, where it may hold what only that module can make.
 Found = State | bytes
 
@@ -87,27 +84,23 @@ def adopt(found: Mapping[str, Found]) -> None:
         if module is None:
             _late.waiting[name] = state
         else:
-            _write(name, module, state)
-    if _late.waiting and _late not in sys.meta_path:
-        sys.meta_path.insert(0, _late)
+            write(name, module, state)
+    _late.look_out()
 
 
 def _pickled(state: State) -> bytes:
-    try:
-        return pickle.dumps(state, 5)
-    except Exception:
-        encode = CodePickler(NameResolver()).encode
-        return encode(dict(_portable(state, encode)))
+    return plain(state) or pickle.dumps(parts(state)[0], 5)
 
 
-def _portable(state: State, encode: Callable[[object], bytes]) -> Iterator[tuple[str, Any]]:
-    """The entries that can travel, as far as their own entries can: numpy may have been told to use a method of any object."""
-    for key, value in state.items():
-        with contextlib.suppress(Exception):
-            if isinstance(value, dict):
-                value = dict(_portable(value, encode))
-            encode(value)
-            yield key, value
+def with_code() -> Iterator[tuple[str, State]]:
+    """The settings that `settings` has to leave out, as they hold functions, by module."""
+    for name in _WAYS.keys() - _AT_ONCE:
+        module = sys.modules.get(name)
+        if module is not None:
+            with contextlib.suppress(Exception):  # as in `settings`
+                state = _read(name, module)
+                if plain(state) is None:
+                    yield name, parts(state)[1]
 
 
 # ---------------------------------------------------------------------- one module
@@ -129,12 +122,13 @@ def _variable(module: Any, path: str) -> Any:
     return module
 
 
-def _write(name: str, module: Any, found: Found) -> None:
+def write(name: str, module: Any, found: Found) -> None:
+    """Sets what was read of a module, or some of that."""
     # An error here is nothing that an item has to do with: that module of this name has no such setting.
     with contextlib.suppress(Exception):
         state = pickle.loads(found) if isinstance(found, bytes) else found
         for get, put, how in _TOLD.get(name, ()):
-            if get in state and getattr(module, get)() != state[get]:
+            if get in state and not _holds(getattr(module, get)(), state[get]):
                 with contextlib.suppress(Exception):
                     _set(getattr(module, put), how, state[get])
         for path in _VARIABLES.get(name, ()):
@@ -146,6 +140,11 @@ def _write(name: str, module: Any, found: Found) -> None:
             write(module, state)
 
 
+def _holds(now: Any, wanted: Any) -> bool:
+    """Whether it is so; of settings by name perhaps not all are told."""
+    return bool(now == wanted or (isinstance(wanted, dict) and {name: now.get(name) for name in wanted} == wanted))
+
+
 def _set(put: Callable[..., object], how: int, value: Any) -> None:
     if how == _NAMED:
         put(**value)
@@ -155,64 +154,7 @@ def _set(put: Callable[..., object], how: int, value: Any) -> None:
         put(value)
 
 
-# ---------------------------------------------------------------------- modules that come later
-
-
-class _Latecomers:
-    """Sees the modules come whose settings wait, and finds none itself."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[str, Found] = {}
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """What the other finders find, with a loader that sets the settings behind the module's own code."""
-        state = self.waiting.pop(name, None)
-        if state is None:
-            return None
-        found = None
-        for finder in sys.meta_path:
-            found = (
-                finder.find_spec(name, path, target) if finder is not self and hasattr(finder, "find_spec") else None
-            )
-            if found is not None:
-                break
-        if found is None or not hasattr(found.loader, "exec_module"):
-            self.waiting[name] = state
-        else:
-            found.loader = _Setting(found.loader, state)  # type: ignore[assignment]  # it is one by what it can do
-        return found
-
-
-class _Setting:
-    """A loader that is in the place of a module's own while the module is made."""
-
-    def __init__(self, loader: Any, state: Found) -> None:
-        self._loader = loader
-        self._state = state
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """The module, by its own loader."""
-        spec.loader = self._loader
-        try:
-            return self._loader.create_module(spec)  # type: ignore[no-any-return]
-        finally:
-            spec.loader = self  # type: ignore[assignment]
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Runs the module's code, then sets its settings."""
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        name = module.__name__
-        try:
-            self._loader.exec_module(module)
-        except BaseException:
-            _late.waiting[name] = self._state
-            raise
-        _write(name, module, self._state)
-
-
-_late = _Latecomers()
+_late = Latecomers(write)
 
 
 # ---------------------------------------------------------------------- what the tables can't say
@@ -249,6 +191,17 @@ def _write_gc(module: Any, state: State) -> None:
         (module.enable if state["enabled"] else module.disable)()
 
 
+def _read_copyreg(module: Any) -> State:
+    # By these numbers pickles speak of classes and functions. What is said of how to pickle is sent by `reducers`.
+    return {"numbers": dict(module._extension_registry)}
+
+
+def _write_copyreg(module: Any, state: State) -> None:
+    for (home, name), number in state["numbers"].items():
+        with contextlib.suppress(ValueError):  # it stands for something else here
+            module.add_extension(home, name, number)
+
+
 def _read_locale(module: Any) -> State:
     return {"all": module.setlocale(module.LC_ALL, None)}
 
@@ -269,13 +222,14 @@ def _write_tracing(module: Any, state: State) -> None:
         module.stop()
 
 
+_CONTEXTS = ("DefaultContext", "BasicContext", "ExtendedContext")
 _DECIMAL = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
 
 
 def _read_decimal(module: Any) -> State:
     # In a copy: where this thread has no context yet, to look would give it one.
     current = copy_context().run(module.getcontext)
-    return {"current": _told_decimal(current), "DefaultContext": _told_decimal(module.DefaultContext)}
+    return {"current": _told_decimal(current), **{name: _told_decimal(getattr(module, name)) for name in _CONTEXTS}}
 
 
 def _told_decimal(context: Any) -> tuple[State, list[str]]:
@@ -353,6 +307,33 @@ def _write_process(module: Any, state: State) -> None:
     module.current_process().authkey = state["key"]
 
 
+def _read_gettext(module: Any) -> State:
+    return {"domain": module.textdomain(), "folders": dict(module._localedirs)}
+
+
+def _write_gettext(module: Any, state: State) -> None:
+    module.textdomain(state["domain"])
+    for domain, folder in state["folders"].items():
+        module.bindtextdomain(domain, folder)
+
+
+def _read_zoneinfo(module: Any) -> State:
+    return {"path": module.TZPATH}
+
+
+def _write_zoneinfo(module: Any, state: State) -> None:
+    if state["path"] != module.TZPATH:
+        module.reset_tzpath(state["path"])
+
+
+def _read_xml(module: Any) -> State:
+    return {"prefixes": dict(module._namespace_map)}
+
+
+def _write_xml(module: Any, state: State) -> None:
+    module._namespace_map.update(state["prefixes"])
+
+
 def _read_multiprocessing(module: Any) -> State:
     return {"method": module.get_start_method(allow_none=True)}
 
@@ -368,12 +349,16 @@ _WAYS: dict[str, tuple[Callable[[Any], State] | None, Callable[[Any, State], Non
     "logging": (_read_logging, _write_logging),
     "gc": (_read_gc, _write_gc),
     "_thread": (_read_thread, _write_thread),
+    "copyreg": (_read_copyreg, _write_copyreg),
     "_locale": (_read_locale, _write_locale),
     "_tracemalloc": (_read_tracing, _write_tracing),
     "decimal": (_read_decimal, _write_decimal),
     "csv": (_read_csv, _write_csv),
     "pandas": (_read_pandas, _write_pandas),
     "matplotlib": (_read_matplotlib, _write_matplotlib),
+    "gettext": (_read_gettext, _write_gettext),
+    "zoneinfo": (_read_zoneinfo, _write_zoneinfo),
+    "xml.etree.ElementTree": (_read_xml, _write_xml),
     "multiprocessing": (_read_multiprocessing, _write_multiprocessing),
     # The key is what lets a process talk to the managers of the program.
     "multiprocessing.process": (_read_process, _write_process),

@@ -55,9 +55,9 @@ def _of_the_function(error: BaseException) -> TracebackType | None:
 
 def flush_streams() -> None:
     """Writes what waits in the standard streams, as far as they are such."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
         try:
-            stream.flush()
+            getattr(sys, name).flush()
         except Exception:
-            # None, closed, or an object of the user's.
+            # Deleted, None, closed, or an object of the user's.
             continue

@@ -106,10 +106,11 @@ def signal_this_thread(fd: int, number: int) -> None:
 def see_off(thread: int) -> None:
     """Gives way to a thread of this process that has done its last step, until the system does not count it any more.
 
-    No event tells of that. It takes some microseconds; how often is looked is bounded, as all it is for is a warning of CPython's.
+    No event tells of that. It takes some microseconds, and how often is looked is bounded: it is for a place that is to be free
+    as soon as can be, and for a warning of CPython's.
     """
     place = f"/proc/self/task/{thread}"
-    for _ in range(_LOOKS if sys.version_info >= (3, 12) and LINUX else 0):
+    for _ in range(_LOOKS if LINUX else 0):
         if not os.path.exists(place):
             return
         os.sched_yield()

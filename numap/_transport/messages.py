@@ -67,6 +67,11 @@ class Definition(NamedTuple):
     own: bool = False
 
 
+#: What the program has told `copyreg` of a class, a part of `Setup`: the module of the class (None: it can't be imported, and is
+#: in the third), its name there, and module and name of what reduces its objects, or that itself, or class and reducer.
+Reducer = tuple[str | None, str, tuple[str, str] | Code]
+
+
 class Setup(NamedTuple):
     """All that a worker has to know before its first item.
 
@@ -81,6 +86,8 @@ class Setup(NamedTuple):
         logging: levels of the caller's loggers; None: it has none.
         needed: as many of the definitions are those of the functions, without which no item can run.
         tells_imports: what the worker imports is of use to later ones.
+        reducers: what the program has told `copyreg`.
+        code_settings: settings of libraries that are functions, by module.
         definitions: objects of modules that the worker can't import.
         memory: the division of the shared memory, the worker's column and its region; None: it has no part in it.
     """
@@ -95,6 +102,8 @@ class Setup(NamedTuple):
     logging: dict[str, Any] | None
     needed: int
     tells_imports: bool
+    reducers: Sequence[Reducer] = ()
+    code_settings: Sequence[tuple[str, Code]] = ()
     definitions: Sequence[Definition] = ()
     memory: tuple[Layout, int | None, int] | None = None
 

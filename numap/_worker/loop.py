@@ -15,7 +15,9 @@ from contextlib import suppress
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
+from .._environment.code_settings import adopt_code_settings
 from .._environment.process_state import adopt
+from .._environment.reducers import adopt_reducers
 from .._items.call import bound
 from .._items.exceptions import trace_of
 from .._items.finalizers import BEGUN, DONE, OWED, RUNS
@@ -105,6 +107,7 @@ class Worker:
             )
             stage = "load the initializer in"
             initializer, initargs, self._finalizer = self._importer.load(setup.initializer)
+            self._adopt_code(setup)
             loading = False
             if imports is not None:
                 self._results.tell_imports(imports)
@@ -132,6 +135,11 @@ class Worker:
         flush_streams()
         self._outbox.send(Ready(os.getpid()))
         return True
+
+    def _adopt_code(self, setup: Setup) -> None:
+        """What the program has told libraries by functions of its own."""
+        adopt_reducers(setup.reducers, self._importer)
+        adopt_code_settings(setup.code_settings, self._importer)
 
     def _call(self, code: Code) -> Callable[[Any], Any]:
         func, args, kwargs = self._importer.load(code)
@@ -162,7 +170,7 @@ class Worker:
 
 def _write_whole_lines() -> None:
     """A line in one write: an unbuffered stream writes line and end apart, and another worker's text comes between."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (getattr(sys, "stdout", None), getattr(sys, "stderr", None)):
         if isinstance(stream, TextIOWrapper):
             with suppress(Exception):  # a fork of the caller has its streams, closed ones and objects of its own, too
                 stream.reconfigure(line_buffering=True, write_through=False)

@@ -30,6 +30,8 @@ from .imports import ImportReport
 _SIGNAL = getattr(signal, "SIGURG", None)
 #: Exit code of a worker that can't tell its outcomes any more: some item has closed its descriptors.
 CUT_OFF = 113
+#: Seconds after which a second thread that has not begun is given up; it takes some microseconds.
+_START_TIMEOUT = 5.0
 #: Calls within each other that telling may need, and more.
 _DEPTH = 40
 
@@ -130,19 +132,26 @@ class Results:
         global _with_thread
         _with_thread = self
         self._thread_lock.acquire()
-        running = allocate_lock()
+        claim, running = allocate_lock(), allocate_lock()
         running.acquire()
         try:
-            start_new_thread(self._serve, (running,))  # not of `threading`: items find none but their own there
-        except RuntimeError:  # no more threads for this process: the outcomes come with the end of the item
+            start_new_thread(self._serve, (claim, running))  # not of `threading`: items find none but their own there
+        except (RuntimeError, MemoryError):  # no more threads here: the outcomes come with the end of the item
             self._thread_lock.release()
             return
-        running.acquire()  # the item may keep the interpreter from its first moment on
+        # The item may keep the interpreter from its first moment on. Without memory for its first call a thread ends before it
+        # has begun; one that comes after the claim does nothing.
+        if not running.acquire(timeout=_START_TIMEOUT) and claim.acquire(False):
+            self._thread_lock.release()
 
-    def _serve(self, running: LockType) -> None:
+    def _serve(self, claim: LockType, running: LockType) -> None:
+        if not claim.acquire(False):
+            return
         self._thread = get_native_id()
-        if _SIGNAL is not None:
-            self._nudge.ring(_SIGNAL)
+        # An item may have taken away what this needs, modules or descriptors: then the second thread goes without the signal.
+        with contextlib.suppress(Exception):
+            if _SIGNAL is not None:
+                self._nudge.ring(_SIGNAL)
         running.release()
         try:
             with contextlib.suppress(OSError):  # the item has closed all descriptors; the main thread will find it, too
@@ -168,7 +177,8 @@ class Results:
             self.tell(False)
             if self._nudge.leave():
                 with self._thread_lock:
-                    see_off(self._thread)
+                    if sys.version_info >= (3, 12):  # the others do not warn
+                        see_off(self._thread)
 
 
 def _has_room(depth: int) -> bool:
@@ -191,7 +201,7 @@ def _segments(gatherer: Gatherer, done: list[Any], most: int) -> tuple[list[Segm
 
 def _flush_own_streams() -> None:
     """The same where no code of the user's may run."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (getattr(sys, "stdout", None), getattr(sys, "stderr", None)):
         if type(stream) is TextIOWrapper:
             with contextlib.suppress(OSError, ValueError, RuntimeError):  # the last: it is just written to
                 stream.flush()

@@ -21,6 +21,8 @@ from ..._base.checks import limited
 from ..._base.errors import SerializationError, WorkerStartError
 from ..._base.options import Options
 from ..._environment import process_state as _environment
+from ..._environment.code_settings import code_settings
+from ..._environment.reducers import reducers
 from ..._items.exceptions import render, without_ours
 from ..._items.failures import serialization_error
 from ..._items.segments import Segment
@@ -304,6 +306,8 @@ def _setup(exporter: MainExporter, programs: Sequence[Program], options: Options
         logging=logging_levels(),
         tells_imports=has_templates(method),
         needed=len(exporter.log),  # after the programs have been pickled, above
+        reducers=() if method == "fork" else reducers(exporter),
+        code_settings=() if method == "fork" else code_settings(exporter),
     )
 
 

@@ -18,13 +18,10 @@ from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import NoReturn
 
-from ..._system.processes import die_with_pipe, kill_group, kill_trees, start_thread
+from ..._system.processes import die_with_pipe, kill_group, kill_trees, see_off, start_thread
 from ..._system.rights import rights
 from ..._worker import loop as _worker
 from .supervisor import Exit, WorkerHandle, new_worker, rights_error, successor_rights
-
-#: The pid and the number of a worker; None: there will be no other.
-_Watched = tuple[int, int] | None
 
 _life: tuple[int, int] | None = None
 _life_users = 0
@@ -80,9 +77,9 @@ class ForkSupervisor:
         #: See `WorkerSupervisor`: each arrival is news here.
         self.early_reports: Sequence[object] = ()
         self._exits: deque[tuple[int, int | None]] = deque()
-        #: By which each waiting thread is told its next worker, and those of the threads that have none.
-        self._watchers: list[SimpleQueue[_Watched]] = []
-        self._idle: deque[SimpleQueue[_Watched]] = deque()
+        #: All, and those that have no worker.
+        self._watchers: list[_Watcher] = []
+        self._idle: deque[_Watcher] = deque()
         self._life = _open_life()
         self._rights = rights()
 
@@ -100,10 +97,7 @@ class ForkSupervisor:
         self._numbers += 1
         handle, theirs = new_worker(self._numbers)
         try:
-            # It comes first: a system that has no room for a thread must not keep the process.
-            watcher = self._idle.popleft() if self._idle else self._watcher()
-            pid = self._fork(handle, theirs, memory)
-            watcher.put((pid, handle.number))
+            pid = self._fork_watched(handle, theirs, memory)
         except BaseException:
             handle.close()
             raise
@@ -114,14 +108,23 @@ class ForkSupervisor:
         self.workers[handle.number] = handle
         return handle
 
-    def _watcher(self) -> SimpleQueue[_Watched]:
-        """A thread for each worker: a process can be waited for without polling only by a thread that does nothing else, or by
-        a pidfd, which not every system has."""
-        watcher: SimpleQueue[_Watched] = SimpleQueue()
-        args = (watcher, self._exits, self._wake_w, self._idle)
-        start_thread(threading.Thread(target=_watch, args=args, daemon=True, name="numap-fork"))
-        self._watchers.append(watcher)
-        return watcher
+    def _fork_watched(self, handle: WorkerHandle, theirs: socket.socket, memory: int | None) -> int:
+        # The watcher comes first: a system that has no room for a thread must not keep the process.
+        idle = self._idle.popleft() if self._idle else None
+        watcher = idle or _Watcher(self._exits, self._wake_w, self._idle)
+        try:
+            pid = self._fork(handle, theirs, memory)
+        except BaseException:
+            # As it was: the next try has the room that was here for this one.
+            if idle is None:
+                watcher.end()
+            else:
+                self._idle.append(idle)
+            raise
+        if idle is None:
+            self._watchers.append(watcher)
+        watcher.watch(pid, handle.number)
+        return pid
 
     def _fork(self, handle: WorkerHandle, theirs: socket.socket, memory: int | None) -> int:
         others = list(self.workers.values())
@@ -167,31 +170,63 @@ class ForkSupervisor:
             handle.close()
         self.workers.clear()
         for watcher in self._watchers:
-            watcher.put(None)
+            watcher.dismiss()
         self._wake_r.close()
         self._wake_w.close()
         _close_life()
 
 
-def _watch(
-    orders: SimpleQueue[_Watched],
-    exits: deque[tuple[int, int | None]],
-    wake: socket.socket,
-    idle: deque[SimpleQueue[_Watched]],
-) -> None:
-    """The life of a thread that waits for the exits of workers, one after the other."""
-    while (order := orders.get()) is not None:
-        pid, number = order
-        try:
-            code: int | None = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        except ChildProcessError:
-            # Something in this process waits for any child and was first.
-            code = None
-        # In this order: at the news of an exit there is room for the next worker and its thread.
-        idle.append(orders)
-        exits.append((number, code))
-        with contextlib.suppress(OSError):
-            wake.send(b"\0")
+class _Watcher:
+    """Waits for the exits of workers, one after the other, in a thread.
+
+    There is one for each worker: a process can be waited for without polling only by a thread that does nothing else, or by a
+    pidfd, which not every system has.
+
+    Args:
+        exits: gets the number of each worker, and its exit code.
+        wake: is written to then.
+        idle: gets this watcher, when it has no worker any more.
+
+    Raises:
+        OSError: the system has no room for a thread.
+    """
+
+    def __init__(self, exits: deque[tuple[int, int | None]], wake: socket.socket, idle: deque[_Watcher]) -> None:
+        self._exits = exits
+        self._wake = wake
+        self._idle = idle
+        #: The pid and the number of a worker; None: there will be no other.
+        self._orders: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, daemon=True, name="numap-fork")
+        start_thread(self._thread)
+
+    def watch(self, pid: int, number: int) -> None:
+        """Has it wait for this worker."""
+        self._orders.put((pid, number))
+
+    def dismiss(self) -> None:
+        """It ends after its worker."""
+        self._orders.put(None)
+
+    def end(self) -> None:
+        """Ends it now: it has no worker. The system does not count its thread any more."""
+        self.dismiss()
+        self._thread.join()
+        see_off(self._thread.native_id or 0)
+
+    def _serve(self) -> None:
+        while (order := self._orders.get()) is not None:
+            pid, number = order
+            try:
+                code: int | None = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            except ChildProcessError:
+                # Something in this process waits for any child and was first.
+                code = None
+            # In this order: at the news of an exit there is room for the next worker and its thread.
+            self._idle.append(self)
+            self._exits.append((number, code))
+            with contextlib.suppress(OSError):
+                self._wake.send(b"\0")
 
 
 def _become_worker(others: list[WorkerHandle], life: int, fds: list[int]) -> NoReturn:

@@ -18,14 +18,17 @@ from typing import NamedTuple
 
 from ..._base.errors import WorkerStartError
 from ..._environment.process_state import absolute
-from ..._environment.python import ADVICE, check_of_likeness, executable
+from ..._environment.python import ADVICE, STARTED_BY, check_of_likeness, executable
 from ..._system.memory import memory_file
 from ..._system.processes import exit_text, hard_limits, is_at_work, kill_all, kill_group, process_limit, process_tree
 from ..._system.rights import Rights, capabilities_to_keep, namespaces, rights
 from ..._worker.template import write_request
 from .templates import NumberedRequest
 
-_BOOT = "{check}; sys.path[:] = {path!r}; from numap._worker.starter import main; main({control}, {life}, {keep})"
+_BOOT = (
+    "{check}; import os; os.environ.pop({mark!r}, None); sys.path[:] = {path!r}; "
+    "from numap._worker.starter import main; main({control}, {life}, {keep})"
+)
 #: Seconds that the end of the starter is waited for: it kills at once, so this is for a machine that swaps.
 _EXIT_TIMEOUT = 2.0
 #: Seconds after which a starter that has never answered and is idle is none; it takes some 30 ms, on a busy machine a second.
@@ -210,7 +213,7 @@ def standard_stream(fd: int) -> int:
 def _start(executable: str, control: int, life: int, stderr: int) -> subprocess.Popen[bytes]:
     path = [absolute(entry) or os.getcwd() for entry in sys.path]
     keep = capabilities_to_keep()
-    code = _BOOT.format(check=check_of_likeness(), path=path, control=control, life=life, keep=keep)
+    code = _BOOT.format(check=check_of_likeness(), mark=STARTED_BY, path=path, control=control, life=life, keep=keep)
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     try:
         return subprocess.Popen(
@@ -221,6 +224,7 @@ def _start(executable: str, control: int, life: int, stderr: int) -> subprocess.
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             cwd=os.sep,
+            env={**os.environ, STARTED_BY: str(os.getpid())},
         )
     except OSError as error:
         if error.errno not in _NO_PROGRAM:

@@ -14,7 +14,8 @@ from tests.numap.programs import ENGINES, STARTS, run
 
 #: A program that makes settings after its first map, so that what was started for that can't have them; and what reads them.
 SETTINGS = """
-import calendar, csv, decimal, gc, locale, logging, multiprocessing, socket, tempfile, tracemalloc
+import calendar, csv, decimal, gc, gettext, locale, logging, multiprocessing, socket, tempfile, tracemalloc
+import xml.etree.ElementTree, zoneinfo
 import numpy
 list(IMap(abs, [1], **OPTIONS))
 sys.setrecursionlimit(5000)
@@ -36,6 +37,11 @@ multiprocessing.current_process().authkey = b"another"
 decimal.getcontext().prec = 50
 decimal.getcontext().traps[decimal.Inexact] = True
 decimal.DefaultContext.rounding = decimal.ROUND_UP
+decimal.BasicContext.prec = 7
+gettext.textdomain("ours")
+gettext.bindtextdomain("ours", "/nowhere")
+zoneinfo.reset_tzpath(["/nowhere"])
+xml.etree.ElementTree.register_namespace("ours", "http://ours")
 os.environ["TZ"] = "Asia/Tokyo"
 time.tzset()
 locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
@@ -49,7 +55,8 @@ calendar.setfirstweekday(calendar.SUNDAY)
 sys.stdout.reconfigure(errors="backslashreplace")
 
 def look(_):
-    import _thread, calendar, csv, decimal, gc, locale, logging, multiprocessing, numpy, socket, tempfile, tracemalloc
+    import _thread, calendar, csv, decimal, gc, gettext, locale, logging, multiprocessing, numpy, socket, tempfile, tracemalloc
+    import xml.etree.ElementTree as tree, zoneinfo
     context = decimal.getcontext()
     return {
         "sys": (sys.getrecursionlimit(), sys.getswitchinterval(), sys.dont_write_bytecode),
@@ -66,7 +73,10 @@ def look(_):
         "tempfile": tempfile.gettempdir(),
         "multiprocessing": (multiprocessing.get_start_method(), bytes(multiprocessing.current_process().authkey)),
         "decimal": (context.prec, context.rounding, context.traps[decimal.Inexact], context.traps[decimal.Overflow]),
-        "new decimal": decimal.Context().rounding,
+        "new decimal": (decimal.Context().rounding, decimal.BasicContext.prec),
+        "gettext": (gettext.textdomain(), gettext.bindtextdomain("ours")),
+        "zones": zoneinfo.TZPATH,
+        "xml": tree.tostring(tree.Element("{http://ours}a")),
         "hour": time.localtime(0).tm_hour,
         "locale": locale.setlocale(locale.LC_ALL),
         "numpy": (numpy.geterr(), numpy.get_printoptions()["precision"], str(numpy.array([1, 2]))),
@@ -90,6 +100,38 @@ say({name: [it[name] for it in there] for name in here if any(it[name] != here[n
 @pytest.mark.parametrize("start", STARTS)
 def test_61_settings_hold_in_items(start: str, tmp_path: Path) -> None:
     assert run(tmp_path, SETTINGS, start).stdout == "{}\n"
+
+
+#: A program whose settings are functions of its own, which use its globals.
+FUNCTIONS = """
+import numpy
+WIDTH = 3
+def written(x): return f"<{x:{WIDTH}}>"
+def told(*what): LOG.append(what)
+LOG = []
+numpy.set_printoptions(precision=3, formatter={"int": written, "float": open(os.devnull).write})
+numpy.seterr(divide="call")
+numpy.seterrcall(told)
+
+def look(_):
+    LOG.clear()
+    numpy.array([1]) / numpy.array([0])
+    return str(numpy.array([1, 2])), numpy.get_printoptions()["precision"], numpy.geterr()["divide"], len(LOG)
+def late(_):
+    import numpy
+    return str(numpy.array([1, 2])), numpy.get_printoptions()["precision"], numpy.geterr()["divide"], "numpy" in BEFORE
+BEFORE = ()
+
+say(look(0))
+say(*IMap(look, [0], **OPTIONS), *IMap(late, [0], **OPTIONS))
+"""
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_61_settings_that_are_functions_hold_with_the_globals_that_they_use(start: str, tmp_path: Path) -> None:
+    here, there = run(tmp_path, FUNCTIONS, start).stdout.splitlines()
+    assert here == "('[<  1> <  2>]', 3, 'call', 1)"
+    assert there == f"{here} ('[<  1> <  2>]', 3, 'call', False)"
 
 
 #: Libraries by their names, with what we know of them: the settings, and what tells them.

@@ -90,6 +90,30 @@ def test_what_is_no_exception_in_a_function_is_still_an_item_error() -> None:
     assert isinstance(found, ItemError)
 
 
+@pytest.mark.parametrize("start", STARTS)
+def test_an_item_that_takes_modules_and_path_from_its_worker_harms_no_other(start: str, tmp_path: Path) -> None:
+    code = """
+def wreck(x):
+    sys.path.clear()
+    sys.modules.clear()
+    return x
+say(list(IMap(wreck, range(40), **OPTIONS)) == list(range(40)))
+"""
+    assert run(tmp_path, code, start).stdout == "True\n"
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_an_item_may_delete_the_standard_streams(start: str, tmp_path: Path) -> None:
+    code = """
+def delete(x):
+    for name in ("stdout", "stderr"):
+        if hasattr(sys, name): delattr(sys, name)
+    return x
+say(list(IMap(delete, range(40), **OPTIONS)) == list(range(40)))
+"""
+    assert run(tmp_path, code, start).stdout == "True\n"
+
+
 def test_views_of_memory_do_not_kill_the_interpreter(tmp_path: Path) -> None:
     """Some versions crash when they collect a cycle that holds a view, as a pickler's memo did."""
     code = """

@@ -14,6 +14,7 @@ import pytest
 
 from numap import IMap
 from numap._system.thread_signals import Nudge
+from numap._worker import results as _results
 from tests.numap.work import poll_in_c, read_in_c, select_in_c, sleep_in_c
 
 METHODS = ["forkserver", "spawn", "fork"]
@@ -109,3 +110,21 @@ def test_67_a_nudge_wakes_once_and_leaving_is_for_good() -> None:
     for _ in range(2):
         mine.close()
         other.close()
+
+
+def test_67_a_second_thread_that_never_begins_holds_up_no_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory for its first call a thread ends before that."""
+    started: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+    monkeypatch.setattr(_results, "start_new_thread", lambda func, args: started.append((func, args)))
+    monkeypatch.setattr(_results, "_START_TIMEOUT", 0.01)
+    monkeypatch.setattr(_results, "_SIGNAL", None)
+    monkeypatch.setattr(_results, "_with_thread", None)
+    nudge = Nudge()
+    results = _results.Results(None, nudge)  # type: ignore[arg-type]  # nothing is told
+    for _ in range(2):
+        results.begin(0, 0, several=True)
+        results.end_thread()
+    assert len(started) == 2
+    func, args = started[0]
+    func(*args)  # too late: it does nothing
+    nudge.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,31 @@ say(list(IMap(abs, [-1, -2], **OPTIONS)))
 """
     assert run(tmp_path, code, engine).stdout == "[]\n[1, 2]\n[1, 2]\n"
     assert not started.exists()
+
+
+@pytest.mark.parametrize("engine", BY_STARTER)
+def test_68_a_program_in_the_place_of_a_python_starts_itself_once(engine: str, tmp_path: Path) -> None:
+    """It has the name of one, or was chosen, so it is started; what it starts in its turn would be the same again."""
+    program, started = tmp_path / "program.py", tmp_path / "started"
+    path = script(tmp_path, "python3", f"echo x >> '{started}'", f'exec "{sys.executable}" "{program}"')
+    code = f"import numap\nnumap.set_executable({path!r})\nsay(list(IMap(abs, [1], **OPTIONS)))\n"
+    program.write_text(PRELUDE + code)
+    said = f"""
+try:
+    exec({code!r})
+except numap.WorkerStartError as error:
+    say([f"process {{os.getpid()}} has started this program" in str(error), "ended before it was ready" in str(error)])
+say([name for name in os.environ if name.startswith("NUMAP_STARTED")])
+"""
+    assert run(tmp_path, "import numap\n" + said, engine).stdout == "[True, True]\n[]\n"
+    assert started.read_text() == "x\n"
+
+
+@pytest.mark.parametrize("engine", BY_STARTER)
+def test_68_items_and_what_they_start_know_nothing_of_how_their_starter_was_started(engine: str) -> None:
+    code = "import os; print([it for it in os.environ if it.startswith('NUMAP_STARTED')])"
+    (said,) = IMap(subprocess.check_output, [[sys.executable, "-c", code]], **ENGINES[engine])
+    assert said == b"[]\n"
 
 
 @pytest.mark.parametrize("engine", BY_STARTER)
@@ -297,6 +324,9 @@ if found != list(range(12)): wrong.append(found)
 say(wrong)
 """
 
+#: Numbers of users who have no process.
+UNUSED = itertools.count(100_000 + 100 * os.getpid())
+
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets the limit of another process be set")
 @pytest.mark.parametrize("engine", STARTS)
@@ -306,10 +336,36 @@ def test_70_with_room_for_few_tasks_a_map_has_fewer_workers_or_none_and_others_g
     if not ROOT:
         assert run(tmp_path, LIMITED, engine).stdout == "[]\n"
         return
-    # Root has no such limit, so the program becomes another user, who may read where only root may.
-    user = ["setpriv", "--reuid=54323", "--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    # Root has no such limit, so the program becomes another user, who may read where only root may. The limit is for all that
+    # this user has: it is one who has nothing else, also while other tests run.
+    user = [
+        "setpriv",
+        f"--reuid={next(UNUSED)}",
+        "--clear-groups",
+        "--inh-caps=+dac_override",
+        "--ambient-caps=+dac_override",
+    ]
     start = f"os.execvp('setpriv', {user} + [sys.executable, '-c', {PRELUDE + LIMITED!r}])"
     assert run(tmp_path, start, engine).stdout == "[]\n"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux does")
+def test_70_a_fork_that_is_refused_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take the room of the next try, which comes when the worker before has gone."""
+    from numap.engines.processes.fork import ForkSupervisor
+
+    def refused() -> int:
+        raise BlockingIOError(11, "no room")
+
+    supervisor = ForkSupervisor()
+    before = os.listdir("/proc/self/task")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fork", refused)
+        for _ in range(3):
+            with pytest.raises(BlockingIOError):
+                supervisor.spawn(None)
+            assert os.listdir("/proc/self/task") == before
+    supervisor.close()
 
 
 def test_70_what_the_starter_is_refused_costs_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
