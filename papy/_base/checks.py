@@ -24,26 +24,6 @@ from papy._base.errors import (
     PlumberValueError,
 )
 
-__all__ = [
-    "LONGEST_POLL",
-    "check_branch",
-    "check_flag",
-    "check_list",
-    "check_name",
-    "check_path",
-    "check_policy",
-    "check_seconds",
-    "check_whole",
-    "check_xtra",
-    "counted",
-    "did_you_mean",
-    "limited",
-    "type_error",
-    "value_error",
-    "wrong_type",
-    "wrong_value",
-]
-
 # In seconds: polls and sockets count milliseconds in 32 bits.
 LONGEST_POLL: Final = 2e6
 

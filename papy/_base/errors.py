@@ -27,20 +27,6 @@ from numap.interop import Copied, surviving_form
 from papy._base.public import public
 from papy._base.tracebacks import line_of, without_frames
 
-__all__ = [
-    "DaggerError",
-    "DaggerTypeError",
-    "DaggerValueError",
-    "PiperError",
-    "PiperTypeError",
-    "PiperValueError",
-    "PlumberError",
-    "PlumberTypeError",
-    "PlumberValueError",
-    "TooManyFailed",
-    "WorkerError",
-]
-
 E = TypeVar("E", bound=type[Exception])
 
 # What is done with an item that failed, from the mildest to the strictest: the failure is the result in the item's

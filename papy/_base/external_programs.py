@@ -9,8 +9,6 @@ import os
 from collections.abc import Callable, Iterable
 from itertools import count
 
-__all__ = ["ExternalRun", "end_of"]
-
 _numbers = count()
 # All changes are single operations on the dictionary, so that no lock is needed.
 _running: dict[int, ExternalRun] = {}

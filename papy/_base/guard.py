@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-__all__ = ["Watchdog"]
-
 # It reads from a pipe of which this process alone has the other end: a line is its release, the end of the pipe our end.
 _WATCH = 'trap "" INT TERM HUP; read -r line && exit 0; "$@"'
 

@@ -6,8 +6,6 @@ from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
 
-__all__ = ["Flag"]
-
 
 class Flag:
     """An event that is set once and never cleared.

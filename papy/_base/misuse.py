@@ -14,8 +14,6 @@ from numap import IMap
 from numap.interop import checks
 from papy._base.checks import did_you_mean, type_error
 
-__all__ = ["datas_text", "entries_of", "known_options", "parallel_text", "takes_no_data", "unknown_option"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")

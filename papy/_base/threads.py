@@ -12,8 +12,6 @@ from contextvars import copy_context
 from threading import Thread
 from typing import Any
 
-__all__ = ["ContextThread", "launch"]
-
 
 class ContextThread(Thread):
     """A daemon thread that runs in a copy of the context of its maker, as it acts for that."""

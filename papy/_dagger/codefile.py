@@ -22,8 +22,6 @@ from papy._dagger.dagger import Dagger
 from papy._evaluate.worker import Worker
 from papy._piper.piper import Piper
 
-__all__ = ["read", "write"]
-
 _numbers = count()
 
 _HEAD: Final = '''"""A pipeline, saved by papy. ``Plumber().load(path)`` gives it back; change whatever you like."""

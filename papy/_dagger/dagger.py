@@ -23,8 +23,6 @@ from papy._dagger.runnable_graph import RunnableGraph
 from papy._piper.run_options import RunOptions
 from papy._streams.base import NOTHING
 
-__all__ = ["Dagger"]
-
 
 @public
 class Dagger(RunnableGraph):

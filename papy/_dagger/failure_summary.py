@@ -15,8 +15,6 @@ from papy._base.errors import PiperError
 from papy._evaluate.worker import Worker
 from papy._piper.piper_options import PiperOptions
 
-__all__ = ["advice", "summary_of"]
-
 # What Python says where something else than a list was expected. ``int``, ``open``, ``json.loads``, ``str.split`` and most
 # others name the type that they got, some only the one that they need.
 _NO_LIST: Final = re.compile(r"\b(list|tuple)\b|positional argument|must be|expected|values to unpack")

@@ -13,8 +13,6 @@ from threading import Event
 
 from papy._base.threads import ContextThread, launch
 
-__all__ = ["ThreadedFinalizer"]
-
 
 class ThreadedFinalizer:
     """Does something in a thread of its own when an object was dropped, unless it is released before.

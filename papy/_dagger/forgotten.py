@@ -15,8 +15,6 @@ from papy._dagger.background import BackgroundRunner
 from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.graph_run import GraphRun
 
-__all__ = ["EXIT_TIMEOUT", "call_at_exit", "log_failure", "log_forgotten", "log_unread", "untold"]
-
 # Seconds in which inputs that may be endless can come to their end when the program does; as those of a `papy.Pipeline`.
 EXIT_TIMEOUT: Final = 5.0
 

@@ -36,8 +36,6 @@ from papy._streams.source import StreamSource
 from papy._streams.streams import InputStream, branches, items_of
 from papy._streams.zip_streams import Column, ZipShares, ZipStrict
 
-__all__ = ["GraphRun", "RunStatistics", "check_datas", "data_sources"]
-
 MANY: Final = 1000  # so many datas too many are counted, for the error
 
 

@@ -20,8 +20,6 @@ from papy._base.errors import DaggerError, PiperError
 from papy._piper.piper import Piper
 from papy.graph import DictGraph
 
-__all__ = ["PiperGraph"]
-
 
 class PiperGraph(DictGraph[Piper]):
     """The pipers of a `papy.Dagger`; see there."""

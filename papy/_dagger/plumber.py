@@ -32,8 +32,6 @@ from papy._piper.lifecycles import PLUMBER
 from papy._piper.piper import Piper
 from papy._piper.run_options import RunOptions
 
-__all__ = ["Plumber"]
-
 _OPTIONS: Final = list(inspect.signature(Dagger.__init__).parameters)[1:]
 
 

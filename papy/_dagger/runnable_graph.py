@@ -23,8 +23,6 @@ from papy._piper.piper import Piper
 from papy._piper.run_options import RunOptions
 from papy._streams.source import StreamSource
 
-__all__ = ["RunnableGraph"]
-
 
 def _nothing(failed: bool) -> None:
     """No caller waits for the end of the items."""

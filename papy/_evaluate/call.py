@@ -20,8 +20,6 @@ from papy._base.failures import failure, passed_on
 from papy._evaluate.misfits import instead_of_generator, wraps_generator
 from papy._evaluate.worker import Worker
 
-__all__ = ["PiperCall"]
-
 
 class PiperCall:
     """Evaluate a worker on one item: the value, or a `PiperError` where a function raised or was given a failed item.

@@ -14,8 +14,6 @@ from papy._base.interrupts import Flag
 from papy._evaluate.call import PiperCall
 from papy._evaluate.counts import Count, StreamCounts
 
-__all__ = ["Provenance"]
-
 
 class Provenance:
     """The piper that makes the items of a stream.

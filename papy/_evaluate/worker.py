@@ -13,8 +13,6 @@ from papy._base.failures import passed_on
 from papy._base.public import public
 from papy._evaluate.misfits import coroutine_text, declared, name_of, step_text
 
-__all__ = ["Uncallable", "Worker"]
-
 
 class Uncallable:
     """Base of what can be called, but is no function of an inbox."""

@@ -11,8 +11,6 @@ from papy._base.checks import check_flag, check_seconds, wrong_type
 from papy._base.public import public
 from papy._monitor.reporters import check_logger, found_logger
 
-__all__ = ["Counter", "entry_counter"]
-
 # What a session tells about, in this order.
 _IN_SESSION: Final = ("new", "dirty", "deleted", "identity_map")
 

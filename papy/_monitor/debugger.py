@@ -12,8 +12,6 @@ from papy._base.public import public
 from papy._monitor.reporters import DebugReporter, LoggingReporter, Resources
 from papy.coroutines import is_iterable
 
-__all__ = ["Debugger", "PipelineRuntimeDebugger", "log_debugger"]
-
 # Seconds between two looks at CPU times and memory: they cost 40 microseconds, and must not be what is measured.
 SAMPLED: Final = 0.010
 

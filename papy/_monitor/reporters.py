@@ -11,8 +11,6 @@ from typing import Any, TextIO
 from papy._base.checks import wrong_type
 from papy._base.public import public
 
-__all__ = ["CallbackReporter", "DebugReporter", "LoggingReporter", "Resources", "TableReporter", "aligned"]
-
 
 @public
 @dataclass(frozen=True)

@@ -14,8 +14,6 @@ from papy._base.threads import ContextThread, launch
 from papy._pipeline.leftovers import run_apart
 from papy._pipeline.pipeline_run import PipelineRun
 
-__all__ = ["Background"]
-
 
 class Background:
     """A run in the background: a thread that takes its results. It doesn't refer to the pipeline.

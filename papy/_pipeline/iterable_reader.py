@@ -12,8 +12,6 @@ from papy._base.threads import ContextThread
 from papy._stages.accounting import RunState
 from papy._stages.byte_bounds import SizeSampler
 
-__all__ = ["IterableReader"]
-
 
 class IterableReader:
     """The entries of an iterator, which is asked only when it was asked for one here.

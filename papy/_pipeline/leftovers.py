@@ -19,8 +19,6 @@ from papy._pipeline.input_queue import InputQueue
 from papy._pipeline.pipeline_run import PipelineRun
 from papy._stages.accounting import LateEntries
 
-__all__ = ["made", "release", "run_apart", "tell_unread", "wait_at_exit"]
-
 # Seconds that the end of the program waits for what a dropped pipeline has to tell.
 _LOG_TIMEOUT: Final = 5.0
 #: The runs of all pipelines, for the end of the interpreter.

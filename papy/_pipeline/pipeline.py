@@ -20,8 +20,6 @@ from papy._pipeline.runs import Runs
 from papy._stages.entries import Meta
 from papy._stages.spec import NAMES, Limits, StepOptions, define, steps_of, unknown
 
-__all__ = ["Pipeline"]
-
 # The arguments of a pipeline that are no options of its steps.
 _ARGUMENTS: Final = ("in_queue", "daemon", "quiet", "fail_callback", "debugger", "buffer_bytes", "max_failures")
 

@@ -28,8 +28,6 @@ from papy._pipeline.input_queue import InputQueue
 from papy._stages.accounting import DROPPED, ENDED, FAILED, STOPPED, Reason, RunState, tell_of
 from papy._stages.base import Stage
 
-__all__ = ["Supervisor"]
-
 #: Seconds that the end of the interpreter waits for runs that were not ended: longer than numap lets finalizers take.
 _EXIT_TIMEOUT: Final = 3.0
 

@@ -24,8 +24,6 @@ from papy._streams.results import DaggerResults
 from papy._streams.source import StreamSource
 from papy._streams.streams import DeferredStream, branches, items_of
 
-__all__ = ["Piper"]
-
 # What a copy of a piper doesn't have.
 _LIFE: Final = frozenset(("_state", "_owned", "_finished", "_wiring", "_run", "_ups", "_readers", "_items"))
 

@@ -22,8 +22,6 @@ from papy._base.misuse import known_options, parallel_text
 from papy._evaluate.misfits import generator_text
 from papy._evaluate.worker import Uncallable, Worker
 
-__all__ = ["PiperOptions"]
-
 _numbers = count()
 
 

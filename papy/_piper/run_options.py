@@ -7,8 +7,6 @@ from dataclasses import dataclass, fields
 from papy._base.checks import check_policy, check_whole
 from papy._base.errors import DaggerError
 
-__all__ = ["RunOptions"]
-
 
 @dataclass(frozen=True)
 class RunOptions:

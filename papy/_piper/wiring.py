@@ -30,8 +30,6 @@ from papy._streams.source import Ending, Link, StreamSource
 from papy._streams.streams import SEQUENCES, Chain, InputStream, TaskStream, TimedTaskStream, items_of
 from papy._streams.zip_streams import Numbered, Numbering, ZipStrict
 
-__all__ = ["Run", "Wiring", "start_imap", "wire"]
-
 
 def _token() -> str:
     return f"{os.getpid()}-{os.urandom(8).hex()}"

@@ -12,8 +12,6 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event
 
-__all__ = ["Backoff", "RemoteBackoff"]
-
 
 class Backoff:
     """The waits of all threads of a run, until it is ended: then those that wait go on, and none waits any more.

@@ -12,8 +12,6 @@ from papy._stages.spec import StepSpec
 from papy._stages.upstream import FromMap, FromQueue, StageOutput, Upstream
 from papy._stages.workers import ThreadStepWorkers
 
-__all__ = ["QueueStage", "RelayStage", "Stage"]
-
 
 class Stage:
     """One step of a running pipeline.

@@ -9,8 +9,6 @@ from typing import Any
 from numap import NextTimeout
 from papy._stages.byte_bounds import SizeSampler
 
-__all__ = ["BoundedQueue"]
-
 
 class BoundedQueue:
     """A bounded queue that ends when its producers are done, and can be closed.

@@ -7,8 +7,6 @@ from typing import Any, Final, NamedTuple
 from numap import IMap, sizeof
 from numap.interop import share_bytes
 
-__all__ = ["Room", "SizeSampler"]
-
 # Bytes of all that is in a pipeline, if nothing else was said; the automatic bound of one map.
 _AUTOMATIC: Final = 64 << 20
 # Of so many small entries one is measured.

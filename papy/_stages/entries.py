@@ -7,8 +7,6 @@ from typing import Any, Final
 from numap import ItemError
 from numap.interop import rebuilt
 
-__all__ = ["REENQUEUED", "Entry", "Failed", "First", "Lost", "Meta", "Skipped", "place_of"]
-
 Entry = tuple[int, Any]
 # The number of an entry that came from the step itself.
 REENQUEUED: Final = -1

@@ -12,8 +12,6 @@ from typing import Any
 
 from papy._stages.entries import Failed
 
-__all__ = ["ErrorFile", "append_error"]
-
 
 class ErrorFile:
     """A file for errors. On Linux it has no name, so that nothing is left of it, whatever happens to this process.

@@ -23,8 +23,6 @@ from papy._stages.upstream import FromQueue, Shared, StageOutput
 from papy._stages.workers import ThreadStepWorkers, tell, total_times
 from papy.steps import AbstractIterStep, Entries, Step
 
-__all__ = ["IteratorStage"]
-
 
 class IteratorStage(Stage):
     """An iterator step: each thread is one long item of its map, and puts what its generator yields into a `BoundedQueue`."""

@@ -14,8 +14,6 @@ from papy._evaluate.worker import Uncallable
 from papy.coroutines import chunk
 from papy.steps import AbstractIterStep, AbstractStep, Step, funcstep, is_step
 
-__all__ = ["Limits", "StepOptions", "StepSpec", "define", "steps_of", "unknown"]
-
 WORKER_TYPES: Final = ("thread", "process")
 # paipa's was 64. Three steps that do nothing pass 65,000 entries a second with 64, 115,000 with 128, 190,000 with 1024; but
 # so many entries of a megabyte each would be a gigabyte.

@@ -21,8 +21,6 @@ from papy._stages.upstream import FromMap, NumberedEntries, Upstream
 from papy._stages.workers import ProcessStepWorker, ThreadStepWorkers, make_steps, total_times
 from papy.steps import AbstractStep, Step
 
-__all__ = ["FunctionStage", "ProcessStage", "stages"]
-
 
 class FunctionStage(Stage):
     """A function step with threads."""

@@ -25,8 +25,6 @@ from papy._stages.bounded_queue import BoundedQueue
 from papy._stages.entries import Entry, Failed, Lost, Meta, Skipped
 from papy._stages.error_file import ErrorFile
 
-__all__ = ["FromQueue", "FromMap", "NumberedEntries", "Shared", "StageOutput", "Upstream"]
-
 
 class Upstream(Protocol):
     """A stream of entries for a map, which reads it in a thread of its own.

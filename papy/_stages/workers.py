@@ -26,8 +26,6 @@ from papy._stages.spec import StepOptions, StepSpec
 from papy._stages.upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
 
-__all__ = ["ThreadStepWorkers", "ProcessStepWorker", "make_steps", "tell", "total_times"]
-
 # The map that runs steps in processes shows no frames of this module in a traceback, as pytest would.
 __tracebackhide__ = True
 

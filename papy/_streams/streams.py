@@ -32,18 +32,6 @@ from papy._evaluate.provenance import Provenance
 from papy._streams.base import NOTHING, ResumableStream
 from papy._streams.source import Link, StreamSource
 
-__all__ = [
-    "FORK_LIMIT",
-    "SEQUENCES",
-    "Chain",
-    "DeferredStream",
-    "InputStream",
-    "TaskStream",
-    "TimedTaskStream",
-    "branches",
-    "items_of",
-]
-
 # A PiperError is what a call raises that is evaluated again, as often as that is to be.
 ITEM_ERRORS: Final = (ItemError, NextTimeout, PiperError, SerializationError, TaskTimeout, WorkerDied)
 SEQUENCES: Final = (list, tuple, range)  # these raise nothing

@@ -13,8 +13,6 @@ from papy._base.checks import LONGEST_POLL, check_path, check_seconds, wrong_typ
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-__all__ = ["DbHandle", "dump_db_item", "load_db_item"]
-
 
 class DbHandle(NamedTuple):
     """Where an item is: the file of the database, the table, and the number of the row."""

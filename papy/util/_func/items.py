@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 from papy._base.checks import check_name, check_path, check_seconds, check_whole
 from papy._base.guard import Watchdog
 
-__all__ = ["ItemHandle", "dump_item", "item_directory", "load_item"]
-
 _TYPES = ("file", "fifo", "shm", "socket")
 _MEMORY = "/dev/shm"  # where systems that have one keep their file system in memory
 

@@ -21,8 +21,6 @@ from typing import Any, NamedTuple
 
 from papy._base.checks import LONGEST_POLL, limited
 
-__all__ = ["Place", "offer_fifo", "offer_socket", "take_fifo", "take_socket"]
-
 
 class Place(NamedTuple):
     """Where a pipe or socket is to be, and how its name begins and ends."""

@@ -7,8 +7,6 @@ from typing import Any
 
 from papy._base.checks import wrong_type
 
-__all__ = ["ipasser", "njoiner", "npasser", "nzipper", "plugger", "print_", "sjoiner", "spasser", "szipper"]
-
 
 def plugger(inbox: Sequence[Any]) -> None:
     """Return None, whatever comes: the end of a branch of which the results are not needed.

@@ -14,8 +14,6 @@ from typing import IO, Any, AnyStr
 
 from papy._base.checks import check_flag, check_seconds, wrong_type
 
-__all__ = ["dump_pickle_stream", "dump_stream", "load_pickle_stream", "load_stream", "make_lines"]
-
 _Path = str | os.PathLike[str]
 
 

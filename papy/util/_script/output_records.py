@@ -22,8 +22,6 @@ try:
 except ImportError:  # Windows has no such locks, so two processes may look at the same record in the same moment
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Claim", "state_of"]
-
 _MADE = "made"  # a directory below `NAME` with one file for each output, of the same name
 _KEYS = {"claim", "item", "source", "recipe", "output", "host", "pid", "time", "name"}
 

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-__all__ = ["environment", "filled", "input_paths", "named", "output_names", "sources"]
-
 # Nothing else in braces is touched: awk and shells need theirs.
 _PLACE = re.compile(r"\{(?:(in|out|params)\.([\w-]+)|args)\}")
 

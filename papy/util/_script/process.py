@@ -19,8 +19,6 @@ from papy._base.checks import LONGEST_POLL, limited
 from papy._base.external_programs import ExternalRun
 from papy._base.guard import Watchdog
 
-__all__ = ["Outcome", "run"]
-
 Outcome = int | str
 
 # The program begins when the guard is there, and not at all if we are gone before.
