@@ -36,7 +36,7 @@ def known_options(error: type[Exception], prefix: str = "") -> Callable[[Callabl
     """Have a function refuse keywords that it doesn't know with what was meant, as a TypeError of this kind.
 
     Args:
-        error: As for `papy._base.checks.wrong_type`.
+        error: As for `papy._base.checks.type_error`.
         prefix: What to write before ``parallel=IMap(...)``, where the function has no such argument.
     """
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from numap import StateError
-from papy._base.checks import check_flag, check_seconds, counted, limited
+from papy._base.checks import check_flag, check_seconds, counted, limited, refused_as
 from papy._base.errors import DaggerError, PiperError, TooManyFailed
 from papy._base.forks import FORKED
 from papy._base.misuse import known_options
@@ -202,7 +202,8 @@ class Dagger(RunnableGraph):
         Raises:
             DaggerError: If the timeout is none; also a TypeError.
         """
-        check_seconds("timeout", timeout, self._error)
+        with refused_as(self._error):
+            check_seconds("timeout", timeout)
         with self._moving:
             state = self._allowed("stop")
             if state == FORKED:
@@ -230,7 +231,8 @@ class Dagger(RunnableGraph):
         Raises:
             DaggerError: If the Dagger runs, and ``forced`` is False.
         """
-        check_flag("forced", forced, self._error)
+        with refused_as(self._error):
+            check_flag("forced", forced)
         if not forced:
             self._allowed("disconnect")
         self.stop(0)

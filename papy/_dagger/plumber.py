@@ -17,7 +17,7 @@ from time import perf_counter, time
 from types import TracebackType
 from typing import Any, ClassVar, Final, overload
 
-from papy._base.checks import check_seconds, limited, value_error
+from papy._base.checks import check_seconds, limited, refused_as, value_error
 from papy._base.errors import DaggerError, PlumberError
 from papy._base.forks import FORKED
 from papy._base.misuse import unknown_option
@@ -86,7 +86,9 @@ class Plumber(Dagger):
                 hint = f"; write Plumber(pipers=[{logger_options!r:.60}])"
             elif isinstance(logger_options, Dagger):
                 hint = "; its pipers are list(it): write Plumber(pipers=list(it)), and say its pipes again"
-            text = f"logger_options: none are needed, and pipers and pipes by their names, got {logger_options!r:.80}{hint}"
+            text = (
+                f"logger_options: {logger_options!r:.80} given; must be none, and pipers and pipes by their names{hint}"
+            )
             raise value_error(PlumberError, text)
         unknown = [name for name in options if name not in _OPTIONS]
         if unknown:
@@ -199,7 +201,8 @@ class Plumber(Dagger):
             PlumberError: If it does not run, or was stopped meanwhile.
             DaggerError, PiperError, numap.NumapError: What ended the run; see `Dagger.results`.
         """
-        check_seconds("timeout", timeout, PlumberError)
+        with refused_as(PlumberError):
+            check_seconds("timeout", timeout)
         with self._moving:
             self._allowed("wait")
             runner = self._runner

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from papy._base.checks import wrong_type
+from numap.interop import checks
 from papy._base.public import public
 
 
@@ -146,7 +146,7 @@ class TableReporter(DebugReporter):
 def check_logger(logger: Any) -> None:
     """A logger, the name of one, or None."""
     if logger is not None and not isinstance(logger, str) and not callable(getattr(logger, "info", None)):
-        raise wrong_type("logger", "a logging.Logger, the name of one or None is needed", logger)
+        raise checks.wrong_type("logger", "a logging.Logger, the name of one or None", logger)
 
 
 def found_logger(logger: Any, name: str) -> Any:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from numap import TaskIterator
-from numap.interop import detach, keep_order
-from papy._base.checks import check_flag, check_list, type_error, value_error
+from numap.interop import checks, detach, keep_order
+from papy._base.checks import check_flag, check_list, refused_as, value_error
 from papy._base.errors import PiperError
 from papy._base.external_programs import end_of
 from papy._base.forks import FORKED, live
@@ -197,7 +197,9 @@ class Piper(PiperOptions):
             numap.WorkerStartError, numap.SerializationError: If its IMap can't be started.
         """
         if stages is not None:
-            stages = list(check_list("stages", "a list of numbers or None", stages, PiperError))
+            with refused_as(PiperError):
+                check_list("stages", "a list of numbers or None", stages)
+            stages = list(stages)
         if stages is not None and 0 not in stages and 1 not in stages and self.started:
             return
         state = self._allowed("start")
@@ -253,7 +255,8 @@ class Piper(PiperOptions):
             PiperError: If the piper is not connected, or has not been stopped, its IMap is running, or others were
                 connected after it to the same IMap and ``forced`` is False: disconnect the last one first.
         """
-        check_flag("forced", forced, PiperError)
+        with refused_as(PiperError):
+            check_flag("forced", forced)
         state = self._allowed("disconnect")
         task = self._wiring.task
         if task is not None and self.imap is not None:
@@ -370,12 +373,13 @@ class Piper(PiperOptions):
 
 
 def _checked_inbox(name: str, inbox: Sequence[Any]) -> list[Any]:
-    if isinstance(inbox, (str, bytes, Piper)) or not hasattr(inbox, "__iter__"):
-        raise type_error(PiperError, f"{name}: connect needs a list of inputs, got {inbox!r:.80}")
+    with refused_as(PiperError):
+        check_list(f"{name}: connect", "a list of inputs", inbox, Piper)
     ups = list(inbox)
     if not ups:
-        raise value_error(PiperError, f"{name}: connect needs at least one input, got none")
-    for place, up in enumerate(ups):
-        if not hasattr(up, "__iter__") and not hasattr(up, "__getitem__"):
-            raise type_error(PiperError, f"{name}: input {place} has to be a piper or an iterable, got {up!r:.80}")
+        raise value_error(PiperError, f"{name}: connect: none given; must be at least one input")
+    with refused_as(PiperError):
+        for place, up in enumerate(ups):
+            if not hasattr(up, "__iter__") and not hasattr(up, "__getitem__"):
+                raise checks.wrong_type(f"{name}: input {place}", "a piper or an iterable", up)
     return ups

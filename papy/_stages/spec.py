@@ -272,7 +272,7 @@ def _step_class(where: str, step: Any) -> type[Step]:
         raise TypeError(f"{where}give the class {type(step).__name__}, not an object of it: each worker gets its own")
     if not callable(step) or isinstance(step, Uncallable):
         hint = f"; {_NO_STEP}" if isinstance(step, Uncallable) else ""
-        raise ValueError(f"{where}a step class or a callable is needed, not {step!r:.80}{hint}")
+        raise ValueError(f"{where}must be a step class or a callable, not {step!r:.80}{hint}")
     call = step if inspect.isroutine(step) else getattr(type(step), "__call__", step)  # noqa: B004
     for func in (_inside(step), call):
         if inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func):

@@ -207,5 +207,5 @@ def test_75_max_failures_is_a_number(wrong: Any) -> None:
         lambda: Dagger([Piper(abs)]).results([[1]], max_failures=wrong),
         lambda: Dagger([Piper(abs)]).start([[1]], max_failures=wrong),
     ):
-        with pytest.raises(DaggerError, match="max_failures: a whole number of at least 0 is needed"):
+        with pytest.raises(DaggerError, match=r"max_failures: .*at least 0"):
             call()
