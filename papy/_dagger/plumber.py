@@ -25,8 +25,7 @@ from papy._base.public import public
 from papy._dagger.background import STOP_TIMEOUT, BackgroundRunner
 from papy._dagger.codefile import read, write
 from papy._dagger.dagger import Dagger
-from papy._dagger.finalizer import ThreadedFinalizer
-from papy._dagger.forgotten import EXIT_TIMEOUT, call_at_exit, log_failure, log_forgotten, untold
+from papy._dagger.forgotten import EXIT_TIMEOUT, ThreadedFinalizer, call_at_exit, log_failure, log_forgotten, untold
 from papy._dagger.graph_run import GraphRun, RunStatistics
 from papy._piper.lifecycles import PLUMBER
 from papy._piper.piper import Piper

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from numap.interop import checks
 from papy._base.checks import check_flag
-from papy._base.current_item import Folder
 from papy._base.errors import WorkerError, failures_in
 from papy._base.failures import passed_on
 from papy._base.public import public
+from papy._evaluate.current_item import Folder
 from papy._evaluate.misfits import coroutine_text, declared, name_of, step_text
 
 

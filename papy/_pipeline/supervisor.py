@@ -20,8 +20,7 @@ from typing import Final
 
 from numap import TooManyFailures
 from papy._base.checks import counted
-from papy._base.interrupts import Flag
-from papy._base.threads import ContextThread, launch
+from papy._base.threads import ContextThread, Flag, launch
 from papy._pipeline.entry_reader import EntryReader
 from papy._pipeline.figures import RunFigures
 from papy._pipeline.input_queue import InputQueue

@@ -15,8 +15,8 @@ from papy._base.checks import check_flag, check_list, refused_as, value_error
 from papy._base.errors import PiperError
 from papy._base.external_programs import end_of
 from papy._base.forks import FORKED, live
-from papy._base.interrupts import Flag
 from papy._base.public import public
+from papy._base.threads import Flag
 from papy._piper.lifecycles import PIPER
 from papy._piper.piper_options import PiperOptions
 from papy._piper.wiring import Run, Wiring, start_imap, wire
@@ -196,11 +196,7 @@ class Piper(PiperOptions):
             PiperError: If the piper is not connected, or runs, or a piper that it reads has not been started.
             numap.WorkerStartError, numap.SerializationError: If its IMap can't be started.
         """
-        if stages is not None:
-            with refused_as(PiperError):
-                check_list("stages", "a list of numbers or None", stages)
-            stages = list(stages)
-        if stages is not None and 0 not in stages and 1 not in stages and self.started:
+        if stages is not None and not _starts(stages) and self.started:
             return
         state = self._allowed("start")
         for up in self._ups:
@@ -370,6 +366,14 @@ class Piper(PiperOptions):
         """This run is over, or has not come about; no effect if it is not ours."""
         if self._run is run:
             self._let_go("idle")
+
+
+def _starts(stages: Sequence[int]) -> bool:
+    """Whether that is what these stages of PaPy do."""
+    with refused_as(PiperError):
+        check_list("stages", "a list of numbers or None", stages)
+    found = list(stages)
+    return 0 in found or 1 in found
 
 
 def _checked_inbox(name: str, inbox: Sequence[Any]) -> list[Any]:

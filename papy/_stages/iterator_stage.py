@@ -15,8 +15,7 @@ from typing import Any
 from numap import IMap, NextTimeout, StateError
 from papy._stages.accounting import RunState
 from papy._stages.base import Stage
-from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.byte_bounds import Room
+from papy._stages.bounds import BoundedQueue, Room
 from papy._stages.entries import Entry, Meta
 from papy._stages.spec import StepSpec
 from papy._stages.upstream import FromQueue, Shared, StageOutput

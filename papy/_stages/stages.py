@@ -12,9 +12,8 @@ from typing import Any
 from numap import WorkerDied
 from papy._stages.accounting import RunState
 from papy._stages.base import QueueStage, RelayStage, Stage
-from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.byte_bounds import Room
-from papy._stages.error_file import ErrorFile
+from papy._stages.bounds import BoundedQueue, Room
+from papy._stages.entries import ErrorFile
 from papy._stages.iterator_stage import IteratorStage
 from papy._stages.spec import StepSpec
 from papy._stages.upstream import FromMap, NumberedEntries, Upstream

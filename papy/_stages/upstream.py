@@ -21,9 +21,8 @@ from numap import (
 )
 from numap.interop import RemoteTraceback
 from papy._stages.accounting import RunState, Throughput
-from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.entries import Entry, Failed, Lost, Meta, Skipped
-from papy._stages.error_file import ErrorFile
+from papy._stages.bounds import BoundedQueue
+from papy._stages.entries import Entry, ErrorFile, Failed, Lost, Meta, Skipped
 
 
 class Upstream(Protocol):

@@ -19,9 +19,8 @@ from numap import StateError
 from papy._base.tracebacks import without_ours
 from papy._stages.accounting import FAILED, RunState, noted, presentable
 from papy._stages.backoff import RemoteBackoff
-from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.entries import REENQUEUED, Entry, Failed, Lost, Meta, Skipped, place_of
-from papy._stages.error_file import append_error
+from papy._stages.bounds import BoundedQueue
+from papy._stages.entries import REENQUEUED, Entry, Failed, Lost, Meta, Skipped, append_error, place_of
 from papy._stages.spec import StepOptions, StepSpec
 from papy._stages.upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step

@@ -26,7 +26,7 @@ from numap import (
     tee,
 )
 from papy._base.errors import DaggerError, PiperError
-from papy._base.interrupts import Flag
+from papy._base.threads import Flag
 from papy._base.tracebacks import without_ours
 from papy._evaluate.provenance import Provenance
 from papy._streams.base import NOTHING, ResumableStream

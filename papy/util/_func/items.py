@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from numap.interop import checks
 from papy._base.checks import check_path, check_seconds
-from papy._base.guard import Watchdog
+from papy._base.external_programs import Watchdog
 
 _TYPES = ("file", "fifo", "shm", "socket")
 _MEMORY = "/dev/shm"  # where systems that have one keep their file system in memory

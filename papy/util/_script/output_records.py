@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from papy._base.current_item import CURRENT
+from papy._evaluate.current_item import CURRENT
 from papy.util._script.workdir import NAME, is_alive, runs, this_host
 
 try:
