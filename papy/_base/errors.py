@@ -62,7 +62,7 @@ class WorkerError(Exception):
         return super().__str__() if self.exception is None else f"{self.function} raised {line_of(self.exception)}"
 
     def __reduce__(self) -> Any:
-        return self.__numap_reduce__(_by_pickle)
+        return self.__numap_reduce__(by_pickle)
 
     def __numap_reduce__(self, copied: Copied) -> Any:
         """What a map pickles, which can do more than pickle."""
@@ -288,7 +288,7 @@ def _restore(exception: BaseException, function: str, inbox: Sequence[Any], caus
     return error
 
 
-def _by_pickle(item: object) -> object:
+def by_pickle(item: object) -> object:
     """As pickle does it: code goes by its name."""
     return pickle.loads(pickle.dumps(item))
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import pickle
 import weakref
+from contextlib import suppress
 from typing import Any, Final
 
 from numap import ItemError
-from numap.interop import rebuilt
+from numap.interop import Copied, surviving_form
+from papy._base.errors import by_pickle
+from papy._base.tracebacks import line_of
 
 Entry = tuple[int, Any]
 # The number of an entry that came from the step itself.
@@ -62,23 +65,13 @@ class Failed:
         self.error = error
         self.trace = trace
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Without a call of its __init__, which may want other arguments than those it has handed on.
-        return _failed, (type(self.error), self.error.args, self.error.__dict__, self.trace)
+    def __reduce__(self) -> Any:
+        return self.__numap_reduce__(by_pickle)
 
-    def portable(self) -> Failed:
-        """This, or if that can't be sent, the same with the text of the error."""
-        import pickle
-
-        try:
-            pickle.loads(pickle.dumps((self.error.args, self.error.__dict__)))
-        except Exception:
-            return Failed(ItemError(f"{type(self.error).__name__}: {self.error}"), self.trace)
-        return self
-
-
-def _failed(kind: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any], trace: str) -> Failed:
-    return Failed(rebuilt(kind, args, attributes), trace)
+    def __numap_reduce__(self, copied: Copied) -> Any:
+        """What a map pickles: the error, or if that can't be sent, one with its text."""
+        form = surviving_form(self.error, copied)
+        return Failed, (ItemError(line_of(self.error)) if form is None else form, self.trace)
 
 
 def place_of(entry: Entry | Meta | None, name: str) -> str:
@@ -108,30 +101,23 @@ class ErrorFile:
             os.close(descriptor)
             self._finalizer = weakref.finalize(self, os.unlink, self.path)
 
-    def open(self) -> list[tuple[str, BaseException | str]]:
-        """The errors in it: the hook and its error, or the text of that. Afterwards the file is gone."""
-        errors: list[tuple[str, BaseException | str]] = []
+    def open(self) -> list[tuple[str, BaseException]]:
+        """The errors in it, each with its hook. Afterwards the file is gone."""
+        errors: list[tuple[str, BaseException]] = []
         if not self._finalizer.alive:
             return errors
         try:
-            with open(self.path, "rb") as file:
+            with open(self.path, "rb") as file, suppress(EOFError):
                 while True:
-                    try:
-                        hook, found = pickle.load(file)
-                    except EOFError:
-                        return errors
-                    errors.append((hook, found.error if isinstance(found, Failed) else found))
+                    hook, failed = pickle.load(file)
+                    errors.append((hook, failed.error))
         finally:
             self._finalizer()
+        return errors
 
 
 def append_error(path: str, hook: str, error: BaseException) -> None:
-    """Appends an error of a hook to the file; one that can't be pickled as its text."""
-    try:
-        record = pickle.dumps((hook, Failed(error, "")))
-        pickle.loads(record)
-    except Exception:
-        record = pickle.dumps((hook, f"{type(error).__name__}: {error}"))
+    """Appends an error of a hook to the file."""
     # One write at the end of the file: several processes may do so.
     with open(path, "ab", buffering=0) as file:
-        file.write(record)
+        file.write(pickle.dumps((hook, Failed(error, ""))))

@@ -20,7 +20,7 @@ from papy._stages.entries import Entry, Meta
 from papy._stages.spec import StepSpec
 from papy._stages.upstream import FromQueue, Shared, StageOutput
 from papy._stages.workers import ThreadStepWorkers, tell, total_times
-from papy.steps import AbstractIterStep, Entries, Step
+from papy.steps import AbstractIterStep, Entries
 
 
 class IteratorStage(Stage):
@@ -83,7 +83,7 @@ class EntryIterator(Entries):
         self._took = False
         self._tracker = stage.spec.settings.tracker
         self._tracked = False
-        self._watches = type(step).in_queue_empty is not Step.in_queue_empty
+        self._watches = stage.spec.has("in_queue_empty")
         #: Seconds that were not spent waiting for entries, or for room for results, if that is measured.
         self.seconds = 0.0
         #: CPU time meanwhile.

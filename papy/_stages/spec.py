@@ -171,6 +171,10 @@ class StepSpec:
         """Whether it is an iterator step."""
         return issubclass(self.step, AbstractIterStep)
 
+    def has(self, *hooks: str) -> bool:
+        """Whether the class has one of these hooks of its own: what only calls one that does nothing need not be done."""
+        return any(getattr(self.step, hook) is not getattr(Step, hook) for hook in hooks)
+
     @property
     def queued(self) -> bool:
         """Whether it has a queue of its own, as ``reenqueue`` needs one.

@@ -138,7 +138,7 @@ class ThreadStepWorkers:
         self._queue = queue
         self._measured = measured
         #: Whether the step wants to know when the queue is empty: finding out costs time for each entry.
-        self._watches = spec.step.in_queue_empty is not Step.in_queue_empty
+        self._watches = spec.has("in_queue_empty")
         self._here = threading.local()
         self._free = deque(self.steps)
         self._lock = threading.Lock()
@@ -156,9 +156,7 @@ class ThreadStepWorkers:
     @property
     def finalizer(self) -> Callable[[], None] | None:
         """What each worker calls at its end; None: the step has no hook for that, so it has not to be waited for."""
-        kind = self.spec.step
-        closes = any(getattr(kind, hook) is not getattr(Step, hook) for hook in ("thread_shutdown", "step_shutdown"))
-        return self.leave if closes else None
+        return self.leave if self.spec.has("thread_shutdown", "step_shutdown") else None
 
     @property
     def step(self) -> Any:
@@ -351,7 +349,7 @@ class ProcessStepWorker:
         except BaseException as error:
             shown = presentable(error, place_of(entry, self._spec.name))
             if not self._spec.settings.simple_retries:
-                return Failed(shown, "".join(format_exception(without_ours(error)))).portable()
+                return Failed(shown, "".join(format_exception(without_ours(error))))
             if shown is error:
                 raise
             raise shown from error
