@@ -48,6 +48,8 @@ def advice(error: PiperError, workers: Mapping[int, Worker]) -> str:
     worker = None if error.number is None else workers.get(error.number)
     for step in () if worker is None else worker.steps:
         name = Worker.name_of(step.function)
+        if str(getattr(step.function, "__module__", "")).startswith("papy."):
+            continue  # those of ours do take an inbox
         if not step.unpack and name == error.function and _may_have_met_a_list(error.exception):
             return f"{name} was given an inbox, a list of items; if it takes items, write Piper({name}, unpack=True)"
     return ""

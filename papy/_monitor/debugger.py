@@ -92,7 +92,7 @@ class PipelineRuntimeDebugger(Debugger):
             raise TypeError(f"call_counter: needs a method pop(), and a {type(call_counter).__name__} has none")
         checks.seconds("every", every, or_none=False)
         if reporters is not None and not is_iterable(reporters):
-            raise TypeError(f"reporters: must be a list of reporters or None, not {reporters!r:.80}")
+            raise checks.wrong_type("reporters", "a list of reporters or None", reporters)
         self._reporters: list[DebugReporter] = [LoggingReporter()] if reporters is None else list(reporters)
         for reporter in self._reporters:
             if not callable(getattr(reporter, "show", None)):

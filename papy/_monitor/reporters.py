@@ -89,7 +89,7 @@ class CallbackReporter(DebugReporter):
 
     def __init__(self, callback: Callable[[Info], object]) -> None:
         if not callable(callback):
-            raise TypeError(f"callback: must be callable, not {type(callback).__name__}")
+            raise checks.wrong_type("callback", "callable", callback)
         self._callback = callback
 
     def show(self, info: Info) -> None:

@@ -252,7 +252,7 @@ def test_76_the_traceback_of_an_input(kind: str | None) -> None:
 def test_76_how_many_there_were() -> None:
     with pytest.raises(DaggerError, match=r"datas: 12 given; must be one iterable for each of 1 input \(a\)$"):
         Dagger([Piper(abs, name="a")]).run([[n] for n in range(12)])
-    with pytest.raises(DaggerError, match="got more than"):
+    with pytest.raises(DaggerError, match="datas: more than"):
         Dagger([Piper(abs, name="a")]).run([n] for n in count())
     (result, _) = Dagger([Piper(lambda n: [n] * 5, produce=2, unpack=True)]).results([[1]])
     assert str(result.exception) == "2 results are needed (produce=2), got 5"

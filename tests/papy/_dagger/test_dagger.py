@@ -69,7 +69,7 @@ def test_every_piper_gets_its_own_extras() -> None:
     a, b = pipers("ab")
     dagger = Dagger([a, b], xtras=[{"n": 1}, {"n": 2}])
     assert (dagger[a].xtra, dagger[b].xtra) == ({"n": 1}, {"n": 2})
-    with pytest.raises(DaggerError, match="xtras: one for each of 1"):
+    with pytest.raises(DaggerError, match="xtras: 2 given; must be one for each of 1"):
         Dagger([a], xtras=[{}, {}])
 
 

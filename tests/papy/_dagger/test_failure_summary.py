@@ -13,6 +13,7 @@ import pytest
 import numap
 from numap import IMap
 from papy import Dagger, DaggerError, Piper, PiperError, Plumber, Worker
+from papy.util import func
 from tests.papy import work
 
 
@@ -131,6 +132,7 @@ def both(left: int, right: int) -> int:
         (open, "name", True),
         (work.inverse, 1, True),
         (dict, 1, False),
+        (func.dump_item, 1, False),
         (lambda inbox: 1 / inbox[0], 0, False),
         (lambda inbox: inbox[0] + "", 1, False),
         (lambda inbox: {}[inbox[0]], 1, False),

@@ -37,13 +37,13 @@ def test_arguments_have_their_names_and_places() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"consume": 0}, "consume: a whole number of at least 1"),
+        ({"consume": 0}, "consume: 0 given; must be at least 1"),
         ({"produce": True}, "produce"),
         ({"spawn": 1.5}, "spawn"),
         ({"timeout": 1}, "timeout: a linear piper can't have one"),
-        ({"timeout": -1}, "timeout: seconds"),
+        ({"timeout": -1}, "timeout: -1 given; must be at least 0 seconds"),
         ({"on_error": "ignore"}, "on_error: 'ignore' is unknown; allowed: 'return', 'skip', 'raise' or None"),
-        ({"retries": -1}, "retries: a whole number of at least 0"),
+        ({"retries": -1}, "retries: -1 given; must be at least 0"),
         ({"debug": True, "on_error": "skip"}, "debug"),
         ({"parallel": IMap(worker_type="serial", on_error="skip")}, "this IMap has on_error='skip'"),
     ],

@@ -223,16 +223,16 @@ def test_outputs_must_not_be_inputs(tmp_path: Path) -> None:
     [
         ({"id": "a/b", "command": ["x"]}, "'a/b' given; must be parts of the name of a file"),
         ({"command": ["x"], "outputs": {"a": "../b"}}, "'../b' given; must be parts of the name of a file"),
-        ({"command": "sort"}, "command: a list with a program"),
-        ({"command": []}, "command: a list with a program"),
+        ({"command": "sort"}, "command: 'sort' given; must be a list with a program"),
+        ({"command": []}, r"command: \[\] given; must be a list with a program"),
         ({"command": ["x", "{out.b}"]}, "'b' given; must be an output port that is declared; there are a"),
         (
             {"command": ["x", "{in.b}"], "inputs": []},
             "'b' given; must be an input port that is declared; there are none",
         ),
         ({"command": ["x", "{params.b}"]}, "a parameter that is declared"),
-        ({"command": ["x"], "stdout": "b"}, "stdout: an output port"),
-        ({"command": ["x"], "inputs": ["c"], "stdin": "b"}, "stdin: an input port"),
+        ({"command": ["x"], "stdout": "b"}, "stdout: 'b' given; must be an output port"),
+        ({"command": ["x"], "inputs": ["c"], "stdin": "b"}, "stdin: 'b' given; must be an input port"),
     ],
 )
 def test_misuse(arguments: Any, message: str) -> None:
