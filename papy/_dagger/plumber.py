@@ -208,7 +208,7 @@ class Plumber(Dagger):
         assert runner is not None
         outcome = runner.wait(limited(timeout))
         if outcome == "stopped":
-            raise PlumberError("the Plumber was stopped while somebody waited for its end")
+            raise PlumberError("the Plumber was stopped while its end was waited for")
         if outcome == "failed" and runner.error is not None:
             raise self._told(runner, runner.error)
         return outcome is not None
