@@ -59,7 +59,7 @@ def combine_pipeline(source: Any, steps: Iterable[Any], debugger: Any = None) ->
     if callable(source):
         return _Factory(source, flat, debugger)
     if not is_iterable(source):
-        raise TypeError(f"source: must be iterable or a callable, not {type(source).__name__}")
+        raise checks.wrong_type("source", "iterable or a callable", source)
     return _combined(source, flat, debugger)
 
 
@@ -87,7 +87,7 @@ class _Factory:
 def _steps(steps: Any) -> Iterator[StepFunction]:
     """The steps, whatever they are nested in."""
     if not is_iterable(steps):
-        raise TypeError(f"steps: must be a list of steps, not {steps!r:.80}" + "; write [it]" * callable(steps))
+        raise TypeError(f"{checks.wrong_type('steps', 'a list of steps', steps)}" + "; write [it]" * callable(steps))
     stack = [iter(steps)]
     while stack:
         for step in stack[-1]:
@@ -99,7 +99,7 @@ def _steps(steps: Any) -> Iterator[StepFunction]:
                 stack.append(iter(step))
                 break
             else:
-                raise TypeError(f"steps: must be callable, or iterables of such, not {step!r:.80}")
+                raise checks.wrong_type("steps", "callable, or iterables of such", step)
         else:
             stack.pop()
 

@@ -12,6 +12,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from numbers import Real
 from typing import Any, TypeVar
 
+from numap.interop import checks
+from papy._base.checks import check_flag, check_xtra, counted
+
 __all__ = ["DictGraph", "DictNode", "branch_key"]
 
 N = TypeVar("N", bound=Hashable)
@@ -53,7 +56,7 @@ class DictNode(Mapping[N, "DictNode[N]"]):
         self.discovered = False
         self.examined = False
         self.xtra: dict[str, Any] = {}
-        _check_xtra(xtra)
+        check_xtra("xtra", xtra)
         if entity is not None:
             self._outgoing[entity] = DictNode(xtra=xtra)
         elif xtra:
@@ -152,7 +155,7 @@ class DictGraph(Mapping[N, DictNode[N]]):
         """
         if node in self._nodes:
             return False
-        _check_xtra(xtra)
+        check_xtra("xtra", xtra)
         added: DictNode[N] = DictNode(xtra=xtra)
         added.branch = getattr(node, "branch", None) if branch is None else branch
         self._nodes[node] = added
@@ -176,7 +179,7 @@ class DictGraph(Mapping[N, DictNode[N]]):
             double: Also add the edge in the other direction.
         """
         left, right = _pair(edge)
-        _check_double(double)
+        check_flag("double", double)
         self.add_node(left)
         self.add_node(right)
         for source, target in ((left, right), (right, left)) if double else ((left, right),):
@@ -189,7 +192,7 @@ class DictGraph(Mapping[N, DictNode[N]]):
         Nothing is deleted if one of them is missing.
         """
         left, right = _pair(edge)
-        _check_double(double)
+        check_flag("double", double)
         doomed = {(left, right), (right, left)} if double else {(left, right)}
         for source, target in doomed:
             if target not in self._nodes[source]:
@@ -203,7 +206,7 @@ class DictGraph(Mapping[N, DictNode[N]]):
         names = _listed("nodes", nodes)
         extras = [None] * len(names) if xtras is None else _listed("xtras", xtras)
         if len(extras) != len(names):
-            raise ValueError(f"xtras: one for each of {len(names)} nodes is needed, got {len(extras)}")
+            raise ValueError(f"xtras: {len(extras)} given; must be one for each of {counted(len(names), 'node')}")
         for node, xtra in zip(names, extras, strict=True):
             self.add_node(node, xtra)
 
@@ -214,13 +217,13 @@ class DictGraph(Mapping[N, DictNode[N]]):
 
     def add_edges(self, edges: Iterable[tuple[N, N]], double: bool = False) -> None:
         """Add edges."""
-        _check_double(double)
+        check_flag("double", double)
         for edge in _listed("edges", edges):
             self.add_edge(edge, double)
 
     def del_edges(self, edges: Iterable[tuple[N, N]], double: bool = False) -> None:
         """Delete edges."""
-        _check_double(double)
+        check_flag("double", double)
         for edge in _listed("edges", edges):
             self.del_edge(edge, double)
 
@@ -283,7 +286,7 @@ class DictGraph(Mapping[N, DictNode[N]]):
 
         put = getattr(bucket, order, None)
         if put is None:
-            raise TypeError(f"order: the name of a method of the bucket is needed, got {order!r:.80}")
+            raise checks.wrong_type("order", "the name of a method of the bucket", order)
         for name in _finished([node], enter, lambda name: self.by_branch(self._nodes[name])):
             self._nodes[name].examined = True
             put(name)
@@ -337,26 +340,15 @@ class DictGraph(Mapping[N, DictNode[N]]):
 
 def _listed(what: str, given: Iterable[T]) -> list[T]:
     if not hasattr(given, "__iter__"):
-        raise TypeError(f"{what}: an iterable is needed, got {given!r:.80}")
+        raise checks.wrong_type(what, "an iterable", given)
     return list(given)
 
 
 def _pair(edge: Any) -> tuple[Any, Any]:
     pair = tuple(edge) if hasattr(edge, "__iter__") else ()
     if len(pair) != 2:
-        raise (ValueError if pair else TypeError)(f"edge: a pair of nodes is needed, got {edge!r:.80}")
+        raise (checks.wrong_value if pair else checks.wrong_type)("edge", "a pair of nodes", edge)
     return pair
-
-
-def _check_xtra(xtra: Any) -> None:
-    if xtra is not None and not isinstance(xtra, dict):
-        raise TypeError(f"xtra: a dictionary or None is needed, got {xtra!r:.80}")
-
-
-def _check_double(double: Any) -> None:
-    """A second edge in its place would be taken for a yes."""
-    if not isinstance(double, int) or double not in (0, 1):
-        raise TypeError(f"double: True or False is needed, got {double!r:.80}")
 
 
 def _finished(roots: Iterable[N], enter: Callable[[N], bool], ahead: Callable[[N], Iterable[N]]) -> Iterator[N]:

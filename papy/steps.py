@@ -317,7 +317,7 @@ def iterstep(
 
 def _step_of(func: Callable[[Any], Any], base: type[Step]) -> type[Step]:
     if not callable(func):
-        raise TypeError(f"func: must be callable, not {type(func).__name__}")
+        raise checks.wrong_type("func", "callable", func)
     name = getattr(func, "__name__", None)
     if not isinstance(name, str):
         name = type(func).__name__

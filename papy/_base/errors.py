@@ -19,29 +19,13 @@ from __future__ import annotations
 
 import pickle
 import reprlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 from numap import TooManyFailures
 from numap.interop import Copied, surviving_form
 from papy._base.public import public
 from papy._base.tracebacks import line_of, without_frames
-
-__all__ = [
-    "DaggerError",
-    "DaggerTypeError",
-    "DaggerValueError",
-    "PiperError",
-    "PiperTypeError",
-    "PiperValueError",
-    "PlumberError",
-    "PlumberTypeError",
-    "PlumberValueError",
-    "TooManyFailed",
-    "WorkerError",
-]
-
-E = TypeVar("E", bound=type[Exception])
 
 # What is done with an item that failed, from the mildest to the strictest: the failure is the result in the item's
 # place, the item is dropped, the failure is raised. Where several failures meet the strictest decides.
@@ -78,7 +62,7 @@ class WorkerError(Exception):
         return super().__str__() if self.exception is None else f"{self.function} raised {line_of(self.exception)}"
 
     def __reduce__(self) -> Any:
-        return self.__numap_reduce__(_by_pickle)
+        return self.__numap_reduce__(by_pickle)
 
     def __numap_reduce__(self, copied: Copied) -> Any:
         """What a map pickles, which can do more than pickle."""
@@ -215,7 +199,7 @@ class PlumberError(Exception):
 
 
 class _Both(Exception):
-    """Pickled as what it is made of, as its name is another class's."""
+    """Two kinds of errors at once, known by the name of one; pickled as what it is made of, as that name is another class's."""
 
     def __reduce__(self) -> Any:
         return _of_both, (type(self).__bases__[1:], self.args, self.__dict__)
@@ -228,53 +212,28 @@ def _of_both(bases: tuple[type[Exception], ...], args: tuple[Any, ...], state: d
     return made
 
 
-def _shown_as(known: type[Exception]) -> Callable[[E], E]:
-    """Mark a class as one that users know by the name of another one that it derives from."""
-
-    def shown(kind: E) -> E:
-        kind.__name__ = kind.__qualname__ = known.__name__
-        kind.__module__ = known.__module__
-        return kind
-
-    return shown
+def _also(error: type[Exception], kind: type[Exception]) -> type[Exception]:
+    return type(error.__name__, (_Both, error, kind), {"__module__": error.__module__, "__doc__": error.__doc__})
 
 
-@_shown_as(PiperError)
-class PiperTypeError(_Both, PiperError, TypeError):
-    """An argument of a piper is of a wrong type."""
+# An argument that can't be: an error of ours, by its name, that is also one of Python's.
+ARGUMENT_ERRORS: Final[dict[tuple[type[Exception], type[Exception]], type[Exception]]] = {
+    (error, kind): _also(error, kind)
+    for error in (PiperError, DaggerError, PlumberError)
+    for kind in (TypeError, ValueError)
+}
 
 
-@_shown_as(PiperError)
-class PiperValueError(_Both, PiperError, ValueError):
-    """An argument of a piper has a value that is not allowed."""
-
-
-@_shown_as(DaggerError)
-class DaggerTypeError(_Both, DaggerError, TypeError):
-    """An argument of a Dagger is of a wrong type."""
-
-
-@_shown_as(DaggerError)
-class DaggerValueError(_Both, DaggerError, ValueError):
-    """An argument of a Dagger has a value that is not allowed."""
-
-
-@_shown_as(PlumberError)
-class PlumberTypeError(_Both, PlumberError, TypeError):
-    """An argument of a Plumber is of a wrong type."""
-
-
-@_shown_as(PlumberError)
-class PlumberValueError(_Both, PlumberError, ValueError):
-    """An argument of a Plumber has a value that is not allowed."""
-
-
-@_shown_as(TooManyFailures)
 class TooManyFailed(_Both, DaggerError, TooManyFailures):
     """More items failed than ``max_failures`` allows."""
 
+    __module__, __qualname__ = TooManyFailures.__module__, TooManyFailures.__name__
+
     def __reduce__(self) -> Any:
         return _of_both, (type(self).__bases__[1:], (*self.args, self.failed, self.max_failures), self.__dict__)
+
+
+TooManyFailed.__name__ = TooManyFailures.__name__
 
 
 def is_failure(item: object) -> bool:
@@ -329,7 +288,7 @@ def _restore(exception: BaseException, function: str, inbox: Sequence[Any], caus
     return error
 
 
-def _by_pickle(item: object) -> object:
+def by_pickle(item: object) -> object:
     """As pickle does it: code goes by its name."""
     return pickle.loads(pickle.dumps(item))
 

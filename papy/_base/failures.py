@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from papy._base.errors import POLICIES, PiperError, failures_in
 
-__all__ = ["duplicate", "failure", "origins", "passed_on", "place", "policy_of"]
-
 
 def failure(piper: str, number: int, error: BaseException, policy: str = POLICIES[0]) -> PiperError:
     """An item failed on a piper; at which place, `place` says later.

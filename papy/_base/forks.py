@@ -9,8 +9,6 @@ import os
 import weakref
 from typing import Final, Protocol
 
-__all__ = ["FORKED", "live"]
-
 # The state, in the child, of what was in use when the process forked: its threads and workers are the parent's.
 FORKED: Final = "in use in the process that forked this one"
 

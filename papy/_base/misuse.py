@@ -14,8 +14,6 @@ from numap import IMap
 from numap.interop import checks
 from papy._base.checks import did_you_mean, type_error
 
-__all__ = ["datas_text", "entries_of", "known_options", "parallel_text", "takes_no_data", "unknown_option"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -38,7 +36,7 @@ def known_options(error: type[Exception], prefix: str = "") -> Callable[[Callabl
     """Have a function refuse keywords that it doesn't know with what was meant, as a TypeError of this kind.
 
     Args:
-        error: As for `papy._base.checks.wrong_type`.
+        error: As for `papy._base.checks.type_error`.
         prefix: What to write before ``parallel=IMap(...)``, where the function has no such argument.
     """
 

@@ -4,7 +4,5 @@ from __future__ import annotations
 
 from numap.interop import public_in
 
-__all__ = ["public"]
-
 #: Marks a class or function as one of this package.
 public = public_in("papy")

@@ -1,6 +1,7 @@
-"""Threads of ours: the context they run in, and how one is started by a thread that may be interrupted at any moment.
+"""Threads that may be interrupted at any moment: what they wait for, how one is started, and the context that ours run in.
 
-`Thread.start` waits in Python code for the new thread. Ctrl-C in there leaves it open whether the thread runs.
+Locks of `threading` are taken and given back by Python code. Ctrl-C in there leaves one locked, and the next thread that needs it
+waits for ever. `Thread.start` waits for the new thread so, and an interrupt leaves it open whether that runs.
 """
 
 from __future__ import annotations
@@ -9,10 +10,42 @@ import sys
 from _thread import start_new_thread
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
+from itertools import islice
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
-__all__ = ["ContextThread", "launch"]
+
+class Flag:
+    """An event that is set once and never cleared.
+
+    Those of `threading` have a lock that an interrupt can leave locked: the next thread that needs it waits for ever.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._words: SimpleQueue[None] = SimpleQueue()
+
+    def is_set(self) -> bool:
+        """Whether it has been set."""
+        return self._is_set
+
+    def set(self) -> None:
+        """It has happened: all threads that wait go on."""
+        # Between these an interrupt can't come: CPython looks for signals behind calls.
+        self._is_set = True
+        self._words.put(None)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, for so many seconds at most; whether it is."""
+        if not self._is_set:
+            try:
+                # In one call of C, so that no interrupt comes between the two: the word is for the other threads, too.
+                any(map(self._words.put, islice(iter(partial(self._words.get, True, timeout), 0), 1)))
+            except Empty:
+                pass
+        return self._is_set
 
 
 class ContextThread(Thread):

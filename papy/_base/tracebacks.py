@@ -14,8 +14,6 @@ from typing import Final, NamedTuple
 from numap.interop import AS_CAUSE, AS_CONTEXT, Place, RemoteTraceback, lines_of, places_of
 from numap.interop import without_ours as _without
 
-__all__ = ["line_of", "without_frames", "without_ours"]
-
 # So many frames are kept from each end of a traceback: enough to see where a recursion starts and what it does.
 SHOWN: Final = 20
 

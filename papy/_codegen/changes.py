@@ -17,8 +17,6 @@ from typing import Any, NamedTuple
 from papy._codegen.names import NotSource
 from papy._codegen.source_text import FUNCTIONS
 
-__all__ = ["Change", "changes"]
-
 
 class Change(NamedTuple):
     """A statement that comes after a definition.

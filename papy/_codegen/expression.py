@@ -20,8 +20,6 @@ from typing import Any, Final, ForwardRef, TypeVar
 
 from papy._codegen.names import SAVED, Names, NotSource, address_of, find, is_importable, is_logger
 
-__all__ = ["Expression"]
-
 _COLLECTIONS: Final[Mapping[type, tuple[str, str]]] = {
     list: ("[", "]"),
     tuple: ("(", ")"),

@@ -18,8 +18,6 @@ from papy._codegen.expression import Expression
 from papy._codegen.names import Names, NotSource
 from papy._codegen.source_text import globals_in, needed_at_once, submodules_in, text_of
 
-__all__ = ["ModuleWriter"]
-
 
 class _Definition(NamedTuple):
     """A piece of source that gives a name its meaning, or changes that.

@@ -12,8 +12,6 @@ import sys
 from types import BuiltinFunctionType, MethodType, ModuleType
 from typing import Any, Final
 
-__all__ = ["SAVED", "Names", "NotSource", "address_of", "find", "is_importable", "is_logger", "place_of"]
-
 # The modules that saved pipelines become when they are read have such names. Nothing can import them.
 SAVED: Final = "papy_saved_"
 

@@ -12,8 +12,6 @@ from typing import Any, Final
 
 from papy._codegen.names import NotSource, place_of
 
-__all__ = ["FUNCTIONS", "globals_in", "needed_at_once", "submodules_in", "text_of"]
-
 FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 

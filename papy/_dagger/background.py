@@ -15,8 +15,6 @@ from typing import Any, Final
 
 from papy._base.threads import ContextThread, launch
 
-__all__ = ["STOP_TIMEOUT", "BackgroundRunner"]
-
 # So many seconds a pause waits for the item in hand, and a stop for all that was taken: when it returns, nothing moves
 # any more, unless an item takes longer; then it is finished, and nothing after it is begun.
 STOP_TIMEOUT: Final = 1.0

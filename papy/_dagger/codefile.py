@@ -14,15 +14,13 @@ from types import ModuleType
 from typing import Any, Final
 
 from numap import IMap
-from papy._base.checks import wrong_type
+from papy._base.checks import check_path, refused_as
 from papy._base.errors import PlumberError
 from papy._codegen.module_writer import ModuleWriter
 from papy._codegen.names import SAVED, NotSource
 from papy._dagger.dagger import Dagger
 from papy._evaluate.worker import Worker
 from papy._piper.piper import Piper
-
-__all__ = ["read", "write"]
 
 _numbers = count()
 
@@ -63,8 +61,8 @@ def read(dagger: Dagger, path: str | os.PathLike[str]) -> None:
 
 
 def _checked_path(path: Any) -> Path:
-    if not isinstance(path, (str, os.PathLike)):
-        raise wrong_type("path", "a path is needed", path, PlumberError)
+    with refused_as(PlumberError):
+        check_path("path", path)
     return Path(path)
 
 

@@ -10,20 +10,17 @@ from types import TracebackType
 from typing import Any
 
 from numap import StateError
-from papy._base.checks import check_flag, check_seconds, counted, limited
+from papy._base.checks import check_flag, check_seconds, counted, limited, refused_as
 from papy._base.errors import DaggerError, PiperError, TooManyFailed
 from papy._base.forks import FORKED
 from papy._base.misuse import known_options
 from papy._base.public import public
 from papy._dagger.background import STOP_TIMEOUT
-from papy._dagger.finalizer import ThreadedFinalizer
-from papy._dagger.forgotten import EXIT_TIMEOUT, call_at_exit, log_unread
+from papy._dagger.forgotten import EXIT_TIMEOUT, ThreadedFinalizer, call_at_exit, log_unread
 from papy._dagger.graph_run import GraphRun, RunStatistics, check_datas, data_sources
 from papy._dagger.runnable_graph import RunnableGraph
 from papy._piper.run_options import RunOptions
 from papy._streams.base import NOTHING
-
-__all__ = ["Dagger"]
 
 
 @public
@@ -204,7 +201,8 @@ class Dagger(RunnableGraph):
         Raises:
             DaggerError: If the timeout is none; also a TypeError.
         """
-        check_seconds("timeout", timeout, self._error)
+        with refused_as(self._error):
+            check_seconds("timeout", timeout)
         with self._moving:
             state = self._allowed("stop")
             if state == FORKED:
@@ -232,7 +230,8 @@ class Dagger(RunnableGraph):
         Raises:
             DaggerError: If the Dagger runs, and ``forced`` is False.
         """
-        check_flag("forced", forced, self._error)
+        with refused_as(self._error):
+            check_flag("forced", forced)
         if not forced:
             self._allowed("disconnect")
         self.stop(0)

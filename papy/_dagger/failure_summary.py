@@ -15,8 +15,6 @@ from papy._base.errors import PiperError
 from papy._evaluate.worker import Worker
 from papy._piper.piper_options import PiperOptions
 
-__all__ = ["advice", "summary_of"]
-
 # What Python says where something else than a list was expected. ``int``, ``open``, ``json.loads``, ``str.split`` and most
 # others name the type that they got, some only the one that they need.
 _NO_LIST: Final = re.compile(r"\b(list|tuple)\b|positional argument|must be|expected|values to unpack")
@@ -50,6 +48,8 @@ def advice(error: PiperError, workers: Mapping[int, Worker]) -> str:
     worker = None if error.number is None else workers.get(error.number)
     for step in () if worker is None else worker.steps:
         name = Worker.name_of(step.function)
+        if str(getattr(step.function, "__module__", "")).startswith("papy."):
+            continue  # those of ours do take an inbox
         if not step.unpack and name == error.function and _may_have_met_a_list(error.exception):
             return f"{name} was given an inbox, a list of items; if it takes items, write Piper({name}, unpack=True)"
     return ""

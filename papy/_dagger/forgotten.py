@@ -1,21 +1,62 @@
-"""What is said of runs that were forgotten: dropped, or left at the end of the program, while there was something to do.
+"""What becomes of runs that were forgotten: dropped, or left at the end of the program, while there was something to do.
 
 A run that ends without a word looks like one that has finished. So the log tells what was lost, once, unless the caller
-has been told by an exception.
+has been told by an exception. A finalizer may run anywhere, also where its thread holds a lock that closing needs. So it only
+puts a word into a queue, and a thread that waits for that word does the rest.
 """
 
 from __future__ import annotations
 
 import atexit
 import weakref
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Event
 from typing import Final, Protocol
 
 from papy._base.errors import PiperError
+from papy._base.threads import ContextThread, launch
 from papy._dagger.background import BackgroundRunner
-from papy._dagger.finalizer import ThreadedFinalizer
 from papy._dagger.graph_run import GraphRun
 
-__all__ = ["EXIT_TIMEOUT", "call_at_exit", "log_failure", "log_forgotten", "log_unread", "untold"]
+
+class ThreadedFinalizer:
+    """Does something in a thread of its own when an object was dropped, unless it is released before.
+
+    Args:
+        owner: The object; what is to be done may not hold it.
+        close: What to do, in this order.
+    """
+
+    def __init__(self, owner: object, *close: Callable[[], object]) -> None:
+        self._words: SimpleQueue[bool] = SimpleQueue()
+        self._finalizer = weakref.finalize(owner, self._words.put, True)
+        self._finalizer.atexit = False  # at the end of the interpreter the IMaps stop by themselves
+        self._done = Event()
+        self._thread = ContextThread(_wait, "papy-finalizer", (self._words, self._done, close))
+
+    def start(self) -> None:
+        """Start the thread; by then the owner has to know this object, so that it can be released after an interrupt."""
+        launch(self._thread)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has done what is to be done, if the object was dropped."""
+        self._done.wait(seconds)
+
+    def release(self) -> None:
+        """Nothing is to be done any more."""
+        self._finalizer.detach()
+        self._words.put(False)
+
+
+def _wait(words: SimpleQueue[bool], done: Event, calls: tuple[Callable[[], object], ...]) -> None:
+    try:
+        if words.get():
+            for call in calls:
+                call()
+    finally:
+        done.set()
+
 
 # Seconds in which inputs that may be endless can come to their end when the program does; as those of a `papy.Pipeline`.
 EXIT_TIMEOUT: Final = 5.0

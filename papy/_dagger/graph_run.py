@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Any, Final
 
 from numap import IMap
-from numap.interop import is_detachable
+from numap.interop import checks, is_detachable
 from papy._base.checks import counted, type_error, value_error
 from papy._base.errors import POLICIES, DaggerError, PiperError
 from papy._base.external_programs import end_of
@@ -35,8 +35,6 @@ from papy._streams.results import DaggerResults, apply_policies
 from papy._streams.source import StreamSource
 from papy._streams.streams import InputStream, branches, items_of
 from papy._streams.zip_streams import Column, ZipShares, ZipStrict
-
-__all__ = ["GraphRun", "RunStatistics", "check_datas", "data_sources"]
 
 MANY: Final = 1000  # so many datas too many are counted, for the error
 
@@ -354,16 +352,17 @@ def data_sources(
 
 def check_datas(datas: Iterable[Iterable[Any]], call: str, inputs: int) -> None:
     """DaggerError unless this can be the data of so many inputs."""
-    needed = "a list with one iterable for each input is needed"
-    if isinstance(datas, (str, bytes, Mapping, Set)) or not hasattr(datas, "__iter__"):
-        raise type_error(DaggerError, f"datas: {needed}, got {datas!r:.80}{datas_text(call, datas, inputs)}")
-    if not isinstance(datas, (list, tuple, range)):
-        return
-    if datas and all(isinstance(data, (str, bytes)) for data in datas):
-        needed += ", and the items of a text would be its characters"
-    elif inputs != 1 or len(datas) == 1 or all(map(_is_iterable, datas)):
-        return  # with one, or several inputs, it can be said which of them has the wrong data
-    raise type_error(DaggerError, f"datas: {needed}, got {datas!r:.80}{datas_text(call, datas, inputs)}")
+    needed = "a list with one iterable for each input"
+    listed = not isinstance(datas, (str, bytes, Mapping, Set)) and hasattr(datas, "__iter__")
+    if listed:
+        if not isinstance(datas, (list, tuple, range)):
+            return
+        if datas and all(isinstance(data, (str, bytes)) for data in datas):
+            needed += " (the items of a text would be its characters)"
+        elif inputs != 1 or len(datas) == 1 or all(map(_is_iterable, datas)):
+            return  # with one, or several inputs, it can be said which of them has the wrong data
+    wrong = checks.wrong_type("datas", needed, datas)
+    raise type_error(DaggerError, f"{wrong}{datas_text(call, datas, inputs)}")
 
 
 def _is_iterable(data: object) -> bool:
@@ -380,12 +379,12 @@ def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]], call: st
         got = str(len(given)) if len(given) < len(inputs) else _counted(datas, ahead, len(given))
         raise value_error(
             DaggerError,
-            f"datas: one iterable for each of {counted(len(inputs), 'input')} ({names}) is needed, got {got}",
+            f"datas: {got} given; must be one iterable for each of {counted(len(inputs), 'input')} ({names})",
         )
     for piper, data in zip(inputs, given, strict=True):
         if not _is_iterable(data):
-            text = f"datas: an iterable is needed for {piper.name}, got {data!r:.80}"
-            raise type_error(DaggerError, text + datas_text(call, given, len(inputs)))
+            wrong = checks.wrong_type("datas", f"an iterable for {piper.name}", data)
+            raise type_error(DaggerError, f"{wrong}{datas_text(call, given, len(inputs))}")
     return dict(zip(inputs, given, strict=True))
 
 

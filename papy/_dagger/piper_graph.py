@@ -6,21 +6,20 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+from numap.interop import checks
 from papy._base.checks import (
     check_branch,
     check_flag,
     check_list,
     check_xtra,
     counted,
+    refused_as,
     type_error,
     value_error,
-    wrong_type,
 )
 from papy._base.errors import DaggerError, PiperError
 from papy._piper.piper import Piper
 from papy.graph import DictGraph
-
-__all__ = ["PiperGraph"]
 
 
 class PiperGraph(DictGraph[Piper]):
@@ -42,10 +41,11 @@ class PiperGraph(DictGraph[Piper]):
     def add_node(self, node: Piper, xtra: dict[str, Any] | None = None, branch: object = None) -> bool:
         """Add a piper, see `DictGraph.add_node`; DaggerError if it is none."""
         self._changing("add_node")
-        if not isinstance(node, Piper):
-            raise wrong_type("node", "a Piper is needed", node, DaggerError)
-        check_xtra("xtra", xtra)
-        check_branch(branch, DaggerError)
+        with refused_as(DaggerError):
+            if not isinstance(node, Piper):
+                raise checks.wrong_type("node", "a Piper", node)
+            check_xtra("xtra", xtra)
+            check_branch(branch)
         self._by_id[id(node)] = node
         return super().add_node(node, xtra, branch)
 
@@ -59,8 +59,9 @@ class PiperGraph(DictGraph[Piper]):
     def add_edge(self, edge: tuple[Piper, Piper], double: bool = False) -> None:
         """Add an edge from a consumer to its producer, see `DictGraph.add_edge`; DaggerError if that makes a cycle."""
         self._changing("add_edge")
-        if not isinstance(edge, (tuple, list)) or [isinstance(it, Piper) for it in edge] != [True, True]:
-            raise wrong_type("edge", "a pair of pipers, the consumer first, is needed", edge, DaggerError)
+        with refused_as(DaggerError):
+            if not isinstance(edge, (tuple, list)) or [isinstance(it, Piper) for it in edge] != [True, True]:
+                raise checks.wrong_type("edge", "a pair of pipers, the consumer first", edge)
         _refuse_cycle(self, [*edge[::-1], edge[1]] if double else edge[::-1])
         super().add_edge(edge)
 
@@ -105,7 +106,8 @@ class PiperGraph(DictGraph[Piper]):
             DaggerError: If no piper can be made of it, or ``create`` is False and it is not here.
         """
         self._changing("add_piper")
-        check_flag("create", create, DaggerError)
+        with refused_as(DaggerError):
+            check_flag("create", create)
         known = self.resolve(piper, forgive=create)
         if known is not None:
             return False, known
@@ -121,16 +123,14 @@ class PiperGraph(DictGraph[Piper]):
         """
         self._changing("add_pipers")
         added = [self.resolve(it, forgive=True) or self._made(it) for it in _pipers_in("pipers", pipers)]
-        if xtras is None:
-            extras: list[Any] = [None] * len(added)
-        else:
-            extras = list(check_list("xtras", "one dictionary for each of the pipers", xtras, DaggerError, dict))
-        for xtra in extras:
-            check_xtra("xtras", xtra)
-        if len(extras) != len(added):
-            raise value_error(
-                DaggerError, f"xtras: one for each of {counted(len(added), 'piper')} is needed, got {len(extras)}"
-            )
+        with refused_as(DaggerError):
+            check_list("xtras", "one dictionary for each of the pipers", () if xtras is None else xtras, dict)
+        extras = [None] * len(added) if xtras is None else list(xtras)
+        with refused_as(DaggerError):
+            for xtra in extras:
+                check_xtra("xtras", xtra)
+            if len(extras) != len(added):
+                raise ValueError(f"xtras: {len(extras)} given; must be one for each of {counted(len(added), 'piper')}")
         for piper, xtra in zip(added, extras, strict=True):
             self.add_node(piper, xtra)
 
@@ -145,10 +145,11 @@ class PiperGraph(DictGraph[Piper]):
             DaggerError: If the pipe is empty, or closes a cycle, or no piper can be made of something in it.
         """
         self._changing("add_pipe")
-        check_branch(branch, DaggerError)
+        with refused_as(DaggerError):
+            check_branch(branch)
         pipers = [self.resolve(piper, forgive=True) or self._made(piper) for piper in _pipers_in("pipe", pipe)]
         if not pipers:
-            raise value_error(DaggerError, "a pipe needs at least one piper")
+            raise value_error(DaggerError, "pipe: none given; must be at least one piper")
         _refuse_cycle(self, pipers)
         for piper in pipers:
             self.add_node(piper, branch=branch)
@@ -167,7 +168,8 @@ class PiperGraph(DictGraph[Piper]):
             DaggerError: If it is not here, or, unless ``forced``, if it feeds others.
         """
         self._changing("del_piper")
-        check_flag("forced", forced, DaggerError)
+        with refused_as(DaggerError):
+            check_flag("forced", forced)
         found = self.resolve(piper)
         assert found is not None
         if self.incoming_edges(found) and not forced:
@@ -176,7 +178,8 @@ class PiperGraph(DictGraph[Piper]):
 
     def del_pipers(self, pipers: Iterable[Any], forced: bool = False) -> None:
         """Delete pipers, the last one first, see `del_piper`."""
-        check_flag("forced", forced, DaggerError)
+        with refused_as(DaggerError):
+            check_flag("forced", forced)
         for piper in list(_pipers_in("pipers", pipers))[::-1]:
             self.del_piper(piper, forced)
 
@@ -187,10 +190,11 @@ class PiperGraph(DictGraph[Piper]):
             DaggerError: If the pipe is empty or not here; then nothing is deleted.
         """
         self._changing("del_pipe")
-        check_flag("forced", forced, DaggerError)
+        with refused_as(DaggerError):
+            check_flag("forced", forced)
         pipers = [found for found in map(self.resolve, _pipers_in("pipe", pipe)) if found is not None]
         if not pipers:
-            raise value_error(DaggerError, "a pipe needs at least one piper")
+            raise value_error(DaggerError, "pipe: none given; must be at least one piper")
         edges = [(down, up) for up, down in pairwise(pipers)]
         for down, up in edges:
             if up not in self[down]:
@@ -202,7 +206,8 @@ class PiperGraph(DictGraph[Piper]):
 
     def del_pipes(self, pipes: Iterable[Iterable[Any]], forced: bool = False) -> None:
         """Delete pipes one after the other, see `del_pipe`."""
-        check_flag("forced", forced, DaggerError)
+        with refused_as(DaggerError):
+            check_flag("forced", forced)
         for pipe in _pipes_in(pipes):
             self.del_pipe(pipe, forced)
 
@@ -253,26 +258,29 @@ class PiperGraph(DictGraph[Piper]):
 
 
 def _pipers_in(what: str, pipers: Any) -> Iterable[Any]:
-    if isinstance(pipers, PiperGraph):
-        advice = f"its pipers are list(it): write {what}=list(it), and say its pipes again"
-        raise type_error(
-            DaggerError, f"{what}: a list of pipers is needed, got another {type(pipers).__name__}; {advice}"
-        )
-    if isinstance(pipers, Piper) or (callable(pipers) and not hasattr(pipers, "__iter__")):
-        raise type_error(DaggerError, f"{what}: a list of pipers is needed, got {pipers!r:.80}; write [{pipers!r:.60}]")
-    return check_list(what, "a list of pipers", pipers, DaggerError, Piper)
+    with refused_as(DaggerError):
+        if isinstance(pipers, PiperGraph):
+            hint = f"its pipers are list(it): write {what}=list(it), and say its pipes again"
+        elif isinstance(pipers, Piper) or (callable(pipers) and not hasattr(pipers, "__iter__")):
+            hint = f"write [{pipers!r:.60}]"
+        else:
+            return check_list(what, "a list of pipers", pipers, ())
+        raise TypeError(f"{checks.wrong_type(what, 'a list of pipers', pipers)}; {hint}")
 
 
 def _pipes_in(pipes: Any) -> list[Any]:
     """The pipes, all of which can be ones."""
-    found = list(check_list("pipes", "a list of pipes", pipes, DaggerError, Piper))
-    needed = "a list of pipes, each of them a list of pipers,"
-    for pipe in found:
-        if isinstance(pipe, Piper) or (callable(pipe) and not hasattr(pipe, "__iter__")):
-            raise type_error(
-                DaggerError, f"pipes: {needed} is needed, got {pipe!r:.80}; if they are one pipe, write pipes=[(...)]"
-            )
-        check_list("pipes", needed, pipe, DaggerError, Piper)
+    with refused_as(DaggerError):
+        check_list("pipes", "a list of pipes", pipes, Piper)
+    found = list(pipes)
+    needed = "a list of pipes, each of them a list of pipers"
+    with refused_as(DaggerError):
+        for pipe in found:
+            if isinstance(pipe, Piper) or (callable(pipe) and not hasattr(pipe, "__iter__")):
+                raise TypeError(
+                    f"{checks.wrong_type('pipes', needed, pipe)}; if they are one pipe, write pipes=[(...)]"
+                )
+            check_list("pipes", needed, pipe, Piper)
     return found
 
 

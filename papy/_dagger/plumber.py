@@ -17,7 +17,7 @@ from time import perf_counter, time
 from types import TracebackType
 from typing import Any, ClassVar, Final, overload
 
-from papy._base.checks import check_seconds, limited, value_error
+from papy._base.checks import check_seconds, limited, refused_as, value_error
 from papy._base.errors import DaggerError, PlumberError
 from papy._base.forks import FORKED
 from papy._base.misuse import unknown_option
@@ -25,14 +25,11 @@ from papy._base.public import public
 from papy._dagger.background import STOP_TIMEOUT, BackgroundRunner
 from papy._dagger.codefile import read, write
 from papy._dagger.dagger import Dagger
-from papy._dagger.finalizer import ThreadedFinalizer
-from papy._dagger.forgotten import EXIT_TIMEOUT, call_at_exit, log_failure, log_forgotten, untold
+from papy._dagger.forgotten import EXIT_TIMEOUT, ThreadedFinalizer, call_at_exit, log_failure, log_forgotten, untold
 from papy._dagger.graph_run import GraphRun, RunStatistics
 from papy._piper.lifecycles import PLUMBER
 from papy._piper.piper import Piper
 from papy._piper.run_options import RunOptions
-
-__all__ = ["Plumber"]
 
 _OPTIONS: Final = list(inspect.signature(Dagger.__init__).parameters)[1:]
 
@@ -88,7 +85,9 @@ class Plumber(Dagger):
                 hint = f"; write Plumber(pipers=[{logger_options!r:.60}])"
             elif isinstance(logger_options, Dagger):
                 hint = "; its pipers are list(it): write Plumber(pipers=list(it)), and say its pipes again"
-            text = f"logger_options: none are needed, and pipers and pipes by their names, got {logger_options!r:.80}{hint}"
+            text = (
+                f"logger_options: {logger_options!r:.80} given; must be none, and pipers and pipes by their names{hint}"
+            )
             raise value_error(PlumberError, text)
         unknown = [name for name in options if name not in _OPTIONS]
         if unknown:
@@ -201,14 +200,15 @@ class Plumber(Dagger):
             PlumberError: If it does not run, or was stopped meanwhile.
             DaggerError, PiperError, numap.NumapError: What ended the run; see `Dagger.results`.
         """
-        check_seconds("timeout", timeout, PlumberError)
+        with refused_as(PlumberError):
+            check_seconds("timeout", timeout)
         with self._moving:
             self._allowed("wait")
             runner = self._runner
         assert runner is not None
         outcome = runner.wait(limited(timeout))
         if outcome == "stopped":
-            raise PlumberError("the Plumber was stopped while somebody waited for its end")
+            raise PlumberError("the Plumber was stopped while its end was waited for")
         if outcome == "failed" and runner.error is not None:
             raise self._told(runner, runner.error)
         return outcome is not None

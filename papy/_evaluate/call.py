@@ -14,13 +14,11 @@ from typing import Any
 
 from numap import ItemError
 from numap.interop import from_outside
-from papy._base.current_item import CURRENT, Item
 from papy._base.errors import PiperError, WorkerError, failures_in
 from papy._base.failures import failure, passed_on
+from papy._evaluate.current_item import CURRENT, Item
 from papy._evaluate.misfits import instead_of_generator, wraps_generator
 from papy._evaluate.worker import Worker
-
-__all__ = ["PiperCall"]
 
 
 class PiperCall:

@@ -13,8 +13,6 @@ from numap import NextTimeout
 from papy._base.errors import PiperError, is_failure
 from papy._base.failures import origins
 
-__all__ = ["LATE", "Count", "StreamCounts", "evaluations"]
-
 # Stands among the numbers of pipers for an item that will come once more, as a result was waited for in vain.
 LATE: Final = -1
 

@@ -12,16 +12,6 @@ from functools import partial
 from types import FunctionType
 from typing import Any
 
-__all__ = [
-    "coroutine_text",
-    "declared",
-    "generator_text",
-    "instead_of_generator",
-    "name_of",
-    "step_text",
-    "wraps_generator",
-]
-
 # Wrapped is more than once, and around itself for ever.
 _LAYERS = 100
 

@@ -10,11 +10,9 @@ from numap import NumapError
 from numap.interop import add_note
 from papy._base.errors import PiperError
 from papy._base.failures import failure
-from papy._base.interrupts import Flag
+from papy._base.threads import Flag
 from papy._evaluate.call import PiperCall
 from papy._evaluate.counts import Count, StreamCounts
-
-__all__ = ["Provenance"]
 
 
 class Provenance:

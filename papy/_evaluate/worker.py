@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from papy._base.checks import check_flag, check_name
-from papy._base.current_item import Folder
+from numap.interop import checks
+from papy._base.checks import check_flag
 from papy._base.errors import WorkerError, failures_in
 from papy._base.failures import passed_on
 from papy._base.public import public
+from papy._evaluate.current_item import Folder
 from papy._evaluate.misfits import coroutine_text, declared, name_of, step_text
-
-__all__ = ["Uncallable", "Worker"]
 
 
 class Uncallable:
@@ -78,7 +77,7 @@ class Worker:
         *,
         unpack: bool = False,
     ) -> None:
-        check_name("name", name)
+        checks.text("name", name)
         check_flag("unpack", unpack)
         if not isinstance(functions, (list, tuple)):
             functions = [functions]
@@ -135,7 +134,7 @@ class Worker:
             failed items, if there are any in the inbox: then no function is called.
         """
         if not hasattr(inbox, "__iter__") and not hasattr(inbox, "__getitem__"):
-            raise TypeError(f"inbox: a list with one item of each input is needed, got {inbox!r:.80}")
+            raise checks.wrong_type("inbox", "a list with one item of each input", inbox)
         failures = failures_in(inbox)
         if failures:
             return passed_on(failures)
@@ -183,7 +182,7 @@ class Worker:
 def _steps(functions: Sequence[Any], arguments: Any, kwargs: Any, unpack: bool) -> tuple[BoundFunction, ...]:
     """Check what a Worker is made of, and put together what belongs together."""
     if not functions:
-        raise TypeError("functions: at least one function is needed, got none")
+        raise TypeError("functions: none given; must be at least one function")
     many = any(isinstance(function, Worker) for function in functions)
     if many and not (arguments is None and kwargs is None):
         raise TypeError("arguments and kwargs: not allowed for a Worker, which brings its own")
@@ -196,7 +195,7 @@ def _steps(functions: Sequence[Any], arguments: Any, kwargs: Any, unpack: bool) 
         elif text := step_text(function) or (callable(function) and coroutine_text(function)):
             raise TypeError(f"functions: {text}")
         elif not callable(function) or isinstance(function, Uncallable):
-            raise TypeError(f"functions: a callable or a Worker is needed, got {function!r}")
+            raise checks.wrong_type("functions", "a callable or a Worker", function)
         else:
             steps.append(BoundFunction(function, tuple(args), dict(keywords), unpack))
     return tuple(steps)
@@ -208,14 +207,14 @@ def _one_each(what: str, given: Any, count: int, kinds: tuple[type, ...], defaul
         return [default] * count
     wanted = " or ".join(kind.__name__.lower() for kind in kinds)
     if not isinstance(given, (list, tuple)):
-        raise TypeError(f"{what}: one {wanted} for each of {count} functions is needed, got {given!r}")
+        raise checks.wrong_type(what, f"one {wanted} for each of {count} functions", given)
     if len(given) != count:
-        raise TypeError(f"{what}: {count} are needed, one for each function, got {len(given)}")
+        raise TypeError(f"{what}: {len(given)} given; must be {count}, one for each function")
     for one in given:
         if not isinstance(one, kinds):
-            raise TypeError(f"{what}: a {wanted} is needed, got {one!r:.80}")
+            raise checks.wrong_type(what, f"a {wanted}", one)
         if isinstance(one, Mapping) and not all(isinstance(key, str) for key in one):
-            raise TypeError(f"{what}: names as keys are needed, got {one!r:.80}")
+            raise checks.wrong_type(what, "a mapping with names as keys", one)
     return given
 
 

@@ -7,11 +7,10 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Final
 
-from papy._base.checks import check_flag, check_seconds, wrong_type
+from numap.interop import checks
+from papy._base.checks import check_flag, check_seconds
 from papy._base.public import public
 from papy._monitor.reporters import check_logger, found_logger
-
-__all__ = ["Counter", "entry_counter"]
 
 # What a session tells about, in this order.
 _IN_SESSION: Final = ("new", "dirty", "deleted", "identity_map")
@@ -42,7 +41,7 @@ class Counter:
         check_logger(logger)
         missing = [what for what in _IN_SESSION if session is not None and not hasattr(session, what)]
         if missing:
-            raise wrong_type("session", f"an object with {', '.join(_IN_SESSION)}, or None is needed", session)
+            raise checks.wrong_type("session", f"an object with {', '.join(_IN_SESSION)}, or None", session)
         if show_every != -1:
             check_seconds("show_every", show_every)
         check_flag("quiet", quiet)

@@ -12,8 +12,6 @@ from papy._base.public import public
 from papy._monitor.reporters import DebugReporter, LoggingReporter, Resources
 from papy.coroutines import is_iterable
 
-__all__ = ["Debugger", "PipelineRuntimeDebugger", "log_debugger"]
-
 # Seconds between two looks at CPU times and memory: they cost 40 microseconds, and must not be what is measured.
 SAMPLED: Final = 0.010
 
@@ -94,7 +92,7 @@ class PipelineRuntimeDebugger(Debugger):
             raise TypeError(f"call_counter: needs a method pop(), and a {type(call_counter).__name__} has none")
         checks.seconds("every", every, or_none=False)
         if reporters is not None and not is_iterable(reporters):
-            raise TypeError(f"reporters: must be a list of reporters or None, not {reporters!r:.80}")
+            raise checks.wrong_type("reporters", "a list of reporters or None", reporters)
         self._reporters: list[DebugReporter] = [LoggingReporter()] if reporters is None else list(reporters)
         for reporter in self._reporters:
             if not callable(getattr(reporter, "show", None)):

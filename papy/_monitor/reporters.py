@@ -8,10 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from papy._base.checks import wrong_type
+from numap.interop import checks
 from papy._base.public import public
-
-__all__ = ["CallbackReporter", "DebugReporter", "LoggingReporter", "Resources", "TableReporter", "aligned"]
 
 
 @public
@@ -91,7 +89,7 @@ class CallbackReporter(DebugReporter):
 
     def __init__(self, callback: Callable[[Info], object]) -> None:
         if not callable(callback):
-            raise TypeError(f"callback: must be callable, not {type(callback).__name__}")
+            raise checks.wrong_type("callback", "callable", callback)
         self._callback = callback
 
     def show(self, info: Info) -> None:
@@ -148,7 +146,7 @@ class TableReporter(DebugReporter):
 def check_logger(logger: Any) -> None:
     """A logger, the name of one, or None."""
     if logger is not None and not isinstance(logger, str) and not callable(getattr(logger, "info", None)):
-        raise wrong_type("logger", "a logging.Logger, the name of one or None is needed", logger)
+        raise checks.wrong_type("logger", "a logging.Logger, the name of one or None", logger)
 
 
 def found_logger(logger: Any, name: str) -> Any:

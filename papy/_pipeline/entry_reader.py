@@ -20,8 +20,6 @@ from papy._pipeline.iterable_reader import IterableReader
 from papy._stages.accounting import RunState, Throughput
 from papy._stages.entries import Entry, Meta
 
-__all__ = ["EntryReader"]
-
 
 class EntryReader:
     """An iterator over the numbered entries of an `InputQueue`, for one run and one thread.

@@ -11,8 +11,6 @@ from papy._stages.accounting import EntryCounts, RunState
 from papy._stages.base import Stage
 from papy._stages.upstream import FromMap, StageOutput
 
-__all__ = ["RunFigures"]
-
 
 class RunFigures:
     """What users see of a run, while it goes on and afterwards.

@@ -22,9 +22,6 @@ from papy._base.checks import counted
 from papy._stages.accounting import LateEntries, RunState
 from papy._stages.entries import First
 
-__all__ = ["End", "ITERABLE_TIMEOUT", "InputQueue", "InputIterable", "ShutDown", "is_entry", "log_left"]
-
-
 #: What a queue that was shut down raises, from Python 3.13 on; before, something that doesn't come up where it is expected.
 ShutDown: Any = getattr(queue, "ShutDown", Full)
 

@@ -10,9 +10,7 @@ from typing import Any
 
 from papy._base.threads import ContextThread
 from papy._stages.accounting import RunState
-from papy._stages.byte_bounds import SizeSampler
-
-__all__ = ["IterableReader"]
+from papy._stages.bounds import SizeSampler
 
 
 class IterableReader:

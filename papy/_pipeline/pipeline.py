@@ -20,8 +20,6 @@ from papy._pipeline.runs import Runs
 from papy._stages.entries import Meta
 from papy._stages.spec import NAMES, Limits, StepOptions, define, steps_of, unknown
 
-__all__ = ["Pipeline"]
-
 # The arguments of a pipeline that are no options of its steps.
 _ARGUMENTS: Final = ("in_queue", "daemon", "quiet", "fail_callback", "debugger", "buffer_bytes", "max_failures")
 
@@ -101,11 +99,11 @@ class Pipeline:
         if strange:
             raise unknown(strange, _ARGUMENTS)
         if fail_callback is not None and not callable(fail_callback):
-            raise TypeError(f"fail_callback: must be callable or None, not {type(fail_callback).__name__}")
+            raise checks.wrong_type("fail_callback", "callable or None", fail_callback)
         self._specs = define(steps_of(steps), StepOptions().changed(options, ""))
         self._inputs = InputQueue(in_queue)
         if debugger is not None and not isinstance(debugger, PipelineRuntimeDebugger):
-            raise TypeError(f"debugger: must be a PipelineRuntimeDebugger or None, not {type(debugger).__name__}")
+            raise checks.wrong_type("debugger", "a PipelineRuntimeDebugger or None", debugger)
         self._limits = Limits(buffer_bytes, max_failures)
         self._daemon = daemon
         self._quiet = quiet

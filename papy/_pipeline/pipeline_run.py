@@ -25,9 +25,6 @@ from papy._stages.spec import Limits, StepSpec
 from papy._stages.stages import stages
 from papy._stages.upstream import FromMap
 
-__all__ = ["PipelineRun"]
-
-
 #: Seconds that a reader gets to leave an iterable when its time is up.
 _READER_TIMEOUT: Final = 0.5
 

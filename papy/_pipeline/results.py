@@ -13,8 +13,6 @@ from papy._stages.accounting import DROPPED, STOPPED, RunState
 from papy._stages.entries import Meta
 from papy._stages.upstream import FromMap
 
-__all__ = ["PipelineResults"]
-
 
 class PipelineResults(Iterator[Any]):
     """The results of one run of a pipeline, for one thread at a time.

@@ -14,13 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from numap import StateError
-from papy._pipeline.background import Background
+from numap.interop import add_note
+from papy._pipeline.background import Background, made, release, tell_unread, wait_at_exit
 from papy._pipeline.input_queue import InputQueue
-from papy._pipeline.leftovers import made, release, tell_unread, wait_at_exit
 from papy._pipeline.pipeline_run import PipelineRun
-from papy._stages.accounting import DROPPED, STOPPED, EntryCounts, add_note
-
-__all__ = ["Runs"]
+from papy._stages.accounting import DROPPED, STOPPED, EntryCounts
 
 
 class Runs:

@@ -20,15 +20,12 @@ from typing import Final
 
 from numap import TooManyFailures
 from papy._base.checks import counted
-from papy._base.interrupts import Flag
-from papy._base.threads import ContextThread, launch
+from papy._base.threads import ContextThread, Flag, launch
 from papy._pipeline.entry_reader import EntryReader
 from papy._pipeline.figures import RunFigures
 from papy._pipeline.input_queue import InputQueue
 from papy._stages.accounting import DROPPED, ENDED, FAILED, STOPPED, Reason, RunState, tell_of
 from papy._stages.base import Stage
-
-__all__ = ["Supervisor"]
 
 #: Seconds that the end of the interpreter waits for runs that were not ended: longer than numap lets finalizers take.
 _EXIT_TIMEOUT: Final = 3.0

@@ -13,8 +13,6 @@ from numap.interop import StateTable
 from papy._base.errors import DaggerError, PiperError, PlumberError
 from papy._base.forks import FORKED
 
-__all__ = ["DAGGER", "PIPER", "PLUMBER"]
-
 # The state, and a call that it allows, lead to the next state.
 _Moves = Mapping[tuple[str, str], str]
 

@@ -10,21 +10,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from numap import TaskIterator
-from numap.interop import detach, keep_order
-from papy._base.checks import check_flag, check_list, type_error, value_error
+from numap.interop import checks, detach, keep_order
+from papy._base.checks import check_flag, check_list, refused_as, value_error
 from papy._base.errors import PiperError
 from papy._base.external_programs import end_of
 from papy._base.forks import FORKED, live
-from papy._base.interrupts import Flag
 from papy._base.public import public
+from papy._base.threads import Flag
 from papy._piper.lifecycles import PIPER
 from papy._piper.piper_options import PiperOptions
 from papy._piper.wiring import Run, Wiring, start_imap, wire
 from papy._streams.results import DaggerResults
 from papy._streams.source import StreamSource
 from papy._streams.streams import DeferredStream, branches, items_of
-
-__all__ = ["Piper"]
 
 # What a copy of a piper doesn't have.
 _LIFE: Final = frozenset(("_state", "_owned", "_finished", "_wiring", "_run", "_ups", "_readers", "_items"))
@@ -198,9 +196,7 @@ class Piper(PiperOptions):
             PiperError: If the piper is not connected, or runs, or a piper that it reads has not been started.
             numap.WorkerStartError, numap.SerializationError: If its IMap can't be started.
         """
-        if stages is not None:
-            stages = list(check_list("stages", "a list of numbers or None", stages, PiperError))
-        if stages is not None and 0 not in stages and 1 not in stages and self.started:
+        if stages is not None and not _starts(stages) and self.started:
             return
         state = self._allowed("start")
         for up in self._ups:
@@ -255,7 +251,8 @@ class Piper(PiperOptions):
             PiperError: If the piper is not connected, or has not been stopped, its IMap is running, or others were
                 connected after it to the same IMap and ``forced`` is False: disconnect the last one first.
         """
-        check_flag("forced", forced, PiperError)
+        with refused_as(PiperError):
+            check_flag("forced", forced)
         state = self._allowed("disconnect")
         task = self._wiring.task
         if task is not None and self.imap is not None:
@@ -371,13 +368,22 @@ class Piper(PiperOptions):
             self._let_go("idle")
 
 
+def _starts(stages: Sequence[int]) -> bool:
+    """Whether that is what these stages of PaPy do."""
+    with refused_as(PiperError):
+        check_list("stages", "a list of numbers or None", stages)
+    found = list(stages)
+    return 0 in found or 1 in found
+
+
 def _checked_inbox(name: str, inbox: Sequence[Any]) -> list[Any]:
-    if isinstance(inbox, (str, bytes, Piper)) or not hasattr(inbox, "__iter__"):
-        raise type_error(PiperError, f"{name}: connect needs a list of inputs, got {inbox!r:.80}")
+    with refused_as(PiperError):
+        check_list(f"{name}: connect", "a list of inputs", inbox, Piper)
     ups = list(inbox)
     if not ups:
-        raise value_error(PiperError, f"{name}: connect needs at least one input, got none")
-    for place, up in enumerate(ups):
-        if not hasattr(up, "__iter__") and not hasattr(up, "__getitem__"):
-            raise type_error(PiperError, f"{name}: input {place} has to be a piper or an iterable, got {up!r:.80}")
+        raise value_error(PiperError, f"{name}: connect: none given; must be at least one input")
+    with refused_as(PiperError):
+        for place, up in enumerate(ups):
+            if not hasattr(up, "__iter__") and not hasattr(up, "__getitem__"):
+                raise checks.wrong_type(f"{name}: input {place}", "a piper or an iterable", up)
     return ups

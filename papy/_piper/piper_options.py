@@ -7,22 +7,12 @@ from itertools import count
 from typing import Any, Literal
 
 from numap import IMap
-from papy._base.checks import (
-    check_branch,
-    check_flag,
-    check_name,
-    check_policy,
-    check_seconds,
-    check_whole,
-    type_error,
-    value_error,
-)
+from numap.interop import checks
+from papy._base.checks import check_branch, check_flag, check_policy, check_seconds, refused_as
 from papy._base.errors import PiperError
 from papy._base.misuse import known_options, parallel_text
 from papy._evaluate.misfits import generator_text
 from papy._evaluate.worker import Uncallable, Worker
-
-__all__ = ["PiperOptions"]
 
 _numbers = count()
 
@@ -49,25 +39,22 @@ class PiperOptions(Uncallable):
         on_error: str | None = None,
         retries: int | None = None,
     ) -> None:
-        self.imap = _checked_imap(parallel)
-        try:
-            self.worker: Worker = Worker(worker.worker if isinstance(worker, PiperOptions) else worker, unpack=unpack)
-        except TypeError as error:
-            raise type_error(PiperError, f"worker: {error}") from error
-        for what, given in (("consume", consume), ("produce", produce), ("spawn", spawn)):
-            check_whole(what, given, 1, PiperError)
-        for what, flag in (("debug", debug), ("track", track), ("repeat", repeat), ("unpack", unpack)):
-            check_flag(what, flag, PiperError)
-        check_name("name", name, PiperError)
-        check_branch(branch, PiperError)
-        last = self.worker.steps[-1].function
-        text = generator_text(last) if produce == 1 or repeat else None
-        if text is not None:
-            raise type_error(PiperError, f"worker: {text}")
-        _check_timeout(timeout, self.imap)
-        check_policy(on_error, retries)
-        if debug and on_error not in (None, "raise"):
-            raise value_error(PiperError, f"debug: it raises, and on_error={on_error!r} was given")
+        with refused_as(PiperError):
+            self.imap = _checked_imap(parallel)
+            self.worker = _worker(worker, unpack)
+            for what, given in (("consume", consume), ("produce", produce), ("spawn", spawn)):
+                checks.whole(what, given, 1)
+            for what, flag in (("debug", debug), ("track", track), ("repeat", repeat), ("unpack", unpack)):
+                check_flag(what, flag)
+            checks.text("name", name)
+            check_branch(branch)
+            text = generator_text(self.worker.steps[-1].function) if produce == 1 or repeat else None
+            if text is not None:
+                raise TypeError(f"worker: {text}")
+            _check_timeout(timeout, self.imap)
+            check_policy(on_error, retries)
+            if debug and on_error not in (None, "raise"):
+                raise ValueError(f"debug: it raises, and on_error={on_error!r} was given")
         self.consume = consume
         self.produce = produce
         self.spawn = spawn
@@ -106,13 +93,19 @@ for _init in (PiperOptions.__init__, inspect.unwrap(PiperOptions.__init__)):
 del _init
 
 
+def _worker(worker: Any, unpack: bool) -> Worker:
+    try:
+        return Worker(worker.worker if isinstance(worker, PiperOptions) else worker, unpack=unpack)
+    except TypeError as error:
+        raise TypeError(f"worker: {error}") from error
+
+
 def _check_timeout(timeout: Any, imap: IMap[Any] | None) -> None:
-    check_seconds("timeout", timeout, PiperError)
+    check_seconds("timeout", timeout)
     if timeout is not None and imap is None:
-        raise value_error(
-            PiperError,
+        raise ValueError(
             f"timeout: a linear piper can't have one, as nothing else runs while it is evaluated; give an IMap: "
-            f"parallel=IMap(), or for the time that an item may run parallel=IMap(task_timeout={timeout!r})",
+            f"parallel=IMap(), or for the time that an item may run parallel=IMap(task_timeout={timeout!r})"
         )
 
 
@@ -120,13 +113,11 @@ def _checked_imap(parallel: Any) -> IMap[Any] | None:
     if parallel is None or parallel is False:
         return None
     if not isinstance(parallel, IMap):
-        raise type_error(
-            PiperError, f"parallel: an IMap, None or False is needed, got {parallel!r:.80}{parallel_text(parallel)}"
-        )
+        wrong = checks.wrong_type("parallel", "an IMap, None or False", parallel)
+        raise TypeError(f"{wrong}{parallel_text(parallel)}")
     policy = parallel.options["on_error"]
     if policy != "raise":
-        raise value_error(
-            PiperError,
-            f"parallel: this IMap has on_error={policy!r}, and items would lose their places; say it with the piper's on_error",
+        raise ValueError(
+            f"parallel: this IMap has on_error={policy!r}, and items would lose their places; say it with the piper's on_error"
         )
     return parallel

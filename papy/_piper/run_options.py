@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from papy._base.checks import check_policy, check_whole
+from numap.interop import checks
+from papy._base.checks import check_policy, refused_as
 from papy._base.errors import DaggerError
-
-__all__ = ["RunOptions"]
 
 
 @dataclass(frozen=True)
@@ -23,9 +22,10 @@ class RunOptions:
     max_failures: int | None = None
 
     def __post_init__(self) -> None:
-        check_policy(self.on_error, self.retries, DaggerError)
-        if self.max_failures is not None:
-            check_whole("max_failures", self.max_failures, 0, DaggerError)
+        with refused_as(DaggerError):
+            check_policy(self.on_error, self.retries)
+            if self.max_failures is not None:
+                checks.whole("max_failures", self.max_failures, 0)
 
     def __bool__(self) -> bool:
         """Whether anything is said."""

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from numap import IMap, NumapError, StateError, TaskIterator, join
 from numap.interop import add_note, is_detachable, keep_order
-from papy._base.current_item import Folder
 from papy._base.errors import POLICIES, PiperError
-from papy._base.interrupts import Flag
+from papy._base.threads import Flag
 from papy._evaluate.call import PiperCall
 from papy._evaluate.counts import StreamCounts
+from papy._evaluate.current_item import Folder
 from papy._evaluate.provenance import Provenance
 from papy._piper.piper_options import PiperOptions
 from papy._streams.base import ResumableStream
@@ -29,8 +29,6 @@ from papy._streams.results import RunReport
 from papy._streams.source import Ending, Link, StreamSource
 from papy._streams.streams import SEQUENCES, Chain, InputStream, TaskStream, TimedTaskStream, items_of
 from papy._streams.zip_streams import Numbered, Numbering, ZipStrict
-
-__all__ = ["Run", "Wiring", "start_imap", "wire"]
 
 
 def _token() -> str:

@@ -20,22 +20,6 @@ from papy._base.checks import counted
 from papy._stages.backoff import Backoff
 from papy._stages.entries import Entry, Meta, place_of
 
-__all__ = [
-    "DROPPED",
-    "ENDED",
-    "FAILED",
-    "STOPPED",
-    "Reason",
-    "RunState",
-    "EntryCounts",
-    "LateEntries",
-    "Throughput",
-    "add_note",
-    "noted",
-    "presentable",
-    "tell_of",
-]
-
 # Why a run ends; None while it goes on.
 Reason = Literal["ended", "failed", "stopped", "dropped"]
 ENDED: Final = "ended"

@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import weakref
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from threading import Event
 
-__all__ = ["Backoff", "RemoteBackoff"]
+from papy._base.threads import Flag
 
 
 class Backoff:
@@ -23,15 +22,14 @@ class Backoff:
     """
 
     def __init__(self) -> None:
-        # Unlike an event it has no lock that a signal handler, which ends it, could find held by its own thread.
-        self._ended: SimpleQueue[None] = SimpleQueue()
+        # Unlike an event of `threading` it has no lock that a signal handler, which ends it, could find held by its own thread.
+        self._ended = Flag()
         self.path: str | None = None
         self._writer = -1
 
     def wait(self, seconds: float) -> None:
         """Waits so long, unless it ends."""
-        with suppress(Empty):
-            self._ended.put(self._ended.get(timeout=seconds))
+        self._ended.wait(seconds)
 
     def end(self, processes: bool) -> None:
         """Ends it, for ever. Takes no lock and waits for nothing.
@@ -39,7 +37,7 @@ class Backoff:
         Args:
             processes: Theirs, too. Else they go on to wait: they are to be killed, and not to do more before.
         """
-        self._ended.put(None)
+        self._ended.set()
         if processes and self._writer >= 0:
             with suppress(OSError):  # full: it has been told often enough
                 os.write(self._writer, b".")

@@ -6,13 +6,10 @@ from typing import Any
 
 from numap import IMap
 from papy._stages.accounting import RunState
-from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.byte_bounds import Room
+from papy._stages.bounds import BoundedQueue, Room
 from papy._stages.spec import StepSpec
 from papy._stages.upstream import FromMap, FromQueue, StageOutput, Upstream
 from papy._stages.workers import ThreadStepWorkers
-
-__all__ = ["QueueStage", "RelayStage", "Stage"]
 
 
 class Stage:

@@ -1,13 +1,21 @@
-"""What travels between the steps of a pipeline besides entries; an entry itself is a tuple ``(number, value)``."""
+"""What travels between the steps of a pipeline, and from its worker processes; an entry itself is a tuple ``(number, value)``.
+
+Errors of worker processes at their start and their end have no result to travel with, and none may be read any more. A file that
+all of them append to needs no reader meanwhile, and none of them waits for another.
+"""
 
 from __future__ import annotations
 
+import os
+import pickle
+import weakref
+from contextlib import suppress
 from typing import Any, Final
 
 from numap import ItemError
-from numap.interop import rebuilt
-
-__all__ = ["REENQUEUED", "Entry", "Failed", "First", "Lost", "Meta", "Skipped", "place_of"]
+from numap.interop import Copied, surviving_form
+from papy._base.errors import by_pickle
+from papy._base.tracebacks import line_of
 
 Entry = tuple[int, Any]
 # The number of an entry that came from the step itself.
@@ -57,23 +65,13 @@ class Failed:
         self.error = error
         self.trace = trace
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Without a call of its __init__, which may want other arguments than those it has handed on.
-        return _failed, (type(self.error), self.error.args, self.error.__dict__, self.trace)
+    def __reduce__(self) -> Any:
+        return self.__numap_reduce__(by_pickle)
 
-    def portable(self) -> Failed:
-        """This, or if that can't be sent, the same with the text of the error."""
-        import pickle
-
-        try:
-            pickle.loads(pickle.dumps((self.error.args, self.error.__dict__)))
-        except Exception:
-            return Failed(ItemError(f"{type(self.error).__name__}: {self.error}"), self.trace)
-        return self
-
-
-def _failed(kind: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any], trace: str) -> Failed:
-    return Failed(rebuilt(kind, args, attributes), trace)
+    def __numap_reduce__(self, copied: Copied) -> Any:
+        """What a map pickles: the error, or if that can't be sent, one with its text."""
+        form = surviving_form(self.error, copied)
+        return Failed, (ItemError(line_of(self.error)) if form is None else form, self.trace)
 
 
 def place_of(entry: Entry | Meta | None, name: str) -> str:
@@ -82,3 +80,44 @@ def place_of(entry: Entry | Meta | None, name: str) -> str:
         which = f"entry {entry[0]}" if entry[0] != REENQUEUED else "an entry that it had put in its own queue"
         return f"raised by step {name!r} for {which}"
     return f"raised by step {name!r}" + (" for a meta entry" if type(entry) is Meta else "")
+
+
+class ErrorFile:
+    """A file for errors. On Linux it has no name, so that nothing is left of it, whatever happens to this process.
+
+    Attributes:
+        path: Where `append_error` finds it, in a child process.
+    """
+
+    def __init__(self) -> None:
+        if hasattr(os, "memfd_create"):
+            descriptor = os.memfd_create("papy-errors")
+            self.path = f"/proc/{os.getpid()}/fd/{descriptor}"
+            self._finalizer: weakref.finalize[..., Any] = weakref.finalize(self, os.close, descriptor)
+        else:
+            import tempfile
+
+            descriptor, self.path = tempfile.mkstemp(prefix="papy-")
+            os.close(descriptor)
+            self._finalizer = weakref.finalize(self, os.unlink, self.path)
+
+    def open(self) -> list[tuple[str, BaseException]]:
+        """The errors in it, each with its hook. Afterwards the file is gone."""
+        errors: list[tuple[str, BaseException]] = []
+        if not self._finalizer.alive:
+            return errors
+        try:
+            with open(self.path, "rb") as file, suppress(EOFError):
+                while True:
+                    hook, failed = pickle.load(file)
+                    errors.append((hook, failed.error))
+        finally:
+            self._finalizer()
+        return errors
+
+
+def append_error(path: str, hook: str, error: BaseException) -> None:
+    """Appends an error of a hook to the file."""
+    # One write at the end of the file: several processes may do so.
+    with open(path, "ab", buffering=0) as file:
+        file.write(pickle.dumps((hook, Failed(error, ""))))

@@ -15,15 +15,12 @@ from typing import Any
 from numap import IMap, NextTimeout, StateError
 from papy._stages.accounting import RunState
 from papy._stages.base import Stage
-from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.byte_bounds import Room
+from papy._stages.bounds import BoundedQueue, Room
 from papy._stages.entries import Entry, Meta
 from papy._stages.spec import StepSpec
 from papy._stages.upstream import FromQueue, Shared, StageOutput
 from papy._stages.workers import ThreadStepWorkers, tell, total_times
-from papy.steps import AbstractIterStep, Entries, Step
-
-__all__ = ["IteratorStage"]
+from papy.steps import AbstractIterStep, Entries
 
 
 class IteratorStage(Stage):
@@ -86,7 +83,7 @@ class EntryIterator(Entries):
         self._took = False
         self._tracker = stage.spec.settings.tracker
         self._tracked = False
-        self._watches = type(step).in_queue_empty is not Step.in_queue_empty
+        self._watches = stage.spec.has("in_queue_empty")
         #: Seconds that were not spent waiting for entries, or for room for results, if that is measured.
         self.seconds = 0.0
         #: CPU time meanwhile.

@@ -10,11 +10,10 @@ from typing import Any, Final
 
 from numap.interop import checks
 from papy._base.checks import did_you_mean
+from papy._evaluate.misfits import name_of
 from papy._evaluate.worker import Uncallable
 from papy.coroutines import chunk
 from papy.steps import AbstractIterStep, AbstractStep, Step, funcstep, is_step
-
-__all__ = ["Limits", "StepOptions", "StepSpec", "define", "steps_of", "unknown"]
 
 WORKER_TYPES: Final = ("thread", "process")
 # paipa's was 64. Three steps that do nothing pass 65,000 entries a second with 64, 115,000 with 128, 190,000 with 1024; but
@@ -173,6 +172,10 @@ class StepSpec:
         """Whether it is an iterator step."""
         return issubclass(self.step, AbstractIterStep)
 
+    def has(self, *hooks: str) -> bool:
+        """Whether the class has one of these hooks of its own: what only calls one that does nothing need not be done."""
+        return any(getattr(self.step, hook) is not getattr(Step, hook) for hook in hooks)
+
     @property
     def queued(self) -> bool:
         """Whether it has a queue of its own, as ``reenqueue`` needs one.
@@ -210,10 +213,10 @@ def _spec(where: str, it: Any, settings: StepOptions) -> StepSpec:
         raise ValueError(f"{where}must be a tuple (step, workers) or (step, workers, options), not one of {len(it)}")
     step, workers = it[:2]
     if callable(workers) and not callable(step):
-        raise TypeError(f"{where}the step comes first, then its workers: write ({_name(workers)}, {step!r:.40})")
+        raise TypeError(f"{where}the step comes first, then its workers: write ({name_of(workers)}, {step!r:.40})")
     options = it[2] if len(it) == 3 else {}
     if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
-        raise TypeError(f"{where}options: must be a dictionary with names as keys, not {options!r:.80}")
+        raise checks.wrong_type(f"{where}options", "a dictionary with names as keys", options)
     plain = not is_step(step)
     cls = _step_class(where, step)
     where = f"{where[:-2]} ({cls.__name__}): "
@@ -245,20 +248,18 @@ _NO_STEP = "pipers belong in a Dagger; give their functions: Pipeline((function,
 
 def _no_tuple(where: str, it: Any) -> TypeError:
     """The error for a step that is no tuple, with what to write."""
-    needed = f"{where}must be a tuple (step, workers) or (step, workers, options), not {it!r:.80}"
+    hint = ""
     if isinstance(it, Uncallable):
-        return TypeError(f"{needed}; {_NO_STEP}")
-    if callable(it):
-        return TypeError(f"{needed}; write ({_name(it)}, 1)")
-    if isinstance(it, list) and it and all(isinstance(member, tuple) for member in it):
-        return TypeError(
-            f"{needed}; behind a list of steps all arguments are given by name: Pipeline(steps, in_queue=...)"
-        )
-    if isinstance(it, list) and 2 <= len(it) <= 3 and callable(it[0]):
-        return TypeError(f"{needed}; write it in round brackets")
-    if callable(getattr(it, "put", None)) and callable(getattr(it, "get", None)):
-        return TypeError(f"{needed}; a queue is given by name: in_queue=...")
-    return TypeError(needed)
+        hint = f"; {_NO_STEP}"
+    elif callable(it):
+        hint = f"; write ({name_of(it)}, 1)"
+    elif isinstance(it, list) and it and all(isinstance(member, tuple) for member in it):
+        hint = "; behind a list of steps all arguments are given by name: Pipeline(steps, in_queue=...)"
+    elif isinstance(it, list) and 2 <= len(it) <= 3 and callable(it[0]):
+        hint = "; write it in round brackets"
+    elif callable(getattr(it, "put", None)) and callable(getattr(it, "get", None)):
+        hint = "; a queue is given by name: in_queue=..."
+    return TypeError(f"{where}must be a tuple (step, workers) or (step, workers, options), not {it!r:.80}{hint}")
 
 
 def _step_class(where: str, step: Any) -> type[Step]:
@@ -274,13 +275,13 @@ def _step_class(where: str, step: Any) -> type[Step]:
         raise TypeError(f"{where}give the class {type(step).__name__}, not an object of it: each worker gets its own")
     if not callable(step) or isinstance(step, Uncallable):
         hint = f"; {_NO_STEP}" if isinstance(step, Uncallable) else ""
-        raise ValueError(f"{where}a step class or a callable is needed, not {step!r:.80}{hint}")
+        raise ValueError(f"{where}must be a step class or a callable, not {step!r:.80}{hint}")
     call = step if inspect.isroutine(step) else getattr(type(step), "__call__", step)  # noqa: B004
     for func in (_inside(step), call):
         if inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func):
-            raise TypeError(f"{where}{_name(step)} is a coroutine function; give an ordinary function")
+            raise TypeError(f"{where}{name_of(step)} is a coroutine function; give an ordinary function")
         if inspect.isgeneratorfunction(func):
-            raise TypeError(f"{where}{_name(step)} is a generator function; give iterstep({_name(step)})")
+            raise TypeError(f"{where}{name_of(step)} is a generator function; give iterstep({name_of(step)})")
     return funcstep(step)
 
 
@@ -291,21 +292,17 @@ def _inside(step: Callable[..., Any]) -> Callable[..., Any]:
     return step
 
 
-def _name(step: Any) -> str:
-    return str(getattr(step, "__name__", type(step).__name__))
-
-
 def _workers(what: str, value: Any) -> None:
     """As `checks.whole`, with what to write for the number of workers that a text stands for."""
+    hint = ""
     if isinstance(value, str) and value.isdecimal():
-        raise TypeError(f"{what}: must be a whole number of at least 1, not {value!r}; write {int(value)}")
-    if isinstance(value, str) and value in WORKER_TYPES:
-        options = {"worker_type": value}
-        raise TypeError(f"{what}: must be a whole number of at least 1, not {value!r}; write (step, 4, {options})")
-    if isinstance(value, Mapping):
-        raise TypeError(
-            f"{what}: must be a whole number of at least 1, and comes before the options: (step, 4, {value!r:.60})"
-        )
+        hint = f"write {int(value)}"
+    elif isinstance(value, str) and value in WORKER_TYPES:
+        hint = f"write (step, 4, { ({'worker_type': value}) })"
+    elif isinstance(value, Mapping):
+        hint = f"it comes before the options: (step, 4, {value!r:.60})"
+    if hint:
+        raise TypeError(f"{checks.wrong_type(what, 'a whole number of at least 1', value)}; {hint}")
     checks.whole(what, value, 1)
 
 
@@ -320,7 +317,7 @@ def _exceptions(what: str, value: Any) -> None:
     """TypeError unless the value can stand behind ``except``, and only exceptions are meant."""
     for kind in value if isinstance(value, tuple) else (value,):
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
-            raise TypeError(f"{what}: must be a class of exceptions, or a tuple of such classes, not {value!r:.80}")
+            raise checks.wrong_type(what, "a class of exceptions, or a tuple of such classes", value)
 
 
 def steps_of(args: Iterable[Any]) -> list[Any]:
@@ -329,7 +326,7 @@ def steps_of(args: Iterable[Any]) -> list[Any]:
     if len(given) == 1 and (isinstance(given[0], list) or _is_nested(given[0])):
         return list(given[0])
     if len(given) in (2, 3) and callable(given[0]) and isinstance(given[1], int):
-        written = ", ".join([_name(given[0]), *(f"{it!r:.40}" for it in given[1:])])
+        written = ", ".join([name_of(given[0]), *(f"{it!r:.40}" for it in given[1:])])
         raise TypeError(
             f"steps: must be tuples (step, workers) or (step, workers, options); write Pipeline(({written}))"
         )

@@ -12,16 +12,13 @@ from typing import Any
 from numap import WorkerDied
 from papy._stages.accounting import RunState
 from papy._stages.base import QueueStage, RelayStage, Stage
-from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.byte_bounds import Room
-from papy._stages.error_file import ErrorFile
+from papy._stages.bounds import BoundedQueue, Room
+from papy._stages.entries import ErrorFile
 from papy._stages.iterator_stage import IteratorStage
 from papy._stages.spec import StepSpec
 from papy._stages.upstream import FromMap, NumberedEntries, Upstream
 from papy._stages.workers import ProcessStepWorker, ThreadStepWorkers, make_steps, total_times
-from papy.steps import AbstractStep, Step
-
-__all__ = ["FunctionStage", "ProcessStage", "stages"]
+from papy.steps import Step
 
 
 class FunctionStage(Stage):
@@ -49,9 +46,10 @@ class ProcessStage(Stage):
         super().__init__(spec, state, room)
         self._first: Step = make_steps(spec, 1)[0]
         # Without a hook for it the end of the processes need not be waited for.
-        closes = spec.step.thread_shutdown is not Step.thread_shutdown
+        closes = spec.has("thread_shutdown")
         # A function has no hooks.
-        self._error_file = ErrorFile() if _has_hooks(spec.step) else None
+        hooks = spec.has("__init__", "initialize", "thread_initialize", "thread_shutdown")
+        self._error_file = ErrorFile() if hooks else None
         settings = spec.settings
         if not settings.simple_retries:
             state.backoff.share()
@@ -74,8 +72,7 @@ class ProcessStage(Stage):
 
     def conclude(self, patiently: bool) -> None:
         """See `Stage`."""
-        for hook, found in self._error_file.open() if self._error_file is not None else ():
-            error = found if isinstance(found, BaseException) else RuntimeError(found)
+        for hook, error in self._error_file.open() if self._error_file is not None else ():
             where = f"raised by {hook} of step {self.spec.name!r}"
             if hook == "thread_shutdown":
                 self.state.fail_at_end(error, where)
@@ -85,14 +82,6 @@ class ProcessStage(Stage):
             self._first.step_shutdown()
         except BaseException as error:
             self.state.fail_at_end(error, f"raised by step_shutdown of step {self.spec.name!r}")
-
-
-def _has_hooks(step: type[Step]) -> bool:
-    """Whether it does something at the start or the end of a worker process."""
-    return any(
-        getattr(step, hook) is not getattr(AbstractStep, hook)
-        for hook in ("__init__", "initialize", "thread_initialize", "thread_shutdown")
-    )
 
 
 def stages(

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from numap import (
     IMap,
+    ItemError,
     NextTimeout,
     NumapError,
     SourceError,
@@ -21,11 +22,8 @@ from numap import (
 )
 from numap.interop import RemoteTraceback
 from papy._stages.accounting import RunState, Throughput
-from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.entries import Entry, Failed, Lost, Meta, Skipped
-from papy._stages.error_file import ErrorFile
-
-__all__ = ["FromQueue", "FromMap", "NumberedEntries", "Shared", "StageOutput", "Upstream"]
+from papy._stages.bounds import BoundedQueue
+from papy._stages.entries import Entry, ErrorFile, Failed, Lost, Meta, Skipped
 
 
 class Upstream(Protocol):
@@ -192,7 +190,9 @@ class FromMap(StageOutput):
         where = f"raised by step {self._name!r}"
         errors = self._error_file.open() if isinstance(error, WorkerStartError) and self._error_file is not None else []
         for hook, found in errors[:1]:
-            if isinstance(found, Exception):
+            if isinstance(found, Exception) and not isinstance(
+                found, ItemError
+            ):  # that stands for one that can't be sent
                 # The other one tells the traceback in the worker.
                 found.__cause__ = error
                 error, where = found, f"raised by {hook} of step {self._name!r} in a worker process"

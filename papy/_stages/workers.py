@@ -19,14 +19,11 @@ from numap import StateError
 from papy._base.tracebacks import without_ours
 from papy._stages.accounting import FAILED, RunState, noted, presentable
 from papy._stages.backoff import RemoteBackoff
-from papy._stages.bounded_queue import BoundedQueue
-from papy._stages.entries import REENQUEUED, Entry, Failed, Lost, Meta, Skipped, place_of
-from papy._stages.error_file import append_error
+from papy._stages.bounds import BoundedQueue
+from papy._stages.entries import REENQUEUED, Entry, Failed, Lost, Meta, Skipped, append_error, place_of
 from papy._stages.spec import StepOptions, StepSpec
 from papy._stages.upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
-
-__all__ = ["ThreadStepWorkers", "ProcessStepWorker", "make_steps", "tell", "total_times"]
 
 # The map that runs steps in processes shows no frames of this module in a traceback, as pytest would.
 __tracebackhide__ = True
@@ -141,7 +138,7 @@ class ThreadStepWorkers:
         self._queue = queue
         self._measured = measured
         #: Whether the step wants to know when the queue is empty: finding out costs time for each entry.
-        self._watches = spec.step.in_queue_empty is not Step.in_queue_empty
+        self._watches = spec.has("in_queue_empty")
         self._here = threading.local()
         self._free = deque(self.steps)
         self._lock = threading.Lock()
@@ -159,9 +156,7 @@ class ThreadStepWorkers:
     @property
     def finalizer(self) -> Callable[[], None] | None:
         """What each worker calls at its end; None: the step has no hook for that, so it has not to be waited for."""
-        kind = self.spec.step
-        closes = any(getattr(kind, hook) is not getattr(Step, hook) for hook in ("thread_shutdown", "step_shutdown"))
-        return self.leave if closes else None
+        return self.leave if self.spec.has("thread_shutdown", "step_shutdown") else None
 
     @property
     def step(self) -> Any:
@@ -354,7 +349,7 @@ class ProcessStepWorker:
         except BaseException as error:
             shown = presentable(error, place_of(entry, self._spec.name))
             if not self._spec.settings.simple_retries:
-                return Failed(shown, "".join(format_exception(without_ours(error)))).portable()
+                return Failed(shown, "".join(format_exception(without_ours(error))))
             if shown is error:
                 raise
             raise shown from error

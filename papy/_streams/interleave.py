@@ -16,8 +16,6 @@ from papy._base.errors import is_failure
 from papy._streams.base import ResumableStream
 from papy._streams.source import Ending
 
-__all__ = ["Blocks", "interleave", "deinterleave", "split"]
-
 
 def interleave(block: list[Any], produce: int, stride: int, width: int = 1, repeat: bool = False) -> list[Any]:
     """The items that a block of results becomes.

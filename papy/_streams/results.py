@@ -18,8 +18,6 @@ from papy._base.failures import duplicate, origins, policy_of
 from papy._streams.base import NOTHING, ResumableStream
 from papy._streams.streams import InputStream
 
-__all__ = ["RunReport", "DaggerResults", "apply_policies"]
-
 # The failures that are kept: enough to see what goes wrong, and a run that never ends needs no more memory for them.
 DEAD_LETTERS: Final = 1000
 

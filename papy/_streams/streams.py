@@ -26,23 +26,11 @@ from numap import (
     tee,
 )
 from papy._base.errors import DaggerError, PiperError
-from papy._base.interrupts import Flag
+from papy._base.threads import Flag
 from papy._base.tracebacks import without_ours
 from papy._evaluate.provenance import Provenance
 from papy._streams.base import NOTHING, ResumableStream
 from papy._streams.source import Link, StreamSource
-
-__all__ = [
-    "FORK_LIMIT",
-    "SEQUENCES",
-    "Chain",
-    "DeferredStream",
-    "InputStream",
-    "TaskStream",
-    "TimedTaskStream",
-    "branches",
-    "items_of",
-]
 
 # A PiperError is what a call raises that is evaluated again, as often as that is to be.
 ITEM_ERRORS: Final = (ItemError, NextTimeout, PiperError, SerializationError, TaskTimeout, WorkerDied)

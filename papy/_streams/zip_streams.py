@@ -14,8 +14,6 @@ from papy._base.errors import DaggerError
 from papy._evaluate.counts import Count
 from papy._streams.base import ResumableStream
 
-__all__ = ["Column", "ZipStrict", "Numbered", "Numbering", "ZipShares"]
-
 
 class ZipStrict(ResumableStream):
     """Rows with one item of each stream; a `DaggerError` names the stream that ends before the others.

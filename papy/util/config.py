@@ -13,7 +13,8 @@ from logging.handlers import RotatingFileHandler
 from threading import Lock
 from typing import IO, Any, Final
 
-from papy._base.checks import check_flag, check_path, check_whole, wrong_type
+from numap.interop import checks
+from papy._base.checks import check_flag, check_path
 
 __all__ = ["start_logger", "stop_logger"]
 
@@ -73,10 +74,10 @@ def start_logger(
     for what, flag in (("log_to_file", log_to_file), ("log_to_stream", log_to_stream), ("log_rotate", log_rotate)):
         check_flag(what, flag)
     for what, number in (("log_size", log_size), ("log_number", log_number)):
-        check_whole(what, number, 0)
+        checks.whole(what, number, 0)
     check_path("log_filename", log_filename, or_none=True)
     if log_stream is not None and not hasattr(log_stream, "write"):
-        raise wrong_type("log_stream", "an open file or None is needed", log_stream)
+        raise checks.wrong_type("log_stream", "an open file or None", log_stream)
     made: list[logging.Handler] = []
     handler: logging.Handler
     try:

@@ -28,7 +28,8 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
 
-from papy._base.checks import check_flag, check_name, check_path, check_seconds, wrong_type, wrong_value
+from numap.interop import checks
+from papy._base.checks import check_flag, check_path, check_seconds
 from papy._base.external_programs import ExternalRun
 from papy.util._script.execution import ScriptError, execute
 from papy.util._script.output_records import Claim
@@ -109,7 +110,7 @@ class Program:
         _check_types(self)
         for name in (self.id, *self.outputs, *self.outputs.values()):
             if os.path.basename(name) != name:
-                raise ValueError(f"id and outputs: parts of the name of a file are needed, got {name!r}")
+                raise checks.wrong_value("id and outputs", "parts of the name of a file", name)
         command = [os.fspath(word) for word in self.command]
         used = named(command, "in")
         standard = [] if self.stdin is None else [self.stdin]
@@ -125,17 +126,17 @@ class Program:
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
-        self._check("command: an input port", used, inputs)
-        self._check("command: an output port", named(command, "out"), self.outputs)
-        self._check("command: a parameter", named(command, "params"), self.params)
-        self._check("stdin: an input port", standard, inputs)
-        self._check("stdout: an output port", [] if self.stdout is None else [self.stdout], self.outputs)
+        self._check("command", "an input port", used, inputs)
+        self._check("command", "an output port", named(command, "out"), self.outputs)
+        self._check("command", "a parameter", named(command, "params"), self.params)
+        self._check("stdin", "an input port", standard, inputs)
+        self._check("stdout", "an output port", [] if self.stdout is None else [self.stdout], self.outputs)
 
     @classmethod
     def from_config(cls, cfg: Mapping[str, Any]) -> Program:
         """The program that a configuration in PaPy's form describes, see `script`; ValueError if it describes none."""
         if not isinstance(cfg, Mapping):
-            raise wrong_type("cfg", "a dictionary is needed", cfg)
+            raise checks.wrong_type("cfg", "a dictionary", cfg)
         missing = [key for key in ("id", "executable") if not cfg.get(key)]
         unknown = sorted(cfg.keys() - _KEYS)
         if missing or unknown:
@@ -143,7 +144,7 @@ class Program:
             raise ValueError(f"cfg: {', '.join(wrong)}; the keys are {', '.join(sorted(_KEYS))}")
         for key in ("id", "executable", "script", "evaluator", "preamble"):
             if not isinstance(cfg.get(key, ""), (str, os.PathLike, NoneType)):
-                raise wrong_type(f"cfg: {key}", "a string is needed", cfg[key])
+                raise checks.wrong_type(f"cfg: {key}", "a string", cfg[key])
         _check_names("cfg: args", cfg.get("args", ()))
         command = shlex.split(cfg["executable"])
         if cfg.get("script"):
@@ -205,21 +206,20 @@ class Program:
     def __papy_folder__(self) -> RunFolder:
         return RunFolder(os.fspath(self.dir))
 
-    def _check(self, what: str, used: Sequence[str], known: Sequence[str] | Mapping[str, Any]) -> None:
+    def _check(self, what: str, kind: str, used: Sequence[str], known: Sequence[str] | Mapping[str, Any]) -> None:
         for name in used:
             if name not in known:
-                raise ValueError(
-                    f"{what} that is declared is needed, got {name!r}; there are {', '.join(known) or 'none'}"
-                )
+                wrong = checks.wrong_value(what, f"{kind} that is declared", name)
+                raise ValueError(f"{wrong}; there are {', '.join(known) or 'none'}")
 
 
 def _check_types(program: Program) -> None:
     """TypeError or ValueError unless each argument is of its type."""
     if not isinstance(program.id, str):
-        raise wrong_type("id", "a string is needed", program.id)
+        raise checks.wrong_type("id", "a string", program.id)
     if isinstance(program.command, str) or not program.command:
-        raise wrong_value("command", "a list with a program and its arguments is needed", program.command)
-    _check_names("command", program.command, "a list with a program and its arguments is needed")
+        raise checks.wrong_value("command", "a list with a program and its arguments", program.command)
+    _check_names("command", program.command, "a list with a program and its arguments")
     _check_mapping("outputs", program.outputs, "extensions", str)
     if program.inputs is not None:
         _check_names("inputs", program.inputs)
@@ -229,34 +229,34 @@ def _check_types(program: Program) -> None:
     try:
         json.dumps(dict(program.params))
     except (TypeError, ValueError) as error:
-        raise wrong_type("params", f"values that JSON can hold are needed ({error})", program.params) from error
+        raise checks.wrong_type("params", f"values that JSON can hold ({error})", program.params) from error
     for what, port in (("stdin", program.stdin), ("stdout", program.stdout)):
-        check_name(what, port)
+        checks.text(what, port)
     check_seconds("timeout", program.timeout)
     _check_mapping("env", program.env, "strings", str)
     wrong = [name for name, value in program.env.items() if not name or "=" in name or "\0" in name + value]
     if wrong:
-        raise wrong_value("env", "names and values of environment variables are needed", program.env)
+        raise checks.wrong_value("env", "names and values of environment variables", program.env)
     check_flag("resume", program.resume)
     check_flag("unique", program.unique)
 
 
-def _check_names(what: str, given: Any, needed: str = "a list of strings is needed") -> None:
+def _check_names(what: str, given: Any, needed: str = "a list of strings") -> None:
     listed = isinstance(given, Collection) and not isinstance(given, (str, bytes, Mapping))
     if not listed or not all(isinstance(one, (str, os.PathLike)) for one in given):
-        raise wrong_type(what, needed, given)
+        raise checks.wrong_type(what, needed, given)
 
 
 def _check_mapping(what: str, given: Any, needed: str, kind: type) -> None:
     if not isinstance(given, Mapping) or not all(isinstance(k, str) and isinstance(v, kind) for k, v in given.items()):
-        raise wrong_type(what, f"a dictionary from names to {needed} is needed", given)
+        raise checks.wrong_type(what, f"a dictionary from names to {needed}", given)
 
 
 def _ports_of(out: Any) -> dict[str, str]:
     try:
         return dict(out)
     except (TypeError, ValueError) as error:
-        raise wrong_type("cfg: out", "pairs of a port and an extension are needed", out) from error
+        raise checks.wrong_type("cfg: out", "pairs of a port and an extension", out) from error
 
 
 def script(inbox: Sequence[Any], cfg: Mapping[str, Any]) -> dict[str, str]:
@@ -293,7 +293,8 @@ def get_config(lang: str) -> dict[str, Any]:
     >>> sorted(get_config("bash"))
     ['dir', 'executable', 'id', 'in', 'out', 'params', 'script']
     """
-    cfg: dict[str, Any] = json.loads(json.dumps(_of_language(lang, CONFIGS)))
+    checks.one_of("lang", lang, tuple(CONFIGS))
+    cfg: dict[str, Any] = json.loads(json.dumps(CONFIGS[lang]))
     return cfg
 
 
@@ -307,16 +308,10 @@ def write_template(fn: str | os.PathLike[str], lang: str = "python") -> None:
     Raises:
         FileExistsError: If there is such a file.
     """
-    text = _of_language(lang, TEMPLATES)
+    checks.one_of("lang", lang, tuple(TEMPLATES))
     check_path("fn", fn)
     with open(fn, "x", encoding="utf-8") as file:
-        file.write(text)
-
-
-def _of_language(lang: str, things: Mapping[str, Any]) -> Any:
-    if lang not in things:
-        raise ValueError(f"lang: one of {', '.join(things)} is needed, got {lang!r}")
-    return things[lang]
+        file.write(TEMPLATES[lang])
 
 
 def _same(left: str, right: str) -> bool:

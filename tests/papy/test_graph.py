@@ -129,7 +129,7 @@ def test_adding_and_deleting_many() -> None:
     assert [graph[node].xtra for node in graph] == [{"n": 1}, {}, {"n": 3}]
     graph.del_nodes(graph)
     assert not graph
-    with pytest.raises(ValueError, match="xtras: one for each of 2 nodes"):
+    with pytest.raises(ValueError, match="xtras: 1 given; must be one for each of 2 nodes"):
         graph.add_nodes([1, 2], [{}])
 
 

@@ -7,8 +7,6 @@ import pickle
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["json_dumps", "json_loads", "pickle_dumps", "pickle_loads"]
-
 
 def pickle_dumps(inbox: Sequence[Any]) -> bytes:
     """Return the first item of the inbox as a pickle, in the newest protocol.

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from papy._base.checks import LONGEST_POLL, check_path, check_seconds, wrong_type
+from numap.interop import checks
+from papy._base.checks import LONGEST_POLL, check_path, check_seconds
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
-
-__all__ = ["DbHandle", "dump_db_item", "load_db_item"]
 
 
 class DbHandle(NamedTuple):
@@ -59,7 +58,7 @@ def dump_db_item(
         raise _unfit(item)
     check_path("database", database)
     if not isinstance(table, str):
-        raise wrong_type("table", "a string is needed", table)
+        raise checks.wrong_type("table", "a string", table)
     check_seconds("timeout", timeout, or_none=False)
     name = os.path.abspath(database)
     with _connected(name, timeout, write=True) as connection:
@@ -88,7 +87,7 @@ def load_db_item(inbox: Sequence[Any], remove: bool = False, timeout: float = 60
     handle = inbox[0]
     check_seconds("timeout", timeout, or_none=False)
     if not isinstance(handle, DbHandle):
-        raise TypeError(f"a handle of dump_db_item is needed, got {handle!r:.60}")
+        raise checks.wrong_type("the item", "a handle of dump_db_item", handle)
     if not os.path.exists(handle.database):
         raise LookupError(f"there is no database {handle.database}")
     table = _quoted(handle.table)
@@ -113,8 +112,8 @@ def _connected(name: str, timeout: float, *, write: bool) -> Iterator[Connection
 
 
 def _unfit(item: Any) -> TypeError:
-    needed = "bytes, text, an integer of 64 bits, a float that is not nan, or None is needed"
-    return TypeError(f"{needed}, got {item!r:.60}; pickle_dumps and json_dumps make some")
+    needed = "bytes, text, an integer of 64 bits, a float that is not nan, or None"
+    return TypeError(f"{checks.wrong_type('the item', needed, item)}; pickle_dumps and json_dumps make some")
 
 
 def _quoted(table: str) -> str:

@@ -9,10 +9,9 @@ from contextlib import contextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from typing import Any, NamedTuple
 
-from papy._base.checks import check_name, check_path, check_seconds, check_whole
-from papy._base.guard import Watchdog
-
-__all__ = ["ItemHandle", "dump_item", "item_directory", "load_item"]
+from numap.interop import checks
+from papy._base.checks import check_path, check_seconds
+from papy._base.external_programs import Watchdog
 
 _TYPES = ("file", "fifo", "shm", "socket")
 _MEMORY = "/dev/shm"  # where systems that have one keep their file system in memory
@@ -81,18 +80,17 @@ def dump_item(
     >>> load_item([handle])
     b'some data'
     """
-    if type not in _TYPES:
-        raise ValueError(f"type: one of {', '.join(_TYPES)} is needed, got {type!r}")
+    checks.one_of("type", type, _TYPES)
     try:
         data = memoryview(inbox[0]).cast("B")
     except TypeError as error:
-        message = f"an item of bytes is needed, got {inbox[0]!r:.60}; pickle_dumps and json_dumps make some"
-        raise TypeError(message) from error
-    check_name("prefix", prefix)
-    check_name("suffix", suffix)
+        wrong = checks.wrong_type("the item", "bytes", inbox[0])
+        raise TypeError(f"{wrong}; pickle_dumps and json_dumps make some") from error
+    checks.text("prefix", prefix)
+    checks.text("suffix", suffix)
     check_path("dir", dir, or_none=True)
     check_seconds("timeout", timeout, or_none=False)
-    check_whole("buffer", buffer, 1)
+    checks.whole("buffer", buffer, 1)
     prefix = f"tmp_papy_{type}" if prefix is None else prefix
     if type in ("file", "shm"):
         name = _write(data, prefix, suffix, _directory(type) if dir is None else dir)
@@ -135,10 +133,9 @@ def load_item(
     """
     check_seconds("timeout", timeout, or_none=False)
     handle = inbox[0]
-    if type not in ("string", "mmap"):
-        raise ValueError(f"type: 'string' or 'mmap' is needed, got {type!r}")
+    checks.one_of("type", type, ("string", "mmap"))
     if not isinstance(handle, ItemHandle):
-        raise TypeError(f"a handle of dump_item is needed, got {handle!r:.60}")
+        raise checks.wrong_type("the item", "a handle of dump_item", handle)
     if handle.type in ("file", "shm"):
         data = _map(handle) if type == "mmap" else _read(handle)
         if remove:

@@ -21,8 +21,6 @@ from typing import Any, NamedTuple
 
 from papy._base.checks import LONGEST_POLL, limited
 
-__all__ = ["Place", "offer_fifo", "offer_socket", "take_fifo", "take_socket"]
-
 
 class Place(NamedTuple):
     """Where a pipe or socket is to be, and how its name begins and ends."""
@@ -62,7 +60,7 @@ class Deadline:
         """Seconds until then, or so many of them as one wait can count; TimeoutError when it has passed."""
         left = self._at - monotonic()
         if left <= 0:
-            raise TimeoutError("nobody was on the other side in time")
+            raise TimeoutError("the other side did not come in time")
         return min(left, LONGEST_POLL)
 
 
@@ -230,7 +228,9 @@ def take_socket(name: str, size: int, pid: int, timeout: float, buffer: int) -> 
 
 def _whole(data: bytearray, size: int) -> bytes:
     if len(data) != size:
-        raise ConnectionError(f"{len(data)} of the {size} bytes of the item came; who offered it has ended")
+        raise ConnectionError(
+            f"{len(data)} of the {size} bytes of the item came; the process that offered it has ended"
+        )
     return bytes(data)
 
 

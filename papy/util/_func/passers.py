@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from papy._base.checks import wrong_type
-
-__all__ = ["ipasser", "njoiner", "npasser", "nzipper", "plugger", "print_", "sjoiner", "spasser", "szipper"]
+from numap.interop import checks
 
 
 def plugger(inbox: Sequence[Any]) -> None:
@@ -33,7 +31,7 @@ def ipasser(inbox: Sequence[Any], i: int = 0) -> Any:
     try:
         return inbox[i]
     except TypeError as error:
-        raise _blame("i", "a whole number is needed", i, error) from error
+        raise _blame("i", "a whole number", i, error) from error
 
 
 def npasser(inbox: Sequence[Any], n: int | None = None) -> list[Any]:
@@ -45,7 +43,7 @@ def npasser(inbox: Sequence[Any], n: int | None = None) -> list[Any]:
     try:
         return list(inbox[:n])
     except TypeError as error:
-        raise _blame("n", "a whole number or None is needed", n, error) from error
+        raise _blame("n", "a whole number or None", n, error) from error
 
 
 def spasser(inbox: Sequence[Any], s: Iterable[int] | None = None) -> list[Any]:
@@ -64,7 +62,7 @@ def spasser(inbox: Sequence[Any], s: Iterable[int] | None = None) -> list[Any]:
     try:
         return [inbox[i] for i in (() if s is None else s)] or list(inbox)
     except TypeError as error:
-        raise _blame("s", "a list of whole numbers or None is needed", s, error) from error
+        raise _blame("s", "a list of whole numbers or None", s, error) from error
 
 
 def nzipper(inbox: Sequence[Any], n: int | None = None) -> list[tuple[Any, ...]]:
@@ -122,7 +120,7 @@ def print_(inbox: Sequence[Any]) -> None:
 
 def _joined(items: list[Any], join: Any) -> Any:
     if not isinstance(join, (str, bytes, bytearray)):
-        raise wrong_type("join", "a string or bytes are needed", join)
+        raise checks.wrong_type("join", "a string or bytes", join)
     return join.join(items)
 
 
@@ -130,4 +128,4 @@ def _blame(what: str, needed: str, given: object, error: TypeError) -> Exception
     """The error for an argument, where that is to blame; else the one that was raised."""
     numbers = given if what == "s" else [given]
     right = isinstance(numbers, Iterable) and all(isinstance(it, int) for it in numbers)
-    return error if right else wrong_type(what, needed, given)
+    return error if right else checks.wrong_type(what, needed, given)

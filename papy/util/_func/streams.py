@@ -12,9 +12,8 @@ from contextlib import nullcontext
 from threading import Event
 from typing import IO, Any, AnyStr
 
-from papy._base.checks import check_flag, check_seconds, wrong_type
-
-__all__ = ["dump_pickle_stream", "dump_stream", "load_pickle_stream", "load_stream", "make_lines"]
+from numap.interop import checks
+from papy._base.checks import check_flag, check_seconds
 
 _Path = str | os.PathLike[str]
 
@@ -53,7 +52,7 @@ def dump_stream(inbox: Sequence[Any], handle: IO[str] | _Path, delimiter: str | 
     """
     item, line = inbox[0], _line(delimiter)
     if not isinstance(item, str):
-        raise TypeError(f"an item that is a string is needed, got {item!r:.60}; dump_pickle_stream() writes any object")
+        raise TypeError(f"the item: must be a str, not {checks.shown(item)}; dump_pickle_stream() writes any object")
     text = "\n".join(_escaped(part, line) for part in item.split("\n"))
     with _opened(_checked(handle, "write"), "a", newline="\n") as file:
         file.write(f"{text}\n{line}\n")
@@ -159,7 +158,7 @@ def make_lines(
     check_flag("follow", follow)
     check_seconds("wait", wait, or_none=False)
     if stop is not None and not hasattr(stop, "wait"):
-        raise wrong_type("stop", "a threading.Event or None is needed", stop)
+        raise checks.wrong_type("stop", "a threading.Event or None", stop)
     return _lines(_checked(handle, "read"), follow, wait, Event() if stop is None else stop)
 
 
@@ -200,17 +199,16 @@ class _PutBack:
 
 
 def _line(delimiter: str | None) -> str:
-    line = "" if delimiter is None else delimiter
-    if not isinstance(line, str):
-        raise wrong_type("delimiter", "a string or None is needed", delimiter)
+    checks.text("delimiter", delimiter)
+    line = delimiter or ""
     if "\n" in line:
-        raise ValueError(f"delimiter: one line is needed, got {line!r}")
+        raise checks.wrong_value("delimiter", "one line", line)
     return line
 
 
 def _checked(handle: Any, method: str) -> Any:
     if not isinstance(handle, (str, os.PathLike)) and not hasattr(handle, method):
-        raise wrong_type("handle", f"an open file with the method {method}, or a path is needed", handle)
+        raise checks.wrong_type("handle", f"an open file with the method {method}, or a path", handle)
     return handle
 
 

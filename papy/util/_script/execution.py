@@ -18,8 +18,6 @@ from papy._base.external_programs import ExternalRun
 from papy.util._script import process as _process
 from papy.util._script.ports import environment, filled
 
-__all__ = ["ScriptError", "execute"]
-
 _log = logging.getLogger("papy.util.script")
 
 _TAIL = 1 << 16  # bytes of standard output and error that an error holds: the ends, where the reason mostly is

@@ -14,15 +14,13 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from papy._base.current_item import CURRENT
+from papy._evaluate.current_item import CURRENT
 from papy.util._script.workdir import NAME, is_alive, runs, this_host
 
 try:
     import fcntl
 except ImportError:  # Windows has no such locks, so two processes may look at the same record in the same moment
     fcntl = None  # type: ignore[assignment]
-
-__all__ = ["Claim", "state_of"]
 
 _MADE = "made"  # a directory below `NAME` with one file for each output, of the same name
 _KEYS = {"claim", "item", "source", "recipe", "output", "host", "pid", "time", "name"}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-__all__ = ["environment", "filled", "input_paths", "named", "output_names", "sources"]
+from numap.interop import checks
 
 # Nothing else in braces is touched: awk and shells need theirs.
 _PLACE = re.compile(r"\{(?:(in|out|params)\.([\w-]+)|args)\}")
@@ -61,7 +61,7 @@ def input_paths(inbox: Sequence[Any], ports: Sequence[str]) -> dict[str, str]:
         if isinstance(item, (str, os.PathLike)) and len(ports) == 1:
             item = {ports[0]: item}
         if not isinstance(item, Mapping):
-            raise TypeError(f"a dictionary from ports to paths is needed, got {item!r:.60}")
+            raise checks.wrong_type("the item", "a dictionary from ports to paths", item)
         for port in ports:
             if port in item:
                 found.setdefault(port, os.fspath(item[port]))

@@ -16,10 +16,7 @@ from subprocess import PIPE, Popen, TimeoutExpired
 from typing import IO
 
 from papy._base.checks import LONGEST_POLL, limited
-from papy._base.external_programs import ExternalRun
-from papy._base.guard import Watchdog
-
-__all__ = ["Outcome", "run"]
+from papy._base.external_programs import ExternalRun, Watchdog
 
 Outcome = int | str
 

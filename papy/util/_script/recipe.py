@@ -10,8 +10,6 @@ from typing import Any
 from papy.util._script.output_records import state_of
 from papy.util._script.ports import filled
 
-__all__ = ["recipe"]
-
 
 def recipe(
     command: Sequence[str],

@@ -6,8 +6,6 @@ import shlex
 import sys
 from typing import Any
 
-__all__ = ["CONFIGS", "TEMPLATES"]
-
 _PYTHON = '''\
 #!/usr/bin/env python3
 """A script for papy: copies the lines of its input."""

@@ -8,8 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-__all__ = ["NAME", "RunFolder", "is_alive", "runs", "sweep", "this_host", "work_directory"]
-
 # Below the directory of the outputs: a file can't be moved to its place in one step from another file system.
 NAME = ".papy"
 

@@ -74,12 +74,13 @@ def test_76_parallel(parallel: Any, written: str) -> None:
     with pytest.raises(PiperError) as caught:
         Piper(abs, parallel=parallel)
     assert isinstance(caught.value, TypeError)
-    assert str(caught.value).endswith(f", got {parallel!r}; write parallel={written}")
+    assert str(caught.value).startswith("parallel: must be an IMap, None or False, not ")
+    assert str(caught.value).endswith(f" ({type(parallel).__name__}); write parallel={written}")
 
 
 def test_76_parallel_that_says_nothing() -> None:
     for parallel in (0, -1, 1.5, "xyz", [], object()):
-        with pytest.raises(PiperError, match=r"parallel: an IMap, None or False is needed, got [^;]*$"):
+        with pytest.raises(PiperError, match=r"parallel: must be an IMap, None or False, not [^;]*$"):
             Piper(abs, parallel=parallel)  # type: ignore[arg-type]
     with (
         ThreadPoolExecutor() as executor,
@@ -148,7 +149,7 @@ def test_76_pipers_in_the_wrong_place() -> None:
         Plumber([(piper, other)])  # type: ignore[arg-type]
     with pytest.raises(PlumberError, match=r"write Plumber\(pipers=list\(it\)\)"):
         Plumber(Dagger([piper]))
-    with pytest.raises(DaggerError, match=r"got another Dagger; its pipers are list\(it\): write pipers=list\(it\)"):
+    with pytest.raises(DaggerError, match=r"\(Dagger\); its pipers are list\(it\): write pipers=list\(it\)"):
         Dagger(Dagger([piper]))
     with pytest.raises(DaggerError, match=r"write \[Piper\('a'"):
         Dagger(piper)  # type: ignore[arg-type]
@@ -201,7 +202,9 @@ def test_76_nor_does_a_line_that_raises_name_others() -> None:
         with pytest.raises((PiperError, DaggerError, PlumberError)) as caught:
             call()  # type: ignore[no-untyped-call]
         text = "".join(traceback.format_exception(caught.value))
-        assert not [name for name in _errors.__all__ if not hasattr(papy, name) and name in text]
+        assert not [
+            name for name in vars(_errors) if name.endswith("Error") and not hasattr(papy, name) and name in text
+        ]
 
 
 def ratio(item: dict[str, Any]) -> float:
@@ -247,9 +250,9 @@ def test_76_the_traceback_of_an_input(kind: str | None) -> None:
 
 
 def test_76_how_many_there_were() -> None:
-    with pytest.raises(DaggerError, match=r"of 1 input \(a\) is needed, got 12$"):
+    with pytest.raises(DaggerError, match=r"datas: 12 given; must be one iterable for each of 1 input \(a\)$"):
         Dagger([Piper(abs, name="a")]).run([[n] for n in range(12)])
-    with pytest.raises(DaggerError, match="got more than"):
+    with pytest.raises(DaggerError, match="datas: more than"):
         Dagger([Piper(abs, name="a")]).run([n] for n in count())
     (result, _) = Dagger([Piper(lambda n: [n] * 5, produce=2, unpack=True)]).results([[1]])
     assert str(result.exception) == "2 results are needed (produce=2), got 5"

@@ -60,7 +60,7 @@ def test_what_can_not_be_added() -> None:
     with pytest.raises(DaggerError, match="not in this Dagger"):
         dagger.resolve(piper)
     assert dagger.resolve(piper, forgive=True) is None
-    with pytest.raises(DaggerError, match="a Piper is needed"):
+    with pytest.raises(DaggerError, match="node: must be a Piper"):
         dagger.add_node(work.total)  # type: ignore[arg-type]
     assert not dagger
 
@@ -69,7 +69,7 @@ def test_every_piper_gets_its_own_extras() -> None:
     a, b = pipers("ab")
     dagger = Dagger([a, b], xtras=[{"n": 1}, {"n": 2}])
     assert (dagger[a].xtra, dagger[b].xtra) == ({"n": 1}, {"n": 2})
-    with pytest.raises(DaggerError, match="xtras: one for each of 1"):
+    with pytest.raises(DaggerError, match="xtras: 2 given; must be one for each of 1"):
         Dagger([a], xtras=[{}, {}])
 
 
@@ -217,7 +217,7 @@ def test_pipers_are_deleted_from_the_last_to_the_first() -> None:
 def test_an_empty_pipe_is_none() -> None:
     dagger = Dagger(pipes=[pipers("ab")])
     for call in (dagger.add_pipe, dagger.del_pipe):
-        with pytest.raises(DaggerError, match="a pipe needs at least one piper"):
+        with pytest.raises(DaggerError, match="pipe: none given; must be at least one piper"):
             call(())
 
 

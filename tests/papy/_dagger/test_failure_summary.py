@@ -13,6 +13,7 @@ import pytest
 import numap
 from numap import IMap
 from papy import Dagger, DaggerError, Piper, PiperError, Plumber, Worker
+from papy.util import func
 from tests.papy import work
 
 
@@ -131,6 +132,7 @@ def both(left: int, right: int) -> int:
         (open, "name", True),
         (work.inverse, 1, True),
         (dict, 1, False),
+        (func.dump_item, 1, False),
         (lambda inbox: 1 / inbox[0], 0, False),
         (lambda inbox: inbox[0] + "", 1, False),
         (lambda inbox: {}[inbox[0]], 1, False),
@@ -207,5 +209,5 @@ def test_75_max_failures_is_a_number(wrong: Any) -> None:
         lambda: Dagger([Piper(abs)]).results([[1]], max_failures=wrong),
         lambda: Dagger([Piper(abs)]).start([[1]], max_failures=wrong),
     ):
-        with pytest.raises(DaggerError, match="max_failures: a whole number of at least 0 is needed"):
+        with pytest.raises(DaggerError, match=r"max_failures: .*at least 0"):
             call()

@@ -37,13 +37,13 @@ def test_arguments_have_their_names_and_places() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"consume": 0}, "consume: a whole number of at least 1"),
+        ({"consume": 0}, "consume: 0 given; must be at least 1"),
         ({"produce": True}, "produce"),
         ({"spawn": 1.5}, "spawn"),
         ({"timeout": 1}, "timeout: a linear piper can't have one"),
-        ({"timeout": -1}, "timeout: seconds"),
-        ({"on_error": "ignore"}, "on_error: 'return', 'skip', 'raise' or None is needed, got 'ignore'"),
-        ({"retries": -1}, "retries: a whole number of at least 0"),
+        ({"timeout": -1}, "timeout: -1 given; must be at least 0 seconds"),
+        ({"on_error": "ignore"}, "on_error: 'ignore' is unknown; allowed: 'return', 'skip', 'raise' or None"),
+        ({"retries": -1}, "retries: -1 given; must be at least 0"),
         ({"debug": True, "on_error": "skip"}, "debug"),
         ({"parallel": IMap(worker_type="serial", on_error="skip")}, "this IMap has on_error='skip'"),
     ],
@@ -134,9 +134,9 @@ def test_every_call_in_every_state(state: str, call: str) -> None:
     ("inbox", "message"),
     [
         ([], "at least one input"),
-        (3, "needs a list of inputs"),
-        ("ab", "needs a list of inputs"),
-        ([3], "input 0 has to be a piper or an iterable"),
+        (3, "connect: must be a list of inputs"),
+        ("ab", "connect: must be a list of inputs"),
+        ([3], "input 0: must be a piper or an iterable"),
         ([Piper(work.total, name="idle one")], "idle one can't be an input: it is idle"),
     ],
 )

@@ -252,7 +252,7 @@ def test_who_waits_while_somebody_stops() -> None:
     pipeline.run()
     stopper = threading.Timer(0.05, pipeline.stop)
     stopper.start()
-    with pytest.raises(PlumberError, match="was stopped while somebody waited"):
+    with pytest.raises(PlumberError, match="was stopped while its end was waited for"):
         pipeline.wait(60)
     stopper.join()
 

@@ -404,29 +404,22 @@ def test_outputs_of_unequal_length_end_the_run(make: Make) -> None:
 
 @pytest.mark.parametrize(
     ("datas", "got"),
-    [
-        (None, "got 0"),
-        ([], "got 0"),
-        ([[1]], "got 1"),
-        ([[1]] * 3, "got 3"),
-        ([[1]] * 9, "got 9"),
-        (count(), "got more than 1002"),
-    ],
+    [(None, "0"), ([], "0"), ([[1]], "1"), ([[1]] * 3, "3"), ([[1]] * 9, "9"), (count(), "more than 1002")],
 )
 def test_the_number_of_datas_must_fit(make: Make, datas: Any, got: str) -> None:
     dagger = Dagger([make(work.double, name="a"), make(work.double, name="b")])
-    with pytest.raises(DaggerError, match=rf"for each of 2 inputs \(a, b\) is needed, {got}"):
+    with pytest.raises(DaggerError, match=rf"datas: {got} given; must be one iterable for each of 2 inputs \(a, b\)"):
         dagger.start(datas)
     assert dagger._state == "idle"
 
 
 def test_datas_are_iterable(make: Make) -> None:
-    with pytest.raises(DaggerError, match="an iterable is needed for a, got 3"):
+    with pytest.raises(DaggerError, match=r"datas: must be an iterable for a, not 3 \(int\)"):
         next(Dagger([make(work.double, name="a")]).results([3]))  # type: ignore[list-item]
 
 
 def test_datas_are_a_list() -> None:
-    with pytest.raises(DaggerError, match="a list with one iterable for each input is needed, got 3"):
+    with pytest.raises(DaggerError, match=r"datas: must be a list with one iterable for each input, not 3 \(int\)"):
         Dagger([work.total]).start(3)  # type: ignore[arg-type]
 
 

@@ -189,6 +189,6 @@ def test_a_timeout_that_is_none(graph: type[Dagger], timeout: Any, kind: type[Ex
     with dagger:
         dagger.start([count()])
         error = PlumberError if graph is Plumber else DaggerError
-        with pytest.raises(error, match="timeout: seconds, at least 0, or None are needed") as caught:
+        with pytest.raises(error, match=r"timeout: .* seconds") as caught:
             dagger.stop(timeout)
         assert isinstance(caught.value, kind) and "idle" not in repr(dagger)

@@ -469,7 +469,7 @@ def test_memory_stays_flat() -> None:
 
 
 def test_a_piper_is_no_step() -> None:
-    with pytest.raises(ValueError, match=r"step 0: a step class or a callable is needed, not Piper\('len'"):
+    with pytest.raises(ValueError, match=r"step 0: must be a step class or a callable, not Piper\('len'"):
         Pipeline((Piper(len, name="len"), 1))
 
 

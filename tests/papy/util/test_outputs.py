@@ -13,7 +13,7 @@ import pytest
 
 from numap import IMap
 from papy import Dagger, Piper, PiperError, Worker
-from papy._base.current_item import CURRENT, Item
+from papy._evaluate.current_item import CURRENT, Item
 from papy.util._script import workdir as _workdir
 from papy.util.script import Program, script
 

@@ -105,7 +105,7 @@ def test_templates(tmp_path: Path, text: str, lang: str) -> None:
     assert Path(result["output"]).read_bytes() == Path(text).read_bytes()
     with pytest.raises(FileExistsError):
         write_template(cfg["script"], lang)
-    with pytest.raises(ValueError, match="lang: one of python, bash, r is needed, got 'perl'"):
+    with pytest.raises(ValueError, match="lang: 'perl' is unknown; allowed: 'python', 'bash', 'r'"):
         get_config("perl")
 
 
@@ -140,7 +140,7 @@ def test_ports(tmp_path: Path, text: str) -> None:
     assert Path(result["both"]).read_text().endswith("apple\npear\nb")
     with pytest.raises(ValueError, match="not all input ports are connected: no b in a, x"):
         paste([{"a": text, "x": text}])
-    with pytest.raises(TypeError, match="a dictionary from ports to paths is needed, got 'text'"):
+    with pytest.raises(TypeError, match="must be a dictionary from ports to paths, not 'text'"):
         paste(["text"])
 
 
@@ -221,18 +221,18 @@ def test_outputs_must_not_be_inputs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"id": "a/b", "command": ["x"]}, "parts of the name of a file are needed, got 'a/b'"),
-        ({"command": ["x"], "outputs": {"a": "../b"}}, "parts of the name of a file are needed, got '../b'"),
-        ({"command": "sort"}, "command: a list with a program"),
-        ({"command": []}, "command: a list with a program"),
-        ({"command": ["x", "{out.b}"]}, "an output port that is declared is needed, got 'b'; there are a"),
+        ({"id": "a/b", "command": ["x"]}, "'a/b' given; must be parts of the name of a file"),
+        ({"command": ["x"], "outputs": {"a": "../b"}}, "'../b' given; must be parts of the name of a file"),
+        ({"command": "sort"}, "command: 'sort' given; must be a list with a program"),
+        ({"command": []}, r"command: \[\] given; must be a list with a program"),
+        ({"command": ["x", "{out.b}"]}, "'b' given; must be an output port that is declared; there are a"),
         (
             {"command": ["x", "{in.b}"], "inputs": []},
-            "an input port that is declared is needed, got 'b'; there are none",
+            "'b' given; must be an input port that is declared; there are none",
         ),
         ({"command": ["x", "{params.b}"]}, "a parameter that is declared"),
-        ({"command": ["x"], "stdout": "b"}, "stdout: an output port"),
-        ({"command": ["x"], "inputs": ["c"], "stdin": "b"}, "stdin: an input port"),
+        ({"command": ["x"], "stdout": "b"}, "stdout: 'b' given; must be an output port"),
+        ({"command": ["x"], "inputs": ["c"], "stdin": "b"}, "stdin: 'b' given; must be an input port"),
     ],
 )
 def test_misuse(arguments: Any, message: str) -> None:

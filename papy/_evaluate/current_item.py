@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Final, NamedTuple, Protocol
 
-__all__ = ["CURRENT", "Folder", "Item"]
-
 
 class Item(NamedTuple):
     """One item, the same however often it is evaluated.
