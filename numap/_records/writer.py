@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
+from .arrays import code_of_type, goes_alone, is_array, is_element
 from .kinds import is_free
 from .records import BEFORE, BEHIND, Names, alone, body_of, put
 
@@ -26,6 +27,10 @@ class _Unheard(Exception):
     """There is an object in the record that no one has asked about."""
 
 
+class _Large(Exception):
+    """There is an array in the record that goes another way; the next record of that type may have none."""
+
+
 class _Pieces(list[bytes]):
     """The file of a pickler, which writes a small pickle in one piece."""
 
@@ -38,10 +43,17 @@ class _RecordPickler(pickle.Pickler):
     def __init__(self, pieces: _Pieces) -> None:
         super().__init__(pieces, _PROTOCOL)
         self.free: set[type] = set()
+        #: The same of arrays: whether they may go, an instance tells.
+        self.arrays: set[type] = set()
         self.unheard: object = None
 
     def reducer_override(self, obj: object) -> Any:
-        if type(obj) in self.free:
+        kind = type(obj)
+        if kind in self.free:
+            return NotImplemented
+        if kind in self.arrays:
+            if goes_alone(obj):
+                raise _Large
             return NotImplemented
         self.unheard = obj
         raise _Unheard
@@ -119,6 +131,8 @@ class RecordWriter:
             raise error
         if type(error) is _Unheard and self._learn(unheard):
             return True
+        if type(error) is _Large:
+            return False
         # Whatever it was, the other pickler tells.
         self._in_vain[kind] = vain = self._in_vain.get(kind, 0) + 1
         if vain >= _ATTEMPTS:
@@ -129,9 +143,16 @@ class RecordWriter:
         kind = type(obj)
         if issubclass(kind, type) or kind is FunctionType or kind is BuiltinFunctionType:
             return len(self.names) < _MOST_NAMES and self._agree(obj)
-        if not is_free(kind):
+        code = code_of_type(obj)
+        if code is not None and len(self.names) < _MOST_NAMES:
+            self._add_name(obj, code)
+            return True
+        if is_array(kind):
+            self._pickler.arrays.add(kind)
+        elif is_free(kind) or is_element(kind):
+            self._pickler.free.add(kind)
+        else:
             return False
-        self._pickler.free.add(kind)
         return True
 
     def _agree(self, obj: object) -> bool:
@@ -141,11 +162,17 @@ class RecordWriter:
                 return False
         except Exception:  # whatever its own code raises: the other pickler tells
             return False
-        number, agreed = len(self.names), self._agreed.memo.copy()
+        agreed = self._agreed.memo.copy()
         self._agreed.dump(obj)
-        self.names = (*self.names, put(body_of(b"".join(self._names_written)), number))
+        code = body_of(b"".join(self._names_written))
         self._names_written.clear()
         # What was kept on the way to it is no matter of the records.
-        self._agreed.memo = {**agreed, id(obj): (number, obj)}
-        self._pickler.memo = self._memo
+        self._agreed.memo = agreed
+        self._add_name(obj, code)
         return True
+
+    def _add_name(self, obj: object, code: bytes) -> None:
+        number = len(self.names)
+        self.names = (*self.names, put(code, number))
+        self._agreed.memo = {**self._agreed.memo.copy(), id(obj): (number, obj)}
+        self._pickler.memo = self._memo
