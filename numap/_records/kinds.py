@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import copyreg
+import sys
 from types import FunctionType, WrapperDescriptorType
 from typing import Any
 
@@ -21,6 +22,8 @@ _CONTAINERS = frozenset((collections.OrderedDict, collections.Counter, collectio
 _BUILT_IN = frozenset((set, frozenset, complex, range, slice))
 #: Modules whose code makes instances of classes of others again, and does nothing else then.
 _RECORD_MODULES = frozenset(("dataclasses", "attr._make", "pydantic.main", "enum"))
+#: Of other modules of the library some have objects that are known by their identity, as those of `object` itself are.
+_NO_RECORDS = sys.stdlib_module_names | {"builtins"}
 #: What makes the instance of a class that does not make its own.
 _MAKERS = frozenset((object.__new__, int.__new__, float.__new__, str.__new__, bytes.__new__, complex.__new__))
 
@@ -32,13 +35,17 @@ def is_free(kind: type) -> bool:
     >>> is_free(datetime.date), is_free(threading.Thread)
     (True, False)
     """
+    if kind in copyreg.dispatch_table and kind is not complex:
+        return False
     if kind in _BUILT_IN or kind in _CONTAINERS or kind.__module__ in _VALUE_MODULES:
         return True
-    if kind in copyreg.dispatch_table or not _found_as_ever(kind):
+    if not _found_as_ever(kind):
         return False
     reducer: Any = kind.__reduce_ex__
     if _module_of(reducer) == "enum":
         return True
+    if kind.__module__.partition(".")[0] in _NO_RECORDS:
+        return False
     plain: Any = object
     if reducer is not plain.__reduce_ex__ or kind.__reduce__ is not plain.__reduce__:
         return False
@@ -47,7 +54,9 @@ def is_free(kind: type) -> bool:
 
 def _found_as_ever(kind: type) -> bool:
     """Whether to ask an instance for an attribute runs no code of its class."""
-    return type(kind.__getattribute__) is WrapperDescriptorType and _defined(kind, "__getattr__") is None
+    getter = _defined(kind, "__getattr__")
+    by_library = getter is None or _module_of(getter) in _RECORD_MODULES
+    return by_library and type(kind.__getattribute__) is WrapperDescriptorType
 
 
 def _made_as_ever(kind: Any) -> bool:

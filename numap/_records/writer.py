@@ -127,8 +127,6 @@ class RecordWriter:
         self._pieces.clear()
         pickler.memo = self._memo
         unheard, pickler.unheard = pickler.unheard, None
-        if not isinstance(error, Exception):  # an interrupt
-            raise error
         if type(error) is _Unheard and self._learn(unheard):
             return True
         if type(error) is _Large:
@@ -160,7 +158,7 @@ class RecordWriter:
         try:
             if self._encode(obj) != pickle.dumps(obj, pickle.HIGHEST_PROTOCOL):
                 return False
-        except Exception:  # whatever its own code raises: the other pickler tells
+        except BaseException:  # whatever its own code raises: the other pickler tells
             return False
         agreed = self._agreed.memo.copy()
         self._agreed.dump(obj)

@@ -120,6 +120,8 @@ class MyList(list[int]):
         SetsSlots,
         MyList,
         ValueError,
+        object,
+        dataclasses.Field,
     ],
 )
 def test_not_free(kind: type) -> None:

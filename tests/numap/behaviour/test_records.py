@@ -325,3 +325,11 @@ def test_a_worker_that_dies_among_records_gives_the_others_back_as_they_were() -
     found = list(IMap(record_items.append_and_die_at, items, ({77, 1500},), on_error="return"))
     assert [n for n, it in enumerate(found) if isinstance(it, WorkerDied)] == [77, 1500]
     assert all(it == [n, [n] * 3, "seen"] for n, it in enumerate(found) if n not in (77, 1500))
+
+
+def test_a_record_whose_own_code_ends_the_program_fails_alone() -> None:
+    """In the thread that reads the input, and in the worker."""
+    items = [record_items.Ends(n, here=n == 70) for n in range(500)]
+    found = list(IMap(record_items.ends_at, items, (99,), on_error="return"))
+    assert [n for n, it in enumerate(found) if isinstance(it, SerializationError)] == [70, 99]
+    assert all(it.number == n for n, it in enumerate(found) if n not in (70, 99))
