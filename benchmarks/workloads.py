@@ -13,6 +13,7 @@ from itertools import count, islice
 from typing import Any, NamedTuple
 
 import functions as f
+from buffers import BUFFERS, LARGE, buffers
 from peers import PEERS, Peer
 from records import KINDS, records
 from starts import hundred, memory_of_ten, replaced, start
@@ -460,6 +461,10 @@ WORKLOADS |= {
 WORKLOADS["R11"] = Workload(
     "three chained tasks, dicts", "items/s", partial(records, make=KINDS["R5"][1], chained=3), ("mpire",), _TUNED, 1.0
 )
+WORKLOADS |= {
+    key: Workload(title, "items/s", partial(buffers, make=make, size=size), (), "Pool", 3.0 if size == LARGE else 0.8)
+    for key, (title, make, size) in BUFFERS.items()
+}
 for _mark, _library, _most in (("", None, 1.5), ("n", "numpy", 2.0), ("p", "pandas", 2.0)):
     _title = f"a map of four items, {_library or 'bare'}"
     _first = f"the first map of a process, {_library or 'bare'}"

@@ -164,6 +164,9 @@ def _nbytes(value: Any) -> int | None:
 
 
 def _numpy(value: Any) -> int | None:
+    if getattr(value, "_mmap", None) is not None:
+        # The pages are those of the file, and the system takes them back where it needs room.
+        return object.__sizeof__(value)
     number = _nbytes(value)
     if number is None or not value.dtype.hasobject or not getattr(value, "size", 0):
         return number

@@ -23,8 +23,9 @@ from typing import Any
 from .c_libraries import reduce_library
 from .classes import HEAP_TYPE, reduce_class
 from .functions import reduce_cell, reduce_function, reduce_identity, reduce_method, reduce_module
+from .libraries import reduce_of_library
 from .lookup import NameResolver, global_names
-from .tensors import narrowed, reduce_storage
+from .tensors import narrowed, reduce_storage, reduce_tensor
 
 #: Is called with each large buffer of an object, as arrays have them; returns true for those to be left in the pickle.
 BufferCallback = Callable[[pickle.PickleBuffer], object]
@@ -78,9 +79,12 @@ def reduce(scope: NameResolver, obj: Any) -> Any:
     library = reduce_library(obj) if "ctypes" in sys.modules else None
     if library is not None:
         return library
-    if kind.__flags__ & HEAP_TYPE and kind not in copyreg.dispatch_table and _reduces_itself(kind):
-        return _reduce_as_told(scope, obj)
-    return NotImplemented
+    if not kind.__flags__ & HEAP_TYPE or kind in copyreg.dispatch_table:
+        return NotImplemented
+    told = reduce_of_library(obj, kind)
+    if told is not None:
+        return told
+    return _reduce_as_told(scope, obj) if _reduces_itself(kind) else NotImplemented
 
 
 def _reduces_itself(kind: Any) -> bool:
@@ -100,9 +104,10 @@ def _blank(kind: type) -> object:
 
 def _reduce_as_told(scope: NameResolver, obj: Any) -> Any:
     """What the object's class says. Where that is its own name, or a function that looks it up, the other side needs the name."""
-    storage = reduce_storage(obj) if "torch" in sys.modules else None
-    if storage is not None:
-        return storage
+    if "torch" in sys.modules:
+        found = reduce_tensor(obj) or reduce_storage(obj)
+        if found is not None:
+            return found
     # With __numap_reduce__ a class chooses by what survives here, where pickle alone would lose code.
     own = getattr(type(obj), "__numap_reduce__", None)
     told = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if own is None else own(obj, _copied)

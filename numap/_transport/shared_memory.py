@@ -47,6 +47,8 @@ class Lease:
     def __del__(self) -> None:
         # Runs anywhere, so it takes no lock. A child that the user forked has a copy of this object, but no say.
         shared = self._shared
+        if os is None:
+            return  # the interpreter ends, modules are empty already, and all memory goes with the process
         if self._at is None or shared.pid != os.getpid() or (self.private and not shared.share_again(self)):
             return
         memory = shared.memory
