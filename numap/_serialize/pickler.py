@@ -23,7 +23,7 @@ from typing import Any
 from .c_libraries import reduce_library
 from .classes import HEAP_TYPE, reduce_class
 from .functions import reduce_cell, reduce_function, reduce_identity, reduce_method, reduce_module
-from .libraries import reduce_of_library
+from .libraries import add_imported, reduce_array
 from .lookup import NameResolver, global_names
 from .tensors import narrowed, reduce_storage, reduce_tensor
 
@@ -56,6 +56,7 @@ class CodePickler(pickle.Pickler):
         buffer.seek(0)
         buffer.truncate()
         self._callback = callback
+        add_imported(_REDUCERS)
         try:
             self.dump(obj)
         finally:
@@ -79,12 +80,9 @@ def reduce(scope: NameResolver, obj: Any) -> Any:
     library = reduce_library(obj) if "ctypes" in sys.modules else None
     if library is not None:
         return library
-    if not kind.__flags__ & HEAP_TYPE or kind in copyreg.dispatch_table:
-        return NotImplemented
-    told = reduce_of_library(obj, kind)
-    if told is not None:
-        return told
-    return _reduce_as_told(scope, obj) if _reduces_itself(kind) else NotImplemented
+    if kind.__flags__ & HEAP_TYPE and kind not in copyreg.dispatch_table and _reduces_itself(kind):
+        return _reduce_as_told(scope, obj)
+    return NotImplemented
 
 
 def _reduces_itself(kind: Any) -> bool:
@@ -104,12 +102,17 @@ def _blank(kind: type) -> object:
 
 def _reduce_as_told(scope: NameResolver, obj: Any) -> Any:
     """What the object's class says. Where that is its own name, or a function that looks it up, the other side needs the name."""
+    kind: Any = type(obj)
+    if kind.__reduce_ex__ is not object.__reduce_ex__:
+        told = reduce_array(obj, kind)
+        if told is not None:
+            return told
     if "torch" in sys.modules:
         found = reduce_tensor(obj) or reduce_storage(obj)
         if found is not None:
             return found
     # With __numap_reduce__ a class chooses by what survives here, where pickle alone would lose code.
-    own = getattr(type(obj), "__numap_reduce__", None)
+    own = getattr(kind, "__numap_reduce__", None)
     told = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if own is None else own(obj, _copied)
     managers = sys.modules.get("multiprocessing.managers")
     if managers is not None and isinstance(obj, managers.BaseProxy):
