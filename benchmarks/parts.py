@@ -195,7 +195,7 @@ def arena(size: int) -> float:
     shape = layout(1, 512 << 20)
     assert shape is not None
     memory = SharedMemoryFile(shape, 0, 0)
-    packer = ObjectWriter(pickle.dumps, memory)
+    packer = ObjectWriter(pickle.dumps, memory).write
     data = b"x" * size
 
     def once() -> None:
