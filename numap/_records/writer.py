@@ -21,6 +21,8 @@ _ATTEMPTS = 8
 #: Names that are agreed, at most: each is read for each batch.
 _MOST_NAMES = 100
 _PROTOCOL = 3
+#: What a pickle of an object by its name ends with.
+_BY_NAME = pickle.dumps(len, pickle.HIGHEST_PROTOCOL)[-3:]
 
 
 class _Unheard(Exception):
@@ -155,17 +157,19 @@ class RecordWriter:
 
     def _agree(self, obj: object) -> bool:
         """Agrees on the name of a class or function, if the other process has it by that name; else it is no matter of records."""
+        agreed = self._agreed.memo.copy()
         try:
-            if self._encode(obj) != pickle.dumps(obj, pickle.HIGHEST_PROTOCOL):
+            # Before it is pickled here, which imports its module: that may be just being imported, and wait for this map.
+            if not self._encode(obj).endswith(_BY_NAME):
                 return False
+            self._agreed.dump(obj)
+            code = body_of(b"".join(self._names_written))
         except BaseException:  # whatever its own code raises: the other pickler tells
             return False
-        agreed = self._agreed.memo.copy()
-        self._agreed.dump(obj)
-        code = body_of(b"".join(self._names_written))
-        self._names_written.clear()
-        # What was kept on the way to it is no matter of the records.
-        self._agreed.memo = agreed
+        finally:
+            # What was kept on the way to it is no matter of the records.
+            self._names_written.clear()
+            self._agreed.memo = agreed
         self._add_name(obj, code)
         return True
 
