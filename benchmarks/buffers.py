@@ -11,9 +11,9 @@ from typing import Any
 
 import functions as f
 from peers import Peer
+from records import ENOUGH, enlarged
 
-#: Seconds that a measurement takes at least, and the bytes that it begins with, and has at most.
-ENOUGH = 0.5
+#: The bytes that a measurement begins with, and has at most.
 BEGIN = 40_000_000
 MOST = 1_000_000_000
 #: Bytes of a large object, and the different ones that items are taken from in turn.
@@ -141,4 +141,4 @@ def buffers(peer: type[Peer], make: Callable[[int], Any], size: int) -> float:
         pool.close()
         if took >= ENOUGH or number * size >= MOST:
             return number / took
-        number = min(MOST // size, max(2 * number, int(1.3 * number * ENOUGH / took)))
+        number = min(MOST // size, enlarged(number, took))

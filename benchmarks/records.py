@@ -57,6 +57,11 @@ KINDS: dict[str, tuple[str, Callable[[int], Any]]] = {
 }
 
 
+def enlarged(number: int, took: float) -> int:
+    """How many items to try next, where so many took too few seconds."""
+    return max(2 * number, int(1.3 * number * ENOUGH / took))
+
+
 def records(peer: type[Peer], make: Callable[[int], Any], chained: int = 1) -> float:
     """Items per second through ``chained`` tasks that give back what they get; the start of the pool counts.
 
@@ -77,4 +82,4 @@ def records(peer: type[Peer], make: Callable[[int], Any], chained: int = 1) -> f
         took = time.perf_counter() - began
         if took >= ENOUGH:
             return number / took
-        number = max(2 * number, int(1.3 * number * ENOUGH / took))
+        number = enlarged(number, took)

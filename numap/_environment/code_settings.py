@@ -7,7 +7,6 @@ or later, when the worker loads the library.
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -46,14 +45,7 @@ def _entries(state: State, encode: Callable[[object], bytes]) -> Iterator[tuple[
 
 def adopt_code_settings(told: Iterable[tuple[str, Code]], importer: MainImporter) -> None:
     """In a worker: sets them, now or as soon as the module is loaded."""
-    for name, code in told:
-        load = partial(importer.load, code)
-        module = sys.modules.get(name)
-        if module is None:
-            _late.waiting[name] = load
-        else:
-            _settle(name, module, load)
-    _late.look_out()
+    _late.settle_or_wait((name, partial(importer.load, code)) for name, code in told)
 
 
 def _settle(name: str, module: Any, load: Callable[[], State]) -> None:

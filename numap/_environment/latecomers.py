@@ -7,7 +7,7 @@ library without them. So a finder in front of the others watches for its name.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -20,15 +20,21 @@ class Latecomers:
         settle: is called behind a module's own code with its name, the module, and what has waited for it.
 
     Attributes:
-        waiting: by the name of the module.
+        waiting: what waits, by the name of the module.
     """
 
     def __init__(self, settle: Callable[[str, Any, Any], None]) -> None:
         self.waiting: dict[str, Any] = {}
         self._settle = settle
 
-    def look_out(self) -> None:
-        """To be called when something waits: from now on imports are seen."""
+    def settle_or_wait(self, told: Iterable[tuple[str, Any]]) -> None:
+        """Settles the modules that are loaded; what is for others waits, in place of what has waited for these."""
+        for name, waits in told:
+            module = sys.modules.get(name)
+            if module is None:
+                self.waiting[name] = waits
+            else:
+                self.settle(name, module, waits)
         if self.waiting and self not in sys.meta_path:
             sys.meta_path.insert(0, self)
 
@@ -51,7 +57,7 @@ class Latecomers:
         return found
 
     def settle(self, name: str, module: ModuleType, waits: Any) -> None:
-        """A module has been loaded."""
+        """A module is loaded."""
         self._settle(name, module, waits)
 
 

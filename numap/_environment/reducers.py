@@ -13,7 +13,7 @@ import contextlib
 import copyreg
 import importlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -103,18 +103,14 @@ def adopt_reducers(told: Iterable[Reducer], importer: MainImporter) -> None:
     What can't be made here is missed by the items that need it.
     """
     way: Any
+    by_module: dict[str, list[Callable[[ModuleType], None]]] = {}
     for module, name, way in told:
         if module is None:
             with contextlib.suppress(Exception):
                 copyreg.pickle(*importer.load(way))
-            continue
-        register = partial(_register, name, way, importer)
-        loaded = sys.modules.get(module)
-        if loaded is not None:
-            register(loaded)
         else:
-            _late.waiting.setdefault(module, []).append(register)
-    _late.look_out()
+            by_module.setdefault(module, []).append(partial(_register, name, way, importer))
+    _late.settle_or_wait(by_module.items())
 
 
 def _register(name: str, way: Any, importer: MainImporter, module: ModuleType) -> None:

@@ -77,15 +77,9 @@ def settings() -> dict[str, Found]:
 
 def adopt(found: Mapping[str, Found]) -> None:
     """In a worker: sets what `settings` has found, now or as soon as the module is loaded."""
-    for name, state in found.items():
-        if name in _AT_ONCE:
-            __import__(name)
-        module = sys.modules.get(name)
-        if module is None:
-            _late.waiting[name] = state
-        else:
-            write(name, module, state)
-    _late.look_out()
+    for name in found.keys() & _AT_ONCE:
+        __import__(name)
+    _late.settle_or_wait(found.items())
 
 
 def _pickled(state: State) -> bytes:

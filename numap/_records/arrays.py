@@ -12,6 +12,8 @@ import struct
 import sys
 from typing import Any, Final
 
+from .kinds import found_as_ever
+
 #: What is asked of the class of an array when it is pickled, or made again, and before.
 _ASKED: Final = (
     *("__reduce__", "__reduce_ex__", "__setstate__", "__array_finalize__", "__getattribute__"),
@@ -30,9 +32,7 @@ def is_array(kind: type) -> bool:
     numpy = _numpy()
     if numpy is None or not issubclass(kind, numpy.ndarray) or issubclass(kind, numpy.memmap):
         return False
-    return all(getattr(kind, name) is getattr(numpy.ndarray, name) for name in _ASKED) and not hasattr(
-        kind, "__getattr__"
-    )
+    return found_as_ever(kind) and all(getattr(kind, name) is getattr(numpy.ndarray, name) for name in _ASKED)
 
 
 def is_element(kind: type) -> bool:

@@ -39,7 +39,7 @@ def is_free(kind: type) -> bool:
         return False
     if kind in _BUILT_IN or kind in _CONTAINERS or kind.__module__ in _VALUE_MODULES:
         return True
-    if not _found_as_ever(kind):
+    if not found_as_ever(kind):
         return False
     reducer: Any = kind.__reduce_ex__
     if _module_of(reducer) == "enum":
@@ -52,7 +52,7 @@ def is_free(kind: type) -> bool:
     return _made_as_ever(kind) and _filled_as_ever(kind)
 
 
-def _found_as_ever(kind: type) -> bool:
+def found_as_ever(kind: type) -> bool:
     """Whether to ask an instance for an attribute runs no code of its class."""
     getter = _defined(kind, "__getattr__")
     by_library = getter is None or _module_of(getter) in _RECORD_MODULES

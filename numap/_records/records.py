@@ -25,7 +25,7 @@ _LENGTH = array("I").itemsize
 #: Of the pickle of one object in protocol 3: what is before it and behind it.
 BEFORE, BEHIND = 2, -1
 
-#: Opcodes that leave agreed objects in the memo of who reads them, one for each: that with place n has the number n there.
+#: Opcodes that leave agreed objects in the memo of the reader, one for each: that with place n has the number n there.
 Names = tuple[bytes, ...]
 
 
@@ -103,22 +103,20 @@ class Records:
         Args:
             known: those of the names that the records may refer to; None: all.
         """
-        joined = self._joined or self._join()
-        return pickle.loads(b"".join((_BEGIN, *(self.names if known is None else known), joined)))  # type: ignore[no-any-return]
+        names = self.names if known is None else known
+        return pickle.loads(b"".join((_BEGIN, *names, self._together)))  # type: ignore[no-any-return]
 
     def refers_to(self, number: int) -> bool:
         """Whether a record perhaps refers to the agreed object of that number: there are bytes that look like it."""
-        wanted = reads(number)
-        return wanted in self._joined if isinstance(self._joined, bytes) and self._joined else wanted in self._join()
+        return reads(number) in bytes(self._together)
 
-    def _join(self) -> bytes:
-        return b"".join((_MARK, *self.bodies, _LIST))
+    @property
+    def _together(self) -> bytes | memoryview:
+        return self._joined or b"".join((_MARK, *self.bodies, _LIST))
 
     def wire(self) -> tuple[Names, bytes | memoryview, bytes]:
         """For another process."""
-        if self._bodies is None:
-            return self.names, self._joined, self._lengths
-        return self.names, self._join(), array("I", map(len, self._bodies)).tobytes()
+        return self.names, self._together, self._lengths or array("I", map(len, self.bodies)).tobytes()
 
     @classmethod
     def of_wire(cls, wire: tuple[Names, bytes | memoryview, bytes]) -> Records:

@@ -26,7 +26,7 @@ _BY_NAME = pickle.dumps(len, pickle.HIGHEST_PROTOCOL)[-3:]
 
 
 class _Unheard(Exception):
-    """There is an object in the record that no one has asked about."""
+    """There is an object in the record of which it is not known whether it may go."""
 
 
 class _Large(Exception):

@@ -166,7 +166,7 @@ class JobRunner:
                 kind = type(result)
                 if kind not in small and (kind is not str or len(result) >= LONG):
                     result = write(result, "result")
-                    if type(result) is tuple and result[0] == FAILED:
+                    if type(result) is tuple:
                         result = self._for_caller(result)
                 out.append(result)
             if clocked:
@@ -224,7 +224,7 @@ class JobRunner:
         if type(result) in _SMALL or (type(result) is str and len(result) < LONG):
             return result
         entry = self._entry(result, "result", borrowed)
-        return self._for_caller(entry) if type(entry) is tuple and entry[0] == FAILED else entry
+        return self._for_caller(entry) if type(entry) is tuple else entry
 
     def _open_and_call(self, call: Callable[[Any], Any], open_one: Callable[[bytes], Any], record: bytes) -> Any:
         if self._last_stage:
@@ -248,8 +248,8 @@ class JobRunner:
         return self._writer.entry(result, what, borrowed)
 
     def _for_caller(self, entry: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The entry of a result that can't be pickled; it may say how far it came."""
-        return (*for_caller(entry[:3], self._encode), *entry[3:])
+        """An entry, with or without how far its item came; if the result can't be pickled, with an error that is sure to travel."""
+        return (*for_caller(entry[:3], self._encode), *entry[3:]) if entry[0] == FAILED else entry
 
     def _failed(self, error: BaseException) -> tuple[Any, ...]:
         forked = os.getpid() != self._pid
