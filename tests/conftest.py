@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -20,6 +21,10 @@ import psutil
 import pytest
 
 from tests.lanes import Lanes, Recorder
+
+# A job that a shell runs in the background has SIGINT ignored, and so would have all programs that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Programs, not modules.
 collect_ignore = ["numap/_serialize/kinds_of_code.py", "numap/_modules/hooked.py", "numap/_modules/owned.py"]
