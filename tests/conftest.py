@@ -231,6 +231,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Recorder(), "recorder")
 
 
+def pytest_collection_finish() -> None:
+    """The thousands of tests are never garbage: each collection, of which there are thousands, too, would look at all of them."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def restless() -> Iterator[None]:
     """Threads give way to each other wherever they can."""
