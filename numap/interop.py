@@ -9,6 +9,8 @@ methods that a map looks for. Each is optional, and is looked for at the class, 
     ``__numap_detach__``    of an iterator: see `Detachable`
     ``__numap_placed__``    of an exception: see `Placed`
     ``__numap_reduce__``    of any object: see `Reducible`
+    ``__numap_library__``   of a package: True, and its modules are imported once for all workers of a program wherever they lie, as
+                            those of installed packages are; what they do when they are imported is meant to be done once
 
 The rest is what a library needs as maps do, to speak with one voice and not to do it again:
 

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
         iterstep,
     )
 
+#: Workers need a part of this package; see `numap.interop`.
+__numap_library__ = True
+
 __all__ = [
     "AbstractIterStep",
     "AbstractStep",

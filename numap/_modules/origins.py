@@ -150,14 +150,19 @@ def is_installed(module: object) -> bool:
 
 
 def is_library_module(name: str) -> bool:
-    """Whether this process has a module of that name of the standard library or an installed package.
+    """Whether this process has a module of that name of the standard library, or of a package that is installed or says so.
 
     Some packages put objects, or modules under a second name, in the table; no import makes these.
     """
     module = sys.modules.get(name)
     if name == "builtins" or getattr(contents(module).get("__spec__"), "name", None) != name:
         return False
-    return is_of_library(name) or is_installed(module)
+    return is_of_library(name) or is_installed(module) or _says_so(name)
+
+
+def _says_so(name: str) -> bool:
+    """Whether the package is a library wherever it lies; see ``__numap_library__`` in `numap.interop`."""
+    return contents(sys.modules.get(name.partition(".")[0])).get("__numap_library__") is True
 
 
 def file_of(name: str) -> str | None:
