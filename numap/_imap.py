@@ -14,7 +14,8 @@ from ._base.options import Options
 from ._base.public import public
 from ._base.statistics import Statistics
 from ._base.task_spec import task_spec
-from ._life import Life, inside_worker
+from ._draw.drawn import Drawn
+from ._life import AsyncLife, Life, inside_worker
 from ._results.reader import Reader
 from ._task import TaskIterator, iterator, remaining
 from ._tasks import Tasks
@@ -22,13 +23,14 @@ from ._tasks import Tasks
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from ._draw.picture import Picture
     from ._results.output_queue import OutputQueue
 
 T = TypeVar("T")
 
 
 @public
-class IMap(Reader[T]):
+class IMap(Reader[T], AsyncLife, Drawn):
     """A lazy map over worker processes or threads: bounded, ordered or not, one or several tasks on one pool.
 
     Every item that is taken from an input gives exactly one result or one error at its place. Nothing is taken before
@@ -267,19 +269,6 @@ class IMap(Reader[T]):
 
     # ------------------------------------------------------------------ results
 
-    async def __aenter__(self) -> IMap[T]:
-        self._start_unless_started()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """`stop`, without holding up the event loop."""
-        import asyncio
-
-        await asyncio.to_thread(self.stop)
-
     @checked("next", NEXT_HABITS)
     def next(self, timeout: float | None = None, task: int = 0, block: bool = True) -> Any:
         """The next result of a task.
@@ -339,6 +328,9 @@ class IMap(Reader[T]):
     def __repr__(self) -> str:
         return _described(self)
 
+    def _picture(self) -> Picture:
+        return _pictured(self)
+
     def __reduce__(self) -> Any:
         raise TypeError("an IMap can't be pickled: it belongs to the process that made it")
 
@@ -350,6 +342,13 @@ def _described(imap: IMap[Any]) -> str:
         f"<IMap {imap.name}: {figures.state}, {counted(options.workers, f'{options.type_name} worker')}, "
         f"{counted(tasks, 'task')}{tail}>"
     )
+
+
+def _pictured(imap: IMap[Any]) -> Picture:
+    from ._draw.map_picture import map_picture
+
+    workers = counted(imap._options.workers, f"{imap._options.type_name} worker")
+    return map_picture(imap.name, workers, imap.statistics(), imap._tasks.inputs, imap._tasks.lengths)
 
 
 def _check_pair(func: object, iterable: object) -> None:

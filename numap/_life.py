@@ -6,7 +6,7 @@ import os
 import sys
 import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._base.errors import StateError, WorkerStartError
 from ._base.lifecycle import IDLE, STOPPED, move
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._runtime.manager import Manager
+
+Self = TypeVar("Self", bound="AsyncLife")
 
 
 class Life:
@@ -132,3 +134,27 @@ def inside_worker(loading: bool = False) -> bool:
     if worker is None:
         return False
     return bool(worker.loading if loading else worker.serving == os.getpid())
+
+
+class AsyncLife:
+    """A base class: ``async with`` for what has a start and a stop that take their time."""
+
+    async def __aenter__(self: Self) -> Self:
+        self._start_unless_started()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """`stop`, without holding up the event loop."""
+        import asyncio
+
+        await asyncio.to_thread(self.stop)
+
+    def _start_unless_started(self) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Ends it."""
+        raise NotImplementedError

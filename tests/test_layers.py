@@ -17,6 +17,7 @@ LAYERS = {
     "numap": {
         "_system": "calls that only some operating systems have, each with what stands in for it",
         "_base": "values and tables that know nothing of a run",
+        "_draw": "pictures of maps and pipelines, as text in several languages",
         "_records": "small objects that travel together, each with a pickle of its own, and are opened in one call",
         "_items": "the forms in which items, results and failures travel",
         "_sync": "threads that wait for each other, and may be interrupted at any moment",
