@@ -18,6 +18,7 @@ The rest is what a library needs as maps do, to speak with one voice and not to 
     exceptions that travel   `surviving_form`, `rebuilt`, `add_note`, `places_of`
     their tracebacks         `lines_of`, `from_outside`, `without_ours`, `RemoteTraceback`
     arguments, lives, names  ``checks`` (a module), `StateTable`, `public_in`
+    pictures                 `Drawn`, ``picture`` (a module)
 
 >>> from numap import IMap
 >>> from numap.interop import is_detachable
@@ -34,6 +35,8 @@ from ._base.detaching import detach, is_detachable
 from ._base.errors import RemoteTraceback
 from ._base.lifecycle import StateTable
 from ._base.public import public_in
+from ._draw import picture
+from ._draw.drawn import Drawn
 from ._items.exceptions import (
     AS_CAUSE,
     AS_CONTEXT,
@@ -57,6 +60,7 @@ __all__ = [
     "AS_CONTEXT",
     "Copied",
     "Detachable",
+    "Drawn",
     "Labelled",
     "Place",
     "Placed",
@@ -71,6 +75,7 @@ __all__ = [
     "is_detachable",
     "keep_order",
     "lines_of",
+    "picture",
     "places_of",
     "public_in",
     "rebuilt",

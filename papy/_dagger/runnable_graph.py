@@ -12,8 +12,10 @@ from threading import RLock
 from typing import Any, ClassVar
 
 from numap import StateError
+from numap.interop import Drawn, picture
 from papy._base.errors import DaggerError, PiperError
 from papy._base.forks import FORKED, live
+from papy._base.pictures import graph_picture, progress
 from papy._dagger.background import BackgroundRunner
 from papy._dagger.forgotten import ThreadedFinalizer
 from papy._dagger.graph_run import GraphRun, data_sources
@@ -28,7 +30,12 @@ def _nothing(failed: bool) -> None:
     """No caller waits for the end of the items."""
 
 
-class RunnableGraph(PiperGraph):
+def _functions(piper: Piper) -> list[str]:
+    """The names of its functions, where its own tells another."""
+    return [piper.worker.name] if piper.worker.name != piper.name else []
+
+
+class RunnableGraph(PiperGraph, Drawn):
     """The run of a `papy.Dagger`; see there."""
 
     _states: ClassVar = DAGGER
@@ -66,6 +73,20 @@ class RunnableGraph(PiperGraph):
     def dead_letters(self) -> list[PiperError]:
         """The failures that came out of the current or the last run, each as it happened; the last 1,000."""
         return [] if self._run is None else list(self._run.report.dead_letters)
+
+    def _picture(self) -> picture.Picture:
+        pipers = self.postorder()
+        figures = None if self._run is None else self._run.statistics(0.0)
+        nodes = []
+        for piper in pipers:
+            lines = [piper.name, *_functions(piper)]
+            if piper.imap is not None:
+                lines.append(f"on {piper.imap.name}")
+            if figures is not None and piper in figures.items:
+                lines += progress(figures.items[piper], figures.failures[piper])
+            nodes.append(picture.Node(lines, "serial" if piper.imap is None else "parallel"))
+        place = {piper: at for at, piper in enumerate(pipers)}
+        return graph_picture(repr(self), nodes, [[place[up] for up in self.inbox_order(piper)] for piper in pipers])
 
     # how it begins ---------------------------------------------------------
 

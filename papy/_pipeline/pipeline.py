@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Any, Final
 
 from numap import StateError
-from numap.interop import checks
+from numap.interop import Drawn, checks, picture
 from papy._base.misuse import entries_of, takes_no_data
+from papy._base.pictures import graph_picture, progress
 from papy._base.public import public
 from papy._monitor.counter import Counter
 from papy._monitor.debugger import PipelineRuntimeDebugger, log_debugger
@@ -25,7 +26,7 @@ _ARGUMENTS: Final = ("in_queue", "daemon", "quiet", "fail_callback", "debugger",
 
 
 @public
-class Pipeline:
+class Pipeline(Drawn):
     """Steps in a row, each with as many workers as it needs; entries go through all of them, and nothing is lost silently.
 
     Each entry that is taken either leaves the last step, or is skipped, or fails: ``taken == count + skipped + failed``
@@ -316,6 +317,16 @@ class Pipeline:
             for name, value in self._runs.last.figures.flows():
                 counter.gauge(name, value)
         return counter
+
+    def _picture(self) -> picture.Picture:
+        done = {} if self._runs.last is None else dict(self._runs.last.figures.flows())
+        nodes = []
+        for spec in self._specs:
+            kind = "thread" if spec.iterates else spec.settings.worker_type
+            workers = checks.counted(spec.workers, kind, "processes" if kind == "process" else "")
+            lines = [spec.name, workers, *progress(done.get(spec.name, 0), 0)]
+            nodes.append(picture.Node(lines, "parallel"))
+        return graph_picture(repr(self), nodes, [[] if at == 0 else [at - 1] for at in range(len(nodes))])
 
     def __repr__(self) -> str:
         steps = ", ".join(f"({spec.name}, {spec.workers})" for spec in self._specs)
