@@ -32,22 +32,23 @@ _MEANT: Final[Mapping[str, str]] = {
 _NO_CHUNKS: Final = "items travel in batches of a suitable size by themselves; leave it out"
 
 
-def known_options(error: type[Exception], prefix: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
+def known_options(error: type[Exception], more: Iterable[str] = ()) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Have a function refuse keywords that it doesn't know with what was meant, as a TypeError of this kind.
 
     Args:
         error: As for `papy._base.checks.type_error`.
-        prefix: What to write before ``parallel=IMap(...)``, where the function has no such argument.
+        more: What it knows beyond its parameters.
     """
 
     def refuses(function: Callable[P, R]) -> Callable[P, R]:
-        names = list(inspect.signature(function).parameters)[1:]
+        known = list(inspect.signature(function).parameters.values())[1:]
+        names = [*(it.name for it in known if it.kind is not it.VAR_KEYWORD), *more]
 
         @wraps(function)
         def called(*args: P.args, **kwargs: P.kwargs) -> R:
             unknown = [name for name in kwargs if name not in names]
-            if unknown and "options" not in names:
-                raise unknown_option(error, function.__qualname__, unknown[0], kwargs[unknown[0]], names, prefix)
+            if unknown:
+                raise unknown_option(error, function.__qualname__, unknown[0], kwargs[unknown[0]], names)
             return function(*args, **kwargs)
 
         return called
@@ -85,41 +86,29 @@ def entries_of(iterable: Iterable[T]) -> Iterator[T]:
     raise TypeError(f"{error}{advice}")
 
 
-def unknown_option(
-    error: type[Exception], function: str, name: str, value: object, names: list[str], prefix: str = ""
-) -> Exception:
+def unknown_option(error: type[Exception], function: str, name: str, value: object, names: list[str]) -> Exception:
     """The error for a keyword that a function doesn't know; see `known_options`."""
-    if name == "parallel":
-        written = parallel_text(value).removeprefix("; write ") or "parallel=IMap()"
-        return type_error(
-            error, f"{function}() got an unexpected keyword argument {name!r}; each piper has it: {prefix}{written})"
-        )
     meant = _MEANT.get(name, name if name in _options_of_imaps() else None)
     if meant == "":
         hint = f"; {_NO_CHUNKS}"
+    elif meant in names:
+        hint = f"; write {meant}={value!r:.40}"
     elif meant is not None:
-        end = ")" if prefix else ""
-        hint = f"; it is said to the IMap of a piper: {prefix}parallel=IMap({meant}={value!r:.40}){end}"
+        hint = f"; it is said to the IMap of a piper: parallel=IMap({meant}={value!r:.40})"
     else:
         hint = did_you_mean(name, names)
     return type_error(error, f"{function}() got an unexpected keyword argument {name!r}{hint}")
 
 
 def parallel_text(given: object) -> str:
-    """What to write instead of something that is no IMap, after what is wrong; nothing if that can't be guessed."""
-    if given is True:
-        return "; write parallel=IMap()"
-    if isinstance(given, int) and given > 0:
-        return f"; write parallel=IMap(worker_num={given})"
+    """What to write instead of something that says no map, after what is wrong; nothing if that can't be guessed."""
     if isinstance(given, str):
         kinds = {kind: kind for kind in ("process", "thread", "serial", "dask", "ray")}
         kinds |= {"threading": "thread", "multiprocessing": "process", "loky": "process", "sequential": "serial"}
         meant = next(
             (kind for name, kind in kinds.items() if name == given or repr(name) in did_you_mean(given, kinds)), None
         )
-        return f"; write parallel=IMap(worker_type={meant!r})" if meant else ""
-    if callable(getattr(given, "submit", None)):
-        return "; write parallel=IMap(worker_type=executor)"
+        return f"; write parallel={meant!r}" if meant else ""
     return "; write parallel=IMap()" if given is IMap else ""
 
 

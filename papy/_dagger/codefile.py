@@ -114,11 +114,12 @@ class _Pipeline:
         self._writer.reserve("pipeline", "pipers", "xtras", "pipes", *names.values())
         made: list[str] = []
         for piper, name in names.items():
-            if piper.imap is not None and id(piper.imap) not in self._imaps:
-                of_imap = self._imaps[id(piper.imap)] = f"imap_{len(self._imaps)}"
+            imap = piper.imap_in(dagger.parallel)
+            if imap is not None and id(imap) not in self._imaps:
+                of_imap = self._imaps[id(imap)] = f"imap_{len(self._imaps)}"
                 self._writer.reserve(of_imap)
-                made.append(f"    {of_imap} = {self._imap(piper.imap)}")
-            made.append(f"    {name} = {self._piper(piper, dagger[piper].branch)}")
+                made.append(f"    {of_imap} = {self._imap(imap)}")
+            made.append(f"    {name} = {self._piper(piper, imap, dagger[piper].branch)}")
         pipes = [f"({names[up]}, {names[piper]})" for piper in dagger for up in dagger[piper]]
         xtras = [self._writer.expression(dagger[piper].xtra) for piper in dagger]
         listed = _listed("xtras", xtras) if any(dagger[piper].xtra for piper in dagger) else ["    xtras = None"]
@@ -129,9 +130,9 @@ class _Pipeline:
         usual = IMap(worker_type=imap.options["worker_type"]).options | {"worker_type": "process"}
         return f"{self._writer.import_name(IMap)}({', '.join(self._said(imap.options, usual))})"
 
-    def _piper(self, piper: Piper, branch: Any) -> str:
-        parallel = [] if piper.imap is None else [f"parallel={self._imaps[id(piper.imap)]}"]
-        options = {it.name: it.default for it in signature(Piper).parameters.values()}
+    def _piper(self, piper: Piper, imap: IMap[Any] | None, branch: Any) -> str:
+        parallel = [] if imap is None else [f"parallel={self._imaps[id(imap)]}"]
+        options = {it.name: it.default for it in signature(Piper).parameters.values() if it.kind is not it.VAR_KEYWORD}
         given = {name: getattr(piper, name) for name in list(options)[2:]}  # behind worker and parallel
         given["branch"] = piper.branch if branch is None else branch
         given["on_error"] = None if piper.debug else piper.on_error

@@ -9,7 +9,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any
 
-from numap import StateError
+from numap import IMap, StateError
 from papy._base.checks import check_flag, check_seconds, counted, limited, refused_as
 from papy._base.errors import DaggerError, PiperError, TooManyFailed
 from papy._base.forks import FORKED
@@ -19,6 +19,7 @@ from papy._dagger.background import STOP_TIMEOUT
 from papy._dagger.forgotten import EXIT_TIMEOUT, ThreadedFinalizer, call_at_exit, log_unread
 from papy._dagger.graph_run import GraphRun, RunStatistics, check_datas, data_sources
 from papy._dagger.runnable_graph import RunnableGraph
+from papy._piper.own_map import MAP_OPTIONS, own_map
 from papy._piper.run_options import RunOptions
 from papy._streams.base import NOTHING
 
@@ -50,12 +51,15 @@ class Dagger(RunnableGraph):
         retries: How often an item is evaluated again on pipers that don't say it themselves, see `Piper`.
         max_failures: How many items may fail in a run; one more ends it with a `numap.TooManyFailures`, which is a DaggerError
             here. None: any number.
+        parallel: What evaluates the pipers that don't say it themselves: an IMap, a number of workers, or a word, as for a `Piper`.
+            They share it. None or False: they are linear.
+        map_options: Options of an IMap to be made for them, see `Piper`.
 
     A run in which items failed says so once, at its end, in a warning of the logger ``papy`` that names the pipers; unless the
     failures were raised.
 
     Raises:
-        DaggerError: If they can't be added, or one of the last three is not allowed.
+        DaggerError: If they can't be added, or another argument is not allowed.
 
     >>> read = Piper(str.split, unpack=True)
     >>> longest = Piper(lambda words: max(words, key=len), unpack=True)
@@ -68,7 +72,7 @@ class Dagger(RunnableGraph):
     4 words, longest: question
     """
 
-    @known_options(DaggerError, "Piper(function, ")
+    @known_options(DaggerError, MAP_OPTIONS)
     def __init__(
         self,
         pipers: Iterable[Any] = (),
@@ -78,8 +82,12 @@ class Dagger(RunnableGraph):
         on_error: str | None = None,
         retries: int | None = None,
         max_failures: int | None = None,
+        parallel: IMap[Any] | int | str | None = None,
+        **map_options: Any,
     ) -> None:
-        super().__init__(pipers, pipes, xtras, RunOptions(on_error, retries, max_failures))
+        with refused_as(self._error):
+            imap = own_map(parallel, map_options, None) or None
+        super().__init__(pipers, pipes, xtras, RunOptions(on_error, retries, max_failures), imap)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({counted(len(self), 'piper')}, {counted(len(self.edges()), 'pipe')}, {self._current()})"

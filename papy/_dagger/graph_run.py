@@ -96,14 +96,18 @@ class GraphRun:
         graph: The pipers.
         datas: What the inputs read.
         options: What is to be done with items that fail.
+        imap: What evaluates pipers that don't say it themselves; None: they are linear.
 
     Attributes:
         outputs: The pipers that no other reads.
         report: The figures.
     """
 
-    def __init__(self, graph: PiperGraph, datas: Mapping[Piper, StreamSource], options: RunOptions) -> None:
+    def __init__(
+        self, graph: PiperGraph, datas: Mapping[Piper, StreamSource], options: RunOptions, imap: IMap[Any] | None
+    ) -> None:
         self._pipers = graph.postorder()
+        self._imap = imap
         self._imaps: list[IMap[Any]] = []
         self.outputs = graph.get_outputs()
         by_place = len(self.outputs) > 1 or any(len(ups) > 1 for ups in graph.values())
@@ -158,12 +162,13 @@ class GraphRun:
             sources = tuple(pipes.pop((up, piper)) for up in graph.inbox_order(piper)) or (datas[piper],)
             # First the undoing, or an interrupt could come between.
             self._undo.append(partial(piper.detach, self._run))
-            if piper.imap is not None and not any(piper.imap is imap for imap in self._imaps):
-                if _is_free(piper.name, piper.imap):  # else the piper will say why it isn't
-                    self._undo.append(piper.imap.stop)
-                self._imaps.append(piper.imap)
+            imap = piper.imap_in(self._imap)
+            if imap is not None and not any(imap is it for it in self._imaps):
+                if _is_free(piper.name, imap):  # else the piper will say why it isn't
+                    self._undo.append(imap.stop)
+                self._imaps.append(imap)
             try:
-                output = piper.attach(sources, self._run)
+                output = piper.attach(sources, self._run, imap)
             except PiperError as error:
                 raise DaggerError(str(error)) from error
             consumers = [down for down, _ in graph.incoming_edges(piper)]

@@ -28,10 +28,11 @@ from papy._dagger.dagger import Dagger
 from papy._dagger.forgotten import EXIT_TIMEOUT, ThreadedFinalizer, call_at_exit, log_failure, log_forgotten, untold
 from papy._dagger.graph_run import GraphRun, RunStatistics
 from papy._piper.lifecycles import PLUMBER
+from papy._piper.own_map import MAP_OPTIONS
 from papy._piper.piper import Piper
 from papy._piper.run_options import RunOptions
 
-_OPTIONS: Final = list(inspect.signature(Dagger.__init__).parameters)[1:]
+_OPTIONS: Final = [*list(inspect.signature(Dagger.__init__).parameters)[1:-1], *MAP_OPTIONS]
 
 
 @public
@@ -59,7 +60,7 @@ class Plumber(Dagger):
 
     Args:
         logger_options: Accepted, as long as there are none; logging is configured by ``papy.util.config``.
-        pipers, pipes, xtras, on_error, retries, max_failures: As for a `Dagger`.
+        options: As for a `Dagger`, by their names.
 
     >>> from papy import Piper
     >>> seen = []
@@ -92,7 +93,7 @@ class Plumber(Dagger):
         unknown = [name for name in options if name not in _OPTIONS]
         if unknown:
             name = unknown[0]
-            raise unknown_option(DaggerError, "Plumber.__init__", name, options[name], _OPTIONS, "Piper(function, ")
+            raise unknown_option(DaggerError, "Plumber.__init__", name, options[name], _OPTIONS)
         self._runner: BackgroundRunner | None = None
         self._raises = False  # what would be logged is about to be raised
         self._began = 0.0  # by the clock of the machine

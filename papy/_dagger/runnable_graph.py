@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from threading import RLock
 from typing import Any, ClassVar
 
-from numap import StateError
+from numap import IMap, StateError
 from numap.interop import Drawn, picture
 from papy._base.errors import DaggerError, PiperError
 from papy._base.forks import FORKED, live
@@ -42,8 +42,14 @@ class RunnableGraph(PiperGraph, Drawn):
     _error: ClassVar[type[Exception]] = DaggerError
 
     def __init__(
-        self, pipers: Iterable[Any], pipes: Iterable[Any], xtras: Iterable[dict[str, Any]] | None, options: RunOptions
+        self,
+        pipers: Iterable[Any],
+        pipes: Iterable[Any],
+        xtras: Iterable[dict[str, Any]] | None,
+        options: RunOptions,
+        imap: IMap[Any] | None,
     ) -> None:
+        self.parallel = imap
         self.on_error = options.on_error
         self.retries = options.retries
         self.max_failures = options.max_failures
@@ -80,11 +86,12 @@ class RunnableGraph(PiperGraph, Drawn):
         nodes = []
         for piper in pipers:
             lines = [piper.name, *_functions(piper)]
-            if piper.imap is not None:
-                lines.append(f"on {piper.imap.name}")
+            imap = piper.imap_in(self.parallel)
+            if imap is not None:
+                lines.append(f"on {imap.name}")
             if figures is not None and piper in figures.items:
                 lines += progress(figures.items[piper], figures.failures[piper])
-            nodes.append(picture.Node(lines, "serial" if piper.imap is None else "parallel"))
+            nodes.append(picture.Node(lines, "serial" if imap is None else "parallel"))
         place = {piper: at for at, piper in enumerate(pipers)}
         return graph_picture(repr(self), nodes, [[place[up] for up in self.inbox_order(piper)] for piper in pipers])
 
@@ -102,7 +109,9 @@ class RunnableGraph(PiperGraph, Drawn):
                 raise DaggerError("the inputs are others than those that were given their data; give the datas again")
         else:
             sources = data_sources(self.get_inputs(), () if datas is None else datas, call, stoppable)
-        return GraphRun(self, sources, options.over(RunOptions(self.on_error, self.retries, self.max_failures)))
+        return GraphRun(
+            self, sources, options.over(RunOptions(self.on_error, self.retries, self.max_failures)), self.parallel
+        )
 
     def _take(self, run: GraphRun, state: str) -> None:
         """Connect a run, and have it as ours."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from numap import TaskIterator
+from numap import IMap, TaskIterator
 from numap.interop import checks, detach, keep_order
 from papy._base.checks import check_flag, check_list, refused_as, value_error
 from papy._base.errors import PiperError
@@ -25,7 +25,7 @@ from papy._streams.source import StreamSource
 from papy._streams.streams import DeferredStream, branches, items_of
 
 # What a copy of a piper doesn't have.
-_LIFE: Final = frozenset(("_state", "_owned", "_finished", "_wiring", "_run", "_ups", "_readers", "_items"))
+_LIFE: Final = frozenset(("_state", "_owned", "_finished", "_wiring", "_run", "_ups", "_readers", "_items", "_lent"))
 
 
 @public
@@ -50,8 +50,9 @@ class Piper(PiperOptions):
         worker: A callable, a `Worker`, a list or tuple of these, or a piper, of which the worker is taken.
         parallel: The `numap.IMap` that evaluates the functions, shared with other pipers or not. An unordered one gives
             results as they come, but in order if results are paired anywhere in the Dagger: by a piper with several
-            upstream pipers, or as there are several outputs. None or False: a linear piper, which is evaluated in the
-            thread of the reader of its results, when they are read.
+            upstream pipers, or as there are several outputs. Or what makes a map of the piper's own: a number of workers, a type
+            of workers (``"process"``, ``"thread"``, ``"serial"`` or an executor), or True. False: a linear piper, which is
+            evaluated in the thread of the reader of its results, when they are read. None: as the Dagger says, or else linear.
         consume: How many items of each input go into one call.
         produce: How many results a call has: the function returns a sequence of so many.
         spawn: How many times the piper handles an item in a round.
@@ -330,20 +331,26 @@ class Piper(PiperOptions):
             self._run.started.set()  # a reader that waits for it finds nothing
         wiring = self._wiring._replace(sources=(), output=None, task=None)
         # In one statement, without a call: an interrupt comes before it or after it.
-        self._wiring, self._items, self._ups, self._readers, self._run, self._owned, self._state = (
+        self._wiring, self._items, self._ups, self._readers, self._run, self._owned, self._lent, self._state = (
             wiring,
             None,
             (),
             (),
             None,
             False,
+            None,
             state,
         )
 
     # in a Dagger -----------------------------------------------------------
 
-    def attach(self, sources: tuple[StreamSource, ...], run: Run) -> StreamSource:
+    def attach(self, sources: tuple[StreamSource, ...], run: Run, imap: IMap[Any] | None) -> StreamSource:
         """Become part of a run, for a Dagger, until `detach`, also if this fails; nothing is read yet.
+
+        Args:
+            sources: What it reads.
+            run: The run.
+            imap: What evaluates it there: its own map, or the Dagger's.
 
         Returns:
             What the piper puts out.
@@ -353,6 +360,7 @@ class Piper(PiperOptions):
         """
         # Before the streams are made: after an interrupt the run has to `detach` this piper, and only a run that has it.
         self._state, self._run, self._owned, self._finished = self._allowed("connect"), run, True, False
+        self._lent = imap
         self._wiring = wire(self, sources, run)
         assert self._wiring.output is not None
         return self._wiring.output

@@ -10,9 +10,10 @@ from numap import IMap
 from numap.interop import checks
 from papy._base.checks import check_branch, check_flag, check_policy, check_seconds, refused_as
 from papy._base.errors import PiperError
-from papy._base.misuse import known_options, parallel_text
+from papy._base.misuse import known_options
 from papy._evaluate.misfits import generator_text
 from papy._evaluate.worker import Uncallable, Worker
+from papy._piper.own_map import MAP_OPTIONS, own_map
 
 _numbers = count()
 
@@ -20,11 +21,14 @@ _numbers = count()
 class PiperOptions(Uncallable):
     """What is said about a piper; see `papy.Piper`."""
 
-    @known_options(PiperError)
+    _own: IMap[Any] | Literal[False] | None
+    _lent: IMap[Any] | None = None  # by the Dagger that it runs in
+
+    @known_options(PiperError, MAP_OPTIONS)
     def __init__(
         self,
         worker: Any,
-        parallel: IMap[Any] | Literal[False] | None = False,
+        parallel: IMap[Any] | int | str | None = None,
         consume: int = 1,
         produce: int = 1,
         spawn: int = 1,
@@ -38,20 +42,21 @@ class PiperOptions(Uncallable):
         unpack: bool = False,
         on_error: str | None = None,
         retries: int | None = None,
+        **map_options: Any,
     ) -> None:
         with refused_as(PiperError):
-            self.imap = _checked_imap(parallel)
+            checks.text("name", name)
+            self._own = own_map(parallel, map_options, name)
             self.worker = _worker(worker, unpack)
             for what, given in (("consume", consume), ("produce", produce), ("spawn", spawn)):
                 checks.whole(what, given, 1)
             for what, flag in (("debug", debug), ("track", track), ("repeat", repeat), ("unpack", unpack)):
                 check_flag(what, flag)
-            checks.text("name", name)
             check_branch(branch)
             text = generator_text(self.worker.steps[-1].function) if produce == 1 or repeat else None
             if text is not None:
                 raise TypeError(f"worker: {text}")
-            _check_timeout(timeout, self.imap)
+            _check_timeout(timeout, self._own)
             check_policy(on_error, retries)
             if debug and on_error not in (None, "raise"):
                 raise ValueError(f"debug: it raises, and on_error={on_error!r} was given")
@@ -78,6 +83,15 @@ class PiperOptions(Uncallable):
         self._enumerate(None if self.name == f"piper_{self.number}" else self.name)
 
     @property
+    def imap(self) -> IMap[Any] | None:
+        """The map that evaluates it: its own, or in a run that of the Dagger; None: it is linear."""
+        return self._lent if self._own is None else self._own or None
+
+    def imap_in(self, default: IMap[Any] | None) -> IMap[Any] | None:
+        """The map that evaluates it where pipers that say nothing have a default."""
+        return default if self._own is None else self._own or None
+
+    @property
     def stride(self) -> int:
         """How many items of data are taken in one go."""
         return 1 if self.imap is None else self.imap.options["stride"] or 1
@@ -100,24 +114,10 @@ def _worker(worker: Any, unpack: bool) -> Worker:
         raise TypeError(f"worker: {error}") from error
 
 
-def _check_timeout(timeout: Any, imap: IMap[Any] | None) -> None:
+def _check_timeout(timeout: Any, imap: IMap[Any] | Literal[False] | None) -> None:
     check_seconds("timeout", timeout)
-    if timeout is not None and imap is None:
+    if timeout is not None and not isinstance(imap, IMap):
         raise ValueError(
             f"timeout: a linear piper can't have one, as nothing else runs while it is evaluated; give an IMap: "
             f"parallel=IMap(), or for the time that an item may run parallel=IMap(task_timeout={timeout!r})"
         )
-
-
-def _checked_imap(parallel: Any) -> IMap[Any] | None:
-    if parallel is None or parallel is False:
-        return None
-    if not isinstance(parallel, IMap):
-        wrong = checks.wrong_type("parallel", "an IMap, None or False", parallel)
-        raise TypeError(f"{wrong}{parallel_text(parallel)}")
-    policy = parallel.options["on_error"]
-    if policy != "raise":
-        raise ValueError(
-            f"parallel: this IMap has on_error={policy!r}, and items would lose their places; say it with the piper's on_error"
-        )
-    return parallel

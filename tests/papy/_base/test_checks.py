@@ -82,7 +82,7 @@ CASES = [
     *each(
         piper,
         PiperError,
-        (given(parallel=5), T, "parallel", "an IMap, None or False"),
+        (given(parallel=-5), T, "parallel", "an IMap, a number of workers"),
         (given(parallel=IMap(on_error="skip")), V, "parallel", "this IMap has on_error"),
         (given(consume="2"), T, "consume", "a whole number of at least 1"),
         (given(produce=True), T, "produce", "a whole number of at least 1"),
