@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from papy._monitor.reporters import CallbackReporter, DebugReporter, LoggingReporter, Resources, TableReporter
     from papy._pipeline.pipeline import Pipeline
     from papy._piper.piper import Piper
+    from papy._stages.dead_letters import DeadLetter, DeadLetters
     from papy.coroutines import (
         PipelineStep,
         chunk,
@@ -55,6 +56,8 @@ __all__ = [
     "Counter",
     "Dagger",
     "DaggerError",
+    "DeadLetter",
+    "DeadLetters",
     "DebugReporter",
     "Debugger",
     "Entries",
@@ -100,6 +103,7 @@ _NAMES = {
     "papy._monitor.debugger": "Debugger PipelineRuntimeDebugger",
     "papy._monitor.reporters": "CallbackReporter DebugReporter LoggingReporter Resources TableReporter",
     "papy._pipeline.pipeline": "Pipeline",
+    "papy._stages.dead_letters": "DeadLetter DeadLetters",
     "papy.coroutines": "chunk combine_pipeline consume flatten identity_step is_iterable PipelineStep recursive_flatten",
     "papy.steps": "AbstractIterStep AbstractStep Entries funcstep is_step iterstep SiblingInfo SkipEntry TimedChunk",
 }

@@ -18,6 +18,7 @@ from papy._base.checks import counted
 from papy._pipeline.input_queue import End, InputIterable, InputQueue, ShutDown, is_entry, log_left
 from papy._pipeline.iterable_reader import IterableReader
 from papy._stages.accounting import RunState, Throughput
+from papy._stages.dead_letters import sourced
 from papy._stages.entries import Entry, Meta
 
 
@@ -241,4 +242,6 @@ class EntryReader:
             self.throughput.add((0, found))
         number = state.taken
         state.taken = number + 1
-        return found if type(found) is Meta else (number, found)
+        if type(found) is Meta:
+            return found
+        return sourced(number, found) if state.keeps_sources else number, found

@@ -18,11 +18,24 @@ from papy._pipeline.input_queue import InputQueue
 from papy._pipeline.pipeline_run import PipelineRun
 from papy._pipeline.results import PipelineResults
 from papy._pipeline.runs import Runs
+from papy._stages.dead_letters import DeadLetter, DeadLetters, LetterBox
 from papy._stages.entries import Meta
 from papy._stages.spec import NAMES, Limits, StepOptions, define, steps_of, unknown
 
 # The arguments of a pipeline that are no options of its steps.
-_ARGUMENTS: Final = ("in_queue", "daemon", "quiet", "fail_callback", "debugger", "buffer_bytes", "max_failures")
+_ARGUMENTS: Final = (
+    *(
+        "in_queue",
+        "daemon",
+        "quiet",
+        "fail_callback",
+        "debugger",
+        "buffer_bytes",
+        "max_failures",
+        "ordered",
+        "on_dead_letter",
+    ),
+)
 
 
 @public
@@ -55,12 +68,22 @@ class Pipeline(Drawn):
         max_failures: So many entries may fail, after their retries: they are counted as failed, the run goes on, and at its end
             one warning of the logger ``papy`` tells of them, step by step. One more ends the run with `numap.TooManyFailures`.
             None: the first one ends it with its own error. A generator is over when it has raised: an iterator step ends the run.
+        ordered: What leaves the last step is in the order of the entries.
+        on_dead_letter: Called with each `DeadLetter` when it fails, in the thread that finds it. An error of its own ends the run.
         worker_type: ``"thread"`` or ``"process"``. Iterator steps always run in threads.
+        on_error: What becomes of an entry that failed, after its retries. ``"raise"``: its error ends the run, unless
+            ``max_failures`` lets some fail. ``"skip"``: it is dropped, and the run goes on. ``"return"``: a `DeadLetter` is the
+            result in its place, which no later step gets. Whatever goes on is in `dead_letters`, and is told in one warning at the
+            end. Iterator steps always raise.
         max_retries: How often an entry is tried again after its step raised an exception: 0 is one attempt.
         backoff: Seconds from the first failure of an entry to its next attempt, doubled after each further one. Meanwhile
             the worker waits; `stop` has entries tried again at once.
         max_backoff: Seconds that such a wait takes at most.
         retry_on: A class of exceptions, or a tuple of them: after others an entry is not tried again.
+        task_timeout: Seconds that an entry may be in its step; a process over it is killed and replaced. With processes only,
+            as are the following three, see `numap.IMap`.
+        start_method, max_items_per_worker, preload: Of the worker processes.
+        retries, buffer: The same as ``max_retries`` and ``threshold``.
         threshold: Entries that wait in a step at most: for its workers, or done and not yet taken by the next step. None: 128.
         tracker: An object whose ``before_process(step)`` and ``after_process(step)`` are called around each ``process``; of an
             iterator step, when it gets an entry and when it asks for the next one or has come to its end. In a worker process
@@ -94,6 +117,8 @@ class Pipeline(Drawn):
         debugger: PipelineRuntimeDebugger | None = None,
         buffer_bytes: int | None = None,
         max_failures: int | None = None,
+        ordered: bool = False,
+        on_dead_letter: Callable[[DeadLetter], object] | None = None,
         **options: Any,
     ) -> None:
         strange = options.keys() - NAMES
@@ -101,7 +126,14 @@ class Pipeline(Drawn):
             raise unknown(strange, _ARGUMENTS)
         if fail_callback is not None and not callable(fail_callback):
             raise checks.wrong_type("fail_callback", "callable or None", fail_callback)
+        if on_dead_letter is not None and not callable(on_dead_letter):
+            raise checks.wrong_type("on_dead_letter", "callable or None", on_dead_letter)
+        checks.flag("ordered", ordered)
         self._specs = define(steps_of(steps), StepOptions().changed(options, ""))
+        self._ordered = ordered
+        self._check_order(ordered)
+        self._on_dead_letter = on_dead_letter
+        self._letters = LetterBox(None)
         self._inputs = InputQueue(in_queue)
         if debugger is not None and not isinstance(debugger, PipelineRuntimeDebugger):
             raise checks.wrong_type("debugger", "a PipelineRuntimeDebugger or None", debugger)
@@ -173,7 +205,7 @@ class Pipeline(Drawn):
         self._runs.check_free("run")
         if not self._inputs.finished and not self._inputs.iterables:
             raise ValueError("run: must be filled with entries before: put_iterable(), or put() and finish()")
-        self._runs.run("run", self._made(self._inputs, forever=False, ordered=False))
+        self._runs.run("run", self._made(self._inputs, forever=False, ordered=self._ordered))
 
     def run_forever(self, background: bool = False) -> Pipeline:
         """Runs until `finish` or `stop` is called, and all entries that were put before have been through.
@@ -191,7 +223,7 @@ class Pipeline(Drawn):
         """
         checks.flag("background", background)
         self._runs.check_here("run_forever")
-        run = self._made(self._inputs, forever=True, ordered=False)
+        run = self._made(self._inputs, forever=True, ordered=self._ordered)
         if background:
             self._runs.run_behind("run_forever", run, self._daemon)
         else:
@@ -215,7 +247,7 @@ class Pipeline(Drawn):
         """
         self._runs.stop()
 
-    def results(self, iterable: Iterable[Any], ordered: bool = False) -> PipelineResults:
+    def results(self, iterable: Iterable[Any], ordered: bool | None = None) -> PipelineResults:
         """The results of the last step for the entries of an iterable, lazily, as they come.
 
         The run begins with the first ``next``, and ends, for whatever reason, with the iterator, by its ``close()`` or by `stop`.
@@ -223,7 +255,7 @@ class Pipeline(Drawn):
 
         Args:
             iterable: The entries; may be infinite.
-            ordered: In the order of the entries.
+            ordered: In the order of the entries. None: as the pipeline says.
 
         Raises:
             TypeError: It is not iterable.
@@ -236,11 +268,8 @@ class Pipeline(Drawn):
         >>> list(Pipeline((abs, 2)).results(range(-3, 0), ordered=True))
         [3, 2, 1]
         """
-        for spec in self._specs:
-            if ordered and spec.iterates and spec.workers > 1:
-                raise ValueError(
-                    f"ordered: iterator step {spec.name!r} has {spec.workers} workers; with order it can have 1"
-                )
+        in_order = self._ordered if ordered is None else ordered
+        self._check_order(in_order)
         self._runs.check_here("results")
         if self._inputs.foreign:
             raise StateError(
@@ -251,7 +280,7 @@ class Pipeline(Drawn):
         def make() -> PipelineRun:
             inputs = InputQueue(alone=True)
             inputs.put_iterable(entries)
-            return self._made(inputs, forever=False, ordered=ordered)
+            return self._made(inputs, forever=False, ordered=in_order)
 
         return PipelineResults(make, partial(self._runs.begin, "results"))
 
@@ -270,7 +299,15 @@ class Pipeline(Drawn):
 
     def _made(self, inputs: InputQueue, forever: bool, ordered: bool) -> PipelineRun:
         debugger = self._debugger if self._debugger is not None or self._quiet else log_debugger()
-        return PipelineRun(self._specs, inputs, forever, ordered, self._on_failure, debugger, self._limits)
+        letters = self._letters = LetterBox(self._on_dead_letter)
+        return PipelineRun(self._specs, inputs, forever, ordered, self._on_failure, debugger, self._limits, letters)
+
+    def _check_order(self, ordered: bool) -> None:
+        for spec in self._specs if ordered else ():
+            if spec.iterates and spec.workers > 1:
+                raise ValueError(
+                    f"ordered: iterator step {spec.name!r} has {spec.workers} workers; with order it can have 1"
+                )
 
     # ------------------------------------------------------------------ looks
 
@@ -304,6 +341,16 @@ class Pipeline(Drawn):
     def failed(self) -> int:
         """Entries that ended in an error; it has ended their run, or ``max_failures`` says that so many may."""
         return self._runs.counts().failed
+
+    @property
+    def merged(self) -> int:
+        """Entries that count as skipped, but have become part of others: in an iterator step that makes fewer than it takes."""
+        return self._runs.counts().merged
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The entries that failed in this run, or in the last one, without ending it; the last 1,000."""
+        return self._letters.letters()
 
     @property
     def counter(self) -> Counter:

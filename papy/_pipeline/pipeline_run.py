@@ -21,6 +21,8 @@ from papy._pipeline.input_queue import InputQueue, log_left
 from papy._pipeline.supervisor import Supervisor
 from papy._stages.accounting import ENDED, FAILED, STOPPED, EntryCounts, RunState, noted
 from papy._stages.base import Stage
+from papy._stages.dead_letters import LetterBox
+from papy._stages.entries import Returned
 from papy._stages.spec import Limits, StepSpec
 from papy._stages.stages import stages
 from papy._stages.upstream import FromMap
@@ -40,6 +42,7 @@ class PipelineRun:
         on_failure: Called once if the run fails.
         debugger: Told what the steps do, or None.
         limits: Of memory and failures.
+        letters: Gets the entries that fail without ending it.
     """
 
     def __init__(
@@ -51,8 +54,9 @@ class PipelineRun:
         on_failure: Callable[[], object],
         debugger: PipelineRuntimeDebugger | None,
         limits: Limits,
+        letters: LetterBox,
     ) -> None:
-        self.state = RunState(debugger is not None, limits.max_failures)
+        self.state = RunState(debugger is not None, limits.max_failures, letters, limits.goes_on(specs))
         self.inputs = inputs
         self._reports = debugger is not None
         self._reader = EntryReader(inputs, self.state, forever)
@@ -136,8 +140,9 @@ class PipelineRun:
         """Takes all results and only counts them; raises what ended the run."""
         state = self.state
         try:
-            for _ in self.stages[-1].output:
-                state.count += 1
+            for entry in self.stages[-1].output:
+                if type(entry) is not Returned:  # else it has failed
+                    state.count += 1
                 if self._reports:
                     self.report()
         except BaseException:

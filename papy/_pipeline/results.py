@@ -10,7 +10,7 @@ from typing import Any
 from numap import StateError
 from papy._pipeline.pipeline_run import PipelineRun
 from papy._stages.accounting import DROPPED, STOPPED, RunState
-from papy._stages.entries import Meta
+from papy._stages.entries import Meta, Returned
 from papy._stages.upstream import FromMap
 
 
@@ -44,36 +44,45 @@ class PipelineResults(Iterator[Any]):
         run.is_driven = True
         run.report()
         while True:
-            pending = self._pending
-            if not pending:
-                # A single call: an interrupt comes before an entry is taken, or when it is in the list of pending ones.
-                try:
-                    pending.extend(islice(self._output.task, 1))
-                except Exception as error:
-                    if run.is_elsewhere():
-                        raise StateError(
-                            "next: not allowed in a fork of the process in which the pipeline runs"
-                        ) from error
-                    if self._output.lost(error):
-                        continue
-                if not pending:
-                    run.close()
-                    self._check_stopped(state)
-                    raise StopIteration
-            entry = pending[0]
+            if not self._pending and not self._read(run, self._pending):
+                continue
+            entry = self._pending[0]
             if self._output.throughput.wanted:
                 self._output.throughput.add(entry)
             fresh: list[Any] = []
             if type(entry) is tuple:
                 value = entry[1]
+                if self._output.settle is not None:
+                    self._output.settle(entry[0])
                 # Without a call from here on: an interrupt comes before it or after it.
                 self._pending, state.count, run.is_driven = fresh, state.count + 1, False
                 return value
             if type(entry) is Meta:
                 state.count += 1
-            else:
-                self._output.drop(entry)
+            elif (returned := self._output.drop(entry)) is not None:
+                letter = returned.letter
+                self._pending, run.is_driven = fresh, False
+                return letter
             self._pending = fresh
+
+    def _read(self, run: PipelineRun, pending: list[Any]) -> bool:
+        """Puts the next that comes among those that are pending; False: there was none, and it is to be asked again."""
+        # A single call: an interrupt comes before an entry is taken, or when it is in the list of pending ones.
+        try:
+            pending.extend(islice(self._output.task, 1))
+        except Exception as error:
+            if run.is_elsewhere():
+                raise StateError("next: not allowed in a fork of the process in which the pipeline runs") from error
+            instead = self._output.lost(error)
+            if isinstance(instead, Returned):
+                pending.append(instead)
+            elif instead:
+                return False
+        if not pending:
+            run.close()
+            self._check_stopped(run.state)
+            raise StopIteration
+        return True
 
     def _start(self) -> PipelineRun:
         if self._interrupted:

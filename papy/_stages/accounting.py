@@ -17,8 +17,10 @@ from typing import Any, Final, Literal
 from numap import ItemError, TooManyFailures
 from numap.interop import add_note
 from papy._base.checks import counted
+from papy._base.tracebacks import without_frames
 from papy._stages.backoff import Backoff
-from papy._stages.entries import Entry, Meta, place_of
+from papy._stages.dead_letters import DeadLetter, LetterBox, Sourced
+from papy._stages.entries import Entry, Lost, Meta, Returned, place_of
 
 # Why a run ends; None while it goes on.
 Reason = Literal["ended", "failed", "stopped", "dropped"]
@@ -30,17 +32,25 @@ DROPPED: Final = "dropped"
 
 @dataclass(frozen=True)
 class EntryCounts:
-    """How many entries were taken, and what became of them: ``taken == count + skipped + failed`` at the end of a run."""
+    """How many entries were taken, and what became of them: ``taken == count + skipped + failed`` at the end of a run.
+
+    ``merged`` of those that were skipped have become part of others.
+    """
 
     taken: int = 0
     count: int = 0
     skipped: int = 0
     failed: int = 0
+    merged: int = 0
 
     def plus(self, other: EntryCounts) -> EntryCounts:
         """The sum."""
         return EntryCounts(
-            self.taken + other.taken, self.count + other.count, self.skipped + other.skipped, self.failed + other.failed
+            self.taken + other.taken,
+            self.count + other.count,
+            self.skipped + other.skipped,
+            self.failed + other.failed,
+            self.merged + other.merged,
         )
 
 
@@ -92,12 +102,16 @@ class RunState:
         dropped: The reader of the results is gone, and will not see to the end.
         reason: Why the run is ending; None: it goes on.
         backoff: Of workers that wait before an entry is tried again.
+        letters: Gets the entries that failed without ending the run.
+        keeps_sources: Such an entry is to know what it comes from.
         end_requests: Where each request that the run ends is put; the supervisor of the run takes them.
     """
 
-    def __init__(self, measured: bool, max_failures: int | None = None) -> None:
+    def __init__(self, measured: bool, max_failures: int | None, letters: LetterBox, keeps_sources: bool) -> None:
         self.measured = measured
         self._max_failures = max_failures
+        self.letters = letters
+        self.keeps_sources = keeps_sources
         self.entry_failures: dict[str, tuple[int, BaseException]] = {}
         self.taken = 0
         self.added = 0
@@ -119,30 +133,58 @@ class RunState:
         self.skip_counts.append(made)
         return made
 
-    def fail_entry(self, error: BaseException, entry: Entry | Meta | None, step: str) -> None:
-        """An entry has failed in a step; that ends the run unless so many may.
+    def fail_entry(
+        self, error: BaseException, entry: Entry | Meta | None, step: str, policy: str, attempts: int = 1
+    ) -> type[Lost] | Returned:
+        """An entry has failed in a step; that ends the run unless the step goes on, or so many may fail.
 
         Args:
             error: What was raised.
             entry: The entry; None: it can't be told which one.
             step: The name of the step.
+            policy: The step's ``on_error``.
+            attempts: How often it was tried.
+
+        Returns:
+            What goes on in its place.
         """
         most, where = self._max_failures, place_of(entry, step)
-        if most is None:
+        if (policy == "raise" and most is None) or type(entry) is Meta:
             self.fail(error, where)
-            return
+            return Lost
         error = presentable(error, where)
+        letter = self._letter(error, entry, step, attempts)
         with self.lock:
             number, first = self.entry_failures.get(step, (0, error))
             self.entry_failures[step] = number + 1, first
             self.failed += 1
-            over = self.failed > most
+            over = most is not None and self.failed > most
+        self.letters.add(letter)
         if over:
             self.fail(self._too_many(most), f"raised by step {step!r}", entries=0)
+        elif self.letters.told is not None:
+            try:
+                self.letters.told(letter)
+            except BaseException as fault:
+                self.fail(
+                    fault, f"raised by on_dead_letter for {place_of(entry, step).partition(' for ')[2]}", entries=0
+                )
+        return Returned(letter) if policy == "return" else Lost
 
-    def _too_many(self, most: int) -> TooManyFailures:
+    @staticmethod
+    def _letter(error: BaseException, entry: Entry | Meta | None, step: str, attempts: int) -> DeadLetter:
+        number, value = entry if type(entry) is tuple else (None, None)
+        known = isinstance(number, Sourced)
+        source = number.source if isinstance(number, Sourced) else None
+        letter = DeadLetter(value, step, error, attempts, int(number) if known and number is not None else None, source)
+        # Where it was raised is told as text, as for what comes from a process.
+        letter.__cause__ = error.__cause__ = without_frames(error)
+        return letter
+
+    def _too_many(self, most: int | None) -> TooManyFailures:
         failed = counted(self.failed, "entry", "entries")
         text = f"{failed} of the pipeline failed, and max_failures is {most}: {tell_of(self.entry_failures)}"
+        assert most is not None, "there is a limit"
         made = TooManyFailures(text, self.failed, most)
         made.__cause__ = next(iter(self.entry_failures.values()))[1]
         return made
@@ -204,8 +246,9 @@ class RunState:
         failed, count = self.failed, self.count
         more = sum(it.more for it in self.skip_counts)
         taken = self.taken + self.added + max(0, more)
-        skipped = taken - count - failed if over else sum(it.skipped for it in self.skip_counts) + max(0, -more)
-        return EntryCounts(taken, count, skipped, failed)
+        merged = max(0, -more)
+        skipped = taken - count - failed if over else sum(it.skipped for it in self.skip_counts) + merged
+        return EntryCounts(taken, count, skipped, failed, min(merged, skipped))
 
 
 class Throughput:

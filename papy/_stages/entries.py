@@ -16,6 +16,7 @@ from numap import ItemError
 from numap.interop import Copied, surviving_form
 from papy._base.errors import by_pickle
 from papy._base.tracebacks import line_of
+from papy._stages.dead_letters import DeadLetter
 
 Entry = tuple[int, Any]
 # The number of an entry that came from the step itself.
@@ -44,11 +45,29 @@ class Meta(First):
 
 
 class Skipped:
-    """Stands, as the class itself, where an entry was dropped: a class is the same one in every process."""
+    """Stands where an entry was dropped: the class itself, which is the same one in every process, or with its number."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 class Lost:
     """Stands, as the class itself, where an entry has failed, and that was counted already."""
+
+
+class Returned:
+    """Stands where an entry has failed that is to be among the results: it passes all steps that are left.
+
+    Args:
+        letter: What is the result, or in a process the number under which the caller keeps it.
+    """
+
+    __slots__ = ("letter",)
+
+    def __init__(self, letter: DeadLetter | int) -> None:
+        self.letter = letter
 
 
 class Failed:
@@ -57,13 +76,17 @@ class Failed:
     Args:
         error: What was raised.
         trace: The text of its traceback.
+        number: That of the entry; None: it was none.
+        attempts: How often it was tried.
     """
 
-    __slots__ = ("error", "trace")
+    __slots__ = ("attempts", "error", "number", "trace")
 
-    def __init__(self, error: BaseException, trace: str) -> None:
+    def __init__(self, error: BaseException, trace: str, number: int | None = None, attempts: int = 1) -> None:
         self.error = error
         self.trace = trace
+        self.number = number
+        self.attempts = attempts
 
     def __reduce__(self) -> Any:
         return self.__numap_reduce__(by_pickle)
@@ -71,7 +94,8 @@ class Failed:
     def __numap_reduce__(self, copied: Copied) -> Any:
         """What a map pickles: the error, or if that can't be sent, one with its text."""
         form = surviving_form(self.error, copied)
-        return Failed, (ItemError(line_of(self.error)) if form is None else form, self.trace)
+        error = ItemError(line_of(self.error)) if form is None else form
+        return Failed, (error, self.trace, self.number, self.attempts)
 
 
 def place_of(entry: Entry | Meta | None, name: str) -> str:

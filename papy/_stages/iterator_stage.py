@@ -16,7 +16,7 @@ from numap import IMap, NextTimeout, StateError
 from papy._stages.accounting import RunState
 from papy._stages.base import Stage
 from papy._stages.bounds import BoundedQueue, Room
-from papy._stages.entries import Entry, Meta
+from papy._stages.entries import Entry, Meta, Returned
 from papy._stages.spec import StepSpec
 from papy._stages.upstream import FromQueue, Shared, StageOutput
 from papy._stages.workers import ThreadStepWorkers, tell, total_times
@@ -143,8 +143,9 @@ class EntryIterator(Entries):
                 self._took = True
                 self._track(True)
                 return entry[1]
-            for result in self._step._before_meta():
-                self._emit(result)
+            if type(entry) is Meta:
+                for result in self._step._before_meta():
+                    self._emit(result)
             self._stage.queue.put(entry)
 
     def _emit(self, result: Any) -> bool:
@@ -152,7 +153,7 @@ class EntryIterator(Entries):
         self._skips.more += wanted
         return wanted
 
-    def _take(self, timeout: float | None) -> Entry | Meta:
+    def _take(self, timeout: float | None) -> Entry | Meta | Returned:
         shared = self._stage.shared
         try:
             if self._watches:

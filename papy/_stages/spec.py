@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from math import ldexp
 from typing import Any, Final
 
+from numap import IMap
 from numap.interop import checks
 from papy._base.checks import did_you_mean
+from papy._base.errors import POLICIES
 from papy._evaluate.misfits import name_of
 from papy._evaluate.worker import Uncallable
 from papy.coroutines import chunk
@@ -21,8 +23,23 @@ WORKER_TYPES: Final = ("thread", "process")
 THRESHOLD: Final = 128
 # Seconds: 11 days. The system's calls that wait take hardly more.
 LONGEST: Final = 10**6
+# The same as in maps, by the name that paipa had.
+ALIASES: Final[Mapping[str, str]] = {"retries": "max_retries", "buffer": "threshold"}
+# Of a map, for steps with processes.
+MAP_OPTIONS: Final = ("task_timeout", "start_method", "max_items_per_worker", "preload")
 # More make no difference: a microsecond would be longer than any limit.
 DOUBLINGS: Final = 100
+
+
+def _by_own_names(options: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Options without aliases."""
+    made = {name: value for name, value in options.items() if name not in ALIASES}
+    for alias, name in ALIASES.items():
+        if alias in options and made.setdefault(name, options[alias]) != options[alias]:
+            raise ValueError(
+                f"{where}{alias}: {options[alias]!r} given, and {name}={made[name]!r}, which is the same; give one"
+            )
+    return made
 
 
 @dataclass(frozen=True)
@@ -37,6 +54,11 @@ class StepOptions:
         retry_on: The exceptions after which it is tried again.
         threshold: Entries that wait in a step at most, for its workers or for the next step.
         tracker: Told before and after each call of ``process``.
+        on_error: What becomes of an entry that failed: ``"raise"``, ``"skip"`` or ``"return"``.
+        task_timeout: Seconds that an entry may be in the function; for processes.
+        start_method: Of worker processes.
+        max_items_per_worker: A worker process is replaced after so many entries.
+        preload: Modules that worker processes have from the start.
     """
 
     worker_type: str = "thread"
@@ -46,6 +68,11 @@ class StepOptions:
     retry_on: type[Exception] | tuple[type[Exception], ...] = Exception
     threshold: int = THRESHOLD
     tracker: Any = None
+    on_error: str = POLICIES[-1]
+    task_timeout: float | None = None
+    start_method: str | None = None
+    max_items_per_worker: int | None = None
+    preload: Iterable[str] = ()
 
     def changed(self, options: Mapping[str, Any], where: str) -> StepOptions:
         """These settings with others in their place.
@@ -53,7 +80,9 @@ class StepOptions:
         Raises:
             TypeError, ValueError: One is not allowed.
         """
-        given = {name: value for name, value in options.items() if name != "threshold" or value is not None}
+        given = _by_own_names(options, where)
+        if given.get("threshold", self) is None:
+            del given["threshold"]
         made = replace(self, **given)
         if made.worker_type not in WORKER_TYPES:
             raise ValueError(f"{where}worker_type: {made.worker_type!r} is unknown; allowed: 'thread', 'process'")
@@ -66,10 +95,32 @@ class StepOptions:
             )
         _exceptions(f"{where}retry_on", made.retry_on)
         checks.whole(f"{where}threshold", made.threshold, 1)
+        if made.on_error not in POLICIES:
+            raise ValueError(f"{where}on_error: {made.on_error!r} is unknown; allowed: 'raise', 'skip', 'return'")
+        made._check_map_options(where)
         for hook in ("before_process", "after_process"):
             if made.tracker is not None and not callable(getattr(made.tracker, hook, None)):
                 raise TypeError(f"{where}tracker: needs the methods before_process(step) and after_process(step)")
         return made
+
+    @property
+    def map_options(self) -> dict[str, Any]:
+        """Those for the map of a step with processes."""
+        return {name: getattr(self, name) for name in MAP_OPTIONS}
+
+    def _check_map_options(self, where: str) -> None:
+        usual = StepOptions
+        for name in MAP_OPTIONS:
+            value = getattr(self, name)
+            if value != getattr(usual, name) and self.worker_type != "process":
+                kind = self.worker_type
+                raise ValueError(
+                    f"{where}{name}: needs worker processes, and worker_type is {kind!r}; allowed: worker_type='process'"
+                )
+        try:
+            IMap(**self.map_options)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{where}{error}") from None
 
     @property
     def simple_retries(self) -> bool:
@@ -93,6 +144,10 @@ class Limits:
     buffer_bytes: int | None = None
     max_failures: int | None = None
 
+    def goes_on(self, specs: Sequence[StepSpec]) -> bool:
+        """Whether entries may fail without ending a run of these steps."""
+        return self.max_failures is not None or any(spec.settings.on_error != "raise" for spec in specs)
+
     def __post_init__(self) -> None:
         """Raises TypeError or ValueError where one is not allowed."""
         if self.buffer_bytes is not None:
@@ -108,20 +163,14 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
         "each step has workers of its own: Pipeline((step, 4), (other_step, 1))",
     ),
     **dict.fromkeys(
-        ("buffer", "maxsize", "queue_size", "max_queue_size", "prefetch"),
-        "threshold=n is for the entries that wait in a step, buffer_bytes=n for the bytes of all entries",
+        ("maxsize", "queue_size", "max_queue_size", "prefetch"),
+        "buffer=n is for the entries that wait in a step, buffer_bytes=n for the bytes of all entries",
     ),
     **dict.fromkeys(
         ("chunksize", "chunk_size", "batch_size"),
         "entries travel together by themselves; (iterstep(chunk(n)), 1) is a step that makes lists of them",
     ),
-    **dict.fromkeys(
-        ("timeout", "task_timeout"),
-        "an entry has no time limit here; Piper(f, parallel=IMap(task_timeout=seconds)) has one, and stop() ends a run",
-    ),
-    "retries": "max_retries=n has an entry tried n times more",
-    "on_error": "max_failures=n lets a run go on after errors; SkipEntry drops an entry",
-    "ordered": "results(entries, ordered=True) gives results in the order of the entries",
+    "timeout": "task_timeout=seconds is for an entry in a step with worker_type='process', and stop(timeout=seconds) ends a run",
     "queue": "in_queue=queue is one that others put entries into",
     "callback": "fail_callback=f is called when a run has failed",
 }
@@ -141,7 +190,7 @@ def unknown(names: Iterable[str], others: Iterable[str]) -> TypeError:
     return TypeError(f"{first}: no option of a pipeline{meant}; its options are {', '.join(known)}")
 
 
-NAMES: Final = frozenset(StepOptions.__dataclass_fields__)
+NAMES: Final = frozenset([*StepOptions.__dataclass_fields__, *ALIASES])
 
 
 @dataclass(frozen=True)
@@ -234,12 +283,17 @@ def _spec(where: str, it: Any, settings: StepOptions) -> StepSpec:
                 f"{where}worker_type: an iterator step runs in threads, as what its generator holds would be lost with a "
                 f"process; collect with chunk() and give the lists to a function step with processes"
             )
-        for name in ("max_retries", "backoff", "max_backoff", "retry_on"):
+        for name in ("retries", "max_retries", "backoff", "max_backoff", "retry_on"):
             if options.get(name):
                 raise ValueError(
                     f"{where}{name}: what a generator has raised can't be tried again, so it has no retries"
                 )
-        settings = replace(settings, worker_type="thread", max_retries=0)
+        if options.get("on_error", "raise") != "raise":
+            raise ValueError(
+                f"{where}on_error: a generator that has raised is at its end, so an iterator step can't go on; allowed: 'raise'"
+            )
+        usual = {name: getattr(StepOptions, name) for name in MAP_OPTIONS}
+        settings = replace(settings, worker_type="thread", max_retries=0, on_error="raise", **usual)
     return StepSpec(cls.__name__, cls, workers, settings, own)
 
 

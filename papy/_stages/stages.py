@@ -32,7 +32,8 @@ class FunctionStage(Stage):
         super().__init__(spec, state, room)
         self.workers = ThreadStepWorkers(spec, state, upstream, state.measured, queue)
         self.imap = self.map("thread", ordered, initializer=self.workers.enter, finalizer=self.workers.finalizer)
-        self.output = FromMap(self.imap, self.imap.add_task(self.workers.function(), iter(upstream)), state, spec.name)
+        task = self.imap.add_task(self.workers.function(), iter(upstream))
+        self.output = FromMap(self.imap, task, state, spec.name, spec.settings.on_error)
 
     def times(self) -> tuple[float, float]:
         """See `Stage`."""
@@ -54,13 +55,17 @@ class ProcessStage(Stage):
         if not settings.simple_retries:
             state.backoff.share()
         errors = None if self._error_file is None else self._error_file.path
-        worker = ProcessStepWorker(spec, errors, state.backoff.path, state.measured)
+        # Of what a map raises it can't be told which entry it was.
+        by_map = settings.simple_retries and not state.keeps_sources
+        worker = ProcessStepWorker(spec, errors, state.backoff.path, state.measured, by_map)
         retries = settings.max_retries if issubclass(WorkerDied, settings.retry_on) else 0
         finalizer = worker.leave if closes else None
-        self.imap = self.map("process", ordered, initializer=worker.enter, finalizer=finalizer, retries=retries)
-        numbered = NumberedEntries(upstream, spec.buffer + 1)
+        hooks_of_map = {"initializer": worker.enter, "finalizer": finalizer}
+        self.imap = self.map("process", ordered, retries=retries, **hooks_of_map, **settings.map_options)
+        numbered = NumberedEntries(upstream, spec.buffer + 1, state.keeps_sources)
         task = self.imap.add_task(worker, iter(numbered))
-        self.output = FromMap(self.imap, task, state, spec.name, self._error_file, numbered)
+        policy = settings.on_error
+        self.output = FromMap(self.imap, task, state, spec.name, policy, retries + 1, self._error_file, numbered)
 
     def prepare(self) -> None:
         """See `Stage`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from threading import Lock
 from typing import Any, Protocol
@@ -23,7 +23,8 @@ from numap import (
 from numap.interop import RemoteTraceback
 from papy._stages.accounting import RunState, Throughput
 from papy._stages.bounds import BoundedQueue
-from papy._stages.entries import Entry, ErrorFile, Failed, Lost, Meta, Skipped
+from papy._stages.dead_letters import DeadLetter
+from papy._stages.entries import Entry, ErrorFile, Failed, Lost, Meta, Returned, Skipped
 
 
 class Upstream(Protocol):
@@ -37,7 +38,7 @@ class Upstream(Protocol):
         """Entries that were given out so far."""
         ...
 
-    def __iter__(self) -> Iterator[Entry | Meta]: ...
+    def __iter__(self) -> Iterator[Entry | Meta | Returned]: ...
 
 
 class StageOutput(ABC):
@@ -56,13 +57,13 @@ class StageOutput(ABC):
         self.fallen = 0
         self.throughput = Throughput(state)
 
-    def __iter__(self) -> Iterator[Entry | Meta]:
+    def __iter__(self) -> Iterator[Entry | Meta | Returned]:
         take = self.take
         with suppress(StopIteration):
             while True:
                 yield take()
 
-    def _passing(self, entry: Any) -> Entry | Meta:
+    def _passing(self, entry: Any) -> Entry | Meta | Returned:
         """The entry, counted: it is given out now."""
         self.passed += 1
         if self.throughput.wanted:
@@ -70,7 +71,7 @@ class StageOutput(ABC):
         return entry  # type: ignore[no-any-return]
 
     @abstractmethod
-    def take(self, timeout: float | None = None) -> Entry | Meta:
+    def take(self, timeout: float | None = None) -> Entry | Meta | Returned:
         """The next entry; raises StopIteration behind the last, NextTimeout if none came in so many seconds."""
 
 
@@ -80,23 +81,58 @@ class NumberedEntries:
     Args:
         upstream: The entries.
         most: How many it holds at most.
+        whole: Keep what they are, too, as a failed one is to be told whole; until `settle` is told that they have come out.
     """
 
-    def __init__(self, upstream: Upstream, most: int) -> None:
+    def __init__(self, upstream: Upstream, most: int, whole: bool) -> None:
         self._upstream = upstream
-        self._entries: deque[Entry | Meta] = deque(maxlen=most)
+        self._whole = whole
+        self._entries: deque[Entry | Meta | None] = deque(maxlen=most)
         self._came = 0
+        #: By their numbers, with their places. Out of order some come out long after others that came behind them.
+        self._held: dict[int, tuple[int, Entry]] = {}
+        self._numbers: dict[int, int] = {}
+        #: What passes without being sent, by number.
+        self._passing: dict[int, Returned] = {}
 
-    def __iter__(self) -> Iterator[Entry | Meta]:
+    def __iter__(self) -> Iterator[Entry | Meta | Returned]:
         for entry in self._upstream:
-            # Only its number: the value is the map's.
-            self._entries.append((entry[0], None) if type(entry) is tuple else entry)
+            self._note(entry)
             self._came += 1
+            if isinstance(entry, Returned):
+                self._passing[self._came] = entry
+                entry = Returned(self._came)
             yield entry
             del entry
 
+    def _note(self, entry: Entry | Meta | Returned) -> None:
+        if type(entry) is not tuple:
+            self._entries.append(entry if isinstance(entry, Meta) else None)
+            return
+        self._entries.append((entry[0], None))  # the value is the map's
+        if self._whole:
+            self._numbers[self._came] = entry[0]
+            self._held[entry[0]] = self._came, entry
+
+    @property
+    def settles(self) -> Callable[[int | None], Entry | None] | None:
+        """`settle`, if it is to be called for each entry that comes out."""
+        return self.settle if self._whole else None
+
+    def settle(self, number: int | None) -> Entry | None:
+        """The entry of this number has come out; None: that can't be told any more."""
+        place, entry = self._held.pop(number, (-1, None)) if number is not None else (-1, None)
+        self._numbers.pop(place, None)
+        return entry
+
+    def passed(self, entry: Returned) -> Returned:
+        """What has passed as its number; what has not is given back."""
+        return self._passing.pop(entry.letter) if type(entry.letter) is int else entry
+
     def at(self, place: int | None) -> Entry | Meta | None:
-        """The entry of a place, without its value; None: it can't be told any more."""
+        """The entry of a place, for which the map has raised; without its value, if these are not kept; None: as above."""
+        if self._whole and place in self._numbers:
+            return self.settle(self._numbers[place])
         if place is None or not 0 <= place - self._came + len(self._entries) < len(self._entries):
             return None
         return self._entries[place - self._came]
@@ -110,6 +146,8 @@ class FromMap(StageOutput):
         task: Its task.
         state: Of the run.
         name: The step's.
+        policy: Its ``on_error``.
+        attempts: How often an entry was tried when its map raises for it.
         error_file: Where its worker processes put what went wrong at their start.
         numbered: What the map reads; None: what its items raise is dealt with where they run.
     """
@@ -120,10 +158,14 @@ class FromMap(StageOutput):
         task: TaskIterator[Any],
         state: RunState,
         name: str,
+        policy: str = "raise",
+        attempts: int = 1,
         error_file: ErrorFile | None = None,
         numbered: NumberedEntries | None = None,
     ) -> None:
         super().__init__(state)
+        self._policy = policy
+        self._attempts = attempts
         self._error_file = error_file
         self._numbered = numbered
         self._imap = imap
@@ -131,25 +173,32 @@ class FromMap(StageOutput):
         self._state = state
         self._name = name
         self._skips = state.skip_count()
+        #: Called with the number of each entry that has come out, or None.
+        self.settle = None if numbered is None else numbered.settles
 
-    def __iter__(self) -> Iterator[Entry | Meta]:
+    def __iter__(self) -> Iterator[Entry | Meta | Returned]:
         """The same as `take` again and again, without a call for each entry."""
         while True:
             try:
                 for entry in self.task:
                     if type(entry) is tuple or type(entry) is Meta:
                         self.passed += 1
+                        if self.settle is not None and type(entry) is tuple:
+                            self.settle(entry[0])
                         if self.throughput.wanted:
                             self.throughput.add(entry)
                         yield entry
-                    else:
-                        self.drop(entry)
+                    elif (returned := self.drop(entry)) is not None:
+                        yield returned
                 return
             except Exception as error:  # an interrupt of the reader is the reader's
-                if not self.lost(error):
+                instead = self.lost(error)
+                if isinstance(instead, Returned):
+                    yield instead
+                elif not instead:
                     return
 
-    def take(self, timeout: float | None = None) -> Entry | Meta:
+    def take(self, timeout: float | None = None) -> Entry | Meta | Returned:
         """See `StageOutput`."""
         while True:
             try:
@@ -157,33 +206,52 @@ class FromMap(StageOutput):
             except (StopIteration, NextTimeout):
                 raise
             except Exception as error:  # an interrupt of the reader is the reader's
-                if self.lost(error):
+                instead = self.lost(error)
+                if isinstance(instead, Returned):
+                    return instead
+                if instead:
                     continue
                 raise StopIteration from None
             if type(entry) is tuple or type(entry) is Meta:
+                if self.settle is not None and type(entry) is tuple:
+                    self.settle(entry[0])
                 return self._passing(entry)
-            self.drop(entry)
+            returned = self.drop(entry)
+            if returned is not None:
+                return returned
 
-    def drop(self, entry: type[Skipped | Lost] | Failed) -> None:
-        """What came was no entry; also for a reader of `task`."""
+    def drop(self, entry: type[Skipped | Lost] | Skipped | Failed | Returned) -> Returned | None:
+        """What came was no entry; also for a reader of `task`. Returns what is to be passed on instead, if anything is."""
+        if type(entry) is Returned:
+            if self._numbered is not None:
+                return self._numbered.passed(entry)
+            # What has failed in a step before this one was counted there.
+            self.fallen += isinstance(entry.letter, DeadLetter) and entry.letter.step == self._name
+            return entry
+        instead: type[Lost] | Returned = Lost
         if isinstance(entry, Failed):
             entry.error.__cause__ = RemoteTraceback(f"\n{entry.trace}")
-            self._state.fail_entry(entry.error, None, self._name)
+            found = None if self._numbered is None else self._numbered.settle(entry.number)
+            instead = self._state.fail_entry(entry.error, found, self._name, self._policy, entry.attempts)
         elif entry is Skipped:
             self._skips.skipped += 1
+        elif isinstance(entry, Skipped) and self._numbered is not None:
+            self._numbered.settle(entry.number)
+            self._skips.skipped += 1
         self.fallen += 1
+        return instead if isinstance(instead, Returned) else None
 
-    def lost(self, error: BaseException) -> bool:
-        """The map raised this in place of a result; returns whether there may be others."""
+    def lost(self, error: BaseException) -> Returned | bool:
+        """The map raised this in place of a result; returns what is to be passed on instead, or whether there may be others."""
         state = self._state
         if isinstance(error, SourceError | StateError | WorkerStartError | TooManyFailures):
             if state.reason is None or not isinstance(error, StateError):
                 self._fail(error)
             return False
         entry = self._numbered.at(error.index) if self._numbered is not None and isinstance(error, NumapError) else None
-        state.fail_entry(error, entry, self._name)
+        instead = state.fail_entry(error, entry, self._name, self._policy, self._attempts)
         self.fallen += 1
-        return state.reason is None
+        return instead if isinstance(instead, Returned) else state.reason is None
 
     def _fail(self, error: Exception) -> None:
         """The map has ended."""
@@ -206,12 +274,12 @@ class FromQueue(StageOutput):
         super().__init__(state)
         self._queue = queue
 
-    def __iter__(self) -> Iterator[Entry | Meta]:
+    def __iter__(self) -> Iterator[Entry | Meta | Returned]:
         while entries := self._queue.take_all():
             while entries:
                 yield self._passing(entries.popleft()[0])
 
-    def take(self, timeout: float | None = None) -> Entry | Meta:
+    def take(self, timeout: float | None = None) -> Entry | Meta | Returned:
         """See `StageOutput`."""
         return self._passing(self._queue.take(timeout))
 
@@ -223,7 +291,7 @@ class Shared:
         self._upstream = upstream
         self._lock = Lock()
 
-    def take(self, timeout: float | None = None) -> Entry | Meta:
+    def take(self, timeout: float | None = None) -> Entry | Meta | Returned:
         """See `StageOutput`."""
         if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
             raise NextTimeout("no entry came in time")

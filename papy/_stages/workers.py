@@ -20,7 +20,7 @@ from papy._base.tracebacks import without_ours
 from papy._stages.accounting import FAILED, RunState, noted, presentable
 from papy._stages.backoff import RemoteBackoff
 from papy._stages.bounds import BoundedQueue
-from papy._stages.entries import REENQUEUED, Entry, Failed, Lost, Meta, Skipped, append_error, place_of
+from papy._stages.entries import REENQUEUED, Entry, Failed, Lost, Meta, Returned, Skipped, append_error, place_of
 from papy._stages.spec import StepOptions, StepSpec
 from papy._stages.upstream import Upstream
 from papy.steps import AbstractStep, SiblingInfo, SkipEntry, Step
@@ -46,6 +46,8 @@ class StepWorker:
         self._retry_on = settings.retry_on
         self._wait = wait
         self.entries = 0
+        #: How often the entry has been tried that it is at.
+        self.attempts = 1
         #: Seconds in ``process``, by the clock and of CPU time; measured only by `timed`.
         self.seconds = self.cpu = 0.0
 
@@ -56,6 +58,7 @@ class StepWorker:
                 return Meta(self.step.process_meta(entry.payload))
             number, value = entry[0], entry[1]  # type: ignore[index]  # mypy does not narrow by the exact type
             for failures in range(1, self._retries + 1):
+                self.attempts = failures
                 try:
                     return number, self._process(value)
                 except SkipEntry:
@@ -64,6 +67,7 @@ class StepWorker:
                     pass
                 if not self._pause(failures):
                     return Skipped
+            self.attempts = self._retries + 1
             return number, self._process(value)
         except SkipEntry:
             return Skipped
@@ -139,6 +143,7 @@ class ThreadStepWorkers:
         self._measured = measured
         #: Whether the step wants to know when the queue is empty: finding out costs time for each entry.
         self._watches = spec.has("in_queue_empty")
+        self._policy = spec.settings.on_error
         self._here = threading.local()
         self._free = deque(self.steps)
         self._lock = threading.Lock()
@@ -206,7 +211,7 @@ class ThreadStepWorkers:
         special = settings.max_retries or settings.tracker is not None or self._measured or self._watches or self._queue
         return self if special else self._plainly
 
-    def _plainly(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped | Lost]:
+    def _plainly(self, entry: Entry | Meta | Returned) -> Entry | Meta | Returned | type[Skipped | Lost]:
         """The same as a call, for steps without anything special; it takes half of the time."""
         if type(entry) is not tuple or self._state.reason == FAILED:
             return self(entry)
@@ -215,25 +220,30 @@ class ThreadStepWorkers:
         except SkipEntry:
             return Skipped
         except BaseException as error:
-            self._state.fail_entry(error, entry, self.spec.name)
-            return Lost
+            return self._state.fail_entry(error, entry, self.spec.name, self._policy)
 
-    def __call__(self, entry: Entry | Meta) -> Entry | Meta | type[Skipped | Lost]:
+    def __call__(self, entry: Entry | Meta | Returned) -> Entry | Meta | Returned | type[Skipped | Lost]:
         """One entry, of a function step."""
+        if isinstance(entry, Returned):
+            return self._passed(entry)
         if self._state.reason == FAILED:
             return Skipped  # it would be for nothing
         worker: StepWorker = self._here.worker
         try:
             return worker.timed(entry) if self._measured else worker(entry)
         except BaseException as error:
-            self._state.fail_entry(error, entry, self.spec.name)
-            return Lost
+            return self._state.fail_entry(error, entry, self.spec.name, self._policy, worker.attempts)
         finally:
             worker.entries += 1
             if self._watches and self.entries == self._upstream.passed:
                 self.call("in_queue_empty")
             if self._queue is not None:  # at last: the hook may add entries, too
                 self._queue.task_done()
+
+    def _passed(self, entry: Returned) -> Returned:
+        if self._queue is not None:
+            self._queue.task_done()
+        return entry
 
     def _wait(self, seconds: float) -> bool:
         """Waits before an entry is tried again; False: the run has ended before."""
@@ -311,10 +321,14 @@ class ProcessStepWorker:
         error_file: Where errors at the start and the end go.
         backoff: The path of the `Backoff`.
         measured: Results come with the seconds that they took, by the clock and of CPU time, as third and fourth member.
+        by_map: Retries are the map's, which then raises what the last one raised.
     """
 
-    def __init__(self, spec: StepSpec, error_file: str | None, backoff: str | None, measured: bool) -> None:
+    def __init__(
+        self, spec: StepSpec, error_file: str | None, backoff: str | None, measured: bool, by_map: bool
+    ) -> None:
         self._measured = measured
+        self._by_map = by_map
         self._spec = spec
         self._error_file = error_file
         self._backoff = backoff
@@ -338,18 +352,22 @@ class ProcessStepWorker:
             self._post(hook, error)
             raise
         assert isinstance(step, AbstractStep), "others run in threads"
-        settings = replace(spec.settings, max_retries=0) if spec.settings.simple_retries else spec.settings
+        settings = replace(spec.settings, max_retries=0) if self._by_map else spec.settings
         _workers[self._number] = StepWorker(step, settings, RemoteBackoff(self._backoff).wait)
 
-    def __call__(self, entry: Entry | Meta) -> Entry | Meta | Failed | type[Skipped]:
+    def __call__(self, entry: Entry | Meta | Returned) -> Entry | Meta | Returned | Failed | Skipped | type[Skipped]:
         """One entry."""
+        if isinstance(entry, Returned):
+            return entry
+        worker = _workers[self._number]
         try:
-            worker = _workers[self._number]
-            return self._timed(worker, entry) if self._measured else worker(entry)
+            result = self._timed(worker, entry) if self._measured else worker(entry)
+            return Skipped(int(entry[0])) if result is Skipped and not self._by_map and type(entry) is tuple else result
         except BaseException as error:
             shown = presentable(error, place_of(entry, self._spec.name))
-            if not self._spec.settings.simple_retries:
-                return Failed(shown, "".join(format_exception(without_ours(error))))
+            if not self._by_map:
+                number = int(entry[0]) if type(entry) is tuple else None
+                return Failed(shown, "".join(format_exception(without_ours(error))), number, worker.attempts)
             if shown is error:
                 raise
             raise shown from error
