@@ -29,8 +29,8 @@ def test_what_a_piper_can_not_be_made_of(worker: Any) -> None:
     assert isinstance(caught.value.__cause__, TypeError)
 
 
-@pytest.mark.parametrize("parallel", [4, True, "process"])
-def test_parallel_is_an_imap(parallel: Any) -> None:
+@pytest.mark.parametrize("parallel", [-4, IMap, "processes"])
+def test_what_can_not_evaluate(parallel: Any) -> None:
     with pytest.raises(PiperError, match="parallel"):
         Piper(work.total, parallel)
 

@@ -25,6 +25,7 @@ from papy import Dagger, Pipeline, Piper, Plumber
 
 PATIENCE = 15.0  # seconds for one interrupt and what comes after it: a few milliseconds, or for ever
 SOON = 2.0
+LONG = "it took long"
 LOOKS = {
     dis.opmap[name]
     for name in (
@@ -134,8 +135,8 @@ KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Any], 
 }
 
 
-def interrupted(kind: str, number: int) -> bool:
-    """One run; False: it has no such point."""
+def interrupted(kind: str, number: int, patient: bool = True) -> bool:
+    """One run; False: it has no such point. ``patient``: what took long is tried again, as other programs may have been busy."""
     make, act, again = KINDS[kind]
     it, interrupt, what, began = make(), Interrupt(number), "nothing was raised", time.monotonic()
     try:
@@ -146,7 +147,7 @@ def interrupted(kind: str, number: int) -> bool:
         finally:
             sys.settrace(None)
     except KeyboardInterrupt:
-        what = "" if time.monotonic() - began < SOON else "it took long"
+        what = "" if time.monotonic() - began < SOON else LONG
     except BaseException as error:
         what = f"raised {error!r}"
     if not interrupt.where:
@@ -158,6 +159,8 @@ def interrupted(kind: str, number: int) -> bool:
             what += ", then wrong results"
     except BaseException as error:
         what += f", then {error!r}"
+    if what == LONG and patient:
+        return interrupted(kind, number, patient=False)
     if what:
         print(f"{kind}, point {number}, at {' < '.join(interrupt.where)}: {what}")
     return True
