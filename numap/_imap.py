@@ -70,6 +70,9 @@ class IMap(Reader[T], AsyncLife, Drawn):
             results before it. None: no limit.
         buffer_bytes: bytes of the items and results in flight at most, about, as `sizeof` tells them; the inputs share them. One
             item of each always has room. None: 64 MB, or what keeps all workers busy.
+        progress: True or a title: show how far each task is, on the standard error stream: in a terminal by rich, if that is
+            installed, in a notebook under the cell, else by a line every five seconds. Or a bar to be told: of tqdm (or
+            whatever has ``update(n)``), or a ``rich.progress.Progress``.
 
     Raises:
         TypeError, ValueError: an argument is not allowed; the message names it.
@@ -116,6 +119,7 @@ class IMap(Reader[T], AsyncLife, Drawn):
         on_error: str = "raise",
         max_failures: int | None = None,
         buffer_bytes: int | None = None,
+        progress: object = None,
     ) -> None:
         _check_pair(func, iterable)
         if worker_num is None and worker_type == "process" and "numap._worker.loop" in sys.modules and inside_worker():
@@ -140,6 +144,7 @@ class IMap(Reader[T], AsyncLife, Drawn):
             on_error=on_error,
             max_failures=max_failures,
             buffer_bytes=buffer_bytes,
+            progress=progress,
         )
         self.name = name if name is not None else f"imap_{id(self):x}"
         self._tasks = Tasks(ordered)

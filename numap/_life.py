@@ -86,6 +86,10 @@ class Life:
             self.manager, self.state = None, STOPPED
             tasks.forget()
             raise
+        if options.progress is not None:
+            from ._runtime.progress import show
+
+            show(manager, options.progress, tasks.inputs, tasks.lengths)
         return manager
 
     def stop(self) -> None:

@@ -21,6 +21,7 @@ LAYERS = {
         "_records": "small objects that travel together, each with a pickle of its own, and are opened in one call",
         "_items": "the forms in which items, results and failures travel",
         "_sync": "threads that wait for each other, and may be interrupted at any moment",
+        "_progress": "shows how far something is that runs; knows rows of figures, and no map",
         "_schedule": "pure decisions: what runs next, how many at once, in which order results leave; no thread, process or clock",
         "_results": "hands results to whatever iterates, and loses none to an interrupt",
         "_transport": "carries frames and large buffers between two processes; knows no task",

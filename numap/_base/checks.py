@@ -61,6 +61,12 @@ def counted(number: int, one: str, several: str = "") -> str:
     return f"{number} {one if number == 1 else several or one + 's'}"
 
 
+def progress_bar(name: str, value: object) -> None:
+    """TypeError unless it is something that progress can be shown by."""
+    if value is not None and not isinstance(value, (bool, str)) and not callable(getattr(value, "update", None)):
+        raise wrong_type(name, "True, False, a title, or an object with update(), as of tqdm or rich", value)
+
+
 def whole(name: str, value: Any, least: int, none: str | None = None, index: bool = False) -> None:
     """TypeError or ValueError unless ``value`` is a whole number.
 

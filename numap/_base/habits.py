@@ -66,7 +66,9 @@ MAP_HABITS: Mapping[str, str] = {
     ),
     "timeout": "write task_timeout={value} to limit the seconds that an item may run, or next(timeout={value}) to limit one wait",
     "return_exceptions": "write on_error='return'",
-    "verbose": "leave it out: statistics() shows how far the map is",
+    **dict.fromkeys(
+        ("verbose", "progress_bar", "pbar", "show_progress", "desc"), "write progress=True, or progress='a title'"
+    ),
 }
 
 TASK_HABITS: Mapping[str, str] = {

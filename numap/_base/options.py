@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from .._system.processes import cpu_count
 from .capabilities import CAPABILITIES
-from .checks import flag, function, module_names, one_of, seconds, text, whole, wrong_value
+from .checks import flag, function, module_names, one_of, progress_bar, seconds, text, whole, wrong_value
 
 ON_ERROR = ("raise", "return", "skip")
 
@@ -44,6 +44,7 @@ class _Fields(NamedTuple):
     on_error: str = "raise"
     max_failures: int | None = None
     buffer_bytes: int | None = None
+    progress: Any = None
     #: Maps that share an automatic ``buffer_bytes``; no argument of a map, see `numap.interop.share_bytes`.
     sharing: int = 1
 
@@ -83,6 +84,7 @@ class Options(_Fields):
         self._check_limits()
         if self.initargs and self.initializer is None:
             raise ValueError("initargs: given without an initializer")
+        progress_bar("progress", self.progress)
         flag("ordered", self.ordered)
         flag("skip", self.skip)
         text("name", self.name)

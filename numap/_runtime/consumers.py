@@ -20,6 +20,7 @@ from .log_forwarder import LogForwarder
 
 if TYPE_CHECKING:
     from .._flow.inline import Inline
+    from .._progress.follower import Follower
 
 #: Seconds that an interrupted consumer waits for the workers to be told.
 _PAUSE_TIMEOUT = 0.5
@@ -60,6 +61,8 @@ class Consumers:
         self.over = False
         #: A consumer was interrupted: nothing new begins until one asks for results again.
         self.paused = False
+        #: Shows how far the run is; None: nothing does.
+        self.follower: Follower | None = None
         #: What the consumer that asks for the next result is to be warned of.
         self.warning: str | None = None
         # Not an Event: a second interrupt within its wait could leave its lock locked, and us waiting for that.
@@ -106,6 +109,8 @@ class Consumers:
         if self._inline is not None and not self._ends.open:
             self._inline.finalize()
         self._log_forwarder.settle()
+        if self.follower is not None and not self._ends.open:
+            self.follower.end()
 
     def help(self, task: int, patient: bool) -> bool:
         """See `Hooks.help`."""

@@ -43,6 +43,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from .._base.errors import WorkerStartError
 from .._base.options import Options
@@ -59,6 +60,9 @@ from .dispatcher import Dispatcher
 from .log_forwarder import LogForwarder
 from .shutdown import live
 from .snapshot import snapshot
+
+if TYPE_CHECKING:
+    from .._progress.follower import Follower
 
 #: Seconds that `stop` waits for the manager's thread; it never waits for user code, so this is for a busy machine.
 _STOP_TIMEOUT = 10.0
@@ -179,6 +183,8 @@ class Manager:
             self._inline.finalize()
         if not at_exit:
             self._log_forwarder.settle()
+        if self._consumers.follower is not None:
+            self._consumers.follower.end()
         _close(self.outputs, "next: not allowed after stop(); its results are gone", at_exit)
 
     def abandon(self) -> None:
@@ -187,8 +193,20 @@ class Manager:
             return
         self._abandoned = self._stopping = True
         self.wake()
+        if self._consumers.follower is not None:
+            self._consumers.follower.let_end()
         if self._inline is not None:
             self._inline.finalize()
+
+    def show_by(self, follower: Follower) -> None:
+        """How far the run is, is shown by this, until its end."""
+        self._consumers.follower = follower
+        follower.start()
+
+    @property
+    def over(self) -> bool:
+        """The figures change no more."""
+        return self._stopping or not self._ends.open
 
     def is_wanted(self) -> bool:
         """Whether the run is to go on."""

@@ -53,6 +53,7 @@ BAD_OPTIONS: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"worker_type": None}, ValueError, ("None", "'process'")),
     ({"worker_type": 3}, ValueError, ("3", "'process'")),
     ({"worker_type": ["process"]}, ValueError, ("['process']", "'process'")),
+    ({"progress": 3}, TypeError, ("3 (int)", "a title")),
     ({"worker_num": 0}, ValueError, ("0", "at least 1")),
     ({"worker_num": -2}, ValueError, ("-2", "at least 1")),
     ({"worker_num": "4"}, TypeError, ("'4' (str)", "at least 1")),
