@@ -244,4 +244,4 @@ class EntryReader:
         state.taken = number + 1
         if type(found) is Meta:
             return found
-        return sourced(number, found) if state.keeps_sources else number, found
+        return sourced(number, ((number, found),)) if state.keeps_sources else number, found

@@ -223,7 +223,10 @@ class PipelineRun:
     def is_inside(self) -> bool:
         """Whether the end of the run has to wait for the thread that asks, so that it may not wait for the end."""
         return (
-            self.supervisor.is_here() or self._reader.is_asked_here() or any(stage.is_worker() for stage in self.stages)
+            self.supervisor.is_here()
+            or self._reader.is_asked_here()
+            or self.state.is_telling()
+            or any(stage.is_worker() for stage in self.stages)
         )
 
 

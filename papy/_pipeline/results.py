@@ -52,8 +52,8 @@ class PipelineResults(Iterator[Any]):
             fresh: list[Any] = []
             if type(entry) is tuple:
                 value = entry[1]
-                if self._output.settle is not None:
-                    self._output.settle(entry[0])
+                if self._output.restore is not None:
+                    self._output.restore(entry)
                 # Without a call from here on: an interrupt comes before it or after it.
                 self._pending, state.count, run.is_driven = fresh, state.count + 1, False
                 return value

@@ -7,11 +7,11 @@ each, without locks, where entries pass anyway; and what can't be accounted for 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, local
 from typing import Any, Final, Literal
 
 from numap import ItemError, TooManyFailures
@@ -60,13 +60,15 @@ class SkipCount:
     Attributes:
         skipped: Entries that were dropped.
         more: Entries that an iterator step made beyond those that it took; negative where it made fewer.
+        merged: Entries that it took beside another one for an entry that it made.
     """
 
-    __slots__ = ("more", "skipped")
+    __slots__ = ("merged", "more", "skipped")
 
     def __init__(self) -> None:
         self.skipped = 0
         self.more = 0
+        self.merged = 0
 
 
 class LateEntries:
@@ -126,6 +128,7 @@ class RunState:
         self.end_requests: SimpleQueue[Reason] = SimpleQueue()
         self.skip_counts: list[SkipCount] = []
         self.lock = Lock()
+        self._here = local()
 
     def skip_count(self) -> SkipCount:
         """A new place where entries are counted."""
@@ -163,20 +166,29 @@ class RunState:
         if over:
             self.fail(self._too_many(most), f"raised by step {step!r}", entries=0)
         elif self.letters.told is not None:
-            try:
-                self.letters.told(letter)
-            except BaseException as fault:
-                self.fail(
-                    fault, f"raised by on_dead_letter for {place_of(entry, step).partition(' for ')[2]}", entries=0
-                )
+            self._tell(letter, self.letters.told)
         return Returned(letter) if policy == "return" else Lost
+
+    def _tell(self, letter: DeadLetter, told: Callable[[DeadLetter], object]) -> None:
+        # The thread may be one that reads for a step, in which nothing else of the user's runs.
+        before = getattr(self._here, "tells", False)
+        self._here.tells = True
+        try:
+            told(letter)
+        except BaseException as fault:
+            of = "" if letter.number is None else f" for entry {letter.number}"
+            self.fail(fault, f"raised by on_dead_letter{of}", entries=0)
+        finally:
+            self._here.tells = before
+
+    def is_telling(self) -> bool:
+        """Whether the thread that asks is in ``on_dead_letter``, so that the run can't end before it goes on."""
+        return getattr(self._here, "tells", False)
 
     @staticmethod
     def _letter(error: BaseException, entry: Entry | Meta | None, step: str, attempts: int) -> DeadLetter:
-        number, value = entry if type(entry) is tuple else (None, None)
-        known = isinstance(number, Sourced)
-        source = number.source if isinstance(number, Sourced) else None
-        letter = DeadLetter(value, step, error, attempts, int(number) if known and number is not None else None, source)
+        number, value = entry[:2] if type(entry) is tuple else (None, None)  # behind them there may be seconds
+        letter = DeadLetter(value, step, error, attempts, number.origins if isinstance(number, Sourced) else ())
         # Where it was raised is told as text, as for what comes from a process.
         letter.__cause__ = error.__cause__ = without_frames(error)
         return letter
@@ -246,9 +258,10 @@ class RunState:
         failed, count = self.failed, self.count
         more = sum(it.more for it in self.skip_counts)
         taken = self.taken + self.added + max(0, more)
-        merged = max(0, -more)
-        skipped = taken - count - failed if over else sum(it.skipped for it in self.skip_counts) + merged
-        return EntryCounts(taken, count, skipped, failed, min(merged, skipped))
+        skipped = taken - count - failed if over else sum(it.skipped for it in self.skip_counts) + max(0, -more)
+        # Where others make more of one entry, that is set off against it.
+        merged = min(sum(it.merged for it in self.skip_counts), max(0, -more), skipped)
+        return EntryCounts(taken, count, skipped, failed, merged)
 
 
 class Throughput:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any, Final
 
+from numap import sizeof
 from papy._base.public import public
 from papy._base.tracebacks import line_of
 
@@ -18,16 +19,49 @@ KEPT: Final = 1000
 
 
 class Sourced(int):
-    """The number of an entry, which knows the entry of the input that it stands for; where it goes, that goes, too."""
+    """The number of an entry, which knows what it comes from: entries of the input, each with its number there."""
 
-    source: Any
+    origins: tuple[tuple[int, Any], ...]
 
 
-def sourced(number: int, source: Any) -> Sourced:
-    """The number of an entry of the input."""
+def sourced(number: int, origins: Iterable[tuple[int, Any]]) -> Sourced:
+    """The number of an entry that comes from these."""
     made = Sourced(number)
-    made.source = source
+    made.origins = tuple(origins)
     return made
+
+
+class Taken:
+    """What the entries come from that an iterator step has taken since it made one: the next one is made of these, it seems.
+
+    A step that makes one entry of all must not hold all: of very many, or very large ones, the last are kept.
+
+    Args:
+        room: Bytes that they may have.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._origins: deque[tuple[tuple[int, Any], int]] = deque()
+        self._bytes = 0
+        self._fresh = True
+
+    def add(self, number: int) -> None:
+        """The step has taken the entry of this number."""
+        if self._fresh:
+            self._fresh, self._bytes = False, 0
+            self._origins.clear()
+        for origin in number.origins if isinstance(number, Sourced) else ():
+            size = sizeof(origin[1])
+            self._origins.append((origin, size))
+            self._bytes += size
+        while len(self._origins) > KEPT or (self._bytes > self._room and len(self._origins) > 1):
+            self._bytes -= self._origins.popleft()[1]
+
+    def made(self, number: int) -> Sourced:
+        """The number of an entry that the step has made; several may be made of the same."""
+        self._fresh = True
+        return sourced(number, (origin for origin, _ in self._origins))
 
 
 @public
@@ -39,9 +73,11 @@ class DeadLetter(Exception):
         step: The name of the step.
         error: What the step raised at last. Its traceback is the ``__cause__`` of this, as text.
         attempts: How often the entry was tried.
-        number: The number of the entry, as messages tell it; None: an iterator step was in between, or the step has put the entry
-            in its own queue.
-        source: The entry of the input that it comes from; None where ``number`` is None.
+        number: The number of the entry of the input that it comes from, as messages tell it; None where there are several, or it
+            can't be told.
+        source: That entry; None where ``number`` is None.
+        sources: All entries of the input that it comes from. What an iterator step makes comes from all that it took since it made
+            the one before: of very many, or very large ones, the last are kept.
 
     >>> from papy import Pipeline
     >>> pipeline = Pipeline((int, 1), on_error="return")
@@ -53,21 +89,23 @@ class DeadLetter(Exception):
     """
 
     def __init__(
-        self,
-        entry: Any,
-        step: str,
-        error: BaseException,
-        attempts: int = 1,
-        number: int | None = None,
-        source: Any = None,
+        self, entry: Any, step: str, error: BaseException, attempts: int = 1, origins: tuple[tuple[int, Any], ...] = ()
     ) -> None:
-        super().__init__(entry, step, error, attempts, number, source)
+        super().__init__(entry, step, error, attempts, origins)
         self.entry = entry
         self.step = step
         self.error = error
         self.attempts = attempts
-        self.number = number
-        self.source = source
+        self._origins = origins
+        self.number: int | None = None
+        self.source: Any = None
+        if len(origins) == 1:
+            self.number, self.source = origins[0]
+
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """All entries of the input that it comes from."""
+        return tuple(source for _, source in self._origins)
 
     def __str__(self) -> str:
         tried = "" if self.attempts == 1 else f", tried {self.attempts} times"
@@ -91,7 +129,7 @@ class DeadLetters(tuple[DeadLetter, ...]):
     __slots__ = ()
 
     def sources(self) -> list[Any]:
-        """The entries of the input that they come from, each once, to be run again; without those that are not known.
+        """The entries of the input that they come from, each once and in their order, to be run again.
 
         >>> from papy import Pipeline
         >>> pipeline = Pipeline((float, 1), on_error="skip")
@@ -100,13 +138,8 @@ class DeadLetters(tuple[DeadLetter, ...]):
         >>> pipeline.dead_letters.sources()
         ['?']
         """
-        found: list[Any] = []
-        numbers: set[int] = set()
-        for letter in self:
-            if letter.number is not None and letter.number not in numbers:
-                numbers.add(letter.number)
-                found.append(letter.source)
-        return found
+        found = dict(origin for letter in self for origin in letter._origins[::-1])
+        return [found[number] for number in sorted(found)]
 
 
 class LetterBox:

@@ -76,7 +76,7 @@ class Failed:
     Args:
         error: What was raised.
         trace: The text of its traceback.
-        number: That of the entry; None: it was none.
+        number: That of the entry, if the caller keeps it by that; None also for a meta entry.
         attempts: How often it was tried.
     """
 

@@ -16,6 +16,7 @@ from numap import IMap, NextTimeout, StateError
 from papy._stages.accounting import RunState
 from papy._stages.base import Stage
 from papy._stages.bounds import BoundedQueue, Room
+from papy._stages.dead_letters import Taken
 from papy._stages.entries import Entry, Meta, Returned
 from papy._stages.spec import StepSpec
 from papy._stages.upstream import FromQueue, Shared, StageOutput
@@ -56,9 +57,10 @@ class IteratorStage(Stage):
         """See `Stage`."""
         return total_times(self._owns)
 
-    def emit(self, result: Any) -> bool:
+    def emit(self, result: Any, taken: Taken | None) -> bool:
         """Hands a result over, once there is room; False: it is not wanted any more."""
-        return self.queue.put((next(self._numbers), result))
+        number = next(self._numbers)
+        return self.queue.put((number if taken is None else taken.made(number), result))
 
     def _serve(self, _: int) -> None:
         """The life of one thread."""
@@ -89,6 +91,9 @@ class EntryIterator(Entries):
         #: CPU time meanwhile.
         self.cpu = 0.0
         self._measured = stage.state.measured
+        #: Entries that it took since it made one, and where these come from, if that is wanted.
+        self._since = 0
+        self._taken = Taken(stage.room.share) if stage.state.keeps_sources else None
 
     def _begin(self) -> None:
         """The step goes on: its time runs."""
@@ -140,7 +145,10 @@ class EntryIterator(Entries):
                 self._begin()
             if type(entry) is tuple:
                 self._skips.more -= 1
+                self._since += 1
                 self._took = True
+                if self._taken is not None:
+                    self._taken.add(entry[0])
                 self._track(True)
                 return entry[1]
             if type(entry) is Meta:
@@ -149,8 +157,10 @@ class EntryIterator(Entries):
             self._stage.queue.put(entry)
 
     def _emit(self, result: Any) -> bool:
-        wanted = self._stage.emit(result)
+        wanted = self._stage.emit(result, self._taken)
         self._skips.more += wanted
+        self._skips.merged += max(0, self._since - 1)
+        self._since = 0
         return wanted
 
     def _take(self, timeout: float | None) -> Entry | Meta | Returned:

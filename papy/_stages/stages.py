@@ -55,9 +55,7 @@ class ProcessStage(Stage):
         if not settings.simple_retries:
             state.backoff.share()
         errors = None if self._error_file is None else self._error_file.path
-        # Of what a map raises it can't be told which entry it was.
-        by_map = settings.simple_retries and not state.keeps_sources
-        worker = ProcessStepWorker(spec, errors, state.backoff.path, state.measured, by_map)
+        worker = ProcessStepWorker(spec, errors, state.backoff.path, state.measured, state.keeps_sources)
         retries = settings.max_retries if issubclass(WorkerDied, settings.retry_on) else 0
         finalizer = worker.leave if closes else None
         hooks_of_map = {"initializer": worker.enter, "finalizer": finalizer}

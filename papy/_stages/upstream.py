@@ -65,7 +65,7 @@ class StageOutput(ABC):
 
     def _passing(self, entry: Any) -> Entry | Meta | Returned:
         """The entry, counted: it is given out now."""
-        self.passed += 1
+        self.passed += type(entry) is not Returned
         if self.throughput.wanted:
             self.throughput.add(entry)
         return entry  # type: ignore[no-any-return]
@@ -81,58 +81,51 @@ class NumberedEntries:
     Args:
         upstream: The entries.
         most: How many it holds at most.
-        whole: Keep what they are, too, as a failed one is to be told whole; until `settle` is told that they have come out.
+        whole: Keep the entries themselves, as a failed one is to be told whole, until `restored` or `settle` is told that they have
+            come out; and send them with their places as numbers.
     """
 
     def __init__(self, upstream: Upstream, most: int, whole: bool) -> None:
         self._upstream = upstream
         self._whole = whole
-        self._entries: deque[Entry | Meta | None] = deque(maxlen=most)
+        self._entries: deque[Entry | Meta] = deque(maxlen=most)
         self._came = 0
-        #: By their numbers, with their places. Out of order some come out long after others that came behind them.
-        self._held: dict[int, tuple[int, Entry]] = {}
-        self._numbers: dict[int, int] = {}
-        #: What passes without being sent, by number.
-        self._passing: dict[int, Returned] = {}
+        #: By their places, as those that come out in any order are to be found, and numbers need not be the only ones.
+        self._held: dict[int | None, Any] = {}
 
     def __iter__(self) -> Iterator[Entry | Meta | Returned]:
         for entry in self._upstream:
-            self._note(entry)
+            place, sent = self._came, entry
             self._came += 1
-            if isinstance(entry, Returned):
-                self._passing[self._came] = entry
-                entry = Returned(self._came)
-            yield entry
+            if self._whole and type(entry) is not Meta:
+                # Neither its number is sent, which knows its source, nor a failure.
+                self._held[place] = entry
+                sent = (place, entry[1]) if isinstance(entry, tuple) else Returned(place)
+            elif not isinstance(entry, Returned):
+                # Only its number: the value is the map's.
+                self._entries.append(entry if isinstance(entry, Meta) else (entry[0], None))
             del entry
-
-    def _note(self, entry: Entry | Meta | Returned) -> None:
-        if type(entry) is not tuple:
-            self._entries.append(entry if isinstance(entry, Meta) else None)
-            return
-        self._entries.append((entry[0], None))  # the value is the map's
-        if self._whole:
-            self._numbers[self._came] = entry[0]
-            self._held[entry[0]] = self._came, entry
+            yield sent
+            del sent
 
     @property
-    def settles(self) -> Callable[[int | None], Entry | None] | None:
-        """`settle`, if it is to be called for each entry that comes out."""
-        return self.settle if self._whole else None
+    def restores(self) -> Callable[[Any], Entry] | None:
+        """`restored`, if it is to be called for each entry that comes out."""
+        return self.restored if self._whole else None
 
-    def settle(self, number: int | None) -> Entry | None:
-        """The entry of this number has come out; None: that can't be told any more."""
-        place, entry = self._held.pop(number, (-1, None)) if number is not None else (-1, None)
-        self._numbers.pop(place, None)
-        return entry
+    def restored(self, entry: Any) -> Entry:
+        """What has come out, with the number that its entry had before."""
+        return self._held.pop(entry[0])[0], *entry[1:]  # seconds may stand behind the value
 
-    def passed(self, entry: Returned) -> Returned:
-        """What has passed as its number; what has not is given back."""
-        return self._passing.pop(entry.letter) if type(entry.letter) is int else entry
+    def settle(self, place: int | None) -> Any:
+        """What came in at this place has come out in another way; None: that can't be told."""
+        return self._held.pop(place, None)
 
     def at(self, place: int | None) -> Entry | Meta | None:
         """The entry of a place, for which the map has raised; without its value, if these are not kept; None: as above."""
-        if self._whole and place in self._numbers:
-            return self.settle(self._numbers[place])
+        if self._whole:
+            found = self.settle(place)
+            return found if type(found) is tuple else None
         if place is None or not 0 <= place - self._came + len(self._entries) < len(self._entries):
             return None
         return self._entries[place - self._came]
@@ -173,8 +166,8 @@ class FromMap(StageOutput):
         self._state = state
         self._name = name
         self._skips = state.skip_count()
-        #: Called with the number of each entry that has come out, or None.
-        self.settle = None if numbered is None else numbered.settles
+        #: Called with each entry that has come out, for what it is to be; or None.
+        self.restore = None if numbered is None else numbered.restores
 
     def __iter__(self) -> Iterator[Entry | Meta | Returned]:
         """The same as `take` again and again, without a call for each entry."""
@@ -183,8 +176,8 @@ class FromMap(StageOutput):
                 for entry in self.task:
                     if type(entry) is tuple or type(entry) is Meta:
                         self.passed += 1
-                        if self.settle is not None and type(entry) is tuple:
-                            self.settle(entry[0])
+                        if self.restore is not None and type(entry) is tuple:
+                            entry = self.restore(entry)
                         if self.throughput.wanted:
                             self.throughput.add(entry)
                         yield entry
@@ -213,8 +206,8 @@ class FromMap(StageOutput):
                     continue
                 raise StopIteration from None
             if type(entry) is tuple or type(entry) is Meta:
-                if self.settle is not None and type(entry) is tuple:
-                    self.settle(entry[0])
+                if self.restore is not None and type(entry) is tuple:
+                    entry = self.restore(entry)
                 return self._passing(entry)
             returned = self.drop(entry)
             if returned is not None:
@@ -223,8 +216,9 @@ class FromMap(StageOutput):
     def drop(self, entry: type[Skipped | Lost] | Skipped | Failed | Returned) -> Returned | None:
         """What came was no entry; also for a reader of `task`. Returns what is to be passed on instead, if anything is."""
         if type(entry) is Returned:
-            if self._numbered is not None:
-                return self._numbered.passed(entry)
+            if self._numbered is not None:  # it was sent as its place, or comes from `lost`
+                sent = isinstance(entry.letter, int)
+                return self._numbered.settle(entry.letter) if sent else entry  # type: ignore[arg-type, no-any-return]
             # What has failed in a step before this one was counted there.
             self.fallen += isinstance(entry.letter, DeadLetter) and entry.letter.step == self._name
             return entry
@@ -232,6 +226,8 @@ class FromMap(StageOutput):
         if isinstance(entry, Failed):
             entry.error.__cause__ = RemoteTraceback(f"\n{entry.trace}")
             found = None if self._numbered is None else self._numbered.settle(entry.number)
+            if found is None and self.restore is not None:
+                found = Meta(None)  # all others have a number
             instead = self._state.fail_entry(entry.error, found, self._name, self._policy, entry.attempts)
         elif entry is Skipped:
             self._skips.skipped += 1

@@ -20,6 +20,7 @@ from papy._base.tracebacks import without_ours
 from papy._stages.accounting import FAILED, RunState, noted, presentable
 from papy._stages.backoff import RemoteBackoff
 from papy._stages.bounds import BoundedQueue
+from papy._stages.dead_letters import Sourced, sourced
 from papy._stages.entries import REENQUEUED, Entry, Failed, Lost, Meta, Returned, Skipped, append_error, place_of
 from papy._stages.spec import StepOptions, StepSpec
 from papy._stages.upstream import Upstream
@@ -144,6 +145,8 @@ class ThreadStepWorkers:
         #: Whether the step wants to know when the queue is empty: finding out costs time for each entry.
         self._watches = spec.has("in_queue_empty")
         self._policy = spec.settings.on_error
+        #: What the step puts in its own queue comes from the entry that it is at.
+        self._keeps = state.keeps_sources and queue is not None
         self._here = threading.local()
         self._free = deque(self.steps)
         self._lock = threading.Lock()
@@ -229,6 +232,8 @@ class ThreadStepWorkers:
         if self._state.reason == FAILED:
             return Skipped  # it would be for nothing
         worker: StepWorker = self._here.worker
+        if self._keeps and type(entry) is tuple:
+            self._here.number = entry[0]
         try:
             return worker.timed(entry) if self._measured else worker(entry)
         except BaseException as error:
@@ -256,7 +261,8 @@ class ThreadStepWorkers:
             return
         with self._state.lock:
             self._state.added += 1
-        self._queue.add((REENQUEUED, value))
+        number = getattr(self._here, "number", REENQUEUED)
+        self._queue.add((sourced(REENQUEUED, number.origins) if isinstance(number, Sourced) else REENQUEUED, value))
 
     def leave(self) -> None:
         """A worker ends."""
@@ -321,14 +327,16 @@ class ProcessStepWorker:
         error_file: Where errors at the start and the end go.
         backoff: The path of the `Backoff`.
         measured: Results come with the seconds that they took, by the clock and of CPU time, as third and fourth member.
-        by_map: Retries are the map's, which then raises what the last one raised.
+        keeps: The caller keeps entries by the numbers with which they come here, and names those that fail.
     """
 
     def __init__(
-        self, spec: StepSpec, error_file: str | None, backoff: str | None, measured: bool, by_map: bool
+        self, spec: StepSpec, error_file: str | None, backoff: str | None, measured: bool, keeps: bool
     ) -> None:
         self._measured = measured
-        self._by_map = by_map
+        self._keeps = keeps
+        #: Of what a map raises it can't be told which entry it was.
+        self._by_map = spec.settings.simple_retries and not keeps
         self._spec = spec
         self._error_file = error_file
         self._backoff = backoff
@@ -362,11 +370,11 @@ class ProcessStepWorker:
         worker = _workers[self._number]
         try:
             result = self._timed(worker, entry) if self._measured else worker(entry)
-            return Skipped(int(entry[0])) if result is Skipped and not self._by_map and type(entry) is tuple else result
+            return Skipped(entry[0]) if result is Skipped and self._keeps and type(entry) is tuple else result
         except BaseException as error:
-            shown = presentable(error, place_of(entry, self._spec.name))
+            shown = error if self._keeps else presentable(error, place_of(entry, self._spec.name))
             if not self._by_map:
-                number = int(entry[0]) if type(entry) is tuple else None
+                number = entry[0] if self._keeps and type(entry) is tuple else None
                 return Failed(shown, "".join(format_exception(without_ours(error))), number, worker.attempts)
             if shown is error:
                 raise

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from numap import TaskTimeout, TooManyFailures, WorkerDied
-from papy import DeadLetter, Pipeline, SkipEntry, chunk, iterstep
+from numap import StateError, TaskTimeout, TooManyFailures, WorkerDied
+from papy import AbstractStep, DeadLetter, Pipeline, PipelineRuntimeDebugger, SkipEntry, chunk, iterstep
 
 WORKERS = ("thread", "process")
 
@@ -105,12 +106,150 @@ def test_failures_pass_iterator_steps_and_queues() -> None:
     assert run.merged == 3
 
 
-def test_what_fails_behind_an_iterator_step_comes_from_no_entry() -> None:
-    run = Pipeline((iterstep(chunk(2)), 1), (lambda pair: 1 // 0, 1), on_error="skip", quiet=True)
-    assert list(run.results([1, 2])) == []
+@pytest.mark.parametrize("worker_type", WORKERS)
+def test_what_fails_behind_an_iterator_step_comes_from_all_that_it_took(worker_type: str) -> None:
+    def sum_of(pair: list[int]) -> int:
+        return sum(pair) // (pair[0] - 2)
+
+    run = Pipeline(
+        (negative, 1),
+        (negative, 1),
+        (iterstep(chunk(2)), 1),
+        (sum_of, 1),
+        on_error="skip",
+        quiet=True,
+        worker_type=worker_type,
+    )
+    assert len(list(run.results([0, 1, 2, 3, 4]))) == 2
     [letter] = run.dead_letters
-    assert (letter.entry, letter.number, letter.source) == ([1, 2], None, None)
-    assert run.dead_letters.sources() == []
+    assert (letter.entry, letter.number, letter.source, letter.sources) == ([2, 3], None, None, (2, 3))
+    assert run.dead_letters.sources() == [2, 3]
+    assert (*figures(run), run.merged) == (5, 2, 2, 1, 2)
+
+
+def test_what_an_iterator_step_makes_of_one_comes_from_that() -> None:
+    def letters(words: Iterator[str]) -> Iterator[str]:
+        for word in words:
+            yield from word
+
+    run = Pipeline((iterstep(letters), 1), (int, 1), on_error="skip", quiet=True)
+    assert list(run.results(["12", "a3b"])) == [1, 2, 3]
+    assert [(letter.entry, letter.source, letter.number) for letter in run.dead_letters] == [
+        ("a", "a3b", 1),
+        ("b", "a3b", 1),
+    ]
+    assert run.dead_letters.sources() == ["a3b"]
+
+
+def test_a_step_that_makes_one_of_all_holds_not_all() -> None:
+    def of_all(entries: Iterator[Any]) -> Iterator[int]:
+        yield sum(1 for _ in entries)
+
+    def fails(n: int) -> None:
+        raise ValueError(n)
+
+    run = Pipeline((iterstep(of_all), 1), (fails, 1), on_error="skip", quiet=True, buffer_bytes=1_000_000)
+    list(run.results(bytes(50_000) for _ in range(200)))
+    assert 1 <= len(run.dead_letters[0].sources) <= 20
+    run = Pipeline((iterstep(of_all), 1), (fails, 1), on_error="skip", quiet=True)
+    list(run.results(range(5000)))
+    assert run.dead_letters[0].sources == tuple(range(4000, 5000))
+
+
+class Unsendable:
+    """What stays in its process."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.lock = threading.Lock()
+
+
+def test_the_source_of_an_entry_is_not_sent_with_it() -> None:
+    entries = [Unsendable(n) for n in range(4)]
+    run = Pipeline((lambda it: it.n, 1), (picky, 1, {"worker_type": "process"}), on_error="skip", quiet=True)
+    assert sorted(run.results(entries)) == [10, 20]
+    assert run.dead_letters.sources() == [entries[0], entries[3]]
+
+
+class Splits(AbstractStep):
+    def process(self, n: int) -> int:
+        if n < 10:
+            self.reenqueue(n + 10)
+            self.reenqueue(n + 20)
+        return n
+
+
+@pytest.mark.parametrize("worker_type", WORKERS)
+def test_what_a_step_has_put_in_its_own_queue_comes_from_its_entry(worker_type: str) -> None:
+    def small(n: int) -> int:
+        if n >= 20:
+            raise ValueError(n)
+        return n
+
+    run = Pipeline((Splits, 2), (small, 2, {"worker_type": worker_type}), on_error="skip", quiet=True)
+    assert sorted(run.results(range(4))) == [0, 1, 2, 3, 10, 11, 12, 13]
+    assert sorted((letter.entry, letter.source) for letter in run.dead_letters) == [(n + 20, n) for n in range(4)]
+    assert run.dead_letters.sources() == [0, 1, 2, 3]
+    assert figures(run) == (12, 8, 0, 4)
+
+
+@pytest.mark.parametrize("worker_type", WORKERS)
+def test_failures_while_steps_are_measured(worker_type: str) -> None:
+    steps = [(same_process, 1, {"worker_type": "process"}), (picky, 1, {"worker_type": worker_type})]
+    run = Pipeline(steps, on_error="return", ordered=True, debugger=PipelineRuntimeDebugger([]))
+    assert [it.source if isinstance(it, DeadLetter) else it for it in run.results(range(4))] == [0, 10, 20, 3]
+    assert [letter.entry for letter in run.dead_letters] == [0, 3]
+    assert isinstance(run.dead_letters[0].error, ValueError)
+
+
+def same_process(n: int) -> int:
+    return n
+
+
+@pytest.mark.parametrize("worker_type", WORKERS)
+@pytest.mark.parametrize("behind", [(), ((negative, 1),)])
+@pytest.mark.parametrize("how", ["run", "results"])
+def test_the_callback_may_stop_the_run(worker_type: str, behind: Any, how: str) -> None:
+    run = Pipeline(
+        (picky, 1, {"worker_type": worker_type}),
+        *behind,
+        on_error="skip",
+        quiet=True,
+        on_dead_letter=lambda letter: run.stop(),
+    )
+    if how == "run":
+        run.put_iterable(range(5))
+        worker = threading.Thread(target=run.run, daemon=True)
+    else:
+        worker = threading.Thread(target=lambda: drain(run.results(range(5))))
+    worker.start()
+    worker.join(60)
+    assert not worker.is_alive()
+    assert run.taken == run.count + run.skipped + run.failed
+
+
+def drain(results: Iterator[Any]) -> None:
+    with contextlib.suppress(StateError):  # it was stopped
+        deque(results, maxlen=0)
+
+
+class Ends(AbstractStep):
+    """Notes that nothing waits for it."""
+
+    empty = threading.Event()
+
+    def process(self, n: int) -> int:
+        return n
+
+    def in_queue_empty(self) -> None:
+        self.empty.set()
+
+
+def test_a_failure_that_passes_is_no_entry_that_waits() -> None:
+    with Pipeline((picky, 1), (iterstep(iter), 1), (Ends, 1), on_error="return", quiet=True) as run:
+        run.put(3)
+        run.put(4)
+        assert Ends.empty.wait(60)
 
 
 @pytest.mark.parametrize("policy", ["skip", "return"])
