@@ -16,8 +16,10 @@ from papy._base.forks import FORKED
 from papy._base.misuse import known_options
 from papy._base.public import public
 from papy._dagger.background import STOP_TIMEOUT
+from papy._dagger.datas import check_datas, data_sources
 from papy._dagger.forgotten import EXIT_TIMEOUT, ThreadedFinalizer, call_at_exit, log_unread
-from papy._dagger.graph_run import GraphRun, RunStatistics, check_datas, data_sources
+from papy._dagger.graph_run import GraphRun
+from papy._dagger.run_statistics import RunStatistics
 from papy._dagger.runnable_graph import RunnableGraph
 from papy._piper.run_options import RunOptions
 from papy._streams.base import NOTHING

@@ -8,25 +8,21 @@ last to the first. The run holds no Dagger: a Dagger that was dropped must not l
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from math import gcd, inf, lcm
 from threading import Lock
-from typing import Any, Final
+from typing import Any
 
 from numap import IMap
-from numap.interop import checks, is_detachable
-from papy._base.checks import counted, type_error, value_error
+from papy._base.checks import counted
 from papy._base.errors import POLICIES, DaggerError, PiperError
 from papy._base.external_programs import end_of
-from papy._base.misuse import datas_text
-from papy._base.public import public
 from papy._dagger.failure_summary import advice, summary_of
 from papy._dagger.piper_graph import PiperGraph
-from papy._evaluate.counts import evaluations
+from papy._dagger.run_statistics import RunStatistics
+from papy._evaluate.counts import evaluations, filtered
 from papy._piper.piper import Piper
 from papy._piper.run_options import RunOptions
 from papy._piper.wiring import Run, start_imap
@@ -35,58 +31,6 @@ from papy._streams.results import DaggerResults, apply_policies
 from papy._streams.source import StreamSource
 from papy._streams.streams import InputStream, branches, items_of
 from papy._streams.zip_streams import Column, ZipShares, ZipStrict
-
-MANY: Final = 1000  # so many datas too many are counted, for the error
-
-
-@public
-@dataclass(frozen=True)
-class RunStatistics:
-    """What a run has done so far.
-
-    Attributes:
-        results: How many results (or failures in their places) came out.
-        seconds: How long the run took, starting and stopping included.
-        items: For each piper, how many times it evaluated its functions (repetitions apart).
-        failures: For each piper, how many of these failed there.
-        skipped: How many results were dropped, as an item in them failed on a piper with ``on_error="skip"``.
-        dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``exception``, and ``inbox`` if a
-            function raised an Exception (of a worker that died the inbox is not known); the last 1,000.
-        first_failure: The first of these; None: nothing failed.
-
-    >>> from papy import Dagger
-    >>> statistics = Dagger([Piper(int, name="number")]).run([["1", "2"]])
-    >>> statistics.failed
-    2
-    >>> statistics.raise_for_failures()
-    Traceback (most recent call last):
-    papy.DaggerError: 2 items failed: 2 of 2 on number (int); the first: number (int) failed on item 0: TypeError: int() \
-argument must be a string, a bytes-like object or a real number, not 'list'. int was given an inbox, a list of items; if it \
-takes items, write Piper(int, unpack=True)
-    """
-
-    results: int
-    seconds: float
-    items: Mapping[Piper, int]
-    failures: Mapping[Piper, int]
-    skipped: int = 0
-    dead_letters: tuple[PiperError, ...] = ()
-    first_failure: PiperError | None = None
-
-    @property
-    def failed(self) -> int:
-        """How many items failed."""
-        return sum(self.failures.values())
-
-    def raise_for_failures(self) -> RunStatistics:
-        """These figures, unless items failed.
-
-        Raises:
-            DaggerError: Items failed; it says how many of how many on which pipers, and its ``__cause__`` is the first failure.
-        """
-        if self.first_failure is not None:
-            raise DaggerError(summary_of(self.items, self.failures, self.first_failure)) from self.first_failure
-        return self
 
 
 class GraphRun:
@@ -294,9 +238,9 @@ class GraphRun:
         )
         items = {piper: times[piper.number] for piper in self._pipers}
         failures = {piper: report.failures[piper.number] for piper in self._pipers}
-        return RunStatistics(
-            report.results, seconds, items, failures, report.skipped, tuple(report.dead_letters.copy()), report.first
-        )
+        dropped = {piper: filtered(piper.number, self._run.counts) for piper in self._pipers}
+        letters = tuple(report.dead_letters.copy())
+        return RunStatistics(report.results, seconds, items, failures, report.skipped, letters, report.first, dropped)
 
 
 def _is_free(name: str, imap: IMap[Any]) -> bool:
@@ -318,77 +262,3 @@ def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> lis
     least = lcm(*(given[piper][1] for piper in outputs))
     shares = [given[piper][0] * least // given[piper][1] for piper in outputs]
     return [share // gcd(*shares) for share in shares]
-
-
-def data_sources(
-    inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str, closable: bool = False
-) -> dict[Piper, StreamSource]:
-    """Give each input its data. Inputs that were given the same iterator read all of its items each.
-
-    Args:
-        inputs: The pipers.
-        datas: One iterable for each of them.
-        call: What was given the datas.
-        closable: The data can be cut off at any moment, which takes time for each item; see `RunReport.close_inputs`.
-
-    Raises:
-        DaggerError: There are more or fewer datas than inputs, or they are no iterables.
-    """
-    given = _checked_datas(inputs, datas, call)
-    readers: dict[int, list[Piper]] = {}
-    for piper, data in given.items():
-        readers.setdefault(id(data), []).append(piper)
-    sources: dict[Piper, StreamSource] = {}
-    for piper, data in given.items():
-        if piper in sources:
-            continue
-        sharing = readers[id(data)] if isinstance(data, Iterator) else [piper]
-        name = f"the data of {' and '.join(it.name for it in sharing)}"
-        whole = StreamSource(data if len(sharing) == 1 or is_detachable(data) else InputStream(data, name), name)
-        for reader, source in zip(sharing, branches(whole, len(sharing)), strict=True):
-            sources[reader] = source._replace(stream=InputStream(source.stream, source.name)) if closable else source
-    return {piper: sources[piper] for piper in inputs}
-
-
-def check_datas(datas: Iterable[Iterable[Any]], call: str, inputs: int) -> None:
-    """DaggerError unless this can be the data of so many inputs."""
-    needed = "a list with one iterable for each input"
-    listed = not isinstance(datas, (str, bytes, Mapping, Set)) and hasattr(datas, "__iter__")
-    if listed:
-        if not isinstance(datas, (list, tuple, range)):
-            return
-        if datas and all(isinstance(data, (str, bytes)) for data in datas):
-            needed += " (the items of a text would be its characters)"
-        elif inputs != 1 or len(datas) == 1 or all(map(_is_iterable, datas)):
-            return  # with one, or several inputs, it can be said which of them has the wrong data
-    wrong = checks.wrong_type("datas", needed, datas)
-    raise type_error(DaggerError, f"{wrong}{datas_text(call, datas, inputs)}")
-
-
-def _is_iterable(data: object) -> bool:
-    return hasattr(data, "__iter__") or hasattr(data, "__getitem__")
-
-
-def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str) -> dict[Piper, Iterable[Any]]:
-    check_datas(datas, call, len(inputs))
-    # One more tells "too many" of an iterable that never ends.
-    ahead = iter(datas)
-    given = list(islice(ahead, len(inputs) + 1))
-    if len(given) != len(inputs):
-        names = ", ".join(piper.name for piper in inputs)
-        got = str(len(given)) if len(given) < len(inputs) else _counted(datas, ahead, len(given))
-        raise value_error(
-            DaggerError,
-            f"datas: {got} given; must be one iterable for each of {counted(len(inputs), 'input')} ({names})",
-        )
-    for piper, data in zip(inputs, given, strict=True):
-        if not _is_iterable(data):
-            wrong = checks.wrong_type("datas", f"an iterable for {piper.name}", data)
-            raise type_error(DaggerError, f"{wrong}{datas_text(call, given, len(inputs))}")
-    return dict(zip(inputs, given, strict=True))
-
-
-def _counted(datas: Iterable[Any], ahead: Iterator[Any], taken: int) -> str:
-    """How many there are in all, if they have an end that is near."""
-    rest = len(list(islice(ahead, MANY)))
-    return str(taken + rest) if rest < MANY else f"more than {taken + rest - 1}"

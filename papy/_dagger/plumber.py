@@ -26,7 +26,8 @@ from papy._dagger.background import STOP_TIMEOUT, BackgroundRunner
 from papy._dagger.codefile import read, write
 from papy._dagger.dagger import Dagger
 from papy._dagger.forgotten import EXIT_TIMEOUT, ThreadedFinalizer, call_at_exit, log_failure, log_forgotten, untold
-from papy._dagger.graph_run import GraphRun, RunStatistics
+from papy._dagger.graph_run import GraphRun
+from papy._dagger.run_statistics import RunStatistics
 from papy._piper.lifecycles import PLUMBER
 from papy._piper.piper import Piper
 from papy._piper.run_options import RunOptions
@@ -288,7 +289,8 @@ class Plumber(Dagger):
         - ``"start_time"``: when it was started, in seconds since the epoch; None before the first start
         - ``"run_time"``: seconds from the start to the end of the run; None as long as it has not ended
         - ``"pipers_tracked"``: for each piper with ``track=True`` what `Piper.tracked` gives
-        - ``"results"``, ``"skipped"``, ``"items"``, ``"failures"``, ``"failed"``, ``"dead_letters"``: as in `RunStatistics`
+        - ``"results"``, ``"skipped"``, ``"filtered"``, ``"items"``, ``"failures"``, ``"failed"``, ``"dead_letters"``: as in
+          `RunStatistics`
         """
         run, runner, seconds = self._run, self._runner, self._seconds
         if runner is not None and runner.ended is not None:
@@ -299,7 +301,7 @@ class Plumber(Dagger):
             "pipers_tracked": {piper: piper.tracked for piper in self if piper.track},
         }
         figures = RunStatistics(0, 0.0, {}, {}) if run is None else run.statistics(seconds or 0.0)
-        names = ("results", "skipped", "items", "failures", "failed", "dead_letters")
+        names = ("results", "skipped", "filtered", "items", "failures", "failed", "dead_letters")
         return found | {name: getattr(figures, name) for name in names}
 
     # its file --------------------------------------------------------------

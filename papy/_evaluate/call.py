@@ -14,7 +14,7 @@ from typing import Any
 
 from numap import ItemError
 from numap.interop import from_outside
-from papy._base.errors import PiperError, WorkerError, failures_in
+from papy._base.errors import PiperError, SkipEntry, WorkerError, dropped, failures_in
 from papy._base.failures import failure, passed_on
 from papy._evaluate.current_item import CURRENT, Item
 from papy._evaluate.misfits import instead_of_generator, wraps_generator
@@ -108,6 +108,8 @@ class PiperCall:
         try:
             return function(item) if self.unpack else function([item])
         except BaseException as error:  # a failed item must not end the run
+            if isinstance(error, SkipEntry):
+                return dropped(frozenset([self.number]))
             if self._is_not_ours(error):
                 raise
             failed = WorkerError(_grounded(error), self.worker.name_of(function), [item])
@@ -120,6 +122,10 @@ class PiperCall:
         if getpid() == self.pid and (isinstance(error, KeyboardInterrupt) or from_outside(error)):
             return True
         return not self.here and not isinstance(error, Exception)
+
+    def _passes(self, error: BaseException) -> bool:
+        """Whether this is no failure of the function that raised it."""
+        return isinstance(error, SkipEntry) or self._is_not_ours(error)
 
     def _full(self, item: Any) -> Any:
         """Whatever the item is, and however the worker is to be evaluated."""
@@ -148,8 +154,10 @@ class PiperCall:
         retries = self.retries
         while True:
             try:
-                value = self.worker.evaluate(inbox, self._is_not_ours)
+                value = self.worker.evaluate(inbox, self._passes)
                 return self._single(value) if self.produce == 1 else self._several(value, inbox)
+            except SkipEntry:
+                return dropped(frozenset([self.number]))
             except WorkerError as error:
                 failed = error.with_traceback(None)
             except BaseException as error:
@@ -181,7 +189,7 @@ class PiperCall:
                 )
                 raise ValueError(f"{self.produce} results are needed (produce={self.produce}), got {got}")
         except Exception as error:  # the value may be a generator, which runs only now
-            if self._is_not_ours(error):
+            if self._passes(error):
                 raise
             failed = WorkerError(error, self.worker.name, inbox)
             raise failed from failed.__cause__
