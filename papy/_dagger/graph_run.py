@@ -28,6 +28,7 @@ from papy._piper.run_options import RunOptions
 from papy._piper.wiring import Run, start_imap
 from papy._streams.base import NOTHING
 from papy._streams.results import DaggerResults, apply_policies
+from papy._streams.routes import Selected
 from papy._streams.source import StreamSource
 from papy._streams.streams import InputStream, branches, items_of
 from papy._streams.zip_streams import Column, ZipShares, ZipStrict
@@ -50,8 +51,8 @@ class GraphRun:
         self._pipers = graph.postorder()
         self._imaps: list[IMap[Any]] = []
         self.outputs = graph.get_outputs()
-        by_place = len(self.outputs) > 1 or any(len(ups) > 1 for ups in graph.values())
-        self._run = Run(by_place, options.on_error or POLICIES[0], options.retries)
+        by_place = len(self.outputs) > 1 or any(len(ups) > 1 and not piper.merge for piper, ups in graph.items())
+        self._run = Run(by_place, options.on_error or POLICIES[0], options.retries, routes=_routes(graph))
         self.report = self._run.report
         self.report.limit = options.max_failures
         self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
@@ -114,8 +115,15 @@ class GraphRun:
             if not consumers:
                 given[piper] = output
             for down, branch in zip(consumers, branches(output, len(consumers)), strict=True):
-                pipes[piper, down] = branch
+                pipes[piper, down] = self._sent(graph, piper, down, branch)
         return given
+
+    def _sent(self, graph: PiperGraph, piper: Piper, down: Piper, output: StreamSource) -> StreamSource:
+        """What one piper gets of another: all, or what that sends to its branch."""
+        if not piper.route:
+            return output
+        place = self._run.routes[piper.number].index(graph[down].branch)
+        return output._replace(stream=Selected(items_of(output), place, piper.number))
 
     def start(self) -> None:
         """Start all IMaps; from then on each output can be iterated over, or all of them by `rows`."""
@@ -253,11 +261,26 @@ def _is_free(name: str, imap: IMap[Any]) -> bool:
     return figures.state in ("idle", "stopped")
 
 
+def _routes(graph: PiperGraph) -> dict[int, tuple[Any, ...]]:
+    """For each piper that routes the branches that it can send an item to."""
+    found: dict[int, tuple[Any, ...]] = {}
+    for piper in graph:
+        if piper.route:
+            branches: list[Any] = []
+            for down in graph.by_branch(down for down, _ in graph.incoming_edges(piper)):
+                if graph[down].branch not in branches:
+                    branches.append(graph[down].branch)
+            found[piper.number] = tuple(branches)
+    return found
+
+
 def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> list[int]:
     """How many results of each output there are for the same number of items of the inputs."""
     given: dict[Piper, tuple[int, int]] = {}
     for piper in pipers:
         results, items = next((given[up] for up in graph[piper]), (1, 1))
+        if piper.flatten or piper.numbers.batched or (piper.merge and len(graph[piper]) > 1):
+            results, items = 1, 1
         given[piper] = results * piper.produce, items * piper.consume
     least = lcm(*(given[piper][1] for piper in outputs))
     shares = [given[piper][0] * least // given[piper][1] for piper in outputs]

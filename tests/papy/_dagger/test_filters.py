@@ -29,6 +29,12 @@ def third(number: int) -> int:
     return number
 
 
+def third_dropped(number: int) -> int:
+    if number % 3 == 0:
+        raise SkipEntry
+    return number
+
+
 def same(number: Any) -> Any:
     return number
 
@@ -85,9 +91,10 @@ def test_a_failure_is_not_hidden_by_what_was_dropped() -> None:
 @pytest.mark.parametrize("kind", WORKERS)
 def test_groups_and_rounds_with_a_dropped_member_are_dropped(kind: str) -> None:
     imap = pool(kind)
-    keep = Piper(odd, imap, unpack=True)
+    both = Piper(lambda n: (n, n + 1), imap, produce=2, unpack=True)
+    keep = Piper(third_dropped, imap, spawn=2, unpack=True)
     two = Piper(lambda inbox: [it[0] for it in inbox], imap, consume=2)
-    assert list(Dagger(pipes=[(keep, two)]).results([[1, 3, 2, 5, 7, 9]])) == [[1, 3], [7, 9]]
+    assert list(Dagger(pipes=[(both, keep, two)]).results([range(6)])) == [[1, 2], [4, 5]]
     several = Piper(lambda inbox: (odd(inbox[0]), -inbox[0]), imap, produce=2)
     assert list(Dagger([several]).results([range(4)])) == [1, -1, 3, -3]
 
