@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from functools import partial
 from time import perf_counter
 from types import TracebackType
@@ -118,6 +118,7 @@ class Dagger(RunnableGraph):
         on_error: str | None = None,
         retries: int | None = None,
         max_failures: int | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> None:
         """Connect everything; nothing is read yet. Failed, it leaves no trace.
 
@@ -125,6 +126,8 @@ class Dagger(RunnableGraph):
             datas: One iterable for each input, in the order of `get_inputs`.
             on_error: For this run, instead of what the Dagger was made with.
             retries, max_failures: As ``on_error``.
+            constants: Values by their names: each function that has a parameter of such a name is given the value there, in
+                each call of this run. They go to each worker once. What the piper itself says comes first.
 
         Raises:
             DaggerError: If the Dagger is connected already or has no pipers; if there are more or fewer datas than
@@ -132,7 +135,7 @@ class Dagger(RunnableGraph):
         """
         with self._moving:
             state = self._allowed("connect")
-            run = self._made_run(datas, RunOptions(on_error, retries, max_failures), True, "connect")
+            run = self._made_run(datas, RunOptions(on_error, retries, max_failures, constants), True, "connect")
             try:
                 self._take(run, state)
             except BaseException:
@@ -146,6 +149,7 @@ class Dagger(RunnableGraph):
         on_error: str | None = None,
         retries: int | None = None,
         max_failures: int | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> None:
         """Connect everything and start the IMaps, which work as far as their buffers allow. Failed, it leaves no trace.
 
@@ -155,6 +159,8 @@ class Dagger(RunnableGraph):
             datas: One iterable for each input, in the order of `get_inputs`; only if the Dagger is not connected.
             on_error: For this run, instead of what the Dagger was made with.
             retries, max_failures: As ``on_error``.
+            constants: Values by their names: each function that has a parameter of such a name is given the value there, in
+                each call of this run. They go to each worker once. What the piper itself says comes first.
 
         Raises:
             DaggerError: If the Dagger runs already (a `Plumber`: `PlumberError`), or can't be connected, see `connect`.
@@ -167,7 +173,7 @@ class Dagger(RunnableGraph):
         ...     next(triple), next(triple)
         (3, 6)
         """
-        options = RunOptions(on_error, retries, max_failures)
+        options = RunOptions(on_error, retries, max_failures, constants)
         begun: list[GraphRun] = []
         try:
             with self._moving:
@@ -248,6 +254,7 @@ class Dagger(RunnableGraph):
         on_error: str | None = None,
         retries: int | None = None,
         max_failures: int | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> Generator[Any, None, None]:
         """Run lazily: start at the first ``next``, stop everything when the loop ends for whatever reason.
 
@@ -255,6 +262,8 @@ class Dagger(RunnableGraph):
             datas: One iterable for each input, in the order of `get_inputs`.
             on_error: For this run, instead of what the Dagger was made with.
             retries, max_failures: As ``on_error``.
+            constants: Values by their names: each function that has a parameter of such a name is given the value there, in
+                each call of this run. They go to each worker once. What the piper itself says comes first.
 
         Yields:
             The results of the output, or tuples with one result of each output in the order of `get_outputs`. A
@@ -269,7 +278,7 @@ class Dagger(RunnableGraph):
                 sent to them; a note names the pipers.
         """
         check_datas(datas, "results", len(self.get_inputs()))
-        return self._results("results", datas, RunOptions(on_error, retries, max_failures))
+        return self._results("results", datas, RunOptions(on_error, retries, max_failures, constants))
 
     def _results(self, call: str, datas: Iterable[Iterable[Any]], options: RunOptions) -> Generator[Any, None, None]:
         begun: list[GraphRun] = []
@@ -296,6 +305,7 @@ class Dagger(RunnableGraph):
         on_error: str | None = None,
         retries: int | None = None,
         max_failures: int | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> RunStatistics:
         """Start, drop all results, stop.
 
@@ -303,6 +313,8 @@ class Dagger(RunnableGraph):
             datas: One iterable for each input, in the order of `get_inputs`.
             on_error: For this run, instead of what the Dagger was made with.
             retries, max_failures: As ``on_error``.
+            constants: Values by their names: each function that has a parameter of such a name is given the value there, in
+                each call of this run. They go to each worker once. What the piper itself says comes first.
 
         Raises:
             DaggerError, PiperError, numap.NumapError: As `results` does.
@@ -312,7 +324,7 @@ class Dagger(RunnableGraph):
         >>> statistics.results, statistics.items[inverse], statistics.failures[inverse]
         (3, 3, 1)
         """
-        options = RunOptions(on_error, retries, max_failures)
+        options = RunOptions(on_error, retries, max_failures, constants)
         began = perf_counter()
         begun: list[GraphRun] = []
         try:

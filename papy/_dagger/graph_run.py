@@ -16,10 +16,11 @@ from threading import Lock
 from typing import Any
 
 from numap import IMap
-from papy._base.checks import counted
+from papy._base.checks import counted, did_you_mean, value_error
 from papy._base.errors import POLICIES, DaggerError, PiperError
 from papy._base.external_programs import end_of
 from papy._dagger.failure_summary import advice, summary_of
+from papy._dagger.outlets import Outlets
 from papy._dagger.piper_graph import PiperGraph
 from papy._dagger.run_statistics import RunStatistics
 from papy._evaluate.counts import evaluations, filtered
@@ -27,11 +28,10 @@ from papy._piper.piper import Piper
 from papy._piper.run_options import RunOptions
 from papy._piper.wiring import Run, start_imap
 from papy._streams.base import NOTHING
-from papy._streams.results import DaggerResults, apply_policies
+from papy._streams.results import DaggerResults
 from papy._streams.routes import Selected
 from papy._streams.source import StreamSource
 from papy._streams.streams import InputStream, branches, items_of
-from papy._streams.zip_streams import Column, ZipShares, ZipStrict
 
 
 class GraphRun:
@@ -52,7 +52,13 @@ class GraphRun:
         self._imaps: list[IMap[Any]] = []
         self.outputs = graph.get_outputs()
         by_place = len(self.outputs) > 1 or any(len(ups) > 1 and not piper.merge for piper, ups in graph.items())
-        self._run = Run(by_place, options.on_error or POLICIES[0], options.retries, routes=_routes(graph))
+        self._run = Run(
+            by_place,
+            options.on_error or POLICIES[0],
+            options.retries,
+            routes=_routes(graph),
+            constants=_constants(options, self._pipers),
+        )
         self.report = self._run.report
         self.report.limit = options.max_failures
         self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
@@ -67,8 +73,7 @@ class GraphRun:
         self._shares = _shares(graph, self._pipers, self.outputs)
         self._inputs = [{piper, *graph.deep_nodes(piper)} & set(graph.get_inputs()) for piper in self.outputs]
         self._behind = {piper: frozenset(graph[piper]) for piper in self._pipers}
-        self._sources: list[StreamSource] = []
-        self._streams: list[Iterator[Any]] = []
+        self._outlets: Outlets | None = None
         self._results: list[DaggerResults] = []
 
     @property
@@ -91,8 +96,7 @@ class GraphRun:
         self.report.inputs = self._closable = [
             source.stream for source in datas.values() if isinstance(source.stream, InputStream)
         ]
-        self._sources = [given[piper] for piper in self.outputs]
-        self._streams = [items_of(source) for source in self._sources]
+        self._outlets = Outlets([given[piper] for piper in self.outputs], self._shares, self._inputs)
         self._plan = None
 
     def _connect(self, graph: PiperGraph, datas: Mapping[Piper, StreamSource]) -> dict[Piper, StreamSource]:
@@ -135,7 +139,9 @@ class GraphRun:
                 start_imap(imap, names)
             except ValueError as error:
                 raise DaggerError(f"the IMap of {names} can't be started: {error}") from error
-        self._results = self._single()
+        assert self._outlets is not None
+        skips = any((piper.on_error or self._run.policy) == "skip" for piper in self._pipers)
+        self._results = self._outlets.single(self.report, skips)
         outputs = dict(zip(self.outputs, self._results, strict=True))
         for piper in self._pipers:
             piper.run(outputs.get(piper))
@@ -150,7 +156,7 @@ class GraphRun:
                     all_of_it.callback(undo)
             # Not before all is done: after an interrupt it can be closed again.
             self._undo, self._plan = [], None
-            self._streams, self._sources, self._results, self.report.inputs = [], [], [], []
+            self._outlets, self._results, self.report.inputs = None, [], []
         self._log_failures()  # at last, as handlers of logs may do anything
 
     def _log_failures(self) -> None:
@@ -213,30 +219,8 @@ class GraphRun:
         Raises:
             DaggerError: If the results of outputs don't belong together, as there are more of one than of another.
         """
-        if len(self._streams) == 1:
-            return apply_policies(self._streams[0], False, self.report)
-        if dropped and len(set(self._shares)) > 1:
-            return apply_policies(ZipShares(self._streams, self._shares), True, self.report)
-        for place, share in enumerate(self._shares):
-            for other in range(place):
-                if share != self._shares[other] and self._inputs[place] & self._inputs[other]:
-                    raise DaggerError(
-                        f"for each {self._shares[other]} results of {self.outputs[other].name} there are {share} of "
-                        f"{self.outputs[place].name} (produce, consume), so they make no tuples; read them one by one"
-                    )
-        return apply_policies(self._in_step(), True, self.report)
-
-    def _in_step(self) -> ZipStrict:
-        return ZipStrict(self._streams, [piper.name for piper in self.outputs], "the outputs are of unequal length")
-
-    def _single(self) -> list[DaggerResults]:
-        """What comes out of each output; an item that is dropped is dropped from all of them."""
-        streams: list[Iterator[Any]] = self._streams
-        if len(streams) > 1 and any((piper.on_error or self._run.policy) == "skip" for piper in self._pipers):
-            kept = DaggerResults(self._in_step(), True, self.report, ("skip",))
-            fork = branches(self._sources[0]._replace(stream=kept), len(streams))
-            streams = [Column(items_of(branch), place) for place, branch in enumerate(fork)]
-        return [DaggerResults(stream, False, self.report) for stream in streams]
+        # Another thread may have stopped it.
+        return iter(()) if self._outlets is None else self._outlets.rows(self.report, dropped)
 
     def statistics(self, seconds: float) -> RunStatistics:
         """What was done so far, in so many seconds."""
@@ -272,6 +256,18 @@ def _routes(graph: PiperGraph) -> dict[int, tuple[Any, ...]]:
                     branches.append(graph[down].branch)
             found[piper.number] = tuple(branches)
     return found
+
+
+def _constants(options: RunOptions, pipers: list[Piper]) -> dict[str, Any]:
+    """What functions are given by name; DaggerError if no function takes one."""
+    given = dict(options.constants or {})
+    taken = {name for piper in pipers for name in piper.worker.parameters()} if given else set[str]()
+    for name in given:
+        if name not in taken:
+            raise value_error(
+                DaggerError, f"constants: no function has a parameter {name!r}{did_you_mean(name, sorted(taken))}"
+            )
+    return given
 
 
 def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> list[int]:

@@ -138,6 +138,7 @@ class Plumber(Dagger):
         on_error: str | None = None,
         retries: int | None = None,
         max_failures: int | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> RunStatistics: ...
 
     def run(
@@ -147,6 +148,7 @@ class Plumber(Dagger):
         on_error: str | None = None,
         retries: int | None = None,
         max_failures: int | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> RunStatistics | None:
         """Go on in the background; or, with datas, start, wait and stop in one call.
 
@@ -154,6 +156,8 @@ class Plumber(Dagger):
             datas: One iterable for each input, in the order of `get_inputs`.
             on_error: Only with datas: for this run, instead of what the Plumber was made with.
             retries, max_failures: As ``on_error``.
+            constants: Values by their names: each function that has a parameter of such a name is given the value there, in
+                each call of this run. They go to each worker once. What the piper itself says comes first.
 
         Returns:
             With datas what was done, else None.
@@ -163,9 +167,11 @@ class Plumber(Dagger):
             DaggerError, PiperError, numap.NumapError: With datas: as `Dagger.run`.
         """
         if datas is not None:
-            return super().run(datas, on_error=on_error, retries=retries, max_failures=max_failures)
-        if RunOptions(on_error, retries, max_failures):
-            raise PlumberError("run: on_error and retries are said at the start, and so is max_failures")
+            return super().run(
+                datas, on_error=on_error, retries=retries, max_failures=max_failures, constants=constants
+            )
+        if RunOptions(on_error, retries, max_failures, constants):
+            raise PlumberError("run: on_error and retries are said at the start, and so are max_failures and constants")
         with self._moving:
             state = self._allowed("run")
             assert self._runner is not None

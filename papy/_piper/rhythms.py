@@ -44,21 +44,13 @@ def common_rhythm(settings: PiperOptions, sources: tuple[StreamSource, ...]) -> 
         if source.rhythm.number != first.number and not settings.merge:
             raise PiperError(
                 f"{settings.name} can't pair the items of {sources[0].name} with those of {source.name}: "
-                f"{different(first, source.rhythm)}; have one piper for each, or take them one by one: merge=True"
+                f"{first.different(source.rhythm)}; have one piper for each, or take them one by one: merge=True"
             )
     return first._replace(
         inputs=frozenset[int]().union(*(source.rhythm.inputs for source in sources)),
         descent=together(tuple(source.rhythm.descent for source in sources)),
         placed=all(source.rhythm.placed for source in sources),
     )
-
-
-def different(one: Rhythm, other: Rhythm) -> str:
-    """Which pipers have given two streams different numbers of items, in words."""
-    names = [rhythm.name for rhythm in (one, other) if rhythm.name is not None]
-    if len(names) == 1:
-        return f"{names[0]} changes how many there are (flatten, batch or merge)"
-    return f"{names[0]} and {names[1]} each change how many there are (flatten, batch or merge)"
 
 
 def merged(settings: PiperOptions, sources: tuple[StreamSource, ...]) -> tuple[Iterator[Any], Rhythm]:

@@ -51,6 +51,7 @@ class Run:
         token: Its name, which no other run has.
         folders: Where its functions put files.
         routes: For the number of each piper that routes the branches that there are.
+        constants: Given to all functions that have parameters of these names.
         descents: For the number of each piper, from which items of the inputs its calls come.
     """
 
@@ -63,6 +64,7 @@ class Run:
     token: str = field(default_factory=_token)
     folders: list[Folder] = field(default_factory=list)
     routes: Mapping[int, tuple[Any, ...]] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
     descents: dict[int, Descent] = field(default_factory=dict)
 
     def enter(self) -> None:
@@ -110,10 +112,10 @@ def wire(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) ->
     sources = with_rhythms(settings, sources)
     stride = _checked_stride(settings, sources)
     rhythm = common_rhythm(settings, sources)
-    folders = list(settings.worker.folders())
+    folders = list(settings.worker.given(run.constants).folders())
     run.folders.extend(folders)
     call = PiperCall(
-        settings.worker,
+        settings.worker.given(run.constants),
         settings.name,
         settings.number,
         joined=len(sources) > 1 and not settings.merge,

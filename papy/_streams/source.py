@@ -63,6 +63,17 @@ class Rhythm(NamedTuple):
             default=0,
         )
 
+    def places(self, own: Progress) -> tuple[int, ...]:
+        """How far a stream of this rhythm is: of the inputs first."""
+        return (*(count.given for _, count in self.path), int(own.given / self.share))
+
+    def different(self, other: Rhythm) -> str:
+        """Which pipers have given two streams different numbers of items, in words."""
+        names = [rhythm.name for rhythm in (self, other) if rhythm.name is not None]
+        if len(names) == 1:
+            return f"{names[0]} changes how many there are (flatten, batch or merge)"
+        return f"{names[0]} and {names[1]} each change how many there are (flatten, batch or merge)"
+
     def changed(
         self, number: int, name: str, used: Progress, descent: Descent, inputs: frozenset[int], placed: bool
     ) -> Rhythm:
