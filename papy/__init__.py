@@ -13,10 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from papy._base.errors import DaggerError, PiperError, PlumberError, WorkerError
+    from papy._base.errors import DaggerError, PiperError, PlumberError, Skip, SkipEntry, WorkerError
     from papy._dagger.dagger import Dagger
-    from papy._dagger.graph_run import RunStatistics
     from papy._dagger.plumber import Plumber
+    from papy._dagger.run_statistics import RunStatistics
     from papy._evaluate.worker import Worker
     from papy._monitor.counter import Counter, entry_counter
     from papy._monitor.debugger import Debugger, PipelineRuntimeDebugger
@@ -34,17 +34,7 @@ if TYPE_CHECKING:
         is_iterable,
         recursive_flatten,
     )
-    from papy.steps import (
-        AbstractIterStep,
-        AbstractStep,
-        Entries,
-        SiblingInfo,
-        SkipEntry,
-        TimedChunk,
-        funcstep,
-        is_step,
-        iterstep,
-    )
+    from papy.steps import AbstractIterStep, AbstractStep, Entries, SiblingInfo, TimedChunk, funcstep, is_step, iterstep
 
 #: Workers need a part of this package; see `numap.interop`.
 __numap_library__ = True
@@ -72,6 +62,7 @@ __all__ = [
     "Resources",
     "RunStatistics",
     "SiblingInfo",
+    "Skip",
     "SkipEntry",
     "TableReporter",
     "TimedChunk",
@@ -93,9 +84,9 @@ __all__ = [
 # Where the public names are. They are imported when they are asked for: a worker process, which evaluates the functions
 # of pipers, needs one of these modules, and would otherwise wait for all.
 _NAMES = {
-    "papy._base.errors": "DaggerError PiperError PlumberError WorkerError",
+    "papy._base.errors": "DaggerError PiperError PlumberError Skip SkipEntry WorkerError",
     "papy._dagger.dagger": "Dagger",
-    "papy._dagger.graph_run": "RunStatistics",
+    "papy._dagger.run_statistics": "RunStatistics",
     "papy._piper.piper": "Piper",
     "papy._dagger.plumber": "Plumber",
     "papy._evaluate.worker": "Worker",
@@ -105,7 +96,7 @@ _NAMES = {
     "papy._pipeline.pipeline": "Pipeline",
     "papy._stages.dead_letters": "DeadLetter DeadLetters",
     "papy.coroutines": "chunk combine_pipeline consume flatten identity_step is_iterable PipelineStep recursive_flatten",
-    "papy.steps": "AbstractIterStep AbstractStep Entries funcstep is_step iterstep SiblingInfo SkipEntry TimedChunk",
+    "papy.steps": "AbstractIterStep AbstractStep Entries funcstep is_step iterstep SiblingInfo TimedChunk",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from numap import NextTimeout
 from numap.interop import checks
+from papy._base.errors import SkipEntry
 from papy._base.public import public
 
 __all__ = [
@@ -26,21 +27,6 @@ __all__ = [
     "is_step",
     "iterstep",
 ]
-
-
-@public
-class SkipEntry(Exception):
-    """Raised by ``process`` or ``process_meta`` of a step: this entry is dropped, counted as skipped, and no error.
-
-    >>> from papy import Pipeline, SkipEntry
-    >>> def odd(n):
-    ...     if n % 2 == 0:
-    ...         raise SkipEntry
-    ...     return n
-    >>> pipeline = Pipeline((odd, 1))
-    >>> list(pipeline.results(range(6))), pipeline.skipped
-    ([1, 3, 5], 3)
-    """
 
 
 @public

@@ -101,6 +101,7 @@ class PiperError(Exception):
     _number: int | None = None  # of the piper: its name need not be the only one
     _index: int | None = None
     _policy: str = POLICIES[0]
+    _dropped: frozenset[int] = frozenset()  # the numbers of pipers that dropped what it was to be paired with
 
     @property
     def __numap_placed__(self) -> bool:
@@ -188,6 +189,56 @@ class PiperError(Exception):
         return args[0] if args and isinstance(args[0], BaseException) else None
 
 
+class Dropped(PiperError):
+    """Travels in the place of an item that is not to be there: it was filtered, or sent elsewhere. Only streams see it.
+
+    It is dealt with as a failure, so that what has none is not slowed down: no function is called with it, and it goes on to
+    the end. There it is not noted, and falls out.
+    """
+
+    _failed = True
+
+    def __reduce__(self) -> Any:
+        return dropped, (self._dropped,)
+
+
+def dropped(numbers: frozenset[int]) -> Dropped:
+    """What travels in the place of an item that pipers with these numbers have dropped."""
+    made = Dropped()
+    made._dropped = numbers
+    return made
+
+
+@public
+class SkipEntry(Exception):
+    """Raised by a function: this item, or entry of a `Pipeline`, is dropped, and that is no error; ``papy.Skip`` is the same.
+
+    In a `Pipeline` it is counted as skipped, in a graph as ``filtered`` (see `RunStatistics`). In a graph its place falls out
+    of all that is behind: a piper that would pair it with others does not get these either, and other branches are not
+    touched. In a row of several outputs the class `Skip` itself stands where there is nothing for the item; a row with
+    nothing else falls out. A failure is never hidden: paired with what was dropped it is the failure that goes on.
+
+    >>> from papy import Dagger, Pipeline, Piper, Skip, SkipEntry
+    >>> def odd(n):
+    ...     if n % 2 == 0:
+    ...         raise SkipEntry
+    ...     return n
+    >>> pipeline = Pipeline((odd, 1))
+    >>> list(pipeline.results(range(6))), pipeline.skipped
+    ([1, 3, 5], 3)
+    >>> keep = Piper(odd, unpack=True)
+    >>> list(Dagger([keep]).results([range(6)]))
+    [1, 3, 5]
+    >>> double = Piper(lambda n: 2 * n, unpack=True)
+    >>> list(Dagger([keep, double]).results([range(3), range(3)]))
+    [(<class 'papy.SkipEntry'>, 0), (1, 2), (<class 'papy.SkipEntry'>, 4)]
+    """
+
+
+# As long as a test: where a filter is one line of a function, it reads better.
+Skip = SkipEntry
+
+
 @public
 class DaggerError(Exception):
     """The graph, or the run as a whole: a pipe that can't be, a call at the wrong time, inputs that don't fit."""
@@ -237,12 +288,12 @@ TooManyFailed.__name__ = TooManyFailures.__name__
 
 
 def is_failure(item: object) -> bool:
-    """Whether this stands for an item that failed."""
+    """Whether this stands for an item that failed, or was dropped."""
     return isinstance(item, PiperError) and item._failed
 
 
 def failures_in(inbox: Iterable[Any]) -> list[PiperError]:
-    """The failures among the items of an inbox."""
+    """The failures among the items of an inbox, and what stands for items that were dropped."""
     return [item for item in inbox if isinstance(item, PiperError) and item._failed]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from papy._base.errors import POLICIES, PiperError, failures_in
+from papy._base.errors import POLICIES, Dropped, PiperError, dropped, failures_in
 
 
 def failure(piper: str, number: int, error: BaseException, policy: str = POLICIES[0]) -> PiperError:
@@ -27,10 +27,19 @@ def failure(piper: str, number: int, error: BaseException, policy: str = POLICIE
 
 
 def passed_on(failures: Sequence[PiperError]) -> PiperError:
-    """What comes out where these failures went in."""
-    made = PiperError(*failures)
-    made.__setstate__({"_failed": True})
+    """What comes out where these failures went in; what was dropped goes on alone only."""
+    numbers = frozenset[int]().union(*(error._dropped for error in failures))
+    real = undropped(failures)
+    if not real:
+        return failures[0] if len(failures) == 1 else dropped(numbers)
+    made = PiperError(*real)
+    made.__setstate__({"_failed": True, "_dropped": numbers} if numbers else {"_failed": True})
     return made
+
+
+def undropped(failures: Iterable[PiperError]) -> list[PiperError]:
+    """The failures of items that failed."""
+    return [error for error in failures if not isinstance(error, Dropped)]
 
 
 def duplicate(error: PiperError) -> PiperError:

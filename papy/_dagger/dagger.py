@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from functools import partial
 from time import perf_counter
 from types import TracebackType
@@ -16,8 +16,10 @@ from papy._base.forks import FORKED
 from papy._base.misuse import known_options
 from papy._base.public import public
 from papy._dagger.background import STOP_TIMEOUT
+from papy._dagger.datas import check_datas, data_sources
 from papy._dagger.forgotten import EXIT_TIMEOUT, ThreadedFinalizer, call_at_exit, log_unread
-from papy._dagger.graph_run import GraphRun, RunStatistics, check_datas, data_sources
+from papy._dagger.graph_run import GraphRun
+from papy._dagger.run_statistics import RunStatistics
 from papy._dagger.runnable_graph import RunnableGraph
 from papy._piper.own_map import MAP_OPTIONS, own_map
 from papy._piper.run_options import RunOptions
@@ -124,6 +126,7 @@ class Dagger(RunnableGraph):
         on_error: str | None = None,
         retries: int | None = None,
         max_failures: int | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> None:
         """Connect everything; nothing is read yet. Failed, it leaves no trace.
 
@@ -131,6 +134,8 @@ class Dagger(RunnableGraph):
             datas: One iterable for each input, in the order of `get_inputs`.
             on_error: For this run, instead of what the Dagger was made with.
             retries, max_failures: As ``on_error``.
+            constants: Values by their names: each function that has a parameter of such a name is given the value there, in
+                each call of this run. They go to each worker once. What the piper itself says comes first.
 
         Raises:
             DaggerError: If the Dagger is connected already or has no pipers; if there are more or fewer datas than
@@ -138,7 +143,7 @@ class Dagger(RunnableGraph):
         """
         with self._moving:
             state = self._allowed("connect")
-            run = self._made_run(datas, RunOptions(on_error, retries, max_failures), True, "connect")
+            run = self._made_run(datas, RunOptions(on_error, retries, max_failures, constants), True, "connect")
             try:
                 self._take(run, state)
             except BaseException:
@@ -152,6 +157,7 @@ class Dagger(RunnableGraph):
         on_error: str | None = None,
         retries: int | None = None,
         max_failures: int | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> None:
         """Connect everything and start the IMaps, which work as far as their buffers allow. Failed, it leaves no trace.
 
@@ -161,6 +167,8 @@ class Dagger(RunnableGraph):
             datas: One iterable for each input, in the order of `get_inputs`; only if the Dagger is not connected.
             on_error: For this run, instead of what the Dagger was made with.
             retries, max_failures: As ``on_error``.
+            constants: Values by their names: each function that has a parameter of such a name is given the value there, in
+                each call of this run. They go to each worker once. What the piper itself says comes first.
 
         Raises:
             DaggerError: If the Dagger runs already (a `Plumber`: `PlumberError`), or can't be connected, see `connect`.
@@ -173,7 +181,7 @@ class Dagger(RunnableGraph):
         ...     next(triple), next(triple)
         (3, 6)
         """
-        options = RunOptions(on_error, retries, max_failures)
+        options = RunOptions(on_error, retries, max_failures, constants)
         begun: list[GraphRun] = []
         try:
             with self._moving:
@@ -254,6 +262,7 @@ class Dagger(RunnableGraph):
         on_error: str | None = None,
         retries: int | None = None,
         max_failures: int | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> Generator[Any, None, None]:
         """Run lazily: start at the first ``next``, stop everything when the loop ends for whatever reason.
 
@@ -261,6 +270,8 @@ class Dagger(RunnableGraph):
             datas: One iterable for each input, in the order of `get_inputs`.
             on_error: For this run, instead of what the Dagger was made with.
             retries, max_failures: As ``on_error``.
+            constants: Values by their names: each function that has a parameter of such a name is given the value there, in
+                each call of this run. They go to each worker once. What the piper itself says comes first.
 
         Yields:
             The results of the output, or tuples with one result of each output in the order of `get_outputs`. A
@@ -275,7 +286,7 @@ class Dagger(RunnableGraph):
                 sent to them; a note names the pipers.
         """
         check_datas(datas, "results", len(self.get_inputs()))
-        return self._results("results", datas, RunOptions(on_error, retries, max_failures))
+        return self._results("results", datas, RunOptions(on_error, retries, max_failures, constants))
 
     def _results(self, call: str, datas: Iterable[Iterable[Any]], options: RunOptions) -> Generator[Any, None, None]:
         begun: list[GraphRun] = []
@@ -302,6 +313,7 @@ class Dagger(RunnableGraph):
         on_error: str | None = None,
         retries: int | None = None,
         max_failures: int | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> RunStatistics:
         """Start, drop all results, stop.
 
@@ -309,6 +321,8 @@ class Dagger(RunnableGraph):
             datas: One iterable for each input, in the order of `get_inputs`.
             on_error: For this run, instead of what the Dagger was made with.
             retries, max_failures: As ``on_error``.
+            constants: Values by their names: each function that has a parameter of such a name is given the value there, in
+                each call of this run. They go to each worker once. What the piper itself says comes first.
 
         Raises:
             DaggerError, PiperError, numap.NumapError: As `results` does.
@@ -318,7 +332,7 @@ class Dagger(RunnableGraph):
         >>> statistics.results, statistics.items[inverse], statistics.failures[inverse]
         (3, 3, 1)
         """
-        options = RunOptions(on_error, retries, max_failures)
+        options = RunOptions(on_error, retries, max_failures, constants)
         began = perf_counter()
         begun: list[GraphRun] = []
         try:

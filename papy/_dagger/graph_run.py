@@ -8,85 +8,30 @@ last to the first. The run holds no Dagger: a Dagger that was dropped must not l
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from math import gcd, inf, lcm
 from threading import Lock
-from typing import Any, Final
+from typing import Any
 
 from numap import IMap
-from numap.interop import checks, is_detachable
-from papy._base.checks import counted, type_error, value_error
+from papy._base.checks import counted, did_you_mean, value_error
 from papy._base.errors import POLICIES, DaggerError, PiperError
 from papy._base.external_programs import end_of
-from papy._base.misuse import datas_text
-from papy._base.public import public
 from papy._dagger.failure_summary import advice, summary_of
+from papy._dagger.outlets import Outlets
 from papy._dagger.piper_graph import PiperGraph
-from papy._evaluate.counts import evaluations
+from papy._dagger.run_statistics import RunStatistics
+from papy._evaluate.counts import evaluations, filtered
 from papy._piper.piper import Piper
 from papy._piper.run_options import RunOptions
 from papy._piper.wiring import Run, start_imap
 from papy._streams.base import NOTHING
-from papy._streams.results import DaggerResults, apply_policies
+from papy._streams.results import DaggerResults
+from papy._streams.routes import Selected
 from papy._streams.source import StreamSource
 from papy._streams.streams import InputStream, branches, items_of
-from papy._streams.zip_streams import Column, ZipShares, ZipStrict
-
-MANY: Final = 1000  # so many datas too many are counted, for the error
-
-
-@public
-@dataclass(frozen=True)
-class RunStatistics:
-    """What a run has done so far.
-
-    Attributes:
-        results: How many results (or failures in their places) came out.
-        seconds: How long the run took, starting and stopping included.
-        items: For each piper, how many times it evaluated its functions (repetitions apart).
-        failures: For each piper, how many of these failed there.
-        skipped: How many results were dropped, as an item in them failed on a piper with ``on_error="skip"``.
-        dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``exception``, and ``inbox`` if a
-            function raised an Exception (of a worker that died the inbox is not known); the last 1,000.
-        first_failure: The first of these; None: nothing failed.
-
-    >>> from papy import Dagger
-    >>> statistics = Dagger([Piper(int, name="number")]).run([["1", "2"]])
-    >>> statistics.failed
-    2
-    >>> statistics.raise_for_failures()
-    Traceback (most recent call last):
-    papy.DaggerError: 2 items failed: 2 of 2 on number (int); the first: number (int) failed on item 0: TypeError: int() \
-argument must be a string, a bytes-like object or a real number, not 'list'. int was given an inbox, a list of items; if it \
-takes items, write Piper(int, unpack=True)
-    """
-
-    results: int
-    seconds: float
-    items: Mapping[Piper, int]
-    failures: Mapping[Piper, int]
-    skipped: int = 0
-    dead_letters: tuple[PiperError, ...] = ()
-    first_failure: PiperError | None = None
-
-    @property
-    def failed(self) -> int:
-        """How many items failed."""
-        return sum(self.failures.values())
-
-    def raise_for_failures(self) -> RunStatistics:
-        """These figures, unless items failed.
-
-        Raises:
-            DaggerError: Items failed; it says how many of how many on which pipers, and its ``__cause__`` is the first failure.
-        """
-        if self.first_failure is not None:
-            raise DaggerError(summary_of(self.items, self.failures, self.first_failure)) from self.first_failure
-        return self
 
 
 class GraphRun:
@@ -110,8 +55,14 @@ class GraphRun:
         self._imap = imap
         self._imaps: list[IMap[Any]] = []
         self.outputs = graph.get_outputs()
-        by_place = len(self.outputs) > 1 or any(len(ups) > 1 for ups in graph.values())
-        self._run = Run(by_place, options.on_error or POLICIES[0], options.retries)
+        by_place = len(self.outputs) > 1 or any(len(ups) > 1 and not piper.merge for piper, ups in graph.items())
+        self._run = Run(
+            by_place,
+            options.on_error or POLICIES[0],
+            options.retries,
+            routes=_routes(graph),
+            constants=_constants(options, self._pipers),
+        )
         self.report = self._run.report
         self.report.limit = options.max_failures
         self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
@@ -126,8 +77,7 @@ class GraphRun:
         self._shares = _shares(graph, self._pipers, self.outputs)
         self._inputs = [{piper, *graph.deep_nodes(piper)} & set(graph.get_inputs()) for piper in self.outputs]
         self._behind = {piper: frozenset(graph[piper]) for piper in self._pipers}
-        self._sources: list[StreamSource] = []
-        self._streams: list[Iterator[Any]] = []
+        self._outlets: Outlets | None = None
         self._results: list[DaggerResults] = []
 
     @property
@@ -150,8 +100,7 @@ class GraphRun:
         self.report.inputs = self._closable = [
             source.stream for source in datas.values() if isinstance(source.stream, InputStream)
         ]
-        self._sources = [given[piper] for piper in self.outputs]
-        self._streams = [items_of(source) for source in self._sources]
+        self._outlets = Outlets([given[piper] for piper in self.outputs], self._shares, self._inputs)
         self._plan = None
 
     def _connect(self, graph: PiperGraph, datas: Mapping[Piper, StreamSource]) -> dict[Piper, StreamSource]:
@@ -175,8 +124,15 @@ class GraphRun:
             if not consumers:
                 given[piper] = output
             for down, branch in zip(consumers, branches(output, len(consumers)), strict=True):
-                pipes[piper, down] = branch
+                pipes[piper, down] = self._sent(graph, piper, down, branch)
         return given
+
+    def _sent(self, graph: PiperGraph, piper: Piper, down: Piper, output: StreamSource) -> StreamSource:
+        """What one piper gets of another: all, or what that sends to its branch."""
+        if not piper.route:
+            return output
+        place = self._run.routes[piper.number].index(graph[down].branch)
+        return output._replace(stream=Selected(items_of(output), place, piper.number))
 
     def start(self) -> None:
         """Start all IMaps; from then on each output can be iterated over, or all of them by `rows`."""
@@ -188,7 +144,9 @@ class GraphRun:
                 start_imap(imap, names)
             except ValueError as error:
                 raise DaggerError(f"the IMap of {names} can't be started: {error}") from error
-        self._results = self._single()
+        assert self._outlets is not None
+        skips = any((piper.on_error or self._run.policy) == "skip" for piper in self._pipers)
+        self._results = self._outlets.single(self.report, skips)
         outputs = dict(zip(self.outputs, self._results, strict=True))
         for piper in self._pipers:
             piper.run(outputs.get(piper))
@@ -203,7 +161,7 @@ class GraphRun:
                     all_of_it.callback(undo)
             # Not before all is done: after an interrupt it can be closed again.
             self._undo, self._plan = [], None
-            self._streams, self._sources, self._results, self.report.inputs = [], [], [], []
+            self._outlets, self._results, self.report.inputs = None, [], []
         self._log_failures()  # at last, as handlers of logs may do anything
 
     def _log_failures(self) -> None:
@@ -266,30 +224,8 @@ class GraphRun:
         Raises:
             DaggerError: If the results of outputs don't belong together, as there are more of one than of another.
         """
-        if len(self._streams) == 1:
-            return apply_policies(self._streams[0], False, self.report)
-        if dropped and len(set(self._shares)) > 1:
-            return apply_policies(ZipShares(self._streams, self._shares), True, self.report)
-        for place, share in enumerate(self._shares):
-            for other in range(place):
-                if share != self._shares[other] and self._inputs[place] & self._inputs[other]:
-                    raise DaggerError(
-                        f"for each {self._shares[other]} results of {self.outputs[other].name} there are {share} of "
-                        f"{self.outputs[place].name} (produce, consume), so they make no tuples; read them one by one"
-                    )
-        return apply_policies(self._in_step(), True, self.report)
-
-    def _in_step(self) -> ZipStrict:
-        return ZipStrict(self._streams, [piper.name for piper in self.outputs], "the outputs are of unequal length")
-
-    def _single(self) -> list[DaggerResults]:
-        """What comes out of each output; an item that is dropped is dropped from all of them."""
-        streams: list[Iterator[Any]] = self._streams
-        if len(streams) > 1 and any((piper.on_error or self._run.policy) == "skip" for piper in self._pipers):
-            kept = DaggerResults(self._in_step(), True, self.report, ("skip",))
-            fork = branches(self._sources[0]._replace(stream=kept), len(streams))
-            streams = [Column(items_of(branch), place) for place, branch in enumerate(fork)]
-        return [DaggerResults(stream, False, self.report) for stream in streams]
+        # Another thread may have stopped it.
+        return iter(()) if self._outlets is None else self._outlets.rows(self.report, dropped)
 
     def statistics(self, seconds: float) -> RunStatistics:
         """What was done so far, in so many seconds."""
@@ -299,9 +235,9 @@ class GraphRun:
         )
         items = {piper: times[piper.number] for piper in self._pipers}
         failures = {piper: report.failures[piper.number] for piper in self._pipers}
-        return RunStatistics(
-            report.results, seconds, items, failures, report.skipped, tuple(report.dead_letters.copy()), report.first
-        )
+        dropped = {piper: filtered(piper.number, self._run.counts) for piper in self._pipers}
+        letters = tuple(report.dead_letters.copy())
+        return RunStatistics(report.results, seconds, items, failures, report.skipped, letters, report.first, dropped)
 
 
 def _is_free(name: str, imap: IMap[Any]) -> bool:
@@ -314,86 +250,39 @@ def _is_free(name: str, imap: IMap[Any]) -> bool:
     return figures.state in ("idle", "stopped")
 
 
+def _routes(graph: PiperGraph) -> dict[int, tuple[Any, ...]]:
+    """For each piper that routes the branches that it can send an item to."""
+    found: dict[int, tuple[Any, ...]] = {}
+    for piper in graph:
+        if piper.route:
+            branches: list[Any] = []
+            for down in graph.by_branch(down for down, _ in graph.incoming_edges(piper)):
+                if graph[down].branch not in branches:
+                    branches.append(graph[down].branch)
+            found[piper.number] = tuple(branches)
+    return found
+
+
+def _constants(options: RunOptions, pipers: list[Piper]) -> dict[str, Any]:
+    """What functions are given by name; DaggerError if no function takes one."""
+    given = dict(options.constants or {})
+    taken = {name for piper in pipers for name in piper.worker.parameters()} if given else set[str]()
+    for name in given:
+        if name not in taken:
+            raise value_error(
+                DaggerError, f"constants: no function has a parameter {name!r}{did_you_mean(name, sorted(taken))}"
+            )
+    return given
+
+
 def _shares(graph: PiperGraph, pipers: list[Piper], outputs: list[Piper]) -> list[int]:
     """How many results of each output there are for the same number of items of the inputs."""
     given: dict[Piper, tuple[int, int]] = {}
     for piper in pipers:
         results, items = next((given[up] for up in graph[piper]), (1, 1))
+        if piper.flatten or piper.numbers.batched or (piper.merge and len(graph[piper]) > 1):
+            results, items = 1, 1
         given[piper] = results * piper.produce, items * piper.consume
     least = lcm(*(given[piper][1] for piper in outputs))
     shares = [given[piper][0] * least // given[piper][1] for piper in outputs]
     return [share // gcd(*shares) for share in shares]
-
-
-def data_sources(
-    inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str, closable: bool = False
-) -> dict[Piper, StreamSource]:
-    """Give each input its data. Inputs that were given the same iterator read all of its items each.
-
-    Args:
-        inputs: The pipers.
-        datas: One iterable for each of them.
-        call: What was given the datas.
-        closable: The data can be cut off at any moment, which takes time for each item; see `RunReport.close_inputs`.
-
-    Raises:
-        DaggerError: There are more or fewer datas than inputs, or they are no iterables.
-    """
-    given = _checked_datas(inputs, datas, call)
-    readers: dict[int, list[Piper]] = {}
-    for piper, data in given.items():
-        readers.setdefault(id(data), []).append(piper)
-    sources: dict[Piper, StreamSource] = {}
-    for piper, data in given.items():
-        if piper in sources:
-            continue
-        sharing = readers[id(data)] if isinstance(data, Iterator) else [piper]
-        name = f"the data of {' and '.join(it.name for it in sharing)}"
-        whole = StreamSource(data if len(sharing) == 1 or is_detachable(data) else InputStream(data, name), name)
-        for reader, source in zip(sharing, branches(whole, len(sharing)), strict=True):
-            sources[reader] = source._replace(stream=InputStream(source.stream, source.name)) if closable else source
-    return {piper: sources[piper] for piper in inputs}
-
-
-def check_datas(datas: Iterable[Iterable[Any]], call: str, inputs: int) -> None:
-    """DaggerError unless this can be the data of so many inputs."""
-    needed = "a list with one iterable for each input"
-    listed = not isinstance(datas, (str, bytes, Mapping, Set)) and hasattr(datas, "__iter__")
-    if listed:
-        if not isinstance(datas, (list, tuple, range)):
-            return
-        if datas and all(isinstance(data, (str, bytes)) for data in datas):
-            needed += " (the items of a text would be its characters)"
-        elif inputs != 1 or len(datas) == 1 or all(map(_is_iterable, datas)):
-            return  # with one, or several inputs, it can be said which of them has the wrong data
-    wrong = checks.wrong_type("datas", needed, datas)
-    raise type_error(DaggerError, f"{wrong}{datas_text(call, datas, inputs)}")
-
-
-def _is_iterable(data: object) -> bool:
-    return hasattr(data, "__iter__") or hasattr(data, "__getitem__")
-
-
-def _checked_datas(inputs: list[Piper], datas: Iterable[Iterable[Any]], call: str) -> dict[Piper, Iterable[Any]]:
-    check_datas(datas, call, len(inputs))
-    # One more tells "too many" of an iterable that never ends.
-    ahead = iter(datas)
-    given = list(islice(ahead, len(inputs) + 1))
-    if len(given) != len(inputs):
-        names = ", ".join(piper.name for piper in inputs)
-        got = str(len(given)) if len(given) < len(inputs) else _counted(datas, ahead, len(given))
-        raise value_error(
-            DaggerError,
-            f"datas: {got} given; must be one iterable for each of {counted(len(inputs), 'input')} ({names})",
-        )
-    for piper, data in zip(inputs, given, strict=True):
-        if not _is_iterable(data):
-            wrong = checks.wrong_type("datas", f"an iterable for {piper.name}", data)
-            raise type_error(DaggerError, f"{wrong}{datas_text(call, given, len(inputs))}")
-    return dict(zip(inputs, given, strict=True))
-
-
-def _counted(datas: Iterable[Any], ahead: Iterator[Any], taken: int) -> str:
-    """How many there are in all, if they have an end that is near."""
-    rest = len(list(islice(ahead, MANY)))
-    return str(taken + rest) if rest < MANY else f"more than {taken + rest - 1}"

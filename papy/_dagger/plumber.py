@@ -26,7 +26,8 @@ from papy._dagger.background import STOP_TIMEOUT, BackgroundRunner
 from papy._dagger.codefile import read, write
 from papy._dagger.dagger import Dagger
 from papy._dagger.forgotten import EXIT_TIMEOUT, ThreadedFinalizer, call_at_exit, log_failure, log_forgotten, untold
-from papy._dagger.graph_run import GraphRun, RunStatistics
+from papy._dagger.graph_run import GraphRun
+from papy._dagger.run_statistics import RunStatistics
 from papy._piper.lifecycles import PLUMBER
 from papy._piper.own_map import MAP_OPTIONS
 from papy._piper.piper import Piper
@@ -138,6 +139,7 @@ class Plumber(Dagger):
         on_error: str | None = None,
         retries: int | None = None,
         max_failures: int | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> RunStatistics: ...
 
     def run(
@@ -147,6 +149,7 @@ class Plumber(Dagger):
         on_error: str | None = None,
         retries: int | None = None,
         max_failures: int | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> RunStatistics | None:
         """Go on in the background; or, with datas, start, wait and stop in one call.
 
@@ -154,6 +157,8 @@ class Plumber(Dagger):
             datas: One iterable for each input, in the order of `get_inputs`.
             on_error: Only with datas: for this run, instead of what the Plumber was made with.
             retries, max_failures: As ``on_error``.
+            constants: Values by their names: each function that has a parameter of such a name is given the value there, in
+                each call of this run. They go to each worker once. What the piper itself says comes first.
 
         Returns:
             With datas what was done, else None.
@@ -163,9 +168,11 @@ class Plumber(Dagger):
             DaggerError, PiperError, numap.NumapError: With datas: as `Dagger.run`.
         """
         if datas is not None:
-            return super().run(datas, on_error=on_error, retries=retries, max_failures=max_failures)
-        if RunOptions(on_error, retries, max_failures):
-            raise PlumberError("run: on_error and retries are said at the start, and so is max_failures")
+            return super().run(
+                datas, on_error=on_error, retries=retries, max_failures=max_failures, constants=constants
+            )
+        if RunOptions(on_error, retries, max_failures, constants):
+            raise PlumberError("run: on_error and retries are said at the start, and so are max_failures and constants")
         with self._moving:
             state = self._allowed("run")
             assert self._runner is not None
@@ -289,7 +296,8 @@ class Plumber(Dagger):
         - ``"start_time"``: when it was started, in seconds since the epoch; None before the first start
         - ``"run_time"``: seconds from the start to the end of the run; None as long as it has not ended
         - ``"pipers_tracked"``: for each piper with ``track=True`` what `Piper.tracked` gives
-        - ``"results"``, ``"skipped"``, ``"items"``, ``"failures"``, ``"failed"``, ``"dead_letters"``: as in `RunStatistics`
+        - ``"results"``, ``"skipped"``, ``"filtered"``, ``"items"``, ``"failures"``, ``"failed"``, ``"dead_letters"``: as in
+          `RunStatistics`
         """
         run, runner, seconds = self._run, self._runner, self._seconds
         if runner is not None and runner.ended is not None:
@@ -300,7 +308,7 @@ class Plumber(Dagger):
             "pipers_tracked": {piper: piper.tracked for piper in self if piper.track},
         }
         figures = RunStatistics(0, 0.0, {}, {}) if run is None else run.statistics(seconds or 0.0)
-        names = ("results", "skipped", "items", "failures", "failed", "dead_letters")
+        names = ("results", "skipped", "filtered", "items", "failures", "failed", "dead_letters")
         return found | {name: getattr(figures, name) for name in names}
 
     # its file --------------------------------------------------------------

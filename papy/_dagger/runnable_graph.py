@@ -17,8 +17,9 @@ from papy._base.errors import DaggerError, PiperError
 from papy._base.forks import FORKED, live
 from papy._base.pictures import graph_picture, progress
 from papy._dagger.background import BackgroundRunner
+from papy._dagger.datas import data_sources
 from papy._dagger.forgotten import ThreadedFinalizer
-from papy._dagger.graph_run import GraphRun, data_sources
+from papy._dagger.graph_run import GraphRun
 from papy._dagger.piper_graph import PiperGraph
 from papy._piper.lifecycles import DAGGER
 from papy._piper.piper import Piper

@@ -14,10 +14,12 @@ from typing import Any
 
 from numap import ItemError
 from numap.interop import from_outside
-from papy._base.errors import PiperError, WorkerError, failures_in
+from papy._base.errors import PiperError, SkipEntry, WorkerError, dropped, failures_in
 from papy._base.failures import failure, passed_on
 from papy._evaluate.current_item import CURRENT, Item
 from papy._evaluate.misfits import instead_of_generator, wraps_generator
+from papy._evaluate.routing import routed
+from papy._evaluate.unfolding import Unfolding, values_in
 from papy._evaluate.worker import Worker
 
 
@@ -37,6 +39,10 @@ class PiperCall:
         here: It is evaluated in the thread of the reader of the results. What is no Exception would end more than the item
             there; an IMap deals with that itself.
         run: The token of the run, for functions that are told their `Item`.
+        flatten: Each value in what the functions return is an item: the result is an iterator or a tuple of them, or the
+            failure that comes behind some.
+        batched: An item is a list of items.
+        routes: What the functions return is one of these branches, and the result is the item with its place among them.
 
     Attributes:
         numbered: It is called with pairs of index and item. (Only with ``run``; without numbers all items have -1.)
@@ -44,6 +50,8 @@ class PiperCall:
 
     __slots__ = (
         "__name__",
+        "batched",
+        "flatten",
         "grouped",
         "here",
         "joined",
@@ -54,6 +62,7 @@ class PiperCall:
         "policy",
         "produce",
         "retries",
+        "routes",
         "run",
         "simple",
         "unpack",
@@ -74,6 +83,9 @@ class PiperCall:
         retries: int = 0,
         here: bool = False,
         run: str | None = None,
+        flatten: bool = False,
+        batched: bool = False,
+        routes: tuple[Any, ...] = (),
     ) -> None:
         self.worker = worker
         self.__name__ = piper  # numap's messages and statistics show it
@@ -86,11 +98,14 @@ class PiperCall:
         self.here = here
         self.run = run
         self.numbered = run is not None
-        self.wraps = produce == 1 and wraps_generator(worker.steps[-1].function)
+        self.flatten = flatten
+        self.batched = batched
+        self.routes = routes
+        self.wraps = produce == 1 and not flatten and wraps_generator(worker.steps[-1].function)
         self.pid = getpid()  # of the process that it was made in
         step = worker.steps[0]
         special = step.args or step.kwargs or joined or grouped or retries or run or self.wraps
-        simple = len(worker.steps) == 1 and produce == 1 and not special
+        simple = len(worker.steps) == 1 and produce == 1 and not (special or flatten or batched or routes)
         # Most pipers call one function with one item: a short way for these, as it is taken for each item.
         # From the first result on that is as it should be: what a function returns is not known before.
         self.simple = simple
@@ -108,6 +123,8 @@ class PiperCall:
         try:
             return function(item) if self.unpack else function([item])
         except BaseException as error:  # a failed item must not end the run
+            if isinstance(error, SkipEntry):
+                return dropped(frozenset([self.number]))
             if self._is_not_ours(error):
                 raise
             failed = WorkerError(_grounded(error), self.worker.name_of(function), [item])
@@ -120,6 +137,10 @@ class PiperCall:
         if getpid() == self.pid and (isinstance(error, KeyboardInterrupt) or from_outside(error)):
             return True
         return not self.here and not isinstance(error, Exception)
+
+    def _passes(self, error: BaseException) -> bool:
+        """Whether this is no failure of the function that raised it."""
+        return isinstance(error, SkipEntry) or self._is_not_ours(error)
 
     def _full(self, item: Any) -> Any:
         """Whatever the item is, and however the worker is to be evaluated."""
@@ -135,21 +156,20 @@ class PiperCall:
             CURRENT.reset(before)
 
     def _evaluated(self, item: Any) -> Any:
-        if self.grouped:
-            inbox = [list(part) for part in item] if self.joined else [[part] for part in item]
-            failures = failures_in(chain.from_iterable(inbox))
-            if failures:
-                return passed_on(failures)
+        if self.grouped or self.batched:
+            inbox, members = self._collected(item)
         else:
-            inbox = list(item) if self.joined else [item]
-            for one in inbox:  # as it stands here it costs next to nothing
-                if isinstance(one, PiperError) and (failures := failures_in(inbox)):
-                    return passed_on(failures)
+            inbox = members = list(item) if self.joined else [item]
+        for one in members:  # as it stands here it costs next to nothing
+            if isinstance(one, PiperError) and (failures := failures_in(members)):
+                return passed_on(failures)
         retries = self.retries
         while True:
             try:
-                value = self.worker.evaluate(inbox, self._is_not_ours)
-                return self._single(value) if self.produce == 1 else self._several(value, inbox)
+                value = self.worker.evaluate(inbox, self._passes)
+                return self._result(value, inbox, retries)
+            except SkipEntry:
+                return dropped(frozenset([self.number]))
             except WorkerError as error:
                 failed = error.with_traceback(None)
             except BaseException as error:
@@ -157,10 +177,63 @@ class PiperCall:
                     raise
                 failed = WorkerError(_grounded(error), self.worker.name, inbox)
             if not retries:
-                return failure(self.__name__, self.number, failed, self.policy)
+                return self._failure(failed)
             if not self.here:
-                raise failure(self.__name__, self.number, failed, self.policy)
+                raise self._failure(failed)
             retries -= 1
+
+    def _collected(self, item: Any) -> tuple[list[Any], list[Any]]:
+        """What the functions are called with where a call takes several items, and what may have failed of it."""
+        if self.grouped:
+            inbox = [list(part) for part in item] if self.joined else [[part] for part in item]
+            return inbox, list(chain.from_iterable(inbox))
+        if isinstance(item, PiperError):
+            return [item], [item]
+        return ([list(part) for part in zip(*item, strict=True)] if self.joined else [item]), []
+
+    def _failure(self, failed: WorkerError) -> PiperError:
+        """The failure of an item; what came before it, `_unfolded` has noted."""
+        before = failed.__dict__.pop("_before", ())
+        made = failure(self.__name__, self.number, failed, self.policy)
+        if before:
+            made.__dict__["_before"] = before
+        return made
+
+    def _result(self, value: Any, inbox: Sequence[Any], retries: int) -> Any:
+        """What becomes of what the functions returned."""
+        if self.flatten:
+            return self._unfolded(value, inbox, retries)
+        if self.routes:
+            return routed(self.routes, value, inbox[0])
+        return self._single(value) if self.produce == 1 else self._several(value, inbox)
+
+    def _unfolded(self, value: Any, inbox: Sequence[Any], retries: int) -> Any:
+        """The values, as they are asked for if that is here; else all of them, with those before an error at the error."""
+        if self.here:
+            unfolding = Unfolding(self._again, self.failed, inbox, retries)
+            return unfolding if unfolding.first(value) else ()
+        made: list[Any] = []
+        try:
+            made.extend(values_in(value))  # what raises leaves here what it has given
+        except SkipEntry:
+            if not made:
+                raise
+        except Exception as error:
+            failed = WorkerError(error, self.worker.name, inbox)
+            failed.__dict__["_before"] = tuple(made)
+            raise failed from failed.__cause__
+        return tuple(made)
+
+    def _again(self, inbox: Sequence[Any]) -> Any:
+        return self.worker.evaluate(inbox, self._passes)
+
+    def failed(self, error: BaseException, inbox: Sequence[Any]) -> PiperError | None:
+        """The failure of an item whose values raised; None, if that is for the reader of the results."""
+        if isinstance(error, WorkerError):
+            return self._failure(error.with_traceback(None))
+        if self._is_not_ours(error):
+            return None
+        return self._failure(WorkerError(_grounded(error), self.worker.name, inbox))
 
     def _single(self, value: Any) -> Any:
         """The value; a TypeError if it comes from a generator function that a decorator has hidden."""
@@ -181,7 +254,7 @@ class PiperCall:
                 )
                 raise ValueError(f"{self.produce} results are needed (produce={self.produce}), got {got}")
         except Exception as error:  # the value may be a generator, which runs only now
-            if self._is_not_ours(error):
+            if self._passes(error):
                 raise
             failed = WorkerError(error, self.worker.name, inbox)
             raise failed from failed.__cause__

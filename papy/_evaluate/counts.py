@@ -7,14 +7,21 @@ those that failed before they came to it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from numap import NextTimeout
 from papy._base.errors import PiperError, is_failure
-from papy._base.failures import origins
+from papy._base.failures import origins, undropped
 
 # Stands among the numbers of pipers for an item that will come once more, as a result was waited for in vain.
 LATE: Final = -1
+
+
+class Fate(NamedTuple):
+    """What became of an item: the numbers of the pipers on which it failed, and of those that dropped it."""
+
+    failed: frozenset[int | None]
+    dropped: frozenset[int]
 
 
 class Count:
@@ -22,14 +29,14 @@ class Count:
 
     Attributes:
         given: So many.
-        failed: How many of these were failures, for each set of numbers of pipers on which they failed.
+        failed: How many of these were failures, or dropped, for each fate.
     """
 
     __slots__ = ("_noted", "failed", "given")
 
     def __init__(self) -> None:
         self.given = 0
-        self.failed: dict[frozenset[int | None], int] = {}
+        self.failed: dict[Fate, int] = {}
         self._noted = -1
 
     def note(self, error: PiperError, again: bool) -> None:
@@ -41,11 +48,12 @@ class Count:
         """
         if self._noted == self.given or not is_failure(error):
             return
-        late = again and isinstance(error.args[0], NextTimeout)
-        numbers = frozenset([*(origin.number for origin in origins(error)), *([LATE] if late else [])])
-        before = self.failed.get(numbers, 0)
+        late = again and bool(error.args) and isinstance(error.args[0], NextTimeout)
+        numbers = [origin.number for origin in undropped(origins(error))]
+        fate = Fate(frozenset([*numbers, *([LATE] if late else [])]), error._dropped)
+        before = self.failed.get(fate, 0)
         # No call may stand between these.
-        self.failed[numbers] = before + 1
+        self.failed[fate] = before + 1
         self._noted = self.given
 
 
@@ -62,16 +70,21 @@ def evaluations(ups: Mapping[int, Iterable[int]], counts: StreamCounts) -> dict[
     """
     streams = {id(count): (count.given, dict(count.failed)) for several in counts.values() for count in several}
     # For each way to fail the pipers that had nothing to do then.
-    idle: dict[frozenset[int | None], set[int]] = {
-        numbers: set() for _, failed in streams.values() for numbers in failed
-    }
-    for numbers, passed in idle.items():
+    idle: dict[Fate, set[int]] = {fate: set() for _, failed in streams.values() for fate in failed}
+    for fate, passed in idle.items():
+        numbers = fate.failed | fate.dropped
         for number, behind in ups.items():
             if LATE in numbers or any(up in numbers or up in passed for up in behind):
                 passed.add(number)
 
     def evaluated(number: int, count: Count) -> int:
         given, failed = streams[id(count)]
-        return given - sum(times for numbers, times in failed.items() if number in idle[numbers])
+        return given - sum(times for fate, times in failed.items() if number in idle[fate])
 
     return {number: max((evaluated(number, it) for it in counts.get(number, ())), default=0) for number in ups}
+
+
+def filtered(number: int, counts: StreamCounts) -> int:
+    """How many items a piper has dropped."""
+    streams = [list(count.failed.items()) for count in counts.get(number, ())]
+    return max((sum(times for fate, times in fates if number in fate.dropped) for fates in streams), default=0)

@@ -56,7 +56,8 @@ def instead_of_generator(name: str) -> str:
     """What to write where a call would only make a generator."""
     return (
         f"{name} is a generator function: a call only makes a generator, and nothing is computed. Return one result, "
-        f"which may be a list: return list(...); or say how many results each call has: produce=n. "
+        f"which may be a list: return list(...); or say that each value is an item: flatten=True, "
+        f"or how many results each call has: produce=n. "
         f"If it takes an iterator over all items, write Pipeline((iterstep({name}), 1))"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -108,6 +109,23 @@ class Worker:
         """The constant keyword arguments of each function."""
         return tuple(step.kwargs for step in self._steps)
 
+    def parameters(self) -> Iterator[str]:
+        """The names of the parameters of its functions, as far as an argument can be given by name and none is."""
+        for step in self._steps:
+            yield from _parameters(step)
+
+    def given(self, constants: Mapping[str, Any]) -> Worker:
+        """A worker whose functions get these as constant arguments, where they have parameters of these names."""
+        if not constants:
+            return self
+        made = Worker.__new__(Worker)
+        made.__dict__.update(self.__dict__)
+        made._steps = tuple(
+            step._replace(kwargs={**step.kwargs, **{it: constants[it] for it in _parameters(step) if it in constants}})
+            for step in self._steps
+        )
+        return made
+
     def owners(self) -> Iterator[object]:
         """What a program that runs for this worker may be known by: its functions and their constant arguments."""
         for step in self._steps:
@@ -177,6 +195,19 @@ class Worker:
 
     def __repr__(self) -> str:
         return f"Worker({self.name})"
+
+
+def _parameters(step: BoundFunction) -> list[str]:
+    """The parameters of a function that no argument is given for yet, other than those of the inbox."""
+    try:
+        found = list(inspect.signature(step.function).parameters.values())
+    except (TypeError, ValueError):  # many functions in C tell nothing
+        return []
+    taken = 0 if step.unpack else 1
+    positional = [it.name for it in found if it.kind is it.POSITIONAL_OR_KEYWORD]
+    inbox = set(positional[:taken] if not any(it.kind is it.POSITIONAL_ONLY for it in found) else ())
+    by_name = [it.name for it in found if it.kind in (it.POSITIONAL_OR_KEYWORD, it.KEYWORD_ONLY)]
+    return [name for name in by_name if name not in inbox and name not in step.kwargs]
 
 
 def _steps(functions: Sequence[Any], arguments: Any, kwargs: Any, unpack: bool) -> tuple[BoundFunction, ...]:

@@ -169,7 +169,7 @@ class Piper(PiperOptions):
         """
         state = self._allowed("connect")
         ups = _checked_inbox(self.name, inbox)
-        run = Run(len(ups) > 1, started=Flag())
+        run = Run(len(ups) > 1 and not self.merge, started=Flag())
         sources = tuple(
             up._new_reader() if isinstance(up, Piper) else StreamSource(up, f"input {place} of {self.name}")
             for place, up in enumerate(ups)
@@ -179,7 +179,7 @@ class Piper(PiperOptions):
             if isinstance(up, Piper):
                 assert isinstance(source.stream, DeferredStream)
                 up._readers = (*up._readers, source.stream)
-                if len(ups) > 1:
+                if len(ups) > 1 and not self.merge:
                     up._keep_order()
         self._wiring, self._run, self._state, self._finished = wiring, run, state, False
         self._ups = tuple(up for up in ups if isinstance(up, Piper))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from itertools import count
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from papy._base.errors import PiperError
 from papy._base.misuse import known_options
 from papy._evaluate.misfits import generator_text
 from papy._evaluate.worker import Uncallable, Worker
+from papy._piper.number_options import NumberOptions
 from papy._piper.own_map import MAP_OPTIONS, own_map
 
 _numbers = count()
@@ -42,27 +44,33 @@ class PiperOptions(Uncallable):
         unpack: bool = False,
         on_error: str | None = None,
         retries: int | None = None,
+        flatten: bool = False,
+        batch: int | None = None,
+        batch_seconds: float | None = None,
+        batch_bytes: int | None = None,
+        batch_key: Callable[[Any], Any] | None = None,
+        route: bool = False,
+        merge: bool = False,
         **map_options: Any,
     ) -> None:
+        numbers = flatten, batch, batch_seconds, batch_bytes, batch_key, route, merge
         with refused_as(PiperError):
             checks.text("name", name)
             self._own = own_map(parallel, map_options, name)
             self.worker = _worker(worker, unpack)
-            for what, given in (("consume", consume), ("produce", produce), ("spawn", spawn)):
-                checks.whole(what, given, 1)
-            for what, flag in (("debug", debug), ("track", track), ("repeat", repeat), ("unpack", unpack)):
+            self.numbers = _checked_numbers(numbers, consume, produce, spawn, repeat=repeat, track=track)
+            for what, flag in (("debug", debug), ("unpack", unpack)):
                 check_flag(what, flag)
             check_branch(branch)
-            text = generator_text(self.worker.steps[-1].function) if produce == 1 or repeat else None
+            may_generate = flatten or (produce > 1 and not repeat)
+            text = None if may_generate else generator_text(self.worker.steps[-1].function)
             if text is not None:
                 raise TypeError(f"worker: {text}")
             _check_timeout(timeout, self._own)
             check_policy(on_error, retries)
             if debug and on_error not in (None, "raise"):
                 raise ValueError(f"debug: it raises, and on_error={on_error!r} was given")
-        self.consume = consume
-        self.produce = produce
-        self.spawn = spawn
+        self.consume, self.produce, self.spawn = consume, produce, spawn
         self.timeout = timeout
         self.branch = branch
         self.debug = bool(debug)
@@ -71,6 +79,8 @@ class PiperOptions(Uncallable):
         self.unpack = bool(unpack)
         self.on_error = "raise" if debug else on_error
         self.retries = retries
+        self.flatten, self.route, self.merge = bool(flatten), bool(route), bool(merge)
+        self.batch, self.batch_seconds, self.batch_bytes, self.batch_key = batch, batch_seconds, batch_bytes, batch_key
         self._enumerate(name)
 
     def _enumerate(self, name: str | None) -> None:
@@ -112,6 +122,16 @@ def _worker(worker: Any, unpack: bool) -> Worker:
         return Worker(worker.worker if isinstance(worker, PiperOptions) else worker, unpack=unpack)
     except TypeError as error:
         raise TypeError(f"worker: {error}") from error
+
+
+def _checked_numbers(numbers: tuple[Any, ...], consume: int, produce: int, spawn: int, **flags: bool) -> NumberOptions:
+    for what, given in (("consume", consume), ("produce", produce), ("spawn", spawn)):
+        checks.whole(what, given, 1)
+    for what, flag in flags.items():
+        check_flag(what, flag)
+    made = NumberOptions(*numbers)
+    made.check_with(consume=consume, produce=produce, spawn=spawn, **{name: bool(it) for name, it in flags.items()})
+    return made
 
 
 def _check_timeout(timeout: Any, imap: IMap[Any] | Literal[False] | None) -> None:

@@ -1,8 +1,10 @@
-"""What is said about the failures of a whole run, when a Dagger is made or when it is started."""
+"""What is said about a whole run, when a Dagger is made or when it is started."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from numap.interop import checks
 from papy._base.checks import check_policy, refused_as
@@ -11,7 +13,7 @@ from papy._base.errors import DaggerError
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What is done with items that fail; None: not said. See `papy.Dagger`.
+    """What is done with items that fail, and what all functions share; None: not said. See `papy.Dagger`.
 
     Raises:
         DaggerError: One of these is not allowed.
@@ -20,12 +22,16 @@ class RunOptions:
     on_error: str | None = None
     retries: int | None = None
     max_failures: int | None = None
+    constants: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         with refused_as(DaggerError):
             check_policy(self.on_error, self.retries)
             if self.max_failures is not None:
                 checks.whole("max_failures", self.max_failures, 0)
+            names = self.constants
+            if names is not None and not (isinstance(names, Mapping) and all(isinstance(it, str) for it in names)):
+                raise checks.wrong_type("constants", "a dictionary with names of parameters as keys, or None", names)
 
     def __bool__(self) -> bool:
         """Whether anything is said."""

@@ -23,7 +23,9 @@ from papy._evaluate.counts import StreamCounts
 from papy._evaluate.current_item import Folder
 from papy._evaluate.provenance import Provenance
 from papy._piper.piper_options import PiperOptions
+from papy._piper.rhythms import batched, common_rhythm, flattened, given_rhythm, merged, of_calls, with_rhythms
 from papy._streams.base import ResumableStream
+from papy._streams.descent import Descent, unknown
 from papy._streams.interleave import Blocks, deinterleave, interleave, split
 from papy._streams.results import RunReport
 from papy._streams.source import Ending, Link, StreamSource
@@ -48,6 +50,9 @@ class Run:
         counts: Show how often each piper was evaluated.
         token: Its name, which no other run has.
         folders: Where its functions put files.
+        routes: For the number of each piper that routes the branches that there are.
+        constants: Given to all functions that have parameters of these names.
+        descents: For the number of each piper, from which items of the inputs its calls come.
     """
 
     by_place: bool
@@ -58,6 +63,9 @@ class Run:
     counts: StreamCounts = field(default_factory=dict)
     token: str = field(default_factory=_token)
     folders: list[Folder] = field(default_factory=list)
+    routes: Mapping[int, tuple[Any, ...]] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    descents: dict[int, Descent] = field(default_factory=dict)
 
     def enter(self) -> None:
         """It starts: its folders hear of that, and of its end."""
@@ -101,21 +109,32 @@ def wire(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) ->
     Raises:
         PiperError: If what its inputs give is not what it takes, or its IMap is running.
     """
+    sources = with_rhythms(settings, sources)
     stride = _checked_stride(settings, sources)
-    folders = list(settings.worker.folders())
+    rhythm = common_rhythm(settings, sources)
+    folders = list(settings.worker.given(run.constants).folders())
     run.folders.extend(folders)
     call = PiperCall(
-        settings.worker,
+        settings.worker.given(run.constants),
         settings.name,
         settings.number,
-        joined=len(sources) > 1,
+        joined=len(sources) > 1 and not settings.merge,
         grouped=settings.consume > 1,
         produce=1 if settings.repeat else settings.produce,
         policy=settings.on_error or run.policy,
         retries=_retries(settings, run),
         here=settings.imap is None,
         run=run.token if folders else None,
+        flatten=settings.flatten,
+        batched=settings.numbers.batched,
+        routes=_routes(settings, sources, run),
     )
+    items: Iterator[Any] | None = None  # what goes into the calls, where that is not what the sources give
+    if settings.merge and len(sources) > 1:
+        items, rhythm = merged(settings, sources)
+    if settings.numbers.batched:
+        items, rhythm = batched(settings, call, items or _paired(settings, sources), rhythm)
+    descent = run.descents[settings.number] = of_calls(settings, rhythm, stride)
     maker = Provenance(call, run.started, run.counts)
     maker.shown = frozenset([settings.number])
     task = None
@@ -123,11 +142,11 @@ def wire(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) ->
     if settings.imap is None:
         tracked: dict[int, Any] | None = {} if settings.track else None
         results = dict if tracked is None else tracked.copy
-        chain = _chained(call, tracked, settings, sources, stride)
+        chain = _chained(call, tracked, items or _gathered(settings, sources, stride))
         maker.show(chain.count)
         stream: Iterable[Any] = chain
     else:
-        stream = task = _task(maker, settings, sources, stride)
+        stream = task = _task(maker, settings, sources, stride, items)
         if run.by_place or settings.spawn > 1 or any(source.width > 1 for source in sources):
             keep_order(task)
         if settings.track:
@@ -143,10 +162,36 @@ def wire(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) ->
         )
         stream = Blocks(items_of(StreamSource(stream, settings.name, maker)), settings.spawn * stride, turn, stride)
         given = stream.ending
+    ordered = settings.imap is None or run.by_place or bool(settings.imap.options["ordered"])
+    if settings.flatten:
+        rhythm = rhythm if ordered else rhythm._replace(descent=unknown, placed=False)
+        stream, rhythm = flattened(settings, StreamSource(stream, settings.name, maker), rhythm)
+    else:
+        rhythm = given_rhythm(settings, rhythm, descent, stride, ordered)
+    if not ordered:
+        run.descents[settings.number] = unknown
     if isinstance(stream, ResumableStream):
         maker.shown = frozenset()  # the reader of a branch may see it in part, or see rounds
-    output = StreamSource(stream, settings.name, maker, settings.produce * settings.spawn, stride, settings.imap, given)
+    width = settings.produce * settings.spawn
+    output = StreamSource(stream, settings.name, maker, width, stride, settings.imap, given, rhythm)
     return Wiring(sources, output, task, results, stride, ending)
+
+
+def _routes(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) -> tuple[Any, ...]:
+    """The branches that a piper can send items to; PiperError if there are none, or it can't have one item to send."""
+    if not settings.route:
+        return ()
+    if len(sources) > 1 and not settings.merge:
+        raise PiperError(
+            f"{settings.name} routes one item at a time, and reads several pipers; have a piper before it that pairs their items"
+        )
+    found = run.routes.get(settings.number, ())
+    if not found:
+        raise PiperError(
+            f"{settings.name} routes, and there are no pipers behind it to send an item to; in a Dagger, add a pipe to "
+            f"each of them, with branch=... for what {settings.worker.name} returns"
+        )
+    return found
 
 
 def _retries(settings: PiperOptions, run: Run) -> int:
@@ -202,28 +247,31 @@ def _grouped(
     return Blocks(items, size, partial(deinterleave, consume=settings.consume, stride=stride, width=width))
 
 
-def _chained(
-    call: PiperCall,
-    tracked: dict[int, Any] | None,
-    settings: PiperOptions,
-    sources: tuple[StreamSource, ...],
-    stride: int,
-) -> Chain:
-    """Evaluate here."""
+def _gathered(settings: PiperOptions, sources: tuple[StreamSource, ...], stride: int) -> Iterator[Any]:
+    """What goes into the calls, as values."""
     items = _paired(settings, sources)
-    if settings.consume > 1:
-        items = _grouped(items, settings, sources, stride)
+    return _grouped(items, settings, sources, stride) if settings.consume > 1 else items
+
+
+def _chained(call: PiperCall, tracked: dict[int, Any] | None, items: Iterator[Any]) -> Chain:
+    """Evaluate here."""
     chain = items if isinstance(items, Chain) else Chain(items, ())
     return chain.then(Link(call if call.run is None else Numbering(call, chain.count), tracked))
 
 
 def _task(
-    maker: Provenance, settings: PiperOptions, sources: tuple[StreamSource, ...], stride: int
+    maker: Provenance,
+    settings: PiperOptions,
+    sources: tuple[StreamSource, ...],
+    stride: int,
+    items: Iterator[Any] | None,
 ) -> TaskIterator[Any]:
     """Have the IMap evaluate it."""
     assert settings.imap is not None
-    if settings.consume > 1:
-        stream: Iterable[Any] = _grouped(_paired(settings, sources), settings, sources, stride)
+    if items is not None:
+        stream: Iterable[Any] = items
+    elif settings.consume > 1:
+        stream = _gathered(settings, sources, stride)
     elif not (maker.call.run is None or all(_tells_apart(it, settings.imap) for it in sources)):
         stream = _paired(settings, sources)
     elif len(sources) > 1 and not all(_is_chained(it, settings.imap) for it in sources):

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from numap.interop import add_note
 from papy._base.checks import counted
-from papy._base.errors import PiperError, TooManyFailed, failures_in
-from papy._base.failures import duplicate, origins, policy_of
+from papy._base.errors import Dropped, PiperError, Skip, TooManyFailed, failures_in
+from papy._base.failures import duplicate, origins, policy_of, undropped
 from papy._streams.base import NOTHING, ResumableStream
 from papy._streams.streams import InputStream
 
@@ -98,6 +98,9 @@ class RunReport:
 
     def admits(self, failures: list[PiperError], policies: tuple[str, ...]) -> bool:
         """Note the failures of a row, and say whether it is given out. One that is to be raised is raised."""
+        failures = undropped(failures)
+        if not failures:
+            return True
         self.note(failures)
         policy = policy_of(failures)
         if policy in policies and policy == "raise":
@@ -123,6 +126,14 @@ class RunReport:
 ALL: Final = ("skip", "raise")
 
 
+def _shown(item: Any, rows: bool) -> Any:
+    """What a reader sees of an item or a row in which something failed or was dropped; ``NOTHING`` if all of it was dropped."""
+    if not rows:
+        return NOTHING if isinstance(item, Dropped) else item
+    seen = [Skip if isinstance(it, Dropped) else it for it in item]
+    return NOTHING if all(it is Skip for it in seen) else seen
+
+
 def apply_policies(items: Iterator[Any], rows: bool, report: RunReport) -> Iterator[Any]:
     """As `DaggerResults`, but quicker, for one reader that doesn't go on after an interrupt.
 
@@ -131,9 +142,11 @@ def apply_policies(items: Iterator[Any], rows: bool, report: RunReport) -> Itera
     for item in items:
         if rows or isinstance(item, PiperError):
             failures = failures_in(item if rows else (item,))
-            if failures and not report.admits(failures, ALL):
-                yield NOTHING
-                continue
+            if failures:
+                item = _shown(item, rows)
+                if item is NOTHING or not report.admits(failures, ALL):
+                    yield NOTHING
+                    continue
         report.results += 1
         yield item
 
@@ -182,9 +195,12 @@ class DaggerResults(ResumableStream):
             taken = self._taken
             failures = failures_in(taken if self._rows else (taken,))
             try:
-                if not failures or self._report.admits(failures, self._policies):
+                if not failures:
                     self._held = taken
-                elif self._report.over:
+                elif self._report.admits(failures, self._policies):
+                    # Where only some policies are followed, others look at it again.
+                    self._held = taken if self._policies != ALL else _shown(taken, self._rows)
+                if self._held is NOTHING and self._report.over:
                     raise PiperError("it was stopped while its results were read")
             except (PiperError, TooManyFailed):
                 self._taken = NOTHING
