@@ -19,6 +19,7 @@ The rest is what a library needs as maps do, to speak with one voice and not to 
     their tracebacks         `lines_of`, `from_outside`, `without_ours`, `RemoteTraceback`
     arguments, lives, names  ``checks`` (a module), `StateTable`, `public_in`
     pictures                 `Drawn`, ``picture`` (a module)
+    progress                 `follow`, `Look`, `Row`
 
 >>> from numap import IMap
 >>> from numap.interop import is_detachable
@@ -49,10 +50,14 @@ from ._items.exceptions import (
     surviving_form,
     without_ours,
 )
+from ._progress.rows import Look, Row
 from ._system.interruptions import from_outside
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._imap import IMap
+    from ._progress.follower import Follower
     from ._task import TaskIterator
 
 __all__ = [
@@ -62,15 +67,18 @@ __all__ = [
     "Detachable",
     "Drawn",
     "Labelled",
+    "Look",
     "Place",
     "Placed",
     "Reducible",
     "RemoteTraceback",
     "Retried",
+    "Row",
     "StateTable",
     "add_note",
     "checks",
     "detach",
+    "follow",
     "from_outside",
     "is_detachable",
     "keep_order",
@@ -139,3 +147,17 @@ def keep_order(task: TaskIterator[Any]) -> None:
 def share_bytes(imap: IMap[Any], maps: int) -> None:
     """The map is one of so many that share the room of one, where its ``buffer_bytes`` is automatic; before it starts."""
     imap._options = imap._options._replace(sharing=maps)
+
+
+def follow(look: Callable[[], Look], progress: Any) -> Follower | None:
+    """Begins to show how far something is, in a thread of its own, until its ``end()`` is called.
+
+    Args:
+        look: tells the figures of the moment.
+        progress: as of a map: True, a title, a bar; None or False: nothing is shown, and None is returned.
+    """
+    if progress is None or progress is False:
+        return None
+    from ._progress import follower
+
+    return follower.follow(look, progress)

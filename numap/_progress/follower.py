@@ -11,10 +11,10 @@ import weakref
 from collections.abc import Callable
 from functools import cache
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 from .._sync.threads import ContextThread
-from .display import Display
+from .display import Display, display_for
 from .rows import Look, Meter
 
 #: Seconds that the end of a run waits for its last figures to be shown.
@@ -70,6 +70,16 @@ class Follower:
             import logging
 
             logging.getLogger("numap").exception("progress can't be shown any more")
+
+
+def follow(look: Callable[[], Look], progress: Any) -> Follower | None:
+    """Begins to show what runs, as ``progress`` says, see `display_for`; None: it says no."""
+    display = display_for(progress)
+    if display is None:
+        return None
+    follower = Follower(look, display)
+    follower.start()
+    return follower
 
 
 #: Those that have not shown their last figures.

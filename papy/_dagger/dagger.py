@@ -263,6 +263,7 @@ class Dagger(RunnableGraph):
         retries: int | None = None,
         max_failures: int | None = None,
         constants: Mapping[str, Any] | None = None,
+        progress: Any = None,
     ) -> Generator[Any, None, None]:
         """Run lazily: start at the first ``next``, stop everything when the loop ends for whatever reason.
 
@@ -272,6 +273,7 @@ class Dagger(RunnableGraph):
             retries, max_failures: As ``on_error``.
             constants: Values by their names: each function that has a parameter of such a name is given the value there, in
                 each call of this run. They go to each worker once. What the piper itself says comes first.
+            progress: True, a title, or a bar of tqdm or rich: show how far each piper is, see `numap.IMap`.
 
         Yields:
             The results of the output, or tuples with one result of each output in the order of `get_outputs`. A
@@ -286,7 +288,7 @@ class Dagger(RunnableGraph):
                 sent to them; a note names the pipers.
         """
         check_datas(datas, "results", len(self.get_inputs()))
-        return self._results("results", datas, RunOptions(on_error, retries, max_failures, constants))
+        return self._results("results", datas, RunOptions(on_error, retries, max_failures, constants, progress))
 
     def _results(self, call: str, datas: Iterable[Iterable[Any]], options: RunOptions) -> Generator[Any, None, None]:
         begun: list[GraphRun] = []
@@ -314,6 +316,7 @@ class Dagger(RunnableGraph):
         retries: int | None = None,
         max_failures: int | None = None,
         constants: Mapping[str, Any] | None = None,
+        progress: Any = None,
     ) -> RunStatistics:
         """Start, drop all results, stop.
 
@@ -323,6 +326,7 @@ class Dagger(RunnableGraph):
             retries, max_failures: As ``on_error``.
             constants: Values by their names: each function that has a parameter of such a name is given the value there, in
                 each call of this run. They go to each worker once. What the piper itself says comes first.
+            progress: True, a title, or a bar of tqdm or rich: show how far each piper is, see `numap.IMap`.
 
         Raises:
             DaggerError, PiperError, numap.NumapError: As `results` does.
@@ -332,7 +336,7 @@ class Dagger(RunnableGraph):
         >>> statistics.results, statistics.items[inverse], statistics.failures[inverse]
         (3, 3, 1)
         """
-        options = RunOptions(on_error, retries, max_failures, constants)
+        options = RunOptions(on_error, retries, max_failures, constants, progress)
         began = perf_counter()
         begun: list[GraphRun] = []
         try:

@@ -16,13 +16,14 @@ from threading import Lock
 from typing import Any
 
 from numap import IMap
+from numap.interop import Look, follow
 from papy._base.checks import counted, did_you_mean, value_error
 from papy._base.errors import POLICIES, DaggerError, PiperError
 from papy._base.external_programs import end_of
 from papy._dagger.failure_summary import advice, summary_of
 from papy._dagger.outlets import Outlets
 from papy._dagger.piper_graph import PiperGraph
-from papy._dagger.run_statistics import RunStatistics
+from papy._dagger.run_statistics import RunStatistics, rows_of
 from papy._evaluate.counts import evaluations, filtered
 from papy._piper.piper import Piper
 from papy._piper.run_options import RunOptions
@@ -66,6 +67,8 @@ class GraphRun:
         self.report = self._run.report
         self.report.limit = options.max_failures
         self.report.advise = partial(advice, workers={piper.number: piper.worker for piper in self._pipers})
+        self._progress = options.progress
+        self._lengths = {piper: source.length() for piper, source in datas.items()} if options.progress else {}
         self._closable: list[InputStream] = []
         #: Its failures have been logged, or need not be.
         self._logged = False
@@ -151,6 +154,12 @@ class GraphRun:
         for piper in self._pipers:
             piper.run(outputs.get(piper))
         self._run.started.set()
+        follower = follow(self._look, self._progress)
+        if follower is not None:
+            self._undo.append(follower.end)
+
+    def _look(self) -> Look:
+        return Look(rows_of(self.statistics(0.0), self._behind, self._lengths), self.report.over)
 
     def close(self) -> None:
         """Stop everything; in any state, from any thread, any number of times."""

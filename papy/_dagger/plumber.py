@@ -140,6 +140,7 @@ class Plumber(Dagger):
         retries: int | None = None,
         max_failures: int | None = None,
         constants: Mapping[str, Any] | None = None,
+        progress: Any = None,
     ) -> RunStatistics: ...
 
     def run(
@@ -150,6 +151,7 @@ class Plumber(Dagger):
         retries: int | None = None,
         max_failures: int | None = None,
         constants: Mapping[str, Any] | None = None,
+        progress: Any = None,
     ) -> RunStatistics | None:
         """Go on in the background; or, with datas, start, wait and stop in one call.
 
@@ -159,6 +161,7 @@ class Plumber(Dagger):
             retries, max_failures: As ``on_error``.
             constants: Values by their names: each function that has a parameter of such a name is given the value there, in
                 each call of this run. They go to each worker once. What the piper itself says comes first.
+            progress: Only with datas: True, a title, or a bar of tqdm or rich: show how far each piper is, see `numap.IMap`.
 
         Returns:
             With datas what was done, else None.
@@ -169,10 +172,15 @@ class Plumber(Dagger):
         """
         if datas is not None:
             return super().run(
-                datas, on_error=on_error, retries=retries, max_failures=max_failures, constants=constants
+                datas,
+                on_error=on_error,
+                retries=retries,
+                max_failures=max_failures,
+                constants=constants,
+                progress=progress,
             )
-        if RunOptions(on_error, retries, max_failures, constants):
-            raise PlumberError("run: on_error and retries are said at the start, and so are max_failures and constants")
+        if RunOptions(on_error, retries, max_failures, constants, progress):
+            raise PlumberError("run: without datas it takes no options: they are said at the start")
         with self._moving:
             state = self._allowed("run")
             assert self._runner is not None

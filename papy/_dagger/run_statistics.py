@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from numap.interop import Row
 from papy._base.errors import DaggerError, PiperError
 from papy._base.public import public
 from papy._dagger.failure_summary import summary_of
@@ -61,3 +62,32 @@ takes items, write Piper(int, unpack=True)
         if self.first_failure is not None:
             raise DaggerError(summary_of(self.items, self.failures, self.first_failure)) from self.first_failure
         return self
+
+
+def rows_of(
+    figures: RunStatistics, behind: Mapping[Piper, Collection[Piper]], lengths: Mapping[Piper, int | None]
+) -> list[Row]:
+    """What progress shows of a run: a row for each piper.
+
+    Args:
+        figures: Of the run, now.
+        behind: For each piper those that it reads; these come before it.
+        lengths: For each input how many items it has, where that is known.
+    """
+    rows: list[Row] = []
+    totals: dict[Piper, int | None] = {}
+    #: How many items each piper has passed on to those behind it.
+    passed: dict[Piper, int] = {}
+    for piper, ups in behind.items():
+        done, failed = figures.items[piper], figures.failures[piper]
+        fallen = failed + figures.filtered.get(piper, 0)
+        known = [totals[up] for up in ups] if ups else [lengths.get(piper)]
+        total = min((it for it in known if it is not None), default=None)
+        if None in known or piper.numbers.batched or (piper.merge and len(ups) > 1) or piper.consume * piper.spawn > 1:
+            total = None
+        came = min((passed[up] for up in ups), default=done)
+        rows.append(Row(piper.name, done, failed, total, max(0, came - done)))
+        changes = piper.flatten or piper.route or piper.produce > 1
+        totals[piper] = None if total is None or changes else max(0, total - fallen)
+        passed[piper] = done if changes else done - fallen
+    return rows

@@ -23,12 +23,14 @@ class RunOptions:
     retries: int | None = None
     max_failures: int | None = None
     constants: Mapping[str, Any] | None = None
+    progress: Any = None
 
     def __post_init__(self) -> None:
         with refused_as(DaggerError):
             check_policy(self.on_error, self.retries)
             if self.max_failures is not None:
                 checks.whole("max_failures", self.max_failures, 0)
+            checks.progress_bar("progress", self.progress)
             names = self.constants
             if names is not None and not (isinstance(names, Mapping) and all(isinstance(it, str) for it in names)):
                 raise checks.wrong_type("constants", "a dictionary with names of parameters as keys, or None", names)

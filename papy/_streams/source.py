@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import inf
+from operator import length_hint
 from typing import Any, NamedTuple, Protocol
 
 from numap import IMap
@@ -111,6 +113,12 @@ class StreamSource(NamedTuple):
     imap: IMap[Any] | None = None
     ending: Ending | None = None
     rhythm: Rhythm = Rhythm()
+
+    def length(self) -> int | None:
+        """How many items the user's data have, if they say so."""
+        left = getattr(self.stream, "left", None)
+        found = left() if left is not None else length_hint(self.stream, -1)
+        return None if found in (None, inf, -1) else int(found)
 
 
 class Link(NamedTuple):
