@@ -180,7 +180,7 @@ class Plumber(Dagger):
                 progress=progress,
             )
         if RunOptions(on_error, retries, max_failures, constants, progress):
-            raise PlumberError("run: without datas it takes no options: on_error and retries are said at the start, as are the others")
+            raise PlumberError("run: on_error and retries are said at the start, and so are all other options")
         with self._moving:
             state = self._allowed("run")
             assert self._runner is not None
