@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from papy._base.errors import DaggerError, PiperError, PlumberError, Skip, SkipEntry, WorkerError
     from papy._dagger.dagger import Dagger
     from papy._dagger.plumber import Plumber
-    from papy._dagger.run_statistics import RunStatistics
+    from papy._dagger.run_statistics import DeadLetters, RunStatistics
     from papy._evaluate.worker import Worker
     from papy._monitor.counter import Counter, entry_counter
     from papy._monitor.debugger import Debugger, PipelineRuntimeDebugger
@@ -42,6 +42,7 @@ __all__ = [
     "Counter",
     "Dagger",
     "DaggerError",
+    "DeadLetters",
     "DebugReporter",
     "Debugger",
     "Entries",
@@ -80,7 +81,7 @@ __all__ = [
 _NAMES = {
     "papy._base.errors": "DaggerError PiperError PlumberError Skip SkipEntry WorkerError",
     "papy._dagger.dagger": "Dagger",
-    "papy._dagger.run_statistics": "RunStatistics",
+    "papy._dagger.run_statistics": "DeadLetters RunStatistics",
     "papy._piper.piper": "Piper",
     "papy._dagger.plumber": "Plumber",
     "papy._evaluate.worker": "Worker",

@@ -4,11 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from numap.interop import checks
 from papy._base.errors import DaggerError, PiperError
 from papy._base.public import public
 from papy._dagger.failure_summary import summary_of
 from papy._piper.piper import Piper
+
+
+@public
+class DeadLetters(tuple[PiperError, ...]):
+    """Failures of a run, each as it happened.
+
+    >>> from papy import Dagger
+    >>> dagger = Dagger([Piper(int, unpack=True)])
+    >>> letters = dagger.run([["1", "two", "3", "four"]]).dead_letters
+    >>> [letter.source for letter in letters], letters.sources()
+    (['two', 'four'], ['two', 'four'])
+    >>> dagger.run([letters.sources()]).failed
+    2
+    """
+
+    __slots__ = ()
+
+    def sources(self, place: int = 0) -> list[Any]:
+        """The items of an input that the failures descend from, each once; to be given to the same graph again.
+
+        Args:
+            place: The place of the input, in the order of `Dagger.get_inputs`.
+
+        Raises:
+            TypeError, ValueError: The place is none.
+        """
+        checks.whole("place", place, 0)
+        found: dict[tuple[str, int], Any] = {}
+        for letter in self:
+            for number, index, item in letter._sources:
+                if number == place:
+                    found.setdefault(("at", index) if index >= 0 else ("item", id(item)), item)
+        return list(found.values())
 
 
 @public
@@ -23,8 +58,9 @@ class RunStatistics:
         failures: For each piper, how many of these failed there.
         skipped: How many results were dropped, as an item in them failed on a piper with ``on_error="skip"``.
         filtered: For each piper, how many items it dropped, by `SkipEntry`; these are neither failures nor skipped.
-        dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``exception``, and ``inbox`` if a
-            function raised an Exception (of a worker that died the inbox is not known); the last 1,000.
+        dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``exception``, ``source``, and
+            ``inbox`` if a function raised an Exception (of a worker that died the inbox is not known); the last 1,000. Their
+            ``sources()`` can be given to the graph again.
         first_failure: The first of these; None: nothing failed.
 
     >>> from papy import Dagger
@@ -43,7 +79,7 @@ takes items, write Piper(int, unpack=True)
     items: Mapping[Piper, int]
     failures: Mapping[Piper, int]
     skipped: int = 0
-    dead_letters: tuple[PiperError, ...] = ()
+    dead_letters: DeadLetters = field(default_factory=DeadLetters)
     first_failure: PiperError | None = None
     filtered: Mapping[Piper, int] = field(default_factory=dict)
 

@@ -29,7 +29,7 @@ from papy._streams.descent import Descent, unknown
 from papy._streams.interleave import Blocks, deinterleave, interleave, split
 from papy._streams.results import RunReport
 from papy._streams.source import Ending, Link, Rhythm, StreamSource
-from papy._streams.streams import SEQUENCES, Chain, InputStream, TaskStream, TimedTaskStream, items_of
+from papy._streams.streams import SEQUENCES, Chain, TaskStream, TimedTaskStream, items_of
 from papy._streams.zip_streams import Numbered, Numbering, ZipStrict
 
 
@@ -326,7 +326,7 @@ def _for_numap(source: StreamSource, reader: Provenance, imap: IMap[Any]) -> Ite
     if source.maker is None:
         # What numap splits or pairs itself it reads at the places of failed items, too.
         raw = type(source.stream) in SEQUENCES or is_detachable(source.stream)
-        return source.stream if raw else InputStream(source.stream, source.name)
+        return source.stream if raw else items_of(source)
     if not _is_chained(source, imap):
         # Read as values: an item that another engine could not deliver is a failure of a piper there.
         return items_of(source)
