@@ -101,7 +101,7 @@ class GraphRun:
         ]
         self._outlets = Outlets([given[piper] for piper in self.outputs], self._shares, self._inputs)
         inputs = {piper.number: source for piper, source in datas.items()}
-        self.report.sources_of = Memory(inputs, self._outlets.counted, self._run.descents)
+        self.report.sources_of = Memory(inputs, self._outlets.counted, self._run.descents, not self._imaps)
         self._plan = None
 
     def _connect(self, graph: PiperGraph, datas: Mapping[Piper, StreamSource]) -> dict[Piper, StreamSource]:

@@ -8,7 +8,8 @@ a `PiperError` as the item, and raise only what ends them. `items_of` makes the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, cycle, repeat
 from math import inf
 from operator import length_hint
@@ -86,7 +87,7 @@ class InputStream(ResumableStream):
         data: What is read, if it is a sequence.
     """
 
-    __slots__ = ("_kept", "_name", "_oldest", "_used", "closable", "closed", "data")
+    __slots__ = ("_kept", "_name", "_used", "closable", "closed", "data")
 
     def __init__(self, data: Iterable[Any], name: str, closable: bool = False) -> None:
         super().__init__(iter(data))
@@ -94,25 +95,12 @@ class InputStream(ResumableStream):
         self.closable = closable
         self.closed = False
         self.data = data if type(data) in SEQUENCES else None
-        self._kept: dict[int, Any] | None = None
-        self._oldest = 0
-        self._used: Sequence[Callable[[], int]] = ()
+        self._kept: deque[tuple[int, Any]] | None = None
+        self._used: Callable[[], int] | None = None
 
-    def keep(self, used: Sequence[Callable[[], int]]) -> Mapping[int, Any]:
-        """Keep what was given, by its place, as long as one of these does not say that so many can be forgotten."""
-        self._used = used
-        kept: dict[int, Any] = {}
-        self._kept = kept
-        return kept
-
-    def _remember(self) -> None:
-        kept = self._kept
-        assert kept is not None
-        kept[self.count.given] = self._held
-        end = min([used() for used in self._used])
-        while self._oldest < end:
-            kept.pop(self._oldest, None)
-            self._oldest += 1
+    def keep(self, kept: deque[tuple[int, Any]], used: Callable[[], int] | None) -> None:
+        """Keep what is given, with its place, until so many have been used; None: as many as the deque holds."""
+        self._kept, self._used = kept, used
 
     def left(self) -> float | None:
         """How many items are left, where that is certain: infinitely many, perhaps. None: only the user's code knows."""
@@ -135,9 +123,17 @@ class InputStream(ResumableStream):
         try:
             items = self._items
             for self._held in items:
-                if self._kept is None:
+                kept = self._kept
+                if kept is None:
                     return
-                break
+                given = self.count.given
+                kept.append((given, self._held))
+                if self._used is None:
+                    return
+                needed = given + 2 - self._used()
+                while len(kept) > needed:
+                    kept.popleft()
+                return
         except SourceError as error:  # it may be data of ours, which several read, and has said it all
             ended = _end_of_run(error)
             raise ended from ended.__cause__
@@ -145,9 +141,7 @@ class InputStream(ResumableStream):
             raise DaggerError(f"{self._name} can't be read: {_state_text(error, 'the same data')}") from error
         except Exception as error:
             raise DaggerError(f"{self._name} raised {type(error).__name__}: {error}") from without_ours(error)
-        if self._held is NOTHING:
-            raise StopIteration
-        self._remember()
+        raise StopIteration
 
 
 class TaskStream(ResumableStream):
