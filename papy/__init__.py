@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from papy._base.dead_letters import DeadLetters
     from papy._base.errors import DaggerError, PiperError, PlumberError, Skip, SkipEntry, WorkerError
     from papy._dagger.dagger import Dagger
     from papy._dagger.plumber import Plumber
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from papy._monitor.reporters import CallbackReporter, DebugReporter, LoggingReporter, Resources, TableReporter
     from papy._pipeline.pipeline import Pipeline
     from papy._piper.piper import Piper
-    from papy._stages.dead_letters import DeadLetter, DeadLetters
+    from papy._stages.dead_letters import DeadLetter
     from papy.coroutines import (
         PipelineStep,
         chunk,
@@ -84,6 +85,7 @@ __all__ = [
 # Where the public names are. They are imported when they are asked for: a worker process, which evaluates the functions
 # of pipers, needs one of these modules, and would otherwise wait for all.
 _NAMES = {
+    "papy._base.dead_letters": "DeadLetters",
     "papy._base.errors": "DaggerError PiperError PlumberError Skip SkipEntry WorkerError",
     "papy._dagger.dagger": "Dagger",
     "papy._dagger.run_statistics": "RunStatistics",
@@ -94,7 +96,7 @@ _NAMES = {
     "papy._monitor.debugger": "Debugger PipelineRuntimeDebugger",
     "papy._monitor.reporters": "CallbackReporter DebugReporter LoggingReporter Resources TableReporter",
     "papy._pipeline.pipeline": "Pipeline",
-    "papy._stages.dead_letters": "DeadLetter DeadLetters",
+    "papy._stages.dead_letters": "DeadLetter",
     "papy.coroutines": "chunk combine_pipeline consume flatten identity_step is_iterable PipelineStep recursive_flatten",
     "papy.steps": "AbstractIterStep AbstractStep Entries funcstep is_step iterstep SiblingInfo TimedChunk",
 }

@@ -101,6 +101,7 @@ class PiperError(Exception):
     _number: int | None = None  # of the piper: its name need not be the only one
     _index: int | None = None
     _policy: str = POLICIES[0]
+    _sources: tuple[tuple[int, int, Any], ...] = ()  # the place of an input, the place of an item there, and the item
     _dropped: frozenset[int] = frozenset()  # the numbers of pipers that dropped what it was to be paired with
 
     @property
@@ -161,6 +162,17 @@ class PiperError(Exception):
         """What the function was given."""
         cause = self._cause()
         return cause.inbox if isinstance(cause, WorkerError) else None
+
+    @property
+    def source(self) -> Any:
+        """The item of the input that it descends from; a tuple, if there are several (of several inputs, or a batch).
+
+        None, if that is not known: it is where the failure has come out of a run, and the items before were in the order of the
+        inputs. Behind an unordered IMap, a ``stride`` with ``produce`` or ``consume``, or ``merge=True`` of a data
+        iterator where items come in any order, it is not.
+        """
+        items = [item for _, _, item in self._origin()._sources]
+        return None if not items else items[0] if len(items) == 1 else tuple(items)
 
     @property
     def piper(self) -> str | None:

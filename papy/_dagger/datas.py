@@ -12,7 +12,7 @@ from papy._base.errors import DaggerError
 from papy._base.misuse import datas_text
 from papy._piper.piper import Piper
 from papy._streams.source import StreamSource
-from papy._streams.streams import InputStream, branches
+from papy._streams.streams import SEQUENCES, InputStream, branches
 
 MANY: Final = 1000  # so many datas too many are counted, for the error
 
@@ -43,7 +43,10 @@ def data_sources(
         name = f"the data of {' and '.join(it.name for it in sharing)}"
         whole = StreamSource(data if len(sharing) == 1 or is_detachable(data) else InputStream(data, name), name)
         for reader, source in zip(sharing, branches(whole, len(sharing)), strict=True):
-            sources[reader] = source._replace(stream=InputStream(source.stream, source.name)) if closable else source
+            stream = source.stream
+            if closable or not (type(stream) in SEQUENCES or is_detachable(stream)):
+                stream = InputStream(stream, source.name, closable)
+            sources[reader] = source._replace(stream=stream)
     return {piper: sources[piper] for piper in inputs}
 
 

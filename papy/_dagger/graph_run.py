@@ -18,6 +18,7 @@ from typing import Any
 from numap import IMap
 from numap.interop import Look, follow
 from papy._base.checks import counted, did_you_mean, value_error
+from papy._base.dead_letters import DeadLetters
 from papy._base.errors import POLICIES, DaggerError, PiperError
 from papy._base.external_programs import end_of
 from papy._dagger.failure_summary import advice, summary_of
@@ -29,6 +30,7 @@ from papy._piper.piper import Piper
 from papy._piper.run_options import RunOptions
 from papy._piper.wiring import Run, start_imap
 from papy._streams.base import NOTHING
+from papy._streams.memory import Memory
 from papy._streams.results import DaggerResults
 from papy._streams.routes import Selected
 from papy._streams.source import StreamSource
@@ -101,9 +103,13 @@ class GraphRun:
         given = self._connect(graph, datas)
         self._undo.append(self._run.started.set)  # if the start fails, a reader that waits for it finds a stopped IMap
         self.report.inputs = self._closable = [
-            source.stream for source in datas.values() if isinstance(source.stream, InputStream)
+            source.stream
+            for source in datas.values()
+            if isinstance(source.stream, InputStream) and source.stream.closable
         ]
         self._outlets = Outlets([given[piper] for piper in self.outputs], self._shares, self._inputs)
+        inputs = {piper.number: source for piper, source in datas.items()}
+        self.report.sources_of = Memory(inputs, self._outlets.counted, self._run.descents, not self._imaps)
         self._plan = None
 
     def _connect(self, graph: PiperGraph, datas: Mapping[Piper, StreamSource]) -> dict[Piper, StreamSource]:
@@ -245,7 +251,7 @@ class GraphRun:
         items = {piper: times[piper.number] for piper in self._pipers}
         failures = {piper: report.failures[piper.number] for piper in self._pipers}
         dropped = {piper: filtered(piper.number, self._run.counts) for piper in self._pipers}
-        letters = tuple(report.dead_letters.copy())
+        letters = DeadLetters(report.dead_letters.copy())
         return RunStatistics(report.results, seconds, items, failures, report.skipped, letters, report.first, dropped)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from papy._base.errors import DaggerError
 from papy._streams.base import ResumableStream
 from papy._streams.results import DaggerResults, RunReport, apply_policies
-from papy._streams.source import StreamSource
+from papy._streams.source import Rhythm, StreamSource
 from papy._streams.streams import InputStream, branches, items_of
 from papy._streams.zip_streams import Column, ZipShares, ZipStrict
 
@@ -32,6 +32,12 @@ class Outlets:
         self._shares = shares
         self._inputs = inputs
         self._streams = [items_of(source) for source in sources]
+
+    @property
+    def counted(self) -> list[tuple[Rhythm, ResumableStream]]:
+        """What comes out, with how much that is."""
+        pairs = zip(self._sources, self._streams, strict=True)
+        return [(source.rhythm, stream) for source, stream in pairs if isinstance(stream, ResumableStream)]
 
     def rows(self, report: RunReport, dropped: bool) -> Iterator[Any]:
         """See `papy._dagger.graph_run.GraphRun.rows`."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from numap.interop import Row
+from papy._base.dead_letters import DeadLetters
 from papy._base.errors import DaggerError, PiperError
 from papy._base.public import public
 from papy._dagger.failure_summary import summary_of
@@ -24,8 +25,9 @@ class RunStatistics:
         failures: For each piper, how many of these failed there.
         skipped: How many results were dropped, as an item in them failed on a piper with ``on_error="skip"``.
         filtered: For each piper, how many items it dropped, by `SkipEntry`; these are neither failures nor skipped.
-        dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``exception``, and ``inbox`` if a
-            function raised an Exception (of a worker that died the inbox is not known); the last 1,000.
+        dead_letters: What failed, each as it happened there, with its ``piper``, ``index``, ``exception``, ``source``, and
+            ``inbox`` if a function raised an Exception (of a worker that died the inbox is not known); the last 1,000. Their
+            ``sources()`` can be given to the graph again.
         first_failure: The first of these; None: nothing failed.
 
     >>> from papy import Dagger
@@ -44,7 +46,7 @@ takes items, write Piper(int, unpack=True)
     items: Mapping[Piper, int]
     failures: Mapping[Piper, int]
     skipped: int = 0
-    dead_letters: tuple[PiperError, ...] = ()
+    dead_letters: DeadLetters[PiperError] = field(default_factory=DeadLetters)
     first_failure: PiperError | None = None
     filtered: Mapping[Piper, int] = field(default_factory=dict)
 

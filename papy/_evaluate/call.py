@@ -19,7 +19,7 @@ from papy._base.failures import failure, passed_on
 from papy._evaluate.current_item import CURRENT, Item
 from papy._evaluate.misfits import instead_of_generator, wraps_generator
 from papy._evaluate.routing import routed
-from papy._evaluate.unfolding import Unfolding, values_in
+from papy._evaluate.unfolding import Unfolding, all_values
 from papy._evaluate.worker import Worker
 
 
@@ -212,17 +212,12 @@ class PiperCall:
         if self.here:
             unfolding = Unfolding(self._again, self.failed, inbox, retries)
             return unfolding if unfolding.first(value) else ()
-        made: list[Any] = []
-        try:
-            made.extend(values_in(value))  # what raises leaves here what it has given
-        except SkipEntry:
-            if not made:
-                raise
-        except Exception as error:
-            failed = WorkerError(error, self.worker.name, inbox)
-            failed.__dict__["_before"] = tuple(made)
-            raise failed from failed.__cause__
-        return tuple(made)
+        made, error = all_values(value)
+        if error is None:
+            return made
+        failed = WorkerError(error, self.worker.name, inbox)
+        failed.__dict__["_before"] = made
+        raise failed from failed.__cause__
 
     def _again(self, inbox: Sequence[Any]) -> Any:
         return self.worker.evaluate(inbox, self._passes)

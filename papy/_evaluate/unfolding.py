@@ -29,6 +29,19 @@ def values_in(value: Any) -> Iterator[Any]:
     return iter(value)
 
 
+def all_values(value: Any) -> tuple[tuple[Any, ...], Exception | None]:
+    """All values in what a function returned, up to an error, with that; a `SkipEntry` before the first is raised."""
+    made: list[Any] = []
+    try:
+        made.extend(values_in(value))  # what raises leaves here what it has given
+    except SkipEntry:
+        if not made:
+            raise
+    except Exception as error:
+        return tuple(made), error
+    return tuple(made), None
+
+
 class Unfolding(Iterator[Any]):
     """The values of one call, each when it is asked for; behind those before it comes a failure, if there is one.
 

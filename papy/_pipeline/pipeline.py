@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from numap import StateError
 from numap.interop import Drawn, checks, picture
+from papy._base.dead_letters import DeadLetters
 from papy._base.misuse import entries_of, takes_no_data
 from papy._base.pictures import graph_picture, progress
 from papy._base.public import public
@@ -18,7 +19,7 @@ from papy._pipeline.input_queue import InputQueue
 from papy._pipeline.pipeline_run import PipelineRun
 from papy._pipeline.results import PipelineResults
 from papy._pipeline.runs import Runs
-from papy._stages.dead_letters import DeadLetter, DeadLetters, LetterBox
+from papy._stages.dead_letters import DeadLetter, LetterBox
 from papy._stages.entries import Meta
 from papy._stages.spec import NAMES, Limits, StepOptions, define, steps_of, unknown
 
@@ -348,7 +349,7 @@ class Pipeline(Drawn):
         return self._runs.counts().merged
 
     @property
-    def dead_letters(self) -> DeadLetters:
+    def dead_letters(self) -> DeadLetters[DeadLetter]:
         """The entries that failed in this run, or in the last one, without ending it; the last 1,000."""
         return self._letters.letters()
 

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from numap import IMap, TaskIterator
-from numap.interop import checks, detach, keep_order
-from papy._base.checks import check_flag, check_list, refused_as, value_error
+from numap.interop import detach, keep_order
+from papy._base.checks import check_flag, refused_as
 from papy._base.errors import PiperError
 from papy._base.external_programs import end_of
 from papy._base.forks import FORKED, live
 from papy._base.public import public
 from papy._base.threads import Flag
+from papy._piper.inboxes import checked_inbox, starts
 from papy._piper.lifecycles import PIPER
 from papy._piper.piper_options import PiperOptions
 from papy._piper.wiring import Run, Wiring, start_imap, wire
@@ -72,6 +73,23 @@ class Piper(PiperOptions):
         retries: How often an item is evaluated again after a function raised, its worker died, or it took longer than the
             IMap's ``task_timeout``: all together, so that with n it is evaluated n + 1 times at most. None: as the Dagger
             says, or else the IMap with its ``retries``, or else not.
+        flatten: Each value in what the functions return, an iterable or a generator, is an item, in their order. A linear piper
+            makes a value when it is asked for; a parallel one makes those of one call in the worker, and they travel together.
+            What is raised between values is a failure behind those before it.
+        batch: One call gets so many items, in the end perhaps fewer: ``f(items)`` with ``unpack=True``, else an inbox with one
+            list for each upstream piper. Items that failed or were dropped pass by.
+        batch_seconds: A batch is complete so many seconds after its first item, also if no other comes.
+        batch_bytes: A batch has so many bytes at most, as `numap.sizeof` counts them, or one item.
+        batch_key: A function of an item (of a list of them, with several upstream pipers), called where the input is read;
+            neighbours for which it gives the same are a batch.
+        route: What the functions return is the ``branch`` of the downstream pipers that get the item, as it was given; for the
+            others it is dropped. What failed goes on to all of them.
+        merge: A call gets one item of one of several upstream pipers, instead of one of each: in the order of their places,
+            where these are the same places of the same input and each IMap is ordered, or else as they come. Then none of them
+            waits for another; they may have different numbers of items.
+
+    With ``flatten``, ``batch`` and ``merge`` the number of items behind the piper depends on the items. So these can't be paired
+    with those of a piper that has another number of them; this is refused when they are connected.
 
     Raises:
         PiperError: If this is not what a piper can be made of.
@@ -95,6 +113,16 @@ class Piper(PiperOptions):
     >>> both.connect([[1, 2]]).start()
     >>> list(both)
     [1, -1, 2, -2]
+
+    With other numbers of items:
+
+    >>> words = Piper(str.split, unpack=True, flatten=True)
+    >>> kind = Piper(lambda word: "number" if word.isdigit() else "text", unpack=True, route=True)
+    >>> number, text = Piper(int, unpack=True, branch="number"), Piper(str.upper, unpack=True, branch="text")
+    >>> pairs = Piper(list, unpack=True, merge=True, batch=2)
+    >>> dagger = Dagger(pipes=[(words, kind, number, pairs), (kind, text, pairs)])
+    >>> list(dagger.results([["one 2 3", "four 5"]]))
+    [['ONE', 2], [3, 'FOUR'], [5]]
     """
 
     _state = "idle"
@@ -168,7 +196,7 @@ class Piper(PiperOptions):
                 something else in a round than the piper takes.
         """
         state = self._allowed("connect")
-        ups = _checked_inbox(self.name, inbox)
+        ups = checked_inbox(self.name, inbox)
         run = Run(len(ups) > 1 and not self.merge, started=Flag())
         sources = tuple(
             up._new_reader() if isinstance(up, Piper) else StreamSource(up, f"input {place} of {self.name}")
@@ -197,7 +225,7 @@ class Piper(PiperOptions):
             PiperError: If the piper is not connected, or runs, or a piper that it reads has not been started.
             numap.WorkerStartError, numap.SerializationError: If its IMap can't be started.
         """
-        if stages is not None and not _starts(stages) and self.started:
+        if stages is not None and not starts(stages) and self.started:
             return
         state = self._allowed("start")
         for up in self._ups:
@@ -374,24 +402,3 @@ class Piper(PiperOptions):
         """This run is over, or has not come about; no effect if it is not ours."""
         if self._run is run:
             self._let_go("idle")
-
-
-def _starts(stages: Sequence[int]) -> bool:
-    """Whether that is what these stages of PaPy do."""
-    with refused_as(PiperError):
-        check_list("stages", "a list of numbers or None", stages)
-    found = list(stages)
-    return 0 in found or 1 in found
-
-
-def _checked_inbox(name: str, inbox: Sequence[Any]) -> list[Any]:
-    with refused_as(PiperError):
-        check_list(f"{name}: connect", "a list of inputs", inbox, Piper)
-    ups = list(inbox)
-    if not ups:
-        raise value_error(PiperError, f"{name}: connect: none given; must be at least one input")
-    with refused_as(PiperError):
-        for place, up in enumerate(ups):
-            if not hasattr(up, "__iter__") and not hasattr(up, "__getitem__"):
-                raise checks.wrong_type(f"{name}: input {place}", "a piper or an iterable", up)
-    return ups

@@ -71,12 +71,8 @@ class PiperOptions(Uncallable):
             if debug and on_error not in (None, "raise"):
                 raise ValueError(f"debug: it raises, and on_error={on_error!r} was given")
         self.consume, self.produce, self.spawn = consume, produce, spawn
-        self.timeout = timeout
-        self.branch = branch
-        self.debug = bool(debug)
-        self.track = bool(track)
-        self.repeat = bool(repeat)
-        self.unpack = bool(unpack)
+        self.timeout, self.branch = timeout, branch
+        self.debug, self.track, self.repeat, self.unpack = map(bool, (debug, track, repeat, unpack))
         self.on_error = "raise" if debug else on_error
         self.retries = retries
         self.flatten, self.route, self.merge = bool(flatten), bool(route), bool(merge)

@@ -28,8 +28,8 @@ from papy._streams.base import ResumableStream
 from papy._streams.descent import Descent, unknown
 from papy._streams.interleave import Blocks, deinterleave, interleave, split
 from papy._streams.results import RunReport
-from papy._streams.source import Ending, Link, StreamSource
-from papy._streams.streams import SEQUENCES, Chain, InputStream, TaskStream, TimedTaskStream, items_of
+from papy._streams.source import Ending, Link, Rhythm, StreamSource
+from papy._streams.streams import SEQUENCES, Chain, TaskStream, TimedTaskStream, items_of
 from papy._streams.zip_streams import Numbered, Numbering, ZipStrict
 
 
@@ -112,28 +112,8 @@ def wire(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) ->
     sources = with_rhythms(settings, sources)
     stride = _checked_stride(settings, sources)
     rhythm = common_rhythm(settings, sources)
-    folders = list(settings.worker.given(run.constants).folders())
-    run.folders.extend(folders)
-    call = PiperCall(
-        settings.worker.given(run.constants),
-        settings.name,
-        settings.number,
-        joined=len(sources) > 1 and not settings.merge,
-        grouped=settings.consume > 1,
-        produce=1 if settings.repeat else settings.produce,
-        policy=settings.on_error or run.policy,
-        retries=_retries(settings, run),
-        here=settings.imap is None,
-        run=run.token if folders else None,
-        flatten=settings.flatten,
-        batched=settings.numbers.batched,
-        routes=_routes(settings, sources, run),
-    )
-    items: Iterator[Any] | None = None  # what goes into the calls, where that is not what the sources give
-    if settings.merge and len(sources) > 1:
-        items, rhythm = merged(settings, sources)
-    if settings.numbers.batched:
-        items, rhythm = batched(settings, call, items or _paired(settings, sources), rhythm)
+    call = _call(settings, sources, run)
+    items, rhythm = _counted_anew(settings, sources, call, rhythm)
     descent = run.descents[settings.number] = of_calls(settings, rhythm, stride)
     maker = Provenance(call, run.started, run.counts)
     maker.shown = frozenset([settings.number])
@@ -142,7 +122,7 @@ def wire(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) ->
     if settings.imap is None:
         tracked: dict[int, Any] | None = {} if settings.track else None
         results = dict if tracked is None else tracked.copy
-        chain = _chained(call, tracked, items or _gathered(settings, sources, stride))
+        chain = _chained(call, tracked, _gathered(settings, sources, stride) if items is None else items)
         maker.show(chain.count)
         stream: Iterable[Any] = chain
     else:
@@ -175,6 +155,41 @@ def wire(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) ->
     width = settings.produce * settings.spawn
     output = StreamSource(stream, settings.name, maker, width, stride, settings.imap, given, rhythm)
     return Wiring(sources, output, task, results, stride, ending)
+
+
+def _counted_anew(
+    settings: PiperOptions, sources: tuple[StreamSource, ...], call: PiperCall, rhythm: Rhythm
+) -> tuple[Iterator[Any] | None, Rhythm]:
+    """What goes into the calls, and how many of it; None: as many as the sources give."""
+    items: Iterator[Any] | None = None
+    if settings.merge and len(sources) > 1:
+        items, rhythm = merged(settings, sources)
+    if settings.numbers.batched:
+        ahead = _paired(settings, sources) if items is None else items
+        items, rhythm = batched(settings, call, ahead, rhythm)
+    return items, rhythm
+
+
+def _call(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) -> PiperCall:
+    """What is done with one item."""
+    worker = settings.worker.given(run.constants)
+    folders = list(worker.folders())
+    run.folders.extend(folders)
+    return PiperCall(
+        worker,
+        settings.name,
+        settings.number,
+        joined=len(sources) > 1 and not settings.merge,
+        grouped=settings.consume > 1,
+        produce=1 if settings.repeat else settings.produce,
+        policy=settings.on_error or run.policy,
+        retries=_retries(settings, run),
+        here=settings.imap is None,
+        run=run.token if folders else None,
+        flatten=settings.flatten,
+        batched=settings.numbers.batched,
+        routes=_routes(settings, sources, run),
+    )
 
 
 def _routes(settings: PiperOptions, sources: tuple[StreamSource, ...], run: Run) -> tuple[Any, ...]:
@@ -311,7 +326,7 @@ def _for_numap(source: StreamSource, reader: Provenance, imap: IMap[Any]) -> Ite
     if source.maker is None:
         # What numap splits or pairs itself it reads at the places of failed items, too.
         raw = type(source.stream) in SEQUENCES or is_detachable(source.stream)
-        return source.stream if raw else InputStream(source.stream, source.name)
+        return source.stream if raw else items_of(source)
     if not _is_chained(source, imap):
         # Read as values: an item that another engine could not deliver is a failure of a piper there.
         return items_of(source)

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, Final
 
 from numap import sizeof
+from papy._base.dead_letters import DeadLetters
 from papy._base.public import public
 from papy._base.tracebacks import line_of
 
@@ -103,6 +104,10 @@ class DeadLetter(Exception):
             self.number, self.source = origins[0]
 
     @property
+    def _sources(self) -> tuple[tuple[int, int, Any], ...]:
+        return tuple((0, number, source) for number, source in self._origins)
+
+    @property
     def sources(self) -> tuple[Any, ...]:
         """All entries of the input that it comes from."""
         return tuple(source for _, source in self._origins)
@@ -122,26 +127,6 @@ def _shown(entry: Any) -> str:
         return f"an object of {type(entry).__name__}"
 
 
-@public
-class DeadLetters(tuple[DeadLetter, ...]):
-    """The entries that failed in a run, as they came; of very many the last 1,000."""
-
-    __slots__ = ()
-
-    def sources(self) -> list[Any]:
-        """The entries of the input that they come from, each once and in their order, to be run again.
-
-        >>> from papy import Pipeline
-        >>> pipeline = Pipeline((float, 1), on_error="skip")
-        >>> list(pipeline.results(["1", "?"]))
-        [1.0]
-        >>> pipeline.dead_letters.sources()
-        ['?']
-        """
-        found = dict(origin for letter in self for origin in letter._origins[::-1])
-        return [found[number] for number in sorted(found)]
-
-
 class LetterBox:
     """Takes the letters of a run, from any of its threads.
 
@@ -159,7 +144,7 @@ class LetterBox:
         with self._lock:
             self._kept.append(letter)
 
-    def letters(self) -> DeadLetters:
+    def letters(self) -> DeadLetters[DeadLetter]:
         """What is kept."""
         with self._lock:
             found: Iterable[DeadLetter] = list(self._kept)

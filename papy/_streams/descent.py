@@ -41,11 +41,15 @@ class Parents:
 
     def of(self, index: int) -> Iterator[int]:
         """The places of what the item at this place was made of; none, if that is not known any more."""
-        for first, spans in reversed(self._known):
-            if first <= index:
-                for span in spans:
-                    yield from span
-                return
+        for span in self._spans(index):
+            yield from span
+
+    def _spans(self, index: int) -> tuple[range, ...]:
+        while True:
+            try:
+                return next((spans for first, spans in reversed(self._known) if first <= index), ())
+            except RuntimeError:  # another thread has added something
+                continue
 
 
 def through(parents: Parents, descents: tuple[Descent, ...]) -> Descent:

@@ -22,14 +22,14 @@ _Failed = frozenset[tuple[int | None, int | None]]
 
 def members(row: Sequence[Any]) -> Iterator[Any]:
     """The items at one place of several streams; a failure that has come on several ways is one."""
-    known: set[tuple[int | None, int | None]] = set()
+    known: set[_Failed] = set()
     kept: list[Any] = []
     for item in row:
         if isinstance(item, PiperError) and is_failure(item):
             failed = _failed(item)
-            if isinstance(item, Dropped) or failed <= known:
+            if isinstance(item, Dropped) or failed in known:
                 continue
-            known |= failed
+            known.add(failed)
         kept.append(item)
     return iter(kept)
 

@@ -38,6 +38,7 @@ class RunReport:
         raised: How many of these were raised, so that the reader knows of them.
         limit: How many may fail; one more ends the run. None: any number.
         advise: What to do about a failure, in words, where that is known.
+        sources_of: Finds the items of the inputs that a failure descends from.
         inputs: Through these the data come; none, if they can't be closed.
         dead_letters: The failures, each as it happened; the last 1,000.
         closed: The run is being stopped: its inputs give nothing more, and that is not their end.
@@ -54,6 +55,7 @@ class RunReport:
         self.limit: int | None = None
         # Not what refers to pipers or the run: that would be a reference cycle.
         self.advise: Callable[[PiperError], str] = lambda error: ""
+        self.sources_of: Callable[[PiperError], tuple[tuple[int, int, Any], ...]] = lambda error: ()
         self.inputs: Sequence[InputStream] = ()
         self.dead_letters: deque[PiperError] = deque(maxlen=DEAD_LETTERS)
         self.closed = False
@@ -66,6 +68,7 @@ class RunReport:
         found = {(origin.number, origin.index): origin for error in failures for origin in origins(error)}
         for key, origin in found.items():
             if key not in self._known:
+                origin._sources = self.sources_of(origin)
                 self._known[key] = False
                 self.failures[key[0]] += 1
                 self.failed += 1

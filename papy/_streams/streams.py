@@ -8,7 +8,8 @@ a `PiperError` as the item, and raise only what ends them. `items_of` makes the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, cycle, repeat
 from math import inf
 from operator import length_hint
@@ -81,15 +82,25 @@ class InputStream(ResumableStream):
     """The user's data; what it raises ends the run as a `DaggerError` that names it.
 
     Attributes:
+        closable: It may be cut off: an orderly stop takes nothing more from it.
         closed: Nothing more is taken.
+        data: What is read, if it is a sequence.
     """
 
-    __slots__ = ("_name", "closed")
+    __slots__ = ("_kept", "_name", "_used", "closable", "closed", "data")
 
-    def __init__(self, data: Iterable[Any], name: str) -> None:
+    def __init__(self, data: Iterable[Any], name: str, closable: bool = False) -> None:
         super().__init__(iter(data))
         self._name = name
+        self.closable = closable
         self.closed = False
+        self.data = data if type(data) in SEQUENCES else None
+        self._kept: deque[tuple[int, Any]] | None = None
+        self._used: Callable[[], int] | None = None
+
+    def keep(self, kept: deque[tuple[int, Any]], used: Callable[[], int] | None) -> None:
+        """Keep what is given, with its place, until so many have been used; None: as many as the deque holds."""
+        self._kept, self._used = kept, used
 
     def left(self) -> float | None:
         """How many items are left, where that is certain: infinitely many, perhaps. None: only the user's code knows."""
@@ -112,6 +123,16 @@ class InputStream(ResumableStream):
         try:
             items = self._items
             for self._held in items:
+                kept = self._kept
+                if kept is None:
+                    return
+                given = self.count.given
+                kept.append((given, self._held))
+                if self._used is None:
+                    return
+                needed = given + 2 - self._used()
+                while len(kept) > needed:
+                    kept.popleft()
                 return
         except SourceError as error:  # it may be data of ours, which several read, and has said it all
             ended = _end_of_run(error)
