@@ -10,7 +10,7 @@ from ._base.checks import counted, flag, sequence, timeout_seconds
 from ._base.errors import StateError, TooManyFailures
 from ._base.habits import MAP_HABITS, NEXT_HABITS, TASK_HABITS, checked
 from ._base.lifecycle import FAILED, FINISHED
-from ._base.options import Options
+from ._base.options import Options, RetryOn
 from ._base.public import public
 from ._base.statistics import Statistics
 from ._base.task_spec import task_spec
@@ -70,6 +70,13 @@ class IMap(Reader[T], AsyncLife, Drawn):
             results before it. None: no limit.
         buffer_bytes: bytes of the items and results in flight at most, about, as `sizeof` tells them; the inputs share them. One
             item of each always has room. None: 64 MB, or what keeps all workers busy.
+        backoff: seconds before an item is run again for the first time, twice as long each further time; others go on meanwhile.
+        max_backoff: seconds that such a pause lasts at most.
+        retry_on: the exceptions after which an item is run again: a class, a tuple of classes, or a function of the exception; also
+            `WorkerDied` and `TaskTimeout`. None: after all.
+        rate: items of each task that begin to run in a second, in all workers together; None: as many as can. One begins after the
+            other; of more than 50 a second, some begin together.
+        track: of each task every outcome is kept, in `TaskIterator.tracked`.
         progress: True or a title: show how far each task is, on the standard error stream: in a terminal by rich, if that is
             installed, in a notebook under the cell, else by a line every five seconds. Or a bar to be told: of tqdm (or
             whatever has ``update(n)``), or a ``rich.progress.Progress``.
@@ -119,6 +126,11 @@ class IMap(Reader[T], AsyncLife, Drawn):
         on_error: str = "raise",
         max_failures: int | None = None,
         buffer_bytes: int | None = None,
+        backoff: float = 0.0,
+        max_backoff: float = 60.0,
+        retry_on: RetryOn = None,
+        rate: float | None = None,
+        track: bool = False,
         progress: object = None,
     ) -> None:
         _check_pair(func, iterable)
@@ -144,6 +156,11 @@ class IMap(Reader[T], AsyncLife, Drawn):
             on_error=on_error,
             max_failures=max_failures,
             buffer_bytes=buffer_bytes,
+            backoff=backoff,
+            max_backoff=max_backoff,
+            retry_on=retry_on,
+            rate=rate,
+            track=track,
             progress=progress,
         )
         self.name = name if name is not None else f"imap_{id(self):x}"
@@ -166,9 +183,17 @@ class IMap(Reader[T], AsyncLife, Drawn):
         kwargs: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         block: bool = True,
-        track: bool = False,
+        track: bool | None = None,
+        *,
+        task_timeout: float | None = None,
+        retries: int | None = None,
+        backoff: float | None = None,
+        max_backoff: float | None = None,
+        retry_on: RetryOn = None,
+        on_error: str | None = None,
+        rate: float | None = None,
     ) -> TaskIterator[Any]:
-        """Adds a task and returns the iterator of its results.
+        """Adds a task and returns the iterator of its results. What is None is as the map says.
 
         Args:
             func: the function of one item.
@@ -179,13 +204,23 @@ class IMap(Reader[T], AsyncLife, Drawn):
             timeout: seconds that a ``next`` on the iterator waits at most; None: without limit.
             block: False: ``next`` on the iterator never waits.
             track: keep every outcome, in `TaskIterator.tracked`, also where another task reads this one.
+            task_timeout: seconds that one item may run; for worker processes, and for coroutine functions in threads.
+            retries: how often an item that failed in this task is run again.
+            backoff: seconds before that.
+            max_backoff: seconds that such a pause lasts at most.
+            retry_on: the exceptions after which an item is run again.
+            on_error: what becomes of an item that failed in this task, wherever its error comes out.
+            rate: items that begin to run in a second, in all workers together.
 
         Raises:
             StateError: the map is started.
             TypeError, ValueError: an argument is not allowed, or the iterator is the input of another task.
         """
         state = self._life.after("add_task")
-        task = self._tasks.add(self, task_spec(func, iterable, args, kwargs, timeout, block, track), track)
+        own: dict[str, Any] = {"task_timeout": task_timeout, "retries": retries, "on_error": on_error, "rate": rate}
+        own.update(backoff=backoff, max_backoff=max_backoff, retry_on=retry_on)
+        spec = task_spec(func, iterable, args, kwargs, timeout, block, track, self._options, own)
+        task = self._tasks.add(self, spec, self._options.track if track is None else track)
         self._life.state = state
         return self._iterator(task, timeout, block)
 
@@ -242,19 +277,9 @@ class IMap(Reader[T], AsyncLife, Drawn):
         if manager is not None:
             if tasks:
                 manager.drain()
-                self._discard(tasks)
+                _discard(self, tasks)
             self._life.stop()
         self._tasks.forget()
-
-    def _discard(self, tasks: list[int]) -> None:
-        """Takes the outcomes of these tasks to their end."""
-        for task in tasks:
-            reader = self.get_task(task)
-            while True:
-                try:
-                    reader._next_outcome()
-                except (StopIteration, TooManyFailures):
-                    break
 
     def close(self) -> None:
         """`stop`."""
@@ -311,9 +336,7 @@ class IMap(Reader[T], AsyncLife, Drawn):
         try:
             return manager.outputs[task]
         except KeyError:
-            raise StateError(
-                f"next: task {task} ({self._tasks.specs[task].label}) is read by another task; read the end of the chain"
-            ) from None
+            raise _read_elsewhere(task, self._tasks.specs[task].label) from None
 
     def __length_hint__(self) -> int:
         """How many results of task 0 are still to come, where that is known; see `TaskIterator.__length_hint__`."""
@@ -338,6 +361,21 @@ class IMap(Reader[T], AsyncLife, Drawn):
 
     def __reduce__(self) -> Any:
         raise TypeError("an IMap can't be pickled: it belongs to the process that made it")
+
+
+def _discard(imap: IMap[Any], tasks: list[int]) -> None:
+    """Takes the outcomes of these tasks to their end."""
+    for task in tasks:
+        reader = imap.get_task(task)
+        while True:
+            try:
+                reader._next_outcome()
+            except (StopIteration, TooManyFailures):
+                break
+
+
+def _read_elsewhere(task: int, label: str) -> StateError:
+    return StateError(f"next: task {task} ({label}) is read by another task; read the end of the chain")
 
 
 def _described(imap: IMap[Any]) -> str:

@@ -17,7 +17,7 @@ The rest is what a library needs as maps do, to speak with one voice and not to 
     maps and tasks           `detach`, `is_detachable`, `keep_order`, `share_bytes`
     exceptions that travel   `surviving_form`, `rebuilt`, `add_note`, `places_of`
     their tracebacks         `lines_of`, `from_outside`, `without_ours`, `RemoteTraceback`
-    arguments, lives, names  ``checks`` (a module), `StateTable`, `public_in`
+    arguments, lives, names  ``checks`` and ``options`` (modules), `StateTable`, `public_in`
     pictures                 `Drawn`, ``picture`` (a module)
     progress                 `follow`, `Look`, `Row`
 
@@ -32,6 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._base import checks
+from ._base import option_table as options
 from ._base.detaching import detach, is_detachable
 from ._base.errors import RemoteTraceback
 from ._base.lifecycle import StateTable
@@ -83,6 +84,7 @@ __all__ = [
     "is_detachable",
     "keep_order",
     "lines_of",
+    "options",
     "picture",
     "places_of",
     "public_in",

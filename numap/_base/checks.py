@@ -153,20 +153,52 @@ def _is_missing(module: str) -> bool:
 
 
 #: What the code of an ``async def`` is marked with, as `inspect` has it: that module takes longer to import than a worker
-#: to start.
-_ASYNC = 0x80 | 0x200
+#: to start. The second one has a ``yield``.
+_COROUTINE, _ASYNC_GENERATOR = 0x80, 0x200
 
 
-def function(name: str, func: object, needed: str = "callable") -> None:
-    """TypeError unless ``func`` can be called in a worker: callable, and no coroutine function."""
+def function(name: str, func: object, needed: str = "callable", coroutines: bool = False) -> None:
+    """TypeError unless ``func`` can be called in a worker: callable, and a coroutine function only where these are allowed."""
     if not callable(func):
         raise wrong_type(name, needed, func)
+    found = _async_code(func)
+    if found is None:
+        return
+    what, flags = found
+    if flags & _ASYNC_GENERATOR:
+        raise TypeError(
+            f"{name}: {what} is an asynchronous generator function; give an ordinary function, or a coroutine function"
+        )
+    if not coroutines:
+        raise TypeError(
+            f"{name}: {what} is a coroutine function; give an ordinary function, or run it with worker_type='thread'"
+        )
+
+
+def is_coroutine_function(func: object) -> bool:
+    """Whether a call of it gives a coroutine, as far as can be seen: an ``async def``, a partial or an object with one."""
+    found = _async_code(func)
+    return found is not None and not found[1] & _ASYNC_GENERATOR
+
+
+def _async_code(func: Any) -> tuple[str, int] | None:
+    """The name and the flags of the code of an ``async def``; None: it is none."""
     func = _unwrapped(func)
     for f in (func, getattr(type(func), "__call__", func)):  # noqa: B004
         code = getattr(getattr(f, "__func__", f), "__code__", None)
-        if isinstance(code, CodeType) and code.co_flags & _ASYNC:
-            raise TypeError(
-                f"{name}: {getattr(f, '__qualname__', f)!s} is a coroutine function; give an ordinary function"
+        if isinstance(code, CodeType) and code.co_flags & (_COROUTINE | _ASYNC_GENERATOR):
+            return str(getattr(f, "__qualname__", f)), code.co_flags
+    return None
+
+
+def exceptions(name: str, value: Any) -> None:
+    """TypeError unless ``value`` is None, can stand behind ``except``, or is a function that an exception is given to."""
+    if value is None or (callable(value) and not isinstance(value, type)):
+        return
+    for kind in value if isinstance(value, tuple) else (value,):
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            raise wrong_type(
+                name, "a class of exceptions, a tuple of such classes, a function of an exception, or None", value
             )
 
 

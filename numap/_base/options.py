@@ -12,16 +12,13 @@ from typing import Any, NamedTuple
 
 from .._system.processes import cpu_count
 from .capabilities import CAPABILITIES
-from .checks import flag, function, module_names, one_of, progress_bar, seconds, text, whole, wrong_value
+from .option_table import OPTIONS, check_option, check_pauses, check_worker, is_executor
 
-ON_ERROR = ("raise", "return", "skip")
+_NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker", "buffer_bytes", "retries", "max_failures")
 
 
-#: More workers than any machine has room for: threads or processes, each has a stack and two pipes. A caller who asks for more
-#: has mistaken the argument, and would wait for the memory to be full.
-MOST_WORKERS = 10_000
-
-_NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker", "buffer_bytes")
+#: Exceptions after which an item is run again: classes, or a function that says so; None: all.
+RetryOn = type[Exception] | tuple[type[Exception], ...] | Callable[[BaseException], bool] | None
 
 
 class _Fields(NamedTuple):
@@ -44,6 +41,11 @@ class _Fields(NamedTuple):
     on_error: str = "raise"
     max_failures: int | None = None
     buffer_bytes: int | None = None
+    backoff: float = 0.0
+    max_backoff: float = 60.0
+    retry_on: RetryOn = None
+    rate: float | None = None
+    track: bool = False
     progress: Any = None
     #: Maps that share an automatic ``buffer_bytes``; no argument of a map, see `numap.interop.share_bytes`.
     sharing: int = 1
@@ -62,89 +64,35 @@ class Options(_Fields):
         """
         self = super().__new__(cls, **given)
         self._check()
-        numbers = {name: getattr(self, name) for name in (*_NUMBERS, "max_failures")}
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
         plain: dict[str, Any] = {name: operator.index(value) for name, value in numbers.items() if value is not None}
         return self._replace(**{**plain, "worker_num": self._default_workers()})
 
     def _check(self) -> None:
-        self._check_engine()
-        one_of("on_error", self.on_error, ON_ERROR)
-        for name in _NUMBERS:
-            whole(name, getattr(self, name), 1, "the default", index=True)
-        if self.worker_num is not None and operator.index(self.worker_num) > MOST_WORKERS:
-            raise wrong_value("worker_num", f"at most {MOST_WORKERS:,}, or None for the default", self.worker_num)
+        for name in OPTIONS:
+            check_option(name, getattr(self, name))
+        for name in OPTIONS:
+            if name not in ("worker_type", "worker_num"):
+                check_worker(name, getattr(self, name), self.kind, self.type_name)
+        if self.start_method == "fork":
+            _check_fork()
+        if self.preload and self.start_method not in (None, "forkserver"):
+            raise ValueError(
+                f"preload: needs {OPTIONS['preload'].needs}, and start_method is {self.start_method!r}; "
+                f"allowed: (), or start_method=None"
+            )
         if self.stride is not None and self.buffer is not None and self.buffer < self.stride:
             raise ValueError(
                 f"buffer: {self.buffer} is smaller than stride={self.stride}; give at least the stride, or None"
             )
-        for name in ("initializer", "finalizer"):
-            func = getattr(self, name)
-            if func is not None:
-                function(name, func, "callable or None")
-        self._check_limits()
+        check_pauses(self.backoff, self.max_backoff)
         if self.initargs and self.initializer is None:
             raise ValueError("initargs: given without an initializer")
-        progress_bar("progress", self.progress)
-        flag("ordered", self.ordered)
-        flag("skip", self.skip)
-        text("name", self.name)
-
-    def _check_engine(self) -> None:
-        if not _is_executor(self.worker_type):
-            words = tuple(name for name in CAPABILITIES if name != "executor")
-            one_of("worker_type", self.worker_type, words, ", or a concurrent.futures.Executor")
-        can = CAPABILITIES[self.kind]
-        if self.start_method is not None:
-            allowed = can.start_methods
-            if not allowed:
-                raise ValueError(
-                    f"start_method: {self.start_method!r} given, but only processes are started, and worker_type is "
-                    f"{self.type_name!r}; allowed: None, or worker_type='process'"
-                )
-            one_of("start_method", self.start_method, allowed)
-            if self.start_method == "fork" and sys.platform == "win32":
-                raise ValueError(
-                    "start_method: 'fork' given, but this platform can't fork; allowed: 'forkserver', 'spawn', None"
-                )
-            if self.start_method == "fork" and _has_greenlets():
-                raise ValueError(
-                    "start_method: 'fork' given, but gevent is in the place of threads here, and a fork would go on with all "
-                    "greenlets of this program; allowed: 'forkserver', 'spawn', None"
-                )
-        if self.worker_remote is not None:
-            raise ValueError(
-                f"worker_remote: {self.worker_remote!r} given, but workers of type {self.type_name!r} are local; "
-                f"allowed: None"
-            )
-        module_names("preload", self.preload)
-        if self.preload and (self.kind != "process" or self.start_method not in (None, "forkserver")):
-            raise ValueError(
-                f"preload: needs worker processes that are forked from a clean one, and worker_type is {self.type_name!r}, "
-                f"start_method {self.start_method!r}; allowed: (), or worker_type='process' with start_method=None"
-            )
-        for name in ("initializer", "finalizer", "max_items_per_worker"):
-            if self.kind == "executor" and getattr(self, name) is not None:
-                raise ValueError(
-                    f"{name}: the workers belong to the executor that was given as worker_type; allowed: None"
-                )
-
-    def _check_limits(self) -> None:
-        seconds("task_timeout", self.task_timeout)
-        if self.task_timeout is not None:
-            if not CAPABILITIES[self.kind].kills:
-                raise ValueError(
-                    f"task_timeout: needs workers that can be killed, and worker_type is {self.type_name!r}; "
-                    f"allowed: None, or worker_type='process'"
-                )
-            if not self.task_timeout > 0:
-                raise wrong_value("task_timeout", "more than 0 seconds, or None for no limit", self.task_timeout)
-        whole("retries", self.retries, 0)
-        whole("max_failures", self.max_failures, 0, "no limit", index=True)
 
     @property
     def kind(self) -> str:
         """The row of `CAPABILITIES` for the type of worker."""
-        return "executor" if _is_executor(self.worker_type) else str(self.worker_type)
+        return "executor" if is_executor(self.worker_type) else str(self.worker_type)
 
     @property
     def type_name(self) -> str:
@@ -170,10 +118,17 @@ class Options(_Fields):
         return cpus if can.most_workers is None else min(can.most_workers, cpus)
 
 
-def _is_executor(value: object) -> bool:
-    """Whether it is a `concurrent.futures.Executor`; then the program has imported that module, and we need not."""
-    futures = sys.modules.get("concurrent.futures._base")
-    return futures is not None and isinstance(value, futures.Executor)
+def _check_fork() -> None:
+    """ValueError where a program can't fork."""
+    if sys.platform == "win32":
+        raise ValueError(
+            "start_method: 'fork' given, but this platform can't fork; allowed: 'forkserver', 'spawn', None"
+        )
+    if _has_greenlets():
+        raise ValueError(
+            "start_method: 'fork' given, but gevent is in the place of threads here, and a fork would go on with all "
+            "greenlets of this program; allowed: 'forkserver', 'spawn', None"
+        )
 
 
 def _has_greenlets() -> bool:

@@ -3,9 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import ldexp
 from typing import Any, NamedTuple
 
-from .checks import flag, function, sequence, shown, timeout_seconds, wrong_type
+from .checks import flag, function, is_coroutine_function, sequence, shown, timeout_seconds, wrong_type
+from .option_table import check_option, check_pauses, check_worker
+from .options import Options, RetryOn
+
+
+class TaskSettings(NamedTuple):
+    """What a map does with the items of one task; see `option_table`."""
+
+    retries: int = 0
+    backoff: float = 0.0
+    max_backoff: float = 60.0
+    retry_on: RetryOn = None
+    on_error: str = "raise"
+    rate: float | None = None
+    task_timeout: float | None = None
+
+    def pause(self, failures: int) -> float:
+        """Seconds from the failure of an item to its next run, when it has failed so often."""
+        return min(ldexp(self.backoff, min(failures - 1, _DOUBLINGS)), self.max_backoff) if self.backoff else 0.0
+
+
+#: More make no difference: a microsecond would be longer than any pause.
+_DOUBLINGS = 100
+
+
+def task_settings(options: Options, given: Mapping[str, Any], func: Callable[..., Any]) -> TaskSettings:
+    """The settings of a task: its own, and those of its map where it has none.
+
+    Args:
+        options: of the map.
+        given: what the task was given, by name; None: nothing.
+        func: its function, which has passed its own check.
+
+    Raises:
+        TypeError, ValueError: a value is not allowed, or the workers can't do it.
+    """
+    own = {name: value for name, value in given.items() if value is not None}
+    for name, value in own.items():
+        check_option(name, value)
+    coroutine = is_coroutine_function(func)
+    if coroutine and options.kind != "thread":
+        raise TypeError(
+            f"func: {getattr(func, '__qualname__', func)!s} is a coroutine function, which needs an event loop, and worker_type is "
+            f"{options.type_name!r}; give an ordinary function, or worker_type='thread'"
+        )
+    if coroutine and options.max_items_per_worker is not None:
+        raise ValueError(
+            "max_items_per_worker: coroutine functions share one event loop, which is not replaced; allowed: None"
+        )
+    if not coroutine:
+        check_worker("task_timeout", own.get("task_timeout", options.task_timeout), options.kind, options.type_name)
+    made = TaskSettings(*(own.get(name, getattr(options, name)) for name in TaskSettings._fields))
+    check_pauses(made.backoff, made.max_backoff)
+    return made
 
 
 class TaskSpec(NamedTuple):
@@ -15,6 +69,7 @@ class TaskSpec(NamedTuple):
     iterable: Iterable[Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    settings: TaskSettings = TaskSettings()
 
     @property
     def label(self) -> str:
@@ -25,10 +80,11 @@ class TaskSpec(NamedTuple):
         name = getattr(func, "__qualname__", None) or getattr(func, "__name__", None)
         return name if isinstance(name, str) else type(func).__qualname__
 
-    def retries(self, of_map: int) -> int:
+    @property
+    def retries(self) -> int:
         """How often an item of it is run again: as the map says, or the function itself; see `numap.interop.Retried`."""
         if not hasattr(type(self.func), "__numap_retries__"):
-            return of_map
+            return self.settings.retries
         own: int = self.func.__numap_retries__  # type: ignore[attr-defined]
         return own
 
@@ -38,17 +94,20 @@ def task_spec(
     iterable: Iterable[Any],
     args: Iterable[Any] | None,
     kwargs: Mapping[str, Any] | None,
-    timeout: float | None = None,
-    block: bool = True,
-    track: bool = False,
+    timeout: float | None,
+    block: bool,
+    track: bool | None,
+    options: Options,
+    given: Mapping[str, Any],
 ) -> TaskSpec:
-    """A TaskSpec, once all that `add_task` was given has been checked."""
+    """A TaskSpec, once all that `add_task` was given has been checked; ``options`` and ``given``: see `task_settings`."""
     if not callable(func) and callable(iterable):
         raise TypeError(
             f"func: must be callable, not {shown(func)}; the function comes first, then the items: "
             f"write ({getattr(iterable, '__name__', 'function')}, items, ...)"
         )
-    function("func", func)
+    function("func", func, coroutines=True)
+    settings = task_settings(options, given, func)
     if isinstance(iterable, type) or not (
         hasattr(type(iterable), "__iter__") or hasattr(type(iterable), "__getitem__")
     ):
@@ -60,5 +119,6 @@ def task_spec(
             raise TypeError(f"kwargs: the names of arguments must be str, not {shown(key)}")
     timeout_seconds("timeout", timeout)
     flag("block", block)
-    flag("track", track)
-    return TaskSpec(func, iterable, sequence("args", args), dict(kwargs or {}))
+    if track is not None:
+        flag("track", track)
+    return TaskSpec(func, iterable, sequence("args", args), dict(kwargs or {}), settings)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .._items.failures import Overrun
-from .._items.segments import END, ENDING, FAILED, SKIPPED, Segment
+from .._items.segments import END, ENDING, Segment
 from .._results.output_queue import OutputQueue
 from .._schedule.ordering import ReorderBuffer
 from .._schedule.scheduler import Scheduler
@@ -21,7 +21,6 @@ class Ends:
     Args:
         schedule: is told how many places were handed over.
         ordered: tasks whose outcomes come in order.
-        skip: failures are dropped.
         outputs: where the outcomes leave.
 
     Attributes:
@@ -30,11 +29,8 @@ class Ends:
         late: by end, places that were handed over as given up, and whose items are still on their way.
     """
 
-    def __init__(
-        self, schedule: Scheduler, ordered: Sequence[bool], skip: bool, outputs: Mapping[int, OutputQueue]
-    ) -> None:
+    def __init__(self, schedule: Scheduler, ordered: Sequence[bool], outputs: Mapping[int, OutputQueue]) -> None:
         self._schedule = schedule
-        self._skip = skip
         self._outputs = outputs
         self._buffers = {end: ReorderBuffer(ordered[end]) for end in schedule.ends}
         self.late = {end: buffer.late for end, buffer in self._buffers.items()}
@@ -60,7 +56,7 @@ class Ends:
             if limit is not None and place >= limit:
                 break  # it came before the end was cut there
             self.delivered[end] += segment[1]
-            self._outputs[end].put(place, (SKIPPED, 1, None) if self._skip and segment[0] == FAILED else segment)
+            self._outputs[end].put(place, segment)
         self._schedule.delivered[end] = self.delivered[end] - len(self.late[end])
         if limit is not None:
             self.check(end)

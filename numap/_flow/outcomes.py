@@ -11,10 +11,10 @@ from .._base.errors import TaskTimeout, WorkerDied
 from .._items.failures import Failure
 from .._items.segments import FAILED, is_lent, parts
 from .._schedule.fusion import Fusion
-from .._schedule.retries import Retries
 from .._schedule.scheduler import Scheduler
 from .._system.processes import exit_text
 from ..engines.protocol import Died, Output, Program
+from .reruns import Item, Reruns
 from .router import Router
 
 
@@ -23,30 +23,22 @@ class Outcomes:
 
     Args:
         programs: the functions of the tasks.
-        task_timeout: the limit that an item may have been over, in seconds.
         schedule: is told of items that have left their worker.
         fusion: knows which tasks ran as one.
         router: takes the outcomes.
     """
 
-    def __init__(
-        self,
-        programs: Sequence[Program],
-        task_timeout: float | None,
-        schedule: Scheduler,
-        fusion: Fusion,
-        router: Router,
-    ) -> None:
+    def __init__(self, programs: Sequence[Program], schedule: Scheduler, fusion: Fusion, router: Router) -> None:
         self._labels = [program.label for program in programs]
-        self._task_timeout = task_timeout
+        self._settings = [program.settings for program in programs]
         self._schedule = schedule
         self._fusion = fusion
         self._router = router
-        self._retries = Retries([program.retries for program in programs])
+        self.reruns = Reruns(programs, schedule, router)
 
     def take(self, event: Output) -> None:
         """A worker has told of the next items of its job."""
-        if self._retries.some:
+        if self.reruns.some:
             self._route_or_retry(event)
             return
         task = event.job.program
@@ -59,29 +51,34 @@ class Outcomes:
     def _route_or_retry(self, event: Output) -> None:
         task, place = event.job.program, event.first
         for segment in event.segments:
-            if segment[0] == FAILED and self._retries.again(task, place):
-                start = place - event.job.first
-                self._router.again(task, place, 1, parts(event.job.segments, start, start + 1))
-            else:
-                self._retries.forget(task, place, segment[1])
+            if segment[0] != FAILED or not self._again(event, task, place, segment[2]):
+                self.reruns.forget(task, place, segment[1])
                 self._schedule.leave(task, segment[1])
                 self._router.route(task, place, [segment])
             place += segment[1]
 
+    def _again(self, event: Output, task: int, place: int, failure: Failure) -> bool:
+        start = place - event.job.first
+        return self.reruns.again(Item(task, place, parts(event.job.segments, start, start + 1)), failure)
+
     def blame(self, event: Died, task: int, index: int) -> None:
         """A worker has died in this item, which has failed unless it may run again."""
+        item = Item(task, index, event.segments)
         # The starter's end takes its workers with it, whatever they ran, and says nothing of the item.
         lost = event.exitcode is None and not any(map(is_lent, event.segments))
-        again = self._retries.again_after_loss if lost else self._retries.again
-        if again(task, index):
-            self._router.again(task, index, 1, event.segments)
-        else:
+        if lost and self.reruns.again_after_loss(item):
+            return
+        chain = (task, *self._fusion.follows[task])
+        blamed = chain[event.stage]
+        what = f"task {blamed} ({self._labels[blamed]})"
+        failure = _death(event, blamed, index, what, self._settings[task].task_timeout)
+
+        def fail() -> None:
             self._schedule.leave(task, 1)
-            chain = (task, *self._fusion.follows[task])
-            blamed = chain[event.stage]
             self._router.pass_through(chain[: event.stage], 1)
-            what = f"task {blamed} ({self._labels[blamed]})"
-            self._router.fail(blamed, index, _death(event, blamed, index, what, self._task_timeout))
+            self._router.fail(blamed, index, failure)
+
+        self.reruns.after_death(item, failure, event.timed_out, fail)
 
 
 def _death(event: Died, task: int, index: int, what: str, limit: float | None) -> Failure:

@@ -8,6 +8,7 @@ from .._base.options import Options
 from .._results.output_queue import OutputQueue
 from .._results.tracking import Track
 from .._schedule.batching import BatchSizer, Share
+from .._schedule.delays import Pace
 from .._schedule.failure_limit import Tolerance
 from .._schedule.fusion import Fusion
 from .._schedule.planner import Planner
@@ -52,20 +53,32 @@ class Parts:
         self.sizer = BatchSizer(len(programs), options.workers, able.prefetch_below_seconds, able.pickles, share)
         self.schedule = Scheduler(inputs, options.stride, options.buffer, self.sizer.initial_bound())
         self.schedule.needed = self.sizer.needed
+        rates = {task: it.settings.rate for task, it in enumerate(programs) if it.settings.rate is not None}
+        #: Of tasks with a rate; None: there is none.
+        self.pace = Pace(rates) if rates else None
+        if self.pace is not None:
+            self.schedule.quota = self.pace.quota
         self.planner = Planner(self.schedule, self.sizer, able.ahead, isinstance(engine, InlineEngine))
-        self.fusion = Fusion(inputs, self.sizer, _apart(options, engine, programs, tracks))
+        self.fusion = Fusion(inputs, self.sizer, _apart(options, engine, programs, inputs, tracks))
         self.tolerance = Tolerance(options.max_failures, {end: ordered[end] for end in self.schedule.ends})
-        self.ends = Ends(self.schedule, ordered, options.on_error == "skip", self.outputs)
-        self.router = Router(self.schedule, self.labels, self.ends, able.pickles, tracks, self.tolerance)
-        self.outcomes = Outcomes(programs, options.task_timeout, self.schedule, self.fusion, self.router)
+        self.ends = Ends(self.schedule, ordered, self.outputs)
+        #: By task, what becomes of items that failed in it.
+        self.policies = [program.settings.on_error for program in programs]
+        self.router = Router(self.schedule, self.labels, self.ends, able.pickles, tracks, self.tolerance, self.policies)
+        self.outcomes = Outcomes(programs, self.schedule, self.fusion, self.router)
 
 
 def _apart(
-    options: Options, engine: Engine, programs: Sequence[Program], tracks: Mapping[int, Track]
+    options: Options,
+    engine: Engine,
+    programs: Sequence[Program],
+    inputs: Sequence[Sequence[int]],
+    tracks: Mapping[int, Track],
 ) -> Collection[int]:
     """Tasks that nothing is fused to: their items are counted, timed, run again or looked at one task at a time."""
-    limits = (options.stride, options.task_timeout, options.max_items_per_worker)
-    retried = any(program.retries for program in programs)
-    if engine.capabilities.fuses and limits == (None, None, None) and not retried:
-        return tracks
+    limits = (options.stride, options.max_items_per_worker)
+    looked_at = any(program.retries or program.settings.task_timeout is not None for program in programs)
+    if engine.capabilities.fuses and limits == (None, None) and not looked_at:
+        paced = [task for task, program in enumerate(programs) if program.settings.rate is not None]
+        return {*tracks, *(member for task in paced for member in inputs[task])}
     return range(len(programs))

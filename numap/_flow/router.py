@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from .._base.checks import counted
 from .._base.errors import SourceError
 from .._items.failures import Failure, Overrun
-from .._items.segments import FAILED, JOINED, SHARED, Segment, part, singles
+from .._items.segments import FAILED, JOINED, SHARED, SKIPPED, Segment, part, singles
 from .._results.tracking import Track
 from .._schedule.failure_limit import Tolerance
 from .._schedule.ordering import JoinBuffer
@@ -30,6 +30,7 @@ class Router:
         pickled: items are in their pickled form.
         tracks: tasks whose outcomes are kept, with what keeps them.
         tolerance: says when too many items failed.
+        policies: by task, what becomes of items that failed in it.
     """
 
     def __init__(
@@ -40,13 +41,14 @@ class Router:
         pickled: bool,
         tracks: Mapping[int, Track],
         tolerance: Tolerance,
+        policies: Sequence[str],
     ) -> None:
         self._schedule = schedule
         self._labels = labels
         self._ends = ends
         self._pickled = pickled
         self._tracks = tracks
-        self._tolerance = tolerance
+        self._tolerance, self._policies = tolerance, policies
         #: Roots that read tasks of this run by a stream: what failed in those was counted there.
         self._inner: set[int] = set()
         #: By task, what is ready to run.
@@ -103,6 +105,10 @@ class Router:
     def again(self, task: int, first: int, count: int, segments: list[Segment], ran: bool = True) -> None:
         """Items come back from a worker, to run (again, if they ``ran``) before the others."""
         self._schedule.again(task, count)
+        self.rejoin(task, first, count, segments, ran)
+
+    def rejoin(self, task: int, first: int, count: int, segments: list[Segment], ran: bool = True) -> None:
+        """The same for items that have waited since they came back."""
         if self._schedule.end_of[task] in self._ends.open:
             self._schedule.arrive(task, count)
             self.queues[task].put_back(first, segments, ran)
@@ -161,6 +167,9 @@ class Router:
         self.failed[task] += 1
         if failure.task < 0:
             failure = failure.at(task, index, self._labels[task])
+        policy = self._policies[task]
+        if policy != self._policies[self._schedule.end_of[task]]:
+            failure = failure.at(failure.task, failure.index, failure.label, policy == "return")
         if task in self._tracks:
             self._tracks[task].add(index, (FAILED, 1, failure))
         reader = self._schedule.reader
@@ -171,7 +180,7 @@ class Router:
                 return
         if counts:
             self._tolerate(node, index, failure)
-        self._ends.deliver(node, index, (FAILED, 1, failure))
+        self._ends.deliver(node, index, (SKIPPED, 1, None) if policy == "skip" else (FAILED, 1, failure))
 
     def _tolerate(self, end: int, place: int, failure: Failure) -> None:
         results = sum(map(self.done.__getitem__, self._ends.delivered))

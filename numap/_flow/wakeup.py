@@ -22,12 +22,14 @@ class Wakeup:
     Args:
         engine: of the map.
         decide: gives out work as the manager would; returns whether it did, and the manager may sleep on.
+        due: when there is something to do beside what the engine knows of; None: never.
     """
 
-    __slots__ = ("_decide", "_due", "_engine", "_role", "fault", "idle", "stand_in")
+    __slots__ = ("_decide", "_due", "_engine", "_next", "_role", "fault", "idle", "stand_in")
 
-    def __init__(self, engine: Engine, decide: Callable[[], bool]) -> None:
+    def __init__(self, engine: Engine, decide: Callable[[], bool], due: Callable[[], float] | None = None) -> None:
         self._engine = engine
+        self._next = engine.due if due is None else lambda: min(engine.due(), due())
         self._decide = decide
         self._role = threading.Lock()
         self._role.acquire()
@@ -59,7 +61,7 @@ class Wakeup:
         engine = self._engine
         self.idle = True
         more = news()
-        self._due = engine.due()
+        self._due = self._next()
         self._role.release()
         try:
             engine.listen(0.0 if more else self._due)
@@ -78,7 +80,7 @@ class Wakeup:
         self.stand_in = threading.current_thread()
         try:
             # The manager has to know if there is something to look at sooner than it thought, and what could not be sent.
-            return self._decide() and self._engine.due() >= self._due
+            return self._decide() and self._next() >= self._due
         except BaseException as error:
             self.fault = error
             return False

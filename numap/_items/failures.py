@@ -28,10 +28,11 @@ class Failure:
     """Why an item has no result, in a form that any process can hold. Never changed once it is made.
 
     ``error`` is the exception, or its pickle where it has crossed a process border; None: it could not travel,
-    and ``trace`` holds its name and text.
+    and ``trace`` holds its name and text. ``again``: the item may be run again, as ``retry_on`` of its task says; where that
+    says nothing it may always. ``returns``: the exception is the result; None: as the task says that it comes out at.
     """
 
-    __slots__ = ("error", "index", "label", "pid", "task", "trace")
+    __slots__ = ("again", "error", "index", "label", "pid", "returns", "task", "trace")
 
     def __init__(
         self,
@@ -41,7 +42,11 @@ class Failure:
         task: int = -1,
         index: int = -1,
         label: str = "",
+        again: bool = False,
+        returns: bool | None = None,
     ) -> None:
+        self.again = again
+        self.returns = returns
         self.error = error
         self.trace = trace
         self.pid = pid
@@ -49,9 +54,9 @@ class Failure:
         self.index = index
         self.label = label
 
-    def at(self, task: int, index: int, label: str) -> Failure:
-        """The same failure with its place."""
-        return Failure(self.error, self.trace, self.pid, task, index, label)
+    def at(self, task: int, index: int, label: str, returns: bool | None = None) -> Failure:
+        """The same failure with its place, and whether it is a result there."""
+        return Failure(self.error, self.trace, self.pid, task, index, label, self.again, returns)
 
 
 class Overrun(NamedTuple):

@@ -32,7 +32,7 @@ def portable(failure: Failure, error: BaseException, encode: Callable[[object], 
         try:
             raw = encode(form)
             if type(pickle.loads(raw)) is type(error):
-                return Failure(raw, trace, os.getpid())
+                return Failure(raw, trace, os.getpid(), again=failure.again)
         except BaseException:  # whatever its own code raises: the next form is tried
             continue
-    return Failure(None, trace, os.getpid())
+    return Failure(None, trace, os.getpid(), again=failure.again)

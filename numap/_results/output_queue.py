@@ -52,7 +52,7 @@ class OutputQueue(ParcelQueue):
             failure = self.failure
             if failure is not None:
                 error = iter((exception_of(failure),))
-                if self.returns:
+                if self._is_result(failure):
                     self._give(failure, error)
                     return
         except KeyboardInterrupt:
@@ -84,13 +84,17 @@ class OutputQueue(ParcelQueue):
             if self._advance(None, True, skipped=True):
                 return True
             failure = self.failure
-            if failure is not None and self.returns and not apart:
+            if failure is not None and not apart and self._is_result(failure):
                 self._give(failure, iter((exception_of(failure),)))
         except KeyboardInterrupt:
             self._hooks.on_interrupt()
             raise
         self._end()
         return False
+
+    def _is_result(self, failure: Failure) -> bool:
+        """Whether a reader gets the exception of this failure as a result: as its task says, or this one."""
+        return self.returns if failure.returns is None else failure.returns
 
     def _end(self) -> None:
         """Raises what ends the task, once, if that is what is open."""

@@ -69,7 +69,7 @@ class Stream:
                 # Python 3.10 looks for signals at conditional jumps, too; none follows on what gives the item away.
                 if kind == FAILED:
                     error = exception_of(data)
-                    if puller.returns():
+                    if puller.returns() if data.returns is None else data.returns:
                         return error
                     box.segment = None
                     raise error

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from .._base.checks import is_coroutine_function
 from .._base.errors import WorkerStartError
 from .._base.options import Options
 from .._base.task_spec import TaskSpec
 from .._flow.parts import Parts
 from .._flow.sources import InputThread, SequenceSource, Source
+from .._items.retry_on import Asking, AskingCoroutine
 from .._results.join import made_of
 from .._results.tracking import Track
 from ..engines.protocol import Encode, Engine, InlineEngine, Program
@@ -40,7 +42,7 @@ def build(
         ValueError: the buffer is too small.
         WorkerStartError: the system has no room for what a map needs.
     """
-    programs = [Program(spec.func, spec.args, spec.kwargs, spec.label, spec.retries(options.retries)) for spec in specs]
+    programs = [_program(spec) for spec in specs]
     try:
         engine, encoder = _engine(options, programs)
     except OSError as error:
@@ -50,6 +52,13 @@ def build(
         task: _source(spec.iterable, encoder, manager, engine) for task, spec in enumerate(specs) if not inputs[task]
     }
     return manager, sources
+
+
+def _program(spec: TaskSpec) -> Program:
+    func, retry_on = spec.func, spec.settings.retry_on
+    if retry_on is not None and spec.retries:
+        func = (AskingCoroutine if is_coroutine_function(func) else Asking)(func, retry_on)
+    return Program(func, spec.args, spec.kwargs, spec.label, spec.retries, spec.settings)
 
 
 #: What makes the engines of maps in place of what their options say; the last one counts.

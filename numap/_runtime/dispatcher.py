@@ -7,6 +7,7 @@ planner become jobs, and the events of the engine become counts, costs and outco
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 
 from .._flow.inputs import InputController
 from .._flow.parts import Parts
@@ -43,6 +44,7 @@ class Dispatcher:
         self._engine = engine
         self._schedule = parts.schedule
         self._planner = parts.planner
+        self._pace = parts.pace
         self._fusion = parts.fusion
         self._router = parts.router
         self._outcomes = parts.outcomes
@@ -55,12 +57,21 @@ class Dispatcher:
 
     def submit_all(self) -> bool:
         """Gives out what can begin; returns whether anything did."""
-        return self._planner.assign(self._engine.slots, self._submit)
+        pace = self._pace
+        if pace is None:
+            return self._planner.assign(self._engine.slots, self._submit)
+        now = monotonic()
+        pace.refill(now)
+        started = self._planner.assign(self._engine.slots, self._submit)
+        pace.look_ahead(self._schedule.waiting, now)
+        return started
 
     def _submit(self, slot: Slot, task: int, most: int) -> None:
         first, count, segments = self._router.queues[task].take(most)
         chained = self._fusion.follows[task] and all(segment[0] in _FUSABLE for segment in segments)
         job = Job(task, first, count, segments, self._fusion.behind(task) if chained else ())
+        if self._pace is not None:
+            self._pace.take(task, count)
         self._engine.submit(slot, job)
         self._planner.sent(task, count, size_of_all(job.segments))
 
@@ -74,6 +85,8 @@ class Dispatcher:
             self._inputs.mark(self._schedule.end_of[task])
             self._outcomes.take(event)
         elif isinstance(event, Returned):
+            if self._pace is not None:
+                self._pace.take(event.program, -event.count)
             self._router.again(event.program, event.first, event.count, event.segments, ran=False)
         elif isinstance(event, Died):
             self.replaced += 1

@@ -53,6 +53,7 @@ from .._flow.parts import Parts
 from .._flow.sources import Source
 from .._flow.wakeup import Wakeup
 from .._results.output_queue import OutputQueue
+from .._sync.event_queue import NEVER
 from .._sync.threads import ContextThread
 from ..engines.protocol import Engine, InlineEngine
 from .consumers import Consumers
@@ -88,7 +89,10 @@ class Manager:
         #: By end, where its results leave.
         self.outputs = parts.outputs
         self._schedule, self._router, self._ends = parts.schedule, parts.router, parts.ends
-        self.wakeup = Wakeup(engine, self._decide)
+        self._pace, self._reruns = parts.pace, parts.outcomes.reruns
+        self._timed = self._pace is not None or self._reruns.waits
+        self._reruns.wake = self.wake
+        self.wakeup = Wakeup(engine, self._decide, self._due if self._timed else None)
         self._log_forwarder = LogForwarder()
         #: If items run in the threads of consumers.
         self._inline = None
@@ -98,7 +102,7 @@ class Manager:
             self._inline = Inline(engine, parts.schedule, self.wakeup, self.outputs)
         self._consumers = Consumers(self.wake, self.wakeup, self._log_forwarder, parts.ends, self.outputs, self._inline)
         for end in parts.schedule.ends:
-            self.outputs[end] = OutputQueue(end, parts.labels[end], options.on_error, options.skip, self._consumers)
+            self.outputs[end] = OutputQueue(end, parts.labels[end], parts.policies[end], options.skip, self._consumers)
         self._inputs = InputController(parts, self.outputs, self._consumers.changed_outputs)
         self._dispatcher = Dispatcher(engine, parts, self._inputs, self._consumers, self._log_forwarder, self.crash)
         self._abandoned = self._stopping = False
@@ -244,6 +248,8 @@ class Manager:
         if self._stopping:
             self.end()
             return False
+        if self._timed:
+            self._reruns.release()
         if consumers.paused:
             self._engine.recall()
             consumers.pause_seen()
@@ -259,6 +265,12 @@ class Manager:
         for event in self.wakeup.wait(self._news):
             self._dispatcher.take(event)
         return True
+
+    def _due(self) -> float:
+        """When an item may begin that waits for its moment; what waits for anything else has no moment."""
+        pace = self._pace
+        waits = pace is not None and self._schedule.ready and not self._consumers.paused
+        return min(self._reruns.due(), pace.due if pace is not None and waits else NEVER)
 
     def _decide(self) -> bool:
         """See `Wakeup`: gives out work, in the thread that reads an input; False: our thread is needed."""

@@ -81,7 +81,8 @@ class Planner:
         if turn is None:
             return False
         task, most = turn
-        if slot.jobs and not self._sizer.ahead(task):
+        # What waits behind something else in a worker begins when that is done, and not at the rate of its task.
+        if slot.jobs and (not self._sizer.ahead(task) or task in self._schedule.quota):
             return False
         if self._single:
             most = 1

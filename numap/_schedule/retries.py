@@ -40,6 +40,14 @@ class Retries:
         self._tries[task, index] = tries + 1
         return True
 
+    def are_left(self, task: int, index: int) -> bool:
+        """Whether an item that fails now would run again."""
+        return self.tries(task, index) < self._retries[task]
+
+    def tries(self, task: int, index: int) -> int:
+        """How often an item has failed that runs again."""
+        return self._tries.get((task, index), 0)
+
     def again_after_loss(self, task: int, index: int) -> bool:
         """An item lost its worker for an unknown reason: the starter was killed and took all workers with it.
 

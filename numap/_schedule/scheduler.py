@@ -9,7 +9,7 @@ words. The buffer is shared among the roots.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .task_graph import TaskGraph
 
@@ -62,6 +62,8 @@ class Scheduler(TaskGraph):
         #: Roots that are worth a look at their `grant`: more may be pulled than before, or nothing any more. All at the start;
         #: what has looked takes them out.
         self.changed = set(self.roots)
+        #: By task that has a rate, how many items of it may begin now.
+        self.quota: Mapping[int, int] = {}
         self._share()
         self._turn = 0
         self._left = stride or 0
@@ -79,14 +81,12 @@ class Scheduler(TaskGraph):
         sharing = [root for root in self.roots if self.is_open[root]]
         if not sharing:
             return
-        each, rest = divmod(self.buffer - self._held_by_ended(), len(sharing))
+        held_by_ended = sum(self.in_flight(root) for root in self.roots if not self.is_open[root])
+        each, rest = divmod(self.buffer - held_by_ended, len(sharing))
         for place, root in enumerate(sharing):
             self._bound[root] = each + (place < rest)
             self.bound[root] = min(self._bound[root], self._fits[root])
         self.changed.update(sharing)
-
-    def _held_by_ended(self) -> int:
-        return sum(self.in_flight(root) for root in self.roots if not self.is_open[root])
 
     # ------------------------------------------------------------------ inputs
 
@@ -252,6 +252,8 @@ class Scheduler(TaskGraph):
             if best is not None and self.depth[task] < self.depth[best]:
                 break
             room = self.waiting[task]
+            if self.quota and task in self.quota:
+                room = min(room, self.quota[task])
             if not room or (self.stride is not None and self.inside[task] >= self.stride):
                 continue
             if not self.inputs[task]:

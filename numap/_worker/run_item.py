@@ -16,6 +16,7 @@ from typing import Any
 from .._items.exceptions import trace_of
 from .._items.failures import Failure
 from .._items.portable import portable
+from .._items.retry_on import take_mark
 from .._items.segments import FAILED, RAW, Segment
 from .._system.forked_items import end_fork
 
@@ -47,7 +48,7 @@ def run_item(
 
 
 def _raised(error: BaseException) -> Failure:
-    return Failure(error, trace_of(error))
+    return Failure(error, trace_of(error), again=take_mark(error))
 
 
 def failed(

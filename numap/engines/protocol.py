@@ -12,17 +12,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .._base.capabilities import Capabilities
+from .._base.task_spec import TaskSettings
 from .._items.segments import Segment, parts
 
 
 class Program(NamedTuple):
-    """A function with its constant arguments, the name to show for it, and how often an item of it is run again."""
+    """A function with its constant arguments, the name to show for it, how often an item of it is run again, and the rest of what
+    its task is told."""
 
     func: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     label: str
     retries: int = 0
+    settings: TaskSettings = TaskSettings()
 
 
 class Job:

@@ -17,6 +17,7 @@ from .._base.options import Options
 from .._items.call import bound
 from .._items.exceptions import trace_of
 from .._items.failures import Failure
+from .._items.retry_on import is_meant, take_mark
 from .._items.segments import FAILED, RAW, Segment, item_of, part, parts
 from .._sync.event_queue import NEVER, seconds_left
 from ..engines.protocol import (
@@ -100,6 +101,7 @@ class ScriptedEngine:
         self.started = False
         self.stopped = False
         self._calls: list[Callable[[Any], Any]] = []
+        self._retry_on: list[Any] = []
         self._start_error = start_error
         self._seconds = seconds
         self._script = script
@@ -116,6 +118,7 @@ class ScriptedEngine:
 
         def make(options: Options, programs: Sequence[Program]) -> Engine:
             self._calls = [bound(it.func, it.args, it.kwargs) for it in programs]
+            self._retry_on = [it.settings.retry_on for it in programs]
             return self
 
         with engines_made_by(make):
@@ -192,11 +195,12 @@ class ScriptedEngine:
 
     def _outcome(self, program: int, item: Segment, value: Any, error: BaseException | None) -> Segment:
         if error is not None:
-            return FAILED, 1, Failure(error)
+            retry_on = self._retry_on[program]
+            return FAILED, 1, Failure(error, again=retry_on is not None and is_meant(retry_on, error))
         try:
             return RAW, 1, [self._calls[program](item_of(item)) if value is _AUTO else value]
         except Exception as raised:
-            return FAILED, 1, Failure(raised, trace_of(raised))
+            return FAILED, 1, Failure(raised, trace_of(raised), again=take_mark(raised))
 
     def _give_back(self, slot: Slot, begun: int = 1) -> list[Event]:
         """Returns what the slot holds but the first ``begun`` items."""

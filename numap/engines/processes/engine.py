@@ -79,7 +79,8 @@ class ProcessEngine(WorkerPool):
         label = ", ".join(p.label for p in programs)
         setup = _setup(exporter, programs, options, method)
         _warn_of_size(label, sum(map(size_of_code, [*setup.programs, *(it.code for it in exporter.log)])))
-        slots = [ProcessSlot(limited(options.task_timeout)) for _ in range(options.workers)]
+        limits = [limited(it.settings.task_timeout) for it in programs]
+        slots = [ProcessSlot(limits) for _ in range(options.workers)]
         # Of the functions alone: what items need is known when they come.
         environment = cache(partial(_environment.environment, options.workers))
         wish = TemplateWish(exporter.used, options.preload, environment) if has_templates(method) else None
@@ -298,7 +299,7 @@ def _setup(exporter: MainExporter, programs: Sequence[Program], options: Options
     return Setup(
         programs=[_encode(exporter, p.label, (p.func, p.args, p.kwargs or None)) for p in programs],
         initializer=_encode(exporter, "the initializer or the finalizer", hooks),
-        clocked=options.task_timeout is not None,
+        clocked=any(p.settings.task_timeout is not None for p in programs),
         copies=any(p.retries for p in programs),
         careful=False,
         main=None if method == "fork" else main_identity(),

@@ -7,6 +7,7 @@ while without progress it takes back what has not begun, and at the limit it say
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import monotonic
 
 from ..._items.segments import RAW, pack
@@ -31,7 +32,7 @@ class ProcessSlot(Slot):
     """A slot with its present worker.
 
     Args:
-        limit: seconds that an item may run; None: no limit.
+        limits: by program, the seconds that an item may run; None: no limit.
     """
 
     __slots__ = (
@@ -41,18 +42,21 @@ class ProcessSlot(Slot):
         "handle",
         "known",
         "ledger",
-        "limit",
         "limit_at",
+        "limits",
         "ready",
         "recalled_at",
         "seen",
+        "shortest",
         "unpickling",
         "write_blocked",
     )
 
-    def __init__(self, limit: float | None) -> None:
+    def __init__(self, limits: Sequence[float | None]) -> None:
         super().__init__()
-        self.limit = limit
+        self.limits = limits
+        #: Of all limits; None: there is none.
+        self.shortest = min((limit for limit in limits if limit is not None), default=None)
         self.handle: WorkerHandle | None = None
         self.reset(UNLIMITED)
 
@@ -93,8 +97,7 @@ class ProcessSlot(Slot):
         if self.check_at is None and (job.count > 1 or len(self.jobs) > 1):
             self.seen = -1
             self.check_at = monotonic() + STUCK_AFTER
-        if self.limit is not None and self.limit_at is None:
-            self.limit_at = monotonic() + self.limit
+        self._expect_limit()
         self.room -= job.count
         if self.room <= 0:
             self.open = False
@@ -110,6 +113,13 @@ class ProcessSlot(Slot):
         if last:
             self.seen = -1
             self.check_at = monotonic() + STUCK_AFTER if self.jobs else None
+            if self.jobs:
+                self._expect_limit()
+
+    def _expect_limit(self) -> None:
+        """There is something to do, which may have a limit."""
+        if self.shortest is not None and self.limit_at is None:
+            self.limit_at = monotonic() + self.shortest
 
     def recall(self) -> None:
         """Asks for all that has not begun; it is known a moment later what that is."""
@@ -172,19 +182,24 @@ class ProcessSlot(Slot):
 
     def _over_limit(self, handle: WorkerHandle, now: float) -> bool:
         """Whether the running item is over its time limit, for the first time; else when to look again."""
-        assert self.limit is not None, "a slot without a limit never looks"
+        assert self.shortest is not None, "a slot without a limit never looks"
         words = handle.page.words
         self.limit_at = None
         if not self.jobs or self.expired >= 0:
             return False
         started, began = words[STARTED], words[CLOCK]
         if not began or words[STARTED] != started:
-            self.limit_at = now + self.limit
+            self.limit_at = now + self.shortest
             return False
-        deadline = began / 1e9 + self.limit + (UNPICKLING_TIMEOUT if began & 1 else 0)
+        running = self.ledger.running(started)
+        limit = self.limits[running[0].program] if running is not None else self.shortest
+        if limit is None:
+            # Until its job is done there is nothing to look for.
+            return False
+        deadline = began / 1e9 + limit + (UNPICKLING_TIMEOUT if began & 1 else 0)
         if now < deadline:
             # Its function may begin at any moment, and then has its own time.
-            self.limit_at = min(deadline, now + self.limit)
+            self.limit_at = min(deadline, now + self.shortest)
             return False
         self.expired = started
         self.unpickling = bool(began & 1)

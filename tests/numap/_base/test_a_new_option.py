@@ -15,7 +15,11 @@ import numap
 #: File, what the new line stands behind, and the line. The last option is the example that it follows.
 LINES = [
     ("_base/options.py", r"    buffer_bytes: int \| None = None\n", "    greeting: str | None = None\n"),
-    ("_base/options.py", r'        text\("name", self\.name\)\n', '        text("greeting", self.greeting)\n'),
+    (
+        "_base/option_table.py",
+        r'    Option\("name", .*\n',
+        '    Option("greeting", None, text, "What is said at the start.", ("IMap",)),\n',
+    ),
     ("_imap.py", r"        buffer_bytes: int \| None = None,\n", "        greeting: str | None = None,\n"),
     ("_imap.py", r"            buffer_bytes=buffer_bytes,\n", "            greeting=greeting,\n"),
 ]

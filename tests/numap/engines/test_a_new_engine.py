@@ -133,5 +133,5 @@ def test_an_endless_input_is_left() -> None:
 def test_what_it_can_not_do_is_refused() -> None:
     with pytest.raises(ValueError, match="task_timeout: needs workers that can be killed, and worker_type is 'toy'"):
         toy(task_timeout=1)
-    with pytest.raises(ValueError, match="start_method: 'fork' given"):
+    with pytest.raises(ValueError, match="start_method: needs worker processes, and worker_type is 'toy'; 'fork'"):
         toy(start_method="fork")
