@@ -21,6 +21,10 @@ ON_ERROR = ("raise", "return", "skip")
 #: has mistaken the argument, and would wait for the memory to be full.
 MOST_WORKERS = 10_000
 
+#: Options that an executor of the user's, and one of ours, has for all maps on it.
+_OF_EXECUTORS = ("initializer", "finalizer", "max_items_per_worker")
+_OF_OURS = ("worker_num", "start_method", *_OF_EXECUTORS, "preload")
+
 _NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker", "buffer_bytes")
 
 
@@ -63,6 +67,8 @@ class Options(_Fields):
         self._check()
         numbers = {name: getattr(self, name) for name in (*_NUMBERS, "max_failures")}
         plain: dict[str, Any] = {name: operator.index(value) for name, value in numbers.items() if value is not None}
+        if self.task_timeout is None and self.kind.startswith("executor:"):
+            plain["task_timeout"] = self.worker_type.task_timeout
         return self._replace(**{**plain, "worker_num": self._default_workers()})
 
     def _check(self) -> None:
@@ -89,9 +95,10 @@ class Options(_Fields):
 
     def _check_engine(self) -> None:
         if not _is_executor(self.worker_type):
-            words = tuple(name for name in CAPABILITIES if name != "executor")
+            words = tuple(name for name in CAPABILITIES if not name.startswith("executor"))
             one_of("worker_type", self.worker_type, words, ", or a concurrent.futures.Executor")
         can = CAPABILITIES[self.kind]
+        self._check_executor()
         if self.start_method is not None:
             allowed = can.start_methods
             if not allowed:
@@ -120,8 +127,13 @@ class Options(_Fields):
                 f"preload: needs worker processes that are forked from a clean one, and worker_type is {self.type_name!r}, "
                 f"start_method {self.start_method!r}; allowed: (), or worker_type='process' with start_method=None"
             )
-        for name in ("initializer", "finalizer", "max_items_per_worker"):
-            if self.kind == "executor" and getattr(self, name) is not None:
+
+    def _check_executor(self) -> None:
+        """What is a matter of its workers was said when the executor was made."""
+        if not self.kind.startswith("executor"):
+            return
+        for name in _OF_EXECUTORS if self.kind == "executor" else _OF_OURS:
+            if getattr(self, name) not in (None, ()):
                 raise ValueError(
                     f"{name}: the workers belong to the executor that was given as worker_type; allowed: None"
                 )
@@ -142,12 +154,16 @@ class Options(_Fields):
     @property
     def kind(self) -> str:
         """The row of `CAPABILITIES` for the type of worker."""
-        return "executor" if _is_executor(self.worker_type) else str(self.worker_type)
+        if not _is_executor(self.worker_type):
+            return str(self.worker_type)
+        if not hasattr(type(self.worker_type), "__numap_workers__"):
+            return "executor"
+        return f"executor:{self.worker_type.__numap_workers__}"
 
     @property
     def type_name(self) -> str:
         """The type of worker, for messages."""
-        return type(self.worker_type).__name__ if self.kind == "executor" else self.kind
+        return type(self.worker_type).__name__ if self.kind.startswith("executor") else self.kind
 
     @property
     def workers(self) -> int:
