@@ -240,7 +240,7 @@ class Calls:
             self._put_back(call)
         elif not self._again(call):
             self._end(call, None)
-            self._completion.tell([call], (FAILED, 1, _death(event, call.function)))
+            self._completion.tell([call], (FAILED, 1, _death(event, call)))
 
     def on_failed(self, error: Exception) -> None:
         """See `Tenant.on_failed`: what waits and what was running has no outcome any more."""
@@ -254,12 +254,10 @@ class Calls:
             if self._hub.failure is None:
                 self._completion.cancel(call, None)
             else:
-                self._completion.tell([call], (FAILED, 1, Failure(error, label=call.function.label)))
+                self._completion.tell([call], (FAILED, 1, Failure(error, label=call.label)))
         for call in running:
             self._end(call, None)
-            failure = (
-                _stopped(call.function) if self._hub.failure is None else Failure(error, label=call.function.label)
-            )
+            failure = _stopped(call.label) if self._hub.failure is None else Failure(error, label=call.label)
             self._completion.tell([call], (FAILED, 1, failure))
 
     def _refuse(self, call: Call) -> None:
@@ -284,19 +282,19 @@ class Calls:
             call.wanted.pop()[0].put(False)
 
 
-def _death(event: Died, function: Function) -> Failure:
+def _death(event: Died, call: Call) -> Failure:
     goes_on = "a new worker has taken its place and the other calls go on"
     if event.timed_out:
         text = (
-            f"a call of {function.label} ran longer than task_timeout={function.limit} s in worker process {event.pid}"
+            f"a call of {call.label} ran longer than task_timeout={call.function.limit} s in worker process {event.pid}"
         )
         error: Exception = TaskTimeout(f"{text}; {goes_on}" + (f"; {event.stack}" if event.stack else ""))
     else:
-        text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran a call of {function.label}"
+        text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran a call of {call.label}"
         stack = f"\n{event.stack}" if event.stack else ""
         error = WorkerDied(f"{text}; {goes_on}{stack}", None, None, event.pid, event.exitcode)
-    return Failure(error, None, event.pid, label=function.label)
+    return Failure(error, None, event.pid, label=call.label)
 
 
-def _stopped(function: Function) -> Failure:
-    return Failure(WorkerDied(f"the workers of the executor were ended while a call of {function.label} ran"))
+def _stopped(label: str) -> Failure:
+    return Failure(WorkerDied(f"the workers of the executor were ended while a call of {label} ran"))

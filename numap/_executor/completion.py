@@ -89,7 +89,7 @@ def _complete(calls: list[Call], segment: Segment) -> None:
     values.reverse()
     while calls:
         call, value = calls.pop(), values.pop()
-        label = call.function.label
+        label = call.label
         call.let_go()
         with suppress(InvalidStateError):  # the program has set it itself
             if type(value) is Failure:

@@ -2,24 +2,36 @@
 
 A program calls a few functions many times, and a notebook calls another function of the same name each time that its cell was run.
 So a function is known by the object, and all that were made ready are forgotten as soon as a name that they refer to stands for
-something else.
+something else. Nothing here keeps a function, or what it holds. A bound method, or another object that can be called, is
+made for one call, or changes between two; so it goes with its arguments, as they do.
 """
 
 from __future__ import annotations
 
 import threading
+import types
+import weakref
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from .._base.errors import SerializationError
-from .._items.call import Spread
+from .._items.call import Spread, run
 from .._items.failures import Failure
 from .._items.segments import FAILED, RAW, RECORD
 from .definitions import is_current
 from .pool import Function, Pool
 
-#: Functions that are kept, those that were made ready last: a program may make a new one for each call.
-MOST = 64
+_KEPT = (types.FunctionType, types.BuiltinFunctionType, type)
+
+
+class Ready(NamedTuple):
+    """A function that is ready for workers; ``alone``: its items are the arguments alone."""
+
+    func: Callable[[], Any]
+    program: int
+    made: Function
+    alone: bool
 
 
 class Functions:
@@ -42,11 +54,11 @@ class Functions:
         self._settings = limit, copies
         self._lock = threading.RLock()
         self._exporter: Any = None
-        #: By identity: the function itself, and what was made of it.
-        self._ready: dict[int, tuple[Any, int, Function]] = {}
+        #: By identity.
+        self._ready: dict[int, Ready] = {}
         self._own = threading.local()
 
-    def find(self, func: Any, label: str) -> tuple[int, Function]:
+    def find(self, func: Any, label: str) -> Ready:
         """The program for a function.
 
         Raises:
@@ -54,29 +66,39 @@ class Functions:
         """
         with self._lock:
             if self._exporter is None or not is_current(self._exporter):
-                self._forget(len(self._ready))
+                for key in list(self._ready):
+                    self._forget(key)
                 self._exporter = self._pool.exporter() or _NOTHING
-            found = self._ready.get(id(func))
-            if found is None:
-                self._forget(len(self._ready) - MOST)
-                settings = (self._exporter, *self._settings)
-                function = self._pool.function(label, (Spread(func), (), None), settings)
-                found = self._ready[id(func)] = func, self._number(), function
-            return found[1], found[2]
+            alone = isinstance(func, _KEPT) and self._exporter is not _NOTHING
+            kept = func if alone else run
+            found = self._ready.get(id(kept))
+            if found is None or found.func() is not kept:
+                call = Spread(func) if alone else run
+                made = self._pool.function(label, (call, (), None), (self._exporter, *self._settings))
+                ref = weakref.ref(kept, partial(self._gone, id(kept)))
+                found = self._ready[id(kept)] = Ready(ref, self._number(), made, alone)
+            return found
 
-    def _forget(self, count: int) -> None:
-        for key in list(self._ready)[: max(0, count)]:
-            self._retire(self._ready.pop(key)[1])
+    def _forget(self, key: int) -> None:
+        found = self._ready.pop(key, None)
+        if found is not None:
+            self._retire(found.program)
 
-    def entry(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The arguments of a call, in the form in which they wait.
+    def _gone(self, key: int, ref: object) -> None:
+        """Runs anywhere: it takes no lock."""
+        found = self._ready.get(key)
+        if found is not None and found.func is ref:
+            self._forget(key)
+
+    def entry(self, ready: Ready, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The item of a call, in the form in which it waits.
 
         Raises:
-            SerializationError: they can't be pickled.
+            SerializationError: it can't be pickled.
         """
-        item = args, kwargs or None
-        exporter = function.exporter
-        if exporter is _NOTHING or exporter is None:
+        item = (args, kwargs or None) if ready.alone else (func, args, kwargs or None)
+        exporter = ready.made.exporter
+        if exporter is None:
             return RAW, 1, [item]
         own = self._own
         if getattr(own, "exporter", None) is not exporter:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..engines.protocol import Slot
-    from .completion import Completion
     from .pool import Function, LentJob
 
 
@@ -20,6 +19,7 @@ class Call(Future[Any]):
     Args:
         function: as workers get it.
         program: its number.
+        label: to show for it.
         entry: the arguments, in the form in which they wait.
 
     Attributes:
@@ -31,10 +31,11 @@ class Call(Future[Any]):
         lost: how often it lost its worker for no reason of its own.
     """
 
-    def __init__(self, function: Function, program: int, entry: Any) -> None:
+    def __init__(self, function: Function, program: int, label: str, entry: Any) -> None:
         super().__init__()
         self.function = function
         self.program = program
+        self.label = label
         self.entry = entry
         self.sent: tuple[Slot, LentJob, int] | None = None
         self.gone = self.unwanted = False
@@ -76,20 +77,21 @@ class Asking:
     Args:
         tell: see `Hub.tell`.
         decide: see `Calls.cancel`.
-        completion: in its thread, callbacks may cancel, too.
+        is_apart: whether this is the thread that completes futures: callbacks there may cancel, too.
+        is_hub: whether this is the hub's thread.
     """
 
     def __init__(
         self,
         tell: Callable[[Callable[[], None]], None],
         decide: Callable[[Call, SimpleQueue[bool], bool], None],
-        completion: Completion,
-        hub_thread: Callable[[], bool],
+        is_apart: Callable[[], bool],
+        is_hub: Callable[[], bool],
     ) -> None:
         self._tell = tell
         self._decide = decide
-        self._completion = completion
-        self._is_hub = hub_thread
+        self._is_apart = is_apart
+        self._is_hub = is_hub
         self._pid = os.getpid()
 
     def __call__(self, call: Call) -> bool:
@@ -97,7 +99,7 @@ class Asking:
         # A finalizer may run in the hub, which would wait for itself; and in a fork there is no hub.
         if os.getpid() != self._pid or self._is_hub():
             return False
-        apart = self._completion.is_here()
+        apart = self._is_apart()
         reply: SimpleQueue[bool] = SimpleQueue()
         self._tell(lambda: self._decide(call, reply, apart))
         verdict = reply.get()

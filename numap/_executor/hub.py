@@ -198,7 +198,10 @@ class Hub:
 
     def give(self) -> None:
         """Gives out what can begin: there is something new."""
-        if not self._started or self.ended or self.failure is not None:
+        if self.ended or self.failure is not None:
+            return
+        if not self._started:
+            self.pool.wake()  # it starts them
             return
         self._pump()
         if self.pool.due() < self._due:

@@ -32,3 +32,13 @@ class Spread:
     def __call__(self, item: tuple[tuple[Any, ...], dict[str, Any] | None]) -> Any:
         args, kwargs = item
         return self.func(*args, **kwargs) if kwargs else self.func(*args)
+
+
+def run(item: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any] | None]) -> Any:
+    """Calls the function that comes with its arguments.
+
+    >>> run((pow, (7, 2), None))
+    49
+    """
+    func, args, kwargs = item
+    return func(*args, **kwargs) if kwargs else func(*args)

@@ -15,21 +15,21 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._base.checks import function, sequence, timeout_seconds, whole
-from .._base.errors import SerializationError, StateError
-from .._base.habits import MAP_HABITS, checked
-from .._base.options import Options
-from .._base.public import public
-from .._base.task_spec import TaskSpec
-from .._life import _prepare, inside_worker
-from .calls import Calls
-from .completion import Completion
-from .functions import Functions
-from .futures import Asking, Call
-from .hub import Hub
+from ._base.checks import function, sequence, timeout_seconds, whole
+from ._base.errors import SerializationError, StateError
+from ._base.habits import MAP_HABITS, checked
+from ._base.options import Options
+from ._base.public import public
+from ._base.task_spec import TaskSpec
+from ._executor.calls import Calls
+from ._executor.completion import Completion
+from ._executor.functions import Functions
+from ._executor.futures import Asking, Call
+from ._executor.hub import Hub
+from ._life import _prepare, inside_worker
 
 if TYPE_CHECKING:
-    from .pool import Pool
+    from ._executor.pool import Pool
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class _Workers:
         hub.join(calls)
         hub.on_end.append(completion.end)
         self.functions = Functions(hub.pool, self._number, self._retire, options.task_timeout, options.retries > 0)
-        self.asking = Asking(hub.tell, calls.cancel, completion, self._in_hub)
+        self.asking = Asking(hub.tell, calls.cancel, completion.is_here, self._in_hub)
         try:
             completion.start()
             hub.start()
@@ -75,8 +75,8 @@ class _Workers:
     def submit(self, func: Any, label: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         """A call begins as soon as a worker has room for it."""
         try:
-            number, made = self.functions.find(func, label)
-            call = Call(made, number, self.functions.entry(made, args, kwargs))
+            ready = self.functions.find(func, label)
+            call = Call(ready.made, ready.program, label, self.functions.entry(ready, func, args, kwargs))
         except SerializationError as error:
             failed: Future[Any] = Future()
             failed.set_exception(error)
@@ -283,7 +283,7 @@ class Executor(_Base):
         return _results(self._start_map(fn, items, buffersize), until)
 
     def _start_map(self, fn: Callable[..., T], items: Any, buffersize: int | None) -> Any:
-        from .._imap import IMap
+        from ._imap import IMap
 
         options: dict[str, Any] = {"retries": self._options.retries, "name": self.name}
         if buffersize is not None:
@@ -361,10 +361,10 @@ def _either(name: str, value: Any, other: str, alias: Any) -> Any:
 
 def _pool(options: Options, label: str) -> Pool:
     if options.worker_type == "thread":
-        from .threads import ThreadPool
+        from ._executor.threads import ThreadPool
 
         return ThreadPool(options, label)
-    from .processes import ProcessPool
+    from ._executor.processes import ProcessPool
 
     return ProcessPool(options, label)
 
