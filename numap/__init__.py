@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from ._base.statistics import Statistics, TaskStatistics
     from ._environment.python import set_executable
+    from ._executors import Executor
     from ._imap import IMap, NuMap
     from ._imports import imports
     from ._items.sizes import sizeof
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ._task import TaskIterator
 
 __all__ = [
+    "Executor",
     "IMap",
     "ItemError",
     "NextTimeout",
@@ -57,6 +59,7 @@ __all__ = [
 
 # Where the public names are. They are imported when they are asked for: a worker process needs few of these modules.
 _HOMES = {
+    "Executor": "numap._executors",
     "IMap": "numap._imap",
     "ItemError": "numap._base.errors",
     "NextTimeout": "numap._base.errors",

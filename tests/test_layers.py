@@ -33,6 +33,7 @@ LAYERS = {
         "engines.processes": "worker processes: started, supplied, watched, replaced",
         "_flow": "the items of one run that are in no worker: where they come from, where they go, what becomes of them",
         "_runtime": "one run of a map in the caller: the thread that owns its state, and what it tells the engine",
+        "_executor": "workers that stay: lent to maps, and to single calls, by turns",
     },
     "papy": {
         "_base": "errors, checks and small tools that graphs and pipelines share",

@@ -33,10 +33,15 @@ class Capabilities(NamedTuple):
     ahead: bool = True
 
 
-#: "executor": any `concurrent.futures.Executor`, which is given as it is.
+_PROCESS = Capabilities(pickles=True, kills=True, start_methods=("forkserver", "spawn", "fork"), fuses=True)
+_THREAD = Capabilities(pickles=False, kills=False, extra_workers=4, most_workers=32, prefetch_below_seconds=0.020)
+
+#: "executor": any `concurrent.futures.Executor`, which is given as it is. With a colon: one of ours, by its own type of worker.
 CAPABILITIES = {
-    "process": Capabilities(pickles=True, kills=True, start_methods=("forkserver", "spawn", "fork"), fuses=True),
-    "thread": Capabilities(pickles=False, kills=False, extra_workers=4, most_workers=32, prefetch_below_seconds=0.020),
+    "process": _PROCESS,
+    "thread": _THREAD,
+    "executor:process": _PROCESS._replace(start_methods=()),
+    "executor:thread": _THREAD,
     "executor": Capabilities(pickles=False, kills=False, prefetch_below_seconds=0.020),
     "serial": Capabilities(pickles=False, kills=False, most_workers=1, ahead=False),
 }

@@ -117,7 +117,7 @@ def _hook(name: str, value: Any) -> None:
 
 def _owned(kind: str) -> bool:
     """Whether the workers are a map's own."""
-    return kind != "executor"
+    return not kind.startswith("executor")
 
 
 def _started(kind: str) -> bool:
@@ -142,7 +142,11 @@ _ROWS = (
         "What runs the items: processes, threads, the caller, an executor.",
         (*_MAPS, *_STEPS),
     ),
-    Option("worker_num", None, _workers, "The number of workers; None: as many as CPUs, for threads some more."),
+    Option(
+        *("worker_num", None, _workers, "The number of workers; None: as many as CPUs, for threads some more."),
+        can=lambda kind: not kind.startswith("executor:"),
+        needs=_OWN,
+    ),
     Option(
         "worker_remote",
         None,

@@ -66,13 +66,15 @@ class Options(_Fields):
         self._check()
         numbers = {name: getattr(self, name) for name in _NUMBERS}
         plain: dict[str, Any] = {name: operator.index(value) for name, value in numbers.items() if value is not None}
+        if self.task_timeout is None and self.kind.startswith("executor:"):
+            plain["task_timeout"] = self.worker_type.task_timeout
         return self._replace(**{**plain, "worker_num": self._default_workers()})
 
     def _check(self) -> None:
         for name in OPTIONS:
             check_option(name, getattr(self, name))
         for name in OPTIONS:
-            if name not in ("worker_type", "worker_num"):
+            if name != "worker_type":
                 check_worker(name, getattr(self, name), self.kind, self.type_name)
         if self.start_method == "fork":
             _check_fork()
@@ -92,12 +94,16 @@ class Options(_Fields):
     @property
     def kind(self) -> str:
         """The row of `CAPABILITIES` for the type of worker."""
-        return "executor" if is_executor(self.worker_type) else str(self.worker_type)
+        if not is_executor(self.worker_type):
+            return str(self.worker_type)
+        if not hasattr(type(self.worker_type), "__numap_workers__"):
+            return "executor"
+        return f"executor:{self.worker_type.__numap_workers__}"
 
     @property
     def type_name(self) -> str:
         """The type of worker, for messages."""
-        return type(self.worker_type).__name__ if self.kind == "executor" else self.kind
+        return type(self.worker_type).__name__ if self.kind.startswith("executor") else self.kind
 
     @property
     def workers(self) -> int:

@@ -15,3 +15,30 @@ def bound(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
     if not args and not kwargs:
         return func
     return lambda item: func(item, *args, **kwargs)
+
+
+class Spread:
+    """A function of one item that is positional and keyword arguments.
+
+    >>> Spread(pow)(((7, 2), {"mod": 10}))
+    9
+    """
+
+    __slots__ = ("func",)
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.func = func
+
+    def __call__(self, item: tuple[tuple[Any, ...], dict[str, Any] | None]) -> Any:
+        args, kwargs = item
+        return self.func(*args, **kwargs) if kwargs else self.func(*args)
+
+
+def run(item: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any] | None]) -> Any:
+    """Calls the function that comes with its arguments.
+
+    >>> run((pow, (7, 2), None))
+    49
+    """
+    func, args, kwargs = item
+    return func(*args, **kwargs) if kwargs else func(*args)

@@ -83,6 +83,8 @@ def _below(trace: Trace) -> str:
 def place(failure: Failure) -> str:
     """Where it happened, for a note: task, item and process."""
     where = f"in task {failure.task} ({failure.label}), item {failure.index}"
+    if failure.task < 0:  # of no map
+        where = f"in a call of {failure.label}"
     return where if failure.pid is None else f"{where}, worker process {failure.pid}"
 
 

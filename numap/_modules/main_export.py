@@ -49,6 +49,8 @@ class MainExporter(NameResolver):
         self._definitions = DefinitionLog()
         #: What workers have to define.
         self.log: list[Definition] = self._definitions.sent
+        #: What names of modules stood for when they were defined.
+        self.defined: dict[tuple[str, str], object] = {}
         self._origins = Origins()
         self._owners = Owners()
         #: What the functions of the map, and all that they refer to, consist of.
@@ -118,6 +120,7 @@ class MainExporter(NameResolver):
             code = self._by_dill(module, name, error), []
         finally:
             self.defining = self._current = None
+        self.defined[module.__name__, name] = value
         self._definitions.make(Definition(module.__name__, name, code))
 
     def apart(self, cls: type, content: object) -> bytes:

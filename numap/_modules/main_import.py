@@ -57,6 +57,7 @@ class MainImporter:
         """
         keys = []
         for module, name, code, own in definitions:
+            self._refused.pop((module, name), None)  # what comes again is another one
             (self._own if own else self._pending)[module, name] = code
             keys.append((module, name))
             if not own:

@@ -23,6 +23,8 @@ from .manager import Manager
 ENGINES = {
     "process": ("numap.engines.processes.engine", "ProcessEngine"),
     "thread": ("numap.engines.threads", "ThreadEngine"),
+    "executor:process": ("numap._executor.leased", "ProcessLease"),
+    "executor:thread": ("numap._executor.leased", "ThreadLease"),
     "executor": ("numap.engines.executor", "ExecutorEngine"),
     "serial": ("numap.engines.serial", "SerialEngine"),
 }

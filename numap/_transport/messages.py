@@ -4,8 +4,9 @@ A record has names, which make a message readable where it is sent and where it 
 tuple that begins with a number. A record would be pickled with the name of its class, which takes ten microseconds more for
 each frame. `to_wire` and `of_wire` turn the one into the other.
 
-A worker hears `Setup` first, then any number of `Definitions` and `RunJob`, and `Stop` at last. It answers `Ready` or
-`SetupFailed`, then tells `Outcomes`; `SideMessage` and `Imported` may come at any moment, and `FinalizerFailed` at its end.
+A worker hears `Setup` first, then any number of `Definitions` and `RunJob`, and `Stop` at last. One that stays for several maps
+hears `AddProgram` and `ForgetPrograms`, too. It answers `Ready` or `SetupFailed`, then tells `Outcomes`; `ProgramRefused`,
+`SideMessage` and `Imported` may come at any moment, and `FinalizerFailed` at its end.
 These go through a `Channel`. What goes between caller and starter is one packet each; see `to_packet`.
 """
 
@@ -130,6 +131,28 @@ class RunJob(Record):
     segments: list[Segment]
 
 
+class AddProgram(Record):
+    """A function of a map that came later than the worker, before the first job for it.
+
+    Attributes:
+        number: of the program.
+        code: the function with its constant arguments.
+        clocked: see `Setup`, for this program.
+        copies: likewise.
+    """
+
+    number: int
+    code: Code
+    clocked: bool
+    copies: bool
+
+
+class ForgetPrograms(Record):
+    """No job will come any more for these programs."""
+
+    numbers: list[int]
+
+
 class Stop(Record):
     """The worker is to run its finalizer and end."""
 
@@ -199,6 +222,14 @@ class Imported(Record):
     at_setup: bool
 
 
+class ProgramRefused(Record):
+    """The worker can't load a program that came later; each item of it fails."""
+
+    pid: int
+    number: int
+    trace: Trace
+
+
 class FinalizerFailed(Record):
     """The finalizer raised."""
 
@@ -256,8 +287,8 @@ class WorkerRefused(Record):
     reason: str
 
 
-ToWorker = Setup | Definitions | RunJob | Stop
-FromWorker = Ready | SetupFailed | Outcomes | SideMessage | Imported | FinalizerFailed
+ToWorker = Setup | Definitions | AddProgram | ForgetPrograms | RunJob | Stop
+FromWorker = Ready | SetupFailed | ProgramRefused | Outcomes | SideMessage | Imported | FinalizerFailed
 ToStarter = StartWorker | KillWorker
 FromStarter = Connected | WorkerStarted | WorkerExited | WorkerRefused
 
@@ -268,6 +299,7 @@ _RECORDS: tuple[Any, ...] = (
     *(Ready, SetupFailed, Outcomes, SideMessage, Imported, FinalizerFailed),
     *(StartWorker, KillWorker),
     *(Connected, WorkerStarted, WorkerExited, WorkerRefused),
+    *(AddProgram, ForgetPrograms, ProgramRefused),
 )
 _NUMBERS = {record: number for number, record in enumerate(_RECORDS)}
 

@@ -19,6 +19,7 @@ from time import monotonic_ns
 from time import perf_counter as clock
 from typing import Any
 
+from .._base.errors import SerializationError
 from .._items.failures import unpickle_failure
 from .._items.segments import FAILED, LONG, PACKED, PICKLES, RECORDS, SHARED, Segment, encode_item, is_lent, item_of
 from .._modules.owners import Everything
@@ -45,6 +46,16 @@ class _NotOpened(BaseException):
     """A record can't be unpickled; its cause says why."""
 
 
+class Refused:
+    """Stands for a function that can't be loaded: each of its items fails, and says why."""
+
+    def __init__(self, why: BaseException) -> None:
+        self._why = why.with_traceback(None)
+
+    def __call__(self, item: Any) -> Any:
+        raise SerializationError(f"its function can't be loaded in this worker: {self._why}") from self._why
+
+
 class JobRunner:
     """Runs jobs, one after the other.
 
@@ -60,7 +71,7 @@ class JobRunner:
 
     def __init__(
         self,
-        calls: list[Callable[[Any], Any]],
+        calls: dict[int, Callable[[Any], Any]],
         words: memoryview,
         results: Results,
         shared: SharedMemoryFile | None,
@@ -82,12 +93,30 @@ class JobRunner:
         self._pid = os.getpid()
         self._fused: dict[tuple[int, ...], Callable[[Any], Any]] = {}
         self._last_stage = 0
+        #: By program that was added: whether it is clocked, and gets copies.
+        self._own: dict[int, tuple[bool, bool]] = {}
+
+    def add(self, number: int, call: Callable[[Any], Any], clocked: bool, copies: bool) -> None:
+        """Another program, with what the rest of them have from the start for all."""
+        self._calls[number] = call
+        self._own[number] = clocked, copies or self._shared is None or self._shared.column is None
+
+    def forget(self, numbers: list[int]) -> None:
+        """Lets programs go."""
+        gone = set(numbers)
+        for number in gone:
+            self._calls.pop(number, None)
+            self._own.pop(number, None)
+        for chain in [chain for chain in self._fused if not gone.isdisjoint(chain)]:
+            del self._fused[chain]
 
     def run(self, seq: int, epoch: int, programs: tuple[int, ...], segments: list[Segment]) -> None:
         """Runs the items of a job until one must not begin any more, and tells the outcomes; see `RunJob`."""
         if self._words[EPOCH] != epoch:
             return
         results = self._results
+        if programs[0] in self._own:
+            self._clocked, self._copies = self._own[programs[0]]
         results.begin(seq, len(programs) - 1, len(segments) > 1 or segments[0][1] > 1)
         call = self._calls[programs[0]] if len(programs) == 1 else self._fuse(programs)
         self._last_stage = len(programs) - 1

@@ -27,8 +27,11 @@ from .._system.forked_items import end_fork, flush_streams
 from .._system.thread_signals import Nudge
 from .._transport.channel import Channel
 from .._transport.messages import (
+    AddProgram,
     Definitions,
     FinalizerFailed,
+    ForgetPrograms,
+    ProgramRefused,
     Ready,
     RunJob,
     Setup,
@@ -42,7 +45,7 @@ from .._transport.progress_page import EPOCH, FINALIZER, INITIALIZING, STAGE, ST
 from .._transport.shared_memory import SharedMemoryFile
 from .._transport.shared_objects import Code
 from .imports import ImportReport
-from .job_runner import JobRunner
+from .job_runner import JobRunner, Refused
 from .results import Results
 
 if TYPE_CHECKING:
@@ -74,6 +77,10 @@ class Worker:
                 self._jobs.run(*message)
             elif isinstance(message, Definitions):
                 self._importer.update(message.definitions)
+            elif isinstance(message, AddProgram):
+                self._add_program(*message)
+            elif isinstance(message, ForgetPrograms):
+                self._jobs.forget(message.numbers)
             elif isinstance(message, Setup):
                 if not self._setup(message):
                     return
@@ -101,7 +108,7 @@ class Worker:
             stage = "load the code of the map in"
             self._importer.update(setup.definitions, setup.needed)
             stage = "load a function of the map in"
-            calls = [self._call(code) for code in setup.programs]
+            calls = dict(enumerate(map(self._call, setup.programs)))
             self._jobs = JobRunner(
                 calls, self._words, self._results, shared, setup.clocked, setup.copies, setup.careful
             )
@@ -135,6 +142,20 @@ class Worker:
         flush_streams()
         self._outbox.send(Ready(os.getpid()))
         return True
+
+    def _add_program(self, number: int, code: Code, clocked: bool, copies: bool) -> None:
+        global loading
+        loading = True
+        try:
+            call = self._call(code)
+        except BaseException as error:
+            _end_if_forked(error)
+            # Before the outcomes of its items: the caller ends the map, and knows why.
+            self._outbox.send(ProgramRefused(os.getpid(), number, trace_of(error)))
+            call = Refused(error)
+        finally:
+            loading = False
+        self._jobs.add(number, call, clocked, copies)
 
     def _adopt_code(self, setup: Setup) -> None:
         """What the program has told libraries by functions of its own."""

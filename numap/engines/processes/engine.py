@@ -30,7 +30,7 @@ from ..._items.side_output import logging_levels
 from ..._modules.main_export import ForkExporter, MainExporter, main_identity
 from ..._sync.event_queue import seconds_left
 from ..._system.processes import exit_text
-from ..._transport.messages import Imported, Outcomes, Ready, Setup, SetupFailed, SideMessage
+from ..._transport.messages import Imported, Outcomes, ProgramRefused, Ready, Setup, SetupFailed, SideMessage
 from ..._transport.progress_page import INITIALIZING, STAGE, STARTED
 from ..._transport.shared_objects import Code, Constants, ObjectWriter, size_of_code
 from ..._worker.results import CUT_OFF
@@ -62,25 +62,28 @@ class ProcessEngine(WorkerPool):
     Args:
         programs: the functions, pickled here once for all workers.
         options: of the map.
+        label: to show for them; None: their names.
 
     Raises:
         SerializationError: a function can't be pickled.
     """
 
     capabilities = CAPABILITIES["process"]
+    #: Where its workers are.
+    slot_type: type[ProcessSlot] = ProcessSlot
 
-    def __init__(self, programs: Sequence[Program], options: Options) -> None:
+    def __init__(self, programs: Sequence[Program], options: Options, label: str | None = None) -> None:
         method = options.start_method or "forkserver"
         memory = Memory(options.workers)
         constants = Constants(memory.shared)
         exporter = ForkExporter(constants) if method == "fork" else MainExporter(constants)
         self._finalizes = options.finalizer is not None
         exporter.exempt(options.initializer)
-        label = ", ".join(p.label for p in programs)
+        label = ", ".join(p.label for p in programs) if label is None else label
         setup = _setup(exporter, programs, options, method)
         _warn_of_size(label, sum(map(size_of_code, [*setup.programs, *(it.code for it in exporter.log)])))
         limits = [limited(it.settings.task_timeout) for it in programs]
-        slots = [ProcessSlot(limits) for _ in range(options.workers)]
+        slots = [self.slot_type(limits) for _ in range(options.workers)]
         # Of the functions alone: what items need is known when they come.
         environment = cache(partial(_environment.environment, options.workers))
         wish = TemplateWish(exporter.used, options.preload, environment) if has_templates(method) else None
@@ -207,10 +210,15 @@ class ProcessEngine(WorkerPool):
             elif isinstance(message, SetupFailed):
                 self._give_up(f"can't {message.stage} worker process {message.pid}:\n{render(message.trace)}")
                 return
+            elif isinstance(message, ProgramRefused):
+                self._on_refused(message)
         if handle.channel.ended:
             # Its exit is reported by the starter; a descriptor says nothing for certain.
             self._selector.remove(handle)
             slot.open = False
+
+    def _on_refused(self, message: ProgramRefused) -> None:
+        """A program that was added can't be loaded."""
 
     def _output(
         self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float, stages: list[int]
@@ -297,8 +305,8 @@ def _setup(exporter: MainExporter, programs: Sequence[Program], options: Options
     """What each worker is told first."""
     hooks = (options.initializer, options.initargs, options.finalizer)
     return Setup(
-        programs=[_encode(exporter, p.label, (p.func, p.args, p.kwargs or None)) for p in programs],
-        initializer=_encode(exporter, "the initializer or the finalizer", hooks),
+        programs=[encode_program(exporter, p.label, (p.func, p.args, p.kwargs or None)) for p in programs],
+        initializer=encode_program(exporter, "the initializer or the finalizer", hooks),
         clocked=any(p.settings.task_timeout is not None for p in programs),
         copies=any(p.retries for p in programs),
         careful=False,
@@ -322,7 +330,8 @@ def _warn_of_size(label: str, size: int) -> None:
         )
 
 
-def _encode(exporter: MainExporter, label: str, obj: object) -> Code:
+def encode_program(exporter: MainExporter, label: str, obj: object) -> Code:
+    """What every worker gets of the code of the program; ``label`` names it where it can't be sent."""
     try:
         return exporter.constants.encode(obj, exporter.encode_code)
     except Exception as error:

@@ -47,7 +47,6 @@ class ProcessSlot(Slot):
         "ready",
         "recalled_at",
         "seen",
-        "shortest",
         "unpickling",
         "write_blocked",
     )
@@ -55,8 +54,6 @@ class ProcessSlot(Slot):
     def __init__(self, limits: Sequence[float | None]) -> None:
         super().__init__()
         self.limits = limits
-        #: Of all limits; None: there is none.
-        self.shortest = min((limit for limit in limits if limit is not None), default=None)
         self.handle: WorkerHandle | None = None
         self.reset(UNLIMITED)
 
@@ -86,10 +83,7 @@ class ProcessSlot(Slot):
     def send(self, job: Job, log: list[Definition]) -> None:
         """Sends a job, after the definitions that its items may need."""
         assert self.handle is not None, "an open slot has a worker"
-        if self.known < len(log):
-            news = log[self.known :]
-            self.known += len(news)
-            self.handle.send(Definitions(news))
+        self.tell(log)
         job.segments = [pack(s[2]) if s[0] == RAW else s for s in job.segments]
         self.ledger.add(job)
         segments = [outgoing(s) for s in job.segments]
@@ -97,10 +91,23 @@ class ProcessSlot(Slot):
         if self.check_at is None and (job.count > 1 or len(self.jobs) > 1):
             self.seen = -1
             self.check_at = monotonic() + STUCK_AFTER
-        self._expect_limit()
+        limit = self.limit_of(job)
+        if limit is not None:
+            self.limit_at = min(monotonic() + limit, NEVER if self.limit_at is None else self.limit_at)
         self.room -= job.count
         if self.room <= 0:
             self.open = False
+
+    def tell(self, log: list[Definition]) -> None:
+        """Sends the definitions that the worker does not know."""
+        if self.known < len(log) and self.handle is not None:
+            news = log[self.known :]
+            self.known += len(news)
+            self.handle.send(Definitions(news))
+
+    def limit_of(self, job: Job) -> float | None:
+        """Seconds that an item of a job may run; None: no limit."""
+        return self.limits[job.program]
 
     def take_room_back(self, returned: list[Returned]) -> None:
         """Items came back without having run: the worker has room for as many others."""
@@ -113,13 +120,6 @@ class ProcessSlot(Slot):
         if last:
             self.seen = -1
             self.check_at = monotonic() + STUCK_AFTER if self.jobs else None
-            if self.jobs:
-                self._expect_limit()
-
-    def _expect_limit(self) -> None:
-        """There is something to do, which may have a limit."""
-        if self.shortest is not None and self.limit_at is None:
-            self.limit_at = monotonic() + self.shortest
 
     def recall(self) -> None:
         """Asks for all that has not begun; it is known a moment later what that is."""
@@ -182,24 +182,21 @@ class ProcessSlot(Slot):
 
     def _over_limit(self, handle: WorkerHandle, now: float) -> bool:
         """Whether the running item is over its time limit, for the first time; else when to look again."""
-        assert self.shortest is not None, "a slot without a limit never looks"
         words = handle.page.words
         self.limit_at = None
-        if not self.jobs or self.expired >= 0:
+        limits = [limit for limit in map(self.limit_of, self.jobs) if limit is not None]
+        if not limits or self.expired >= 0:
             return False
         started, began = words[STARTED], words[CLOCK]
-        if not began or words[STARTED] != started:
-            self.limit_at = now + self.shortest
-            return False
         running = self.ledger.running(started)
-        limit = self.limits[running[0].program] if running is not None else self.shortest
-        if limit is None:
-            # Until its job is done there is nothing to look for.
+        limit = None if running is None else self.limit_of(running[0])
+        if limit is None or not began or words[STARTED] != started:
+            self.limit_at = now + min(limits)
             return False
         deadline = began / 1e9 + limit + (UNPICKLING_TIMEOUT if began & 1 else 0)
         if now < deadline:
             # Its function may begin at any moment, and then has its own time.
-            self.limit_at = min(deadline, now + self.shortest)
+            self.limit_at = min(deadline, now + limit)
             return False
         self.expired = started
         self.unpickling = bool(began & 1)

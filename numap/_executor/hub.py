@@ -1,0 +1,368 @@
+"""The hub of an executor: the one thread that lends its workers, to maps and to single calls, by turns.
+
+Each map decides for itself what is to run, in a thread of its own, and calls come from anywhere. If they all had the
+workers, each of them would have to know the others. So they hand their jobs to the hub. A job waits there, not in a worker,
+until it is its turn: so a map whose items take hours leaves room for others with each item, and what has not begun is easily
+taken back.
+
+A turn goes to the tenant that has the fewest workers, and among those to the one that has waited longest. So tenants share the
+workers evenly in time, whatever their items take.
+
+Two kinds of threads have the hub's lock: its own, and those of maps that give jobs. Threads of the user never have it, as an
+interrupt could leave it locked: they leave notes, and wait for answers.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from itertools import count
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from .._base.errors import StateError, WorkerStartError
+from .._runtime.log_forwarder import LogForwarder
+from .._runtime.shutdown import live
+from .._sync.event_queue import NEVER
+from .._sync.threads import ContextThread
+from ..engines.protocol import Died, EngineWarning, Event, Output, Returned, SideOutput, Slot, StartFailed
+from .pool import LentJob, Pool
+
+
+class Tenant(Protocol):
+    """What workers are lent to. All methods are called with the lock of the hub."""
+
+    #: Jobs of it that are in workers, and when it had its last turn.
+    placed: int
+    turn: int
+
+    @property
+    def waiting(self) -> int:
+        """Items of it that wait at the hub, about."""
+        ...
+
+    @property
+    def quick(self) -> bool:
+        """What waits first takes so little time that it may wait in a worker."""
+        ...
+
+    def is_busy(self) -> bool:
+        """Whether a hub that closes waits for it."""
+        ...
+
+    def next_job(self, room: int) -> LentJob | None:
+        """What goes next, of ``room`` items at most."""
+        ...
+
+    def on_event(self, event: Event, job: LentJob | None) -> None:
+        """Something happened to items of it."""
+
+    def on_over(self, job: LentJob) -> None:
+        """A job has left its worker."""
+
+    def on_sent(self, slot: Slot, job: LentJob) -> None:
+        """A job is in a worker."""
+
+    def on_failed(self, error: Exception) -> None:
+        """There are no workers any more."""
+
+
+class Hub:
+    """Lends the workers of one executor.
+
+    Args:
+        make: makes the workers.
+        name: of the executor.
+
+    Attributes:
+        lock: see above.
+        pool: the workers.
+        failure: why there are no workers any more.
+        ended: nothing is lent any more.
+    """
+
+    def __init__(self, make: Callable[[], Pool], name: str) -> None:
+        self.pool = make()
+        self.name = name
+        self.lock = threading.Lock()
+        self.pid = os.getpid()
+        self.failure: Exception | None = None
+        self.ended = self.closing = self.exiting = False
+        #: Told when nothing is left that has to come to its end.
+        self.settled: list[SimpleQueue[None]] = []
+        #: What threads of the user tell: a call each, made with the lock.
+        self.notes: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._idle = False
+        self._due = NEVER
+        self._started = self._killed = False
+        self._stopping = False
+        self._numbers = count()
+        self._turns = count(1)
+        self._tenants: list[Tenant] = []
+        self._owners: dict[int, Tenant] = {}
+        #: By slot, the jobs in it.
+        self._placed: dict[Slot, list[LentJob]] = {slot: [] for slot in self.pool.slots}
+        #: Called at the end, with what went wrong.
+        self.on_end: list[Callable[[], None]] = []
+        self.log_forwarder = LogForwarder()
+        self.thread = ContextThread("numap-executor", self._run)
+
+    # ------------------------------------------------------------------ any thread
+
+    def start(self) -> None:
+        """Starts the hub's thread."""
+        live.add(self)
+        self.thread.start()
+
+    def tell(self, note: Callable[[], None]) -> None:
+        """Has ``note`` called by the hub; if that has ended, at once."""
+        self.notes.put(note)
+        if self.ended:
+            self._take_notes()
+            self._tell_settled()
+        elif self._idle:
+            self._idle = False
+            self.pool.wake()
+
+    def check(self, call: str) -> None:
+        """StateError if nothing can be given to the hub any more."""
+        if self.pid != os.getpid():
+            raise StateError(
+                f"{call}: this executor belongs to the process that started it; make a new one in the child"
+            )
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)
+        if self.closing:
+            raise StateError(f"{call}: not allowed after shutdown()")
+        if self.exiting:
+            raise StateError(f"{call}: not allowed at the end of the interpreter")
+
+    def stop(self, at_exit: bool = False) -> None:
+        """Ends the workers, whatever they are at."""
+        if self.pid == os.getpid():
+            self.close(stop=True)
+            if threading.current_thread() is not self.thread:
+                self.thread.join()
+            if not at_exit:
+                self.log_forwarder.settle()
+
+    def close(self, stop: bool = False, kill: bool = False) -> None:
+        """Takes nothing new; ends when all is done, or (``stop``) at once, or without finalizers, too (``kill``)."""
+        self.closing = True
+        self._stopping = self._stopping or stop or kill
+        self._killed = self._killed or kill
+        self.tell(_nothing)
+
+    def after_fork(self) -> None:
+        """In a child of the user's there is no executor."""
+
+    # ------------------------------------------------------------------ tenants, with the lock
+
+    def join(self, tenant: Tenant, programs: int = 0) -> int:
+        """Lends to a tenant from now on; returns the number of the first of its programs."""
+        if tenant not in self._tenants:
+            tenant.turn = min((it.turn for it in self._tenants), default=0)
+            self._tenants.append(tenant)
+        numbers = [self.number_for(tenant) for _ in range(programs)]
+        return numbers[0] if numbers else 0
+
+    def number_for(self, tenant: Tenant) -> int:
+        """The number of another program."""
+        number = next(self._numbers)
+        self._owners[number] = tenant
+        return number
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """No job will come for these programs any more."""
+        gone = list(numbers)
+        for number in gone:
+            self._owners.pop(number, None)
+        if not self.ended:
+            self.pool.forget(gone)
+
+    def leave(self, tenant: Tenant) -> None:
+        """Lends to a tenant no more."""
+        if tenant in self._tenants:
+            self._tenants.remove(tenant)
+        if not self.ended and self._idle:
+            self._idle = False
+            self.pool.wake()  # it may have been the last
+
+    def recall(self, tenant: Tenant) -> None:
+        """Asks for what workers have not begun of a tenant's."""
+        for slot, jobs in self._placed.items():
+            if any(job.tenant is tenant for job in jobs):
+                self.pool.recall_from(slot)
+
+    def give(self) -> None:
+        """Gives out what can begin: there is something new."""
+        if self.ended or self.failure is not None:
+            return
+        if not self._started:
+            self.pool.wake()  # it starts them
+            return
+        self._pump()
+        if self.pool.due() < self._due:
+            self.pool.wake()
+
+    # ------------------------------------------------------------------ the hub's thread
+
+    def _run(self) -> None:
+        try:
+            while self._step():
+                pass
+        except BaseException as error:
+            wrapped = RuntimeError("the hub of the executor failed; this is a defect of numap")
+            wrapped.__cause__ = error
+            self._fail(wrapped)
+        finally:
+            self._end()
+
+    def _step(self) -> bool:
+        self._idle = True
+        self.pool.listen(0.0 if not self.notes.empty() else self._due)
+        self._idle = False
+        with self.lock:
+            self._take_notes()
+            if self._started:
+                self._take_events()
+            if self.failure is not None or self._stopping or (self.closing and not self._close_tenants()):
+                return False
+            if self.settled and not any(tenant.is_busy() for tenant in self._tenants):
+                self._tell_settled()
+            if any(tenant.waiting for tenant in self._tenants):
+                self._start()
+                self._pump()
+            self._due = self.pool.due() if self._started else NEVER
+        return True
+
+    def _tell_settled(self) -> None:
+        while self.settled:
+            self.settled.pop().put(None)
+
+    def _close_tenants(self) -> bool:
+        """Lends only to what has to come to its end; returns whether there is such a tenant."""
+        for tenant in list(self._tenants):
+            if not tenant.is_busy():
+                tenant.on_failed(_shut_down())
+        return any(tenant.is_busy() for tenant in self._tenants)
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            try:
+                self.pool.start()
+            except Exception as error:
+                self.failure = error
+                raise
+
+    def _take_notes(self) -> None:
+        with suppress(Empty):
+            while True:
+                self.notes.get(False)()
+
+    def _take_events(self) -> None:
+        if self.pool.due() == 0.0 or not self._stopping:
+            for event in self.pool.events():
+                self._route(event)
+        for number, why in self.pool.refused():
+            owner = self._owners.get(number)
+            if owner is not None:
+                owner.on_event(StartFailed(WorkerStartError(why)), None)
+        for slot, jobs in self._placed.items():
+            if jobs and len(jobs) != len(slot.jobs):
+                for job in [job for job in jobs if job not in slot.jobs]:
+                    jobs.remove(job)
+                    job.tenant.placed -= 1
+                    job.tenant.on_over(job)
+
+    def _route(self, event: Event) -> None:
+        if isinstance(event, Output):
+            assert isinstance(event.job, LentJob), "no others are given out"
+            event.job.tenant.on_event(event, event.job)
+        elif isinstance(event, StartFailed):
+            self.failure = self.failure or event.error
+        elif isinstance(event, EngineWarning):
+            for tenant in self._tenants:
+                tenant.on_event(event, None)
+        elif isinstance(event, (Returned, Died, SideOutput)):
+            owner = None if event.program is None else self._owners.get(event.program)
+            if owner is not None:
+                owner.on_event(event, None)
+            elif isinstance(event, SideOutput):
+                self.log_forwarder.hear(event)
+
+    # ------------------------------------------------------------------ turns
+
+    def _pump(self) -> None:
+        if not self._fill_idle() or not self._grow() or not self._fill_idle():
+            return
+        for slot in self.pool.slots:
+            if slot.open and len(slot.jobs) == 1 and not slot.stuck and self._placed[slot]:
+                self._place(slot, True)
+
+    def _fill_idle(self) -> bool:
+        """Gives each idle worker something; returns whether all have."""
+        return all(self._place(slot, False) for slot in self.pool.slots if slot.open and not slot.jobs)
+
+    def _grow(self) -> bool:
+        """Has as many workers come as there is work for; returns whether there is any that waits."""
+        pool = self.pool
+        wanted = sum(tenant.waiting for tenant in self._tenants)
+        left = wanted - pool.coming()
+        while left > 0 and pool.lacking():
+            pool.grow()
+            left -= 1
+        return wanted > 0
+
+    def _place(self, slot: Slot, ahead: bool) -> bool:
+        """Gives what goes next to a worker; ``ahead``: it has to wait there. Returns whether there was something."""
+        if ahead and not self._placed[slot][0].tenant.quick:
+            return False
+        tenants = [tenant for tenant in self._tenants if tenant.waiting and (tenant.quick or not ahead)]
+        for tenant in sorted(tenants, key=_share):
+            job = tenant.next_job(slot.room)
+            if job is not None:
+                tenant.turn = next(self._turns)
+                tenant.placed += 1
+                self._placed[slot].append(job)
+                self.pool.submit(slot, job)
+                tenant.on_sent(slot, job)
+                return True
+        return False
+
+    # ------------------------------------------------------------------ the end
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = self.failure or error
+
+    def _end(self) -> None:
+        with self.lock:
+            said: Sequence[SideOutput] = ()
+            with suppress(Exception):
+                if self._started:
+                    said = self.pool.kill() if self._killed else self.pool.stop()
+            self.ended = self.closing = True
+            last = [event._replace(program=None, place=None) for event in said]
+            self.log_forwarder.close(last)
+            error = self.failure or _shut_down()
+            for tenant in list(self._tenants):
+                tenant.on_failed(error)
+            self._take_notes()
+            self._tell_settled()
+            for call in self.on_end:
+                call()
+
+
+def _share(tenant: Tenant) -> tuple[int, int]:
+    return tenant.placed, tenant.turn
+
+
+def _shut_down() -> Exception:
+    return WorkerStartError("the executor was shut down while this map ran on its workers")
+
+
+def _nothing() -> None:
+    """Only wakes the hub."""
