@@ -152,8 +152,9 @@ class LogForwarder:
             content = pickle.loads(output.content)
             self.logger = content["name"] if output.kind == "log" else _LOGGERS[output.kind]
             _TAKERS[output.kind](output, content)
-        except Exception as error:
-            # As if it had been raised by a thread of the user's: what is heard later is handled all the same.
+        except BaseException as error:
+            # As if it had been raised by a thread of the user's: what is heard later is handled all the same, also behind a
+            # handler that calls `sys.exit`, which in a thread ends nothing else.
             args = (type(error), error, error.__traceback__, threading.current_thread())
             threading.excepthook(threading.ExceptHookArgs(args))
         self.logger = None

@@ -282,6 +282,21 @@ def test_51_a_handler_that_fails_is_told_and_the_next_record_is_handled(
     assert (args.exc_type, args.thread.name) == (ValueError, "numap-log")
 
 
+def test_51_a_handler_that_exits_ends_no_other_record(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+
+    def leave(record: logging.LogRecord) -> bool:
+        if record.getMessage() == "item 1":
+            raise SystemExit(5)
+        return True
+
+    kept.addFilter(leave)
+    list(IMap(tell, range(3), worker_num=1))
+    assert kept.messages == ["item 0", "item 2"]
+    assert [args.exc_type for args in told] == [SystemExit]
+
+
 def test_51_a_handler_that_blocks_holds_up_neither_results_nor_for_long_the_end(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
