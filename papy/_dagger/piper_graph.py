@@ -18,6 +18,7 @@ from papy._base.checks import (
     value_error,
 )
 from papy._base.errors import DaggerError, PiperError
+from papy._dagger.nested import edges_of
 from papy._piper.piper import Piper
 from papy.graph import DictGraph
 
@@ -138,23 +139,43 @@ class PiperGraph(DictGraph[Piper]):
         """Add pipers and the edges between them; a pipe that is refused changes nothing.
 
         Args:
-            pipe: Pipers (or what `add_piper` takes) in the order in which the data flows.
+            pipe: Pipers (or what `add_piper` takes) in the order in which the data flows. A Dagger stands for its pipers: they
+                run as a part of this one, as often as this one does; what is changed in it later is not changed here.
             branch: The branch of those pipers that are new.
 
         Raises:
-            DaggerError: If the pipe is empty, or closes a cycle, or no piper can be made of something in it.
+            DaggerError: If the pipe is empty, or closes a cycle, or no piper can be made of something in it, or a Dagger in it
+                says what its runs are to do with failures.
         """
         self._changing("add_pipe")
         with refused_as(DaggerError):
             check_branch(branch)
-        pipers = [self.resolve(piper, forgive=True) or self._made(piper) for piper in _pipers_in("pipe", pipe)]
-        if not pipers:
+        parts = [
+            it if isinstance(it, PiperGraph) else self.resolve(it, forgive=True) or self._made(it)
+            for it in _pipers_in("pipe", pipe)
+        ]
+        if not parts:
             raise value_error(DaggerError, "pipe: none given; must be at least one piper")
+        pipers = [it for it in parts if isinstance(it, Piper)]
+        if len(pipers) < len(parts):
+            self._add_nested(parts, branch)
+            return
         _refuse_cycle(self, pipers)
         for piper in pipers:
             self.add_node(piper, branch=branch)
         for up, down in pairwise(pipers):
             super().add_edge((down, up))
+
+    def _add_nested(self, parts: list[Any], branch: Any) -> None:
+        edges = edges_of(self, parts)
+        for it in parts:
+            if isinstance(it, Piper):
+                self.add_node(it, branch=branch)
+                continue
+            for piper, node in it.items():
+                self.add_node(piper, node.xtra or None, node.branch if branch is None else branch)
+        for edge in edges:
+            super().add_edge(edge)
 
     def add_pipes(self, pipes: Iterable[Iterable[Any]], branch: Any = None) -> None:
         """Add pipes one after the other, see `add_pipe`."""

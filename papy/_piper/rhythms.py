@@ -16,7 +16,7 @@ from papy._piper.piper_options import PiperOptions
 from papy._streams.base import ResumableStream
 from papy._streams.batches import Batches, TimedBatches
 from papy._streams.descent import Descent, through, together, unknown
-from papy._streams.flatten import Flattened
+from papy._streams.flatten import Flattened, values_of
 from papy._streams.merge import AsTheyCome, members
 from papy._streams.source import Furthest, Rhythm, StreamSource
 from papy._streams.streams import items_of
@@ -95,7 +95,7 @@ def flattened(settings: PiperOptions, source: StreamSource, rhythm: Rhythm) -> t
     """The values of what a piper gives."""
     calls = items_of(source)
     assert isinstance(calls, ResumableStream)
-    stream = Flattened(calls)
+    stream = Flattened(calls, partial(values_of, settings.number))
     descent = through(stream.parents, (rhythm.descent,))
     return stream, rhythm.changed(settings.number, settings.name, calls.count, descent, rhythm.inputs, rhythm.placed)
 

@@ -1,11 +1,15 @@
-"""The values of each call as items of their own. What was dropped has no place any more, and falls out here."""
+"""The values of each call as items of their own.
+
+Where there are none a mark stands, as for an item that was dropped: a reader that has to wait for an item could get far
+ahead of others that read the same.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from papy._base.errors import Dropped, PiperError
+from papy._base.errors import Dropped, PiperError, dropped
 from papy._base.failures import place
 from papy._streams.base import NOTHING, ResumableStream
 from papy._streams.descent import Parents
@@ -16,7 +20,7 @@ class Flattened(ResumableStream):
 
     Args:
         calls: For each call an iterator over its values, a tuple of them, or a failure, which may bring those before it.
-        values_of: Gives the items that a call has become; None: these.
+        values: Gives the items that a call has become.
 
     Attributes:
         parents: Knows which call each of the last items is of.
@@ -24,9 +28,9 @@ class Flattened(ResumableStream):
 
     __slots__ = ("_taken", "_values", "_values_of", "parents")
 
-    def __init__(self, calls: Iterator[Any], values_of: Callable[[Any], Iterator[Any]] | None = None) -> None:
+    def __init__(self, calls: Iterator[Any], values: Callable[[Any], Iterator[Any]]) -> None:
         super().__init__(calls)
-        self._values_of = values_of or _values_of
+        self._values_of = values
         self.parents = Parents()
         self._taken: Any = NOTHING
         self._values: Iterator[Any] | None = None
@@ -56,10 +60,10 @@ class Flattened(ResumableStream):
             return
 
 
-def _values_of(taken: Any) -> Iterator[Any]:
-    """The items that a call has become."""
+def values_of(number: int, taken: Any) -> Iterator[Any]:
+    """The items that a call of the piper with this number has become."""
     if isinstance(taken, Dropped):
-        return iter(())
+        return iter((taken,))
     if isinstance(taken, PiperError):
         return iter((*taken.__dict__.get("_before", ()), taken))
-    return iter(taken)
+    return iter(taken or (dropped(frozenset([number])),))

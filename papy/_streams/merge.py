@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from papy._base.errors import Dropped, PiperError, is_failure
-from papy._base.failures import origins
+from papy._base.failures import origins, passed_on
 from papy._evaluate.counts import Count
 from papy._streams.base import NOTHING, ResumableStream
 from papy._streams.descent import KEPT
@@ -21,17 +21,21 @@ _Failed = frozenset[tuple[int | None, int | None]]
 
 
 def members(row: Sequence[Any]) -> Iterator[Any]:
-    """The items at one place of several streams; a failure that has come on several ways is one."""
+    """The items at one place of several streams; a failure that has come on several ways is one, and nothing is a mark."""
     known: set[_Failed] = set()
     kept: list[Any] = []
+    marks: list[PiperError] = []
     for item in row:
+        if isinstance(item, Dropped):
+            marks.append(item)
+            continue
         if isinstance(item, PiperError) and is_failure(item):
             failed = _failed(item)
-            if isinstance(item, Dropped) or failed in known:
+            if failed in known:
                 continue
             known.add(failed)
         kept.append(item)
-    return iter(kept)
+    return iter(kept or [passed_on(marks)])
 
 
 def _failed(item: PiperError) -> _Failed:
@@ -100,9 +104,9 @@ class AsTheyCome(ResumableStream):
         read.given += 1
 
     def _is_news(self, item: PiperError, place: int) -> bool:
-        """Whether a failure, or what stands for an item that was dropped, is to be given."""
+        """Whether this is not a failure that has come already; what stands for a dropped item goes on, see `Flattened`."""
         if isinstance(item, Dropped):
-            return False
+            return True
         failed = _failed(item)
         news = failed not in self._known
         self._known[failed] = None

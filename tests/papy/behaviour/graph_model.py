@@ -219,7 +219,7 @@ class Interpreter:
         place = self._calls[number]
         self._calls[number] += 1
         if isinstance(item, Failed) or item is NOTHING:
-            return [] if item is NOTHING else [item]
+            return [item]
         self.items[number] += 1
         made: list[Any] = []
         try:
@@ -228,7 +228,7 @@ class Interpreter:
             self.filtered[number] += not made
         except ValueError:
             made.append(Failed([(number, place)]))
-        return made
+        return made or [NOTHING]
 
 
 def _merged(ups: list[list[Any]]) -> Iterator[Any]:
@@ -236,13 +236,18 @@ def _merged(ups: list[list[Any]]) -> Iterator[Any]:
     known: set[Failed] = set()
     most = max(map(len, ups))
     for row in zip(*(stream + [NOTHING] * (most - len(stream)) for stream in ups), strict=True):
+        given = False
         for item in row:
             if isinstance(item, Failed):
                 if item not in known:
                     yield item
                 known.add(item)
+                given = True
             elif item is not NOTHING:
                 yield item
+                given = True
+        if not given:
+            yield NOTHING
 
 
 def _batches(stream: list[Any], options: dict[str, Any]) -> Iterator[Any]:
