@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._base.checks import counted, flag, sequence, timeout_seconds
+from ._base.checks import flag, sequence, timeout_seconds
 from ._base.errors import StateError, TooManyFailures
 from ._base.habits import MAP_HABITS, NEXT_HABITS, TASK_HABITS, checked
 from ._base.lifecycle import FAILED, FINISHED
@@ -15,8 +15,9 @@ from ._base.public import public
 from ._base.statistics import Statistics
 from ._base.task_spec import task_spec
 from ._draw.drawn import Drawn
-from ._life import AsyncLife, Life, inside_worker
+from ._life import Life, WithBlock, inside_worker
 from ._results.reader import Reader
+from ._shown import described, pictured
 from ._task import TaskIterator, iterator, remaining
 from ._tasks import Tasks
 
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 
 @public
-class IMap(Reader[T], AsyncLife, Drawn):
+class IMap(Reader[T], WithBlock, Drawn):
     """A lazy map over worker processes or threads: bounded, ordered or not, one or several tasks on one pool.
 
     Every item that is taken from an input gives exactly one result or one error at its place. Nothing is taken before
@@ -285,17 +286,10 @@ class IMap(Reader[T], AsyncLife, Drawn):
         """`stop`."""
         self.stop()
 
-    def __enter__(self) -> IMap[T]:
-        self._start_unless_started()
-        return self
-
     def _start_unless_started(self) -> None:
         # A map that began to run when it was made may have ended before its with block is entered.
         if self._life.current() not in (FINISHED, FAILED):
             self.start()
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stop()
 
     # ------------------------------------------------------------------ results
 
@@ -354,10 +348,10 @@ class IMap(Reader[T], AsyncLife, Drawn):
         return self._life.statistics(self._options, self._tasks)
 
     def __repr__(self) -> str:
-        return _described(self)
+        return described(self)
 
     def _picture(self) -> Picture:
-        return _pictured(self)
+        return pictured(self)
 
     def __reduce__(self) -> Any:
         raise TypeError("an IMap can't be pickled: it belongs to the process that made it")
@@ -376,22 +370,6 @@ def _discard(imap: IMap[Any], tasks: list[int]) -> None:
 
 def _read_elsewhere(task: int, label: str) -> StateError:
     return StateError(f"next: task {task} ({label}) is read by another task; read the end of the chain")
-
-
-def _described(imap: IMap[Any]) -> str:
-    figures, options, tasks = imap.statistics(), imap._options, len(imap._tasks.specs)
-    tail = f", {figures.pulled - figures.yielded} pending" if imap._life.manager is not None else ""
-    return (
-        f"<IMap {imap.name}: {figures.state}, {counted(options.workers, f'{options.type_name} worker')}, "
-        f"{counted(tasks, 'task')}{tail}>"
-    )
-
-
-def _pictured(imap: IMap[Any]) -> Picture:
-    from ._draw.map_picture import map_picture
-
-    workers = counted(imap._options.workers, f"{imap._options.type_name} worker")
-    return map_picture(imap.name, workers, imap.statistics(), imap._tasks.inputs, imap._tasks.lengths)
 
 
 def _check_pair(func: object, iterable: object) -> None:

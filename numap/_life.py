@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ._runtime.manager import Manager
 
-Self = TypeVar("Self", bound="AsyncLife")
+Self = TypeVar("Self", bound="WithBlock")
 
 
 class Life:
@@ -140,8 +140,15 @@ def inside_worker(loading: bool = False) -> bool:
     return bool(worker.loading if loading else worker.serving == os.getpid())
 
 
-class AsyncLife:
-    """A base class: ``async with`` for what has a start and a stop that take their time."""
+class WithBlock:
+    """A base class: ``with`` and ``async with`` for what has a start and a stop."""
+
+    def __enter__(self: Self) -> Self:
+        self._start_unless_started()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
 
     async def __aenter__(self: Self) -> Self:
         self._start_unless_started()

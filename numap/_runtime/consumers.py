@@ -109,8 +109,15 @@ class Consumers:
         if self._inline is not None and not self._ends.open:
             self._inline.finalize()
         self._log_forwarder.settle()
-        if self.follower is not None and not self._ends.open:
+        if not self._ends.open:
+            self.show_last()
+
+    def show_last(self, wait: bool = True) -> None:
+        """The run is over: its last figures are shown, ``wait``: before this returns."""
+        if self.follower is not None and wait:
             self.follower.end()
+        elif self.follower is not None:
+            self.follower.let_end()
 
     def help(self, task: int, patient: bool) -> bool:
         """See `Hooks.help`."""

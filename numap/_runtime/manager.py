@@ -187,8 +187,7 @@ class Manager:
             self._inline.finalize()
         if not at_exit:
             self._log_forwarder.settle()
-        if self._consumers.follower is not None:
-            self._consumers.follower.end()
+        self._consumers.show_last()
         _close(self.outputs, "next: not allowed after stop(); its results are gone", at_exit)
 
     def abandon(self) -> None:
@@ -197,20 +196,13 @@ class Manager:
             return
         self._abandoned = self._stopping = True
         self.wake()
-        if self._consumers.follower is not None:
-            self._consumers.follower.let_end()
+        self._consumers.show_last(wait=False)
         if self._inline is not None:
             self._inline.finalize()
 
     def show_by(self, follower: Follower) -> None:
         """How far the run is, is shown by this, until its end."""
         self._consumers.follower = follower
-        follower.start()
-
-    @property
-    def over(self) -> bool:
-        """The figures change no more."""
-        return self._stopping or not self._ends.open
 
     def is_wanted(self) -> bool:
         """Whether the run is to go on."""

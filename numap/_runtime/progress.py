@@ -16,7 +16,9 @@ def show(manager: Manager, progress: Any, inputs: Sequence[Sequence[int]], lengt
     """Has the progress of a run shown, if ``progress`` says so."""
     display = display_for(progress)
     if display is not None:
-        manager.show_by(Follower(partial(look, manager, [list(it) for it in inputs], list(lengths)), display))
+        follower = Follower(partial(look, manager, [list(it) for it in inputs], list(lengths)), display)
+        manager.show_by(follower)
+        follower.start()
 
 
 def look(manager: Manager, inputs: Sequence[Sequence[int]], lengths: Sequence[int | None]) -> Look:
@@ -27,7 +29,7 @@ def look(manager: Manager, inputs: Sequence[Sequence[int]], lengths: Sequence[in
         inputs: for each task those that it reads.
         lengths: for each task how many items it has, where that is known.
     """
-    over = manager.over
+    over = manager.state != "running" or not manager.is_wanted()
     rows: list[Row] = []
     #: Items that failed in tasks before, and never come.
     lost: list[int] = []

@@ -336,7 +336,9 @@ class Dagger(RunnableGraph):
         >>> statistics.results, statistics.items[inverse], statistics.failures[inverse]
         (3, 3, 1)
         """
-        options = RunOptions(on_error, retries, max_failures, constants, progress)
+        return self._run_through(datas, RunOptions(on_error, retries, max_failures, constants, progress))
+
+    def _run_through(self, datas: Iterable[Iterable[Any]], options: RunOptions) -> RunStatistics:
         began = perf_counter()
         begun: list[GraphRun] = []
         try:

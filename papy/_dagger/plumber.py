@@ -170,16 +170,10 @@ class Plumber(Dagger):
             PlumberError: If it has not been started (with datas: if it has), runs or has finished.
             DaggerError, PiperError, numap.NumapError: With datas: as `Dagger.run`.
         """
+        options = RunOptions(on_error, retries, max_failures, constants, progress)
         if datas is not None:
-            return super().run(
-                datas,
-                on_error=on_error,
-                retries=retries,
-                max_failures=max_failures,
-                constants=constants,
-                progress=progress,
-            )
-        if RunOptions(on_error, retries, max_failures, constants, progress):
+            return self._run_through(datas, options)
+        if options:
             raise PlumberError("run: on_error and retries are said at the start, and so are all other options")
         with self._moving:
             state = self._allowed("run")

@@ -358,17 +358,9 @@ class Piper(PiperOptions):
         if self._run is not None:
             self._run.started.set()  # a reader that waits for it finds nothing
         wiring = self._wiring._replace(sources=(), output=None, task=None)
+        life = (wiring, None, (), (), None, False, None, state)
         # In one statement, without a call: an interrupt comes before it or after it.
-        self._wiring, self._items, self._ups, self._readers, self._run, self._owned, self._lent, self._state = (
-            wiring,
-            None,
-            (),
-            (),
-            None,
-            False,
-            None,
-            state,
-        )
+        self._wiring, self._items, self._ups, self._readers, self._run, self._owned, self._lent, self._state = life
 
     # in a Dagger -----------------------------------------------------------
 

@@ -73,8 +73,7 @@ class PiperOptions(Uncallable):
         self.consume, self.produce, self.spawn = consume, produce, spawn
         self.timeout, self.branch = timeout, branch
         self.debug, self.track, self.repeat, self.unpack = map(bool, (debug, track, repeat, unpack))
-        self.on_error = "raise" if debug else on_error
-        self.retries = retries
+        self.on_error, self.retries = "raise" if debug else on_error, retries
         self.flatten, self.route, self.merge = bool(flatten), bool(route), bool(merge)
         self.batch, self.batch_seconds, self.batch_bytes, self.batch_key = batch, batch_seconds, batch_bytes, batch_key
         self._enumerate(name)
