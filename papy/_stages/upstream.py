@@ -218,7 +218,7 @@ class FromMap(StageOutput):
         if type(entry) is Returned:
             if self._numbered is not None:  # it was sent as its place, or comes from `lost`
                 sent = isinstance(entry.letter, int)
-                return self._numbered.settle(entry.letter) if sent else entry  # type: ignore[arg-type, no-any-return]
+                return self._numbered.settle(entry.letter) if sent else entry  # type: ignore[arg-type]
             # What has failed in a step before this one was counted there.
             self.fallen += isinstance(entry.letter, DeadLetter) and entry.letter.step == self._name
             return entry
