@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from papy._base.checks import counted
 from papy._monitor.debugger import PipelineRuntimeDebugger
 from papy._monitor.reporters import Resources
 from papy._pipeline.entry_reader import EntryReader
@@ -77,6 +78,19 @@ class RunFigures:
     def settle(self) -> None:
         """The run is over: what was not accounted for otherwise has been skipped."""
         self._final = self._state.counts(over=True)
+
+    def lost(self) -> int:
+        """How many entries the end of the run has cut off; once it is over."""
+        return self.counts().skipped - self._state.counts(over=False).skipped
+
+    def log_cut(self, text: str) -> None:
+        """Tells of these, if there are any."""
+        lost = self.lost()
+        if lost > 0:
+            import logging
+
+            has, are = ("has", "is") if lost == 1 else ("have", "are")
+            logging.getLogger("papy").warning(text, f"{counted(lost, 'entry', 'entries')} {has}", are)
 
     def counts(self) -> EntryCounts:
         """The counts of the run. Once it is over they change no more, but for what producers still put in a queue."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from numap import StateError
 from numap.interop import Drawn, checks, picture
+from papy._base.checks import check_seconds
 from papy._base.dead_letters import DeadLetters
 from papy._base.misuse import entries_of, takes_no_data
 from papy._base.pictures import graph_picture, progress
@@ -164,6 +165,9 @@ class Pipeline(Drawn):
     def put_iterable(self, iterable: Iterable[Any]) -> None:
         """Has the pipeline take the entries of an iterable as it needs them; then `run` needs no `finish`.
 
+        Several iterables take turns, unless all of them are Python's own containers, which are read one after the other. If one
+        raises, nothing more is taken, what was taken before goes through, and then its error ends the run.
+
         Entries that are `put` go before those that were not yet taken, and don't wait for an iterable that may be endless (a
         generator, ``iter(queue.get, None)``) and blocks: all but Python's own containers are read in a thread of their own.
 
@@ -231,7 +235,7 @@ class Pipeline(Drawn):
             self._runs.run("run_forever", run)
         return self
 
-    def stop(self) -> None:
+    def stop(self, timeout: float | None = None) -> None:
         """Has a run finish what was put, and waits for its end. Where nothing runs, it does nothing.
 
         From now on an entry that failed is tried again without a ``backoff``. An iterable that may be endless or block, any but
@@ -243,10 +247,16 @@ class Pipeline(Drawn):
 
         `results` that are being read are ended at once, and what was on its way is skipped; the next ``next`` is a StateError.
 
+        Args:
+            timeout: Seconds that this may take, as for `Dagger.stop`; what is not through by then is skipped, and one warning
+                of the logger ``papy`` says how much that was. 0: nothing flows any more; None: however long it takes.
+
         Raises:
+            TypeError, ValueError: The timeout is none.
             Exception: What went wrong in a run in the background, once. Any other run raises it where it was started.
         """
-        self._runs.stop()
+        check_seconds("timeout", timeout)
+        self._runs.stop(timeout=checks.limited(timeout))
 
     def results(self, iterable: Iterable[Any], ordered: bool | None = None) -> PipelineResults:
         """The results of the last step for the entries of an iterable, lazily, as they come.

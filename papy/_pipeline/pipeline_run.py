@@ -19,7 +19,7 @@ from papy._pipeline.entry_reader import EntryReader
 from papy._pipeline.figures import RunFigures
 from papy._pipeline.input_queue import InputQueue, log_left
 from papy._pipeline.supervisor import Supervisor
-from papy._stages.accounting import ENDED, FAILED, STOPPED, EntryCounts, RunState, noted
+from papy._stages.accounting import FAILED, STOPPED, EntryCounts, RunState, noted
 from papy._stages.base import Stage
 from papy._stages.dead_letters import LetterBox
 from papy._stages.entries import Returned
@@ -108,7 +108,7 @@ class PipelineRun:
         """Makes the objects of the steps, and calls the hooks that come before the workers."""
         try:
             self.stages += self._build(readable)
-            self._reader.room = _room(self.state, self.stages[0])
+            self._reader.turns.room = _room(self.state, self.stages[0])
             for stage in self.stages:
                 with noted(f"raised by the initialization of step {stage.spec.name!r}"):
                     stage.prepare()
@@ -157,7 +157,7 @@ class PipelineRun:
         Raises:
             Exception: What went wrong in it, at the first of these calls.
         """
-        self.state.end(ENDED)
+        self.state.end_behind_last()
         self.wait()
         failure, self.state.failure = self.state.failure, None
         try:
@@ -175,19 +175,29 @@ class PipelineRun:
         if not self.is_elsewhere() and not self.is_inside():
             self.over.wait()
 
-    def wait_until(self, leave_at: float | None) -> None:
+    def wait_until(self, leave_at: float | None, timeout: float | None) -> None:
         """Waits for the end of a run that leaves iterables that may be endless at that moment.
 
         At its end the interpreter starts no thread for one, so the reader is in it itself and may never come back; then the run
         ends without it.
+
+        Args:
+            leave_at: By `monotonic`; None: there is no such moment.
+            timeout: After so many seconds the run ends, too, and what is on its way is skipped; None: never.
         """
+        stop_at = None if timeout is None else monotonic() + timeout
         if (
             leave_at is not None
+            and (stop_at is None or leave_at + _READER_TIMEOUT < stop_at)
             and not self.over.wait(max(0.0, leave_at - monotonic()) + _READER_TIMEOUT)
             and self._reader.is_held_up()
         ):
             log_left()
             self.state.end(STOPPED)
+        if stop_at is not None and not self.over.wait(max(0.0, stop_at - monotonic())):
+            self.state.end(STOPPED)
+            self.over.wait()
+            self.figures.log_cut(f"stop: %s not been through within {timeout:g} s, and %s skipped")
         self.over.wait()
 
     def tell(self) -> None:

@@ -67,8 +67,11 @@ class Runs:
             raise StateError(
                 f"{call}: not allowed while results() of the pipeline are read; they are those of one iterable"
             )
-        if run is not None and not run.state.ok and (background is not None or not run.over.is_set()):
-            failure = run.state.failure or (None if background is None else background.error)
+        ending = run is not None and (not run.state.ok or run.state.source_failure is not None)
+        if run is not None and ending and (background is not None or not run.over.is_set()):
+            source = run.state.source_failure
+            raised = source[0] if source is not None else None if background is None else background.error
+            failure = run.state.failure or raised
             raise StateError(f"{call}: the pipeline has failed, and takes no more; stop() tells why") from failure
 
     def check_free(self, call: str) -> PipelineRun | None:
@@ -150,7 +153,7 @@ class Runs:
 
     # ------------------------------------------------------------------ ends
 
-    def stop(self, patiently: bool = False) -> None:
+    def stop(self, patiently: bool = False, timeout: float | None = None) -> None:
         """See `Pipeline.stop`; ``patiently``: the iterables are read to their end, and failed entries tried again in time."""
         background, run = self._background, self.last
         if run is None or run.is_elsewhere():
@@ -163,13 +166,16 @@ class Runs:
             if not run.is_driven_here():
                 run.wait()
             return
-        self.inputs.finish(run.state, hasty=not patiently)
+        if timeout == 0:
+            run.state.end(STOPPED)
+        else:
+            self.inputs.finish(run.state, hasty=not patiently)
         if not patiently:
             run.state.backoff.end(processes=True)
         if run.is_part() or self.inputs.is_putting():
             return
         try:
-            run.wait_until(self.inputs.leave_at)
+            run.wait_until(self.inputs.leave_at, timeout)
             if background is not None:
                 self._forget(background)
                 background.join()

@@ -144,6 +144,7 @@ class Supervisor:
     def _tell(self) -> None:
         """Says that the run has failed, or that entries have, if it has not failed by that."""
         state = self.state
+        self._log_source()
         entry_failures, state.entry_failures = state.entry_failures, {}  # errors refer to frames, and these to entries
         if state.ok and not entry_failures:
             return
@@ -160,6 +161,14 @@ class Supervisor:
             except BaseException:  # of a handler, or of an error that can't be shown
                 logger.warning("%d entries of a pipeline have failed", state.failed)
 
+    def _log_source(self) -> None:
+        """The run was stopped before the error of its source could end it, and so it is raised nowhere."""
+        failed, self.state.source_failure = self.state.source_failure, None
+        if failed is not None and self.state.ok:
+            import logging
+
+            logging.getLogger("papy").warning("a pipeline was stopped whose source had failed", exc_info=failed[0])
+
     def _settle(self) -> None:
         try:
             self._inputs.discard(self.state)
@@ -168,7 +177,7 @@ class Supervisor:
             self.over.set()
 
     def _log_dropped(self) -> None:
-        lost = self._figures.counts().skipped - self.state.counts(over=False).skipped
+        lost = self._figures.lost()
         if lost > 0 or self._unread:
             import logging
 

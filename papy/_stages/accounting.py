@@ -99,6 +99,7 @@ class RunState:
         failed: Entries that ended in an error.
         entry_failures: Those that did not end the run, by step: how many there were, and the first error.
         failure: What ended the run, if something did, until it is raised.
+        source_failure: What the source raised, and the place: it ends the run when what was taken before has been through.
         ok: Nothing has gone wrong.
         late: What was taken after the end.
         dropped: The reader of the results is gone, and will not see to the end.
@@ -120,6 +121,7 @@ class RunState:
         self.count = 0
         self.failed = 0
         self.failure: BaseException | None = None
+        self.source_failure: tuple[BaseException, str] | None = None
         self.ok = True
         self.late = LateEntries()
         self.dropped = False
@@ -247,6 +249,12 @@ class RunState:
         if self.reason is None or (reason == FAILED and self.reason == ENDED):
             self.reason = reason
         self.end_requests.put(reason)
+
+    def end_behind_last(self) -> None:
+        """All that was taken has been through."""
+        if self.source_failure is not None and self.reason is None:
+            self.fail(*self.source_failure, entries=0)
+        self.end(ENDED)
 
     def counts(self, over: bool) -> EntryCounts:
         """The figures now.

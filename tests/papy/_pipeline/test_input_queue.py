@@ -322,11 +322,11 @@ def test_stop_does_not_wait_for_an_iterable_that_blocks(
     pipeline.put_iterable(iter(source.get, None))
     pipeline.put_iterable([7, 8])
     pipeline.run_forever(background=True)
+    assert sorted(seen.get(timeout=60) for _ in range(2)) == [7, 8], "nor does another iterable"
     source.put(1)
     assert seen.get(timeout=60) == 1
     pipeline.stop()
     assert not pipeline.alive
-    assert sorted(seen.get(timeout=60) for _ in range(2)) == [7, 8]
     assert pipeline.taken == pipeline.count == 3
     assert "has not come to its end within 0.1 s" in caplog.text
     source.put(2)  # wakes the thread that was left
@@ -352,6 +352,7 @@ def test_entries_do_not_wait_behind_an_iterable_that_blocks(kind: Any) -> None:
     with Pipeline((Step, 1), in_queue=entries) as pipeline:
         pipeline.put_iterable(iter(source.get, None))
         pipeline.put_iterable("ab")
+        assert [seen.get(timeout=60) for _ in "ab"] == ["a", "b"], "nor does another iterable"
         for n in range(20):
             pipeline.put(n)
             assert seen.get(timeout=60) == n
@@ -360,7 +361,6 @@ def test_entries_do_not_wait_behind_an_iterable_that_blocks(kind: Any) -> None:
             source.put(-n - 1)
             assert seen.get(timeout=60) == -n - 1
         source.put(None)
-        assert [seen.get(timeout=60) for _ in "ab"] == ["a", "b"]
     assert pipeline.taken == pipeline.count == 62
     if kind is multiprocessing.Queue:
         entries.close()
