@@ -26,6 +26,7 @@ from ._executor.completion import Completion
 from ._executor.functions import Functions
 from ._executor.futures import Asking, Call
 from ._executor.hub import Hub
+from ._items.call import Each
 from ._life import _prepare, inside_worker
 
 if TYPE_CHECKING:
@@ -286,10 +287,13 @@ class Executor(_Base):
         from ._imap import IMap
 
         options: dict[str, Any] = {"retries": self._options.retries, "name": self.name}
+        each = Each(fn, TaskSpec(fn, (), (), {}).label)
         if buffersize is not None:
-            return IMap(_Each(fn), items, worker_type=self, buffer=buffersize, **options)
+            return IMap(each, items, worker_type=self, buffer=buffersize, **options)
         kept = _Whole(self._workers, self._options)
-        made = IMap(_Each(fn), items, worker_type=kept, buffer=len(items), buffer_bytes=_NO_LIMIT, **options)
+        # So much room that the end of the input is found though no result leaves.
+        room = 2 * len(items) + 8
+        made = IMap(each, items, worker_type=kept, buffer=room, buffer_bytes=_NO_LIMIT, **options)
         kept.imap = made
         if made.statistics().state != "running":
             kept.let_go()
@@ -328,17 +332,6 @@ class Executor(_Base):
 
 #: Bytes of results that may wait for one that never asks.
 _NO_LIMIT = 1 << 60
-
-
-class _Each:
-    """A function of several inputs as one of tuples."""
-
-    def __init__(self, func: Callable[..., Any]) -> None:
-        self.func = func
-        self.__qualname__ = TaskSpec(func, (), (), {}).label
-
-    def __call__(self, item: tuple[Any, ...]) -> Any:
-        return self.func(*item)
 
 
 def _results(imap: Any, until: float | None) -> Iterator[Any]:

@@ -19,6 +19,7 @@ from .._schedule.batching import BATCH_CAP, TARGET
 from .._schedule.retries import INNOCENT
 from .._system.processes import exit_text
 from ..engines.protocol import Died, Event, Output, Returned, SideOutput, Slot
+from .broken import broken
 from .pool import Function, LentJob
 
 if TYPE_CHECKING:
@@ -254,10 +255,10 @@ class Calls:
             if self._hub.failure is None:
                 self._completion.cancel(call, None)
             else:
-                self._completion.tell([call], (FAILED, 1, Failure(error, label=call.label)))
+                self._completion.tell([call], (FAILED, 1, Failure(broken(error), label=call.label)))
         for call in running:
             self._end(call, None)
-            failure = _stopped(call.label) if self._hub.failure is None else Failure(error, label=call.label)
+            failure = _stopped(call.label) if self._hub.failure is None else Failure(broken(error), label=call.label)
             self._completion.tell([call], (FAILED, 1, failure))
 
     def _refuse(self, call: Call) -> None:

@@ -28,6 +28,7 @@ from .._runtime.shutdown import live
 from .._sync.event_queue import NEVER
 from .._sync.threads import ContextThread
 from ..engines.protocol import Died, EngineWarning, Event, Output, Returned, SideOutput, Slot, StartFailed
+from .broken import broken
 from .pool import LentJob, Pool
 
 
@@ -133,7 +134,7 @@ class Hub:
                 f"{call}: this executor belongs to the process that started it; make a new one in the child"
             )
         if self.failure is not None:
-            raise self.failure.with_traceback(None)
+            raise broken(self.failure)
         if self.closing:
             raise StateError(f"{call}: not allowed after shutdown()")
         if self.exiting:
@@ -342,8 +343,7 @@ class Hub:
         with self.lock:
             said: Sequence[SideOutput] = ()
             with suppress(Exception):
-                if self._started:
-                    said = self.pool.kill() if self._killed else self.pool.stop()
+                said = self.pool.kill() if self._killed else self.pool.stop()
             self.ended = self.closing = True
             last = [event._replace(program=None, place=None) for event in said]
             self.log_forwarder.close(last)

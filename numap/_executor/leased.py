@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from .._base.capabilities import CAPABILITIES
 from .._base.errors import WorkerStartError
 from .._base.options import Options
+from .._items.segments import parts
 from .._sync.event_queue import NEVER, EventQueue
 from ..engines.protocol import (
     Died,
@@ -177,6 +178,7 @@ class Lease:
         if lent.count > room:
             # What does not fit there goes back; the worker is replaced after what does.
             self._return(lent.give_back(room))
+            lent.segments = parts(lent.segments, 0, room)
         return lent
 
     def on_sent(self, slot: Slot, job: LentJob) -> None:

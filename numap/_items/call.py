@@ -34,6 +34,21 @@ class Spread:
         return self.func(*args, **kwargs) if kwargs else self.func(*args)
 
 
+class Each:
+    """A function of several inputs as one of tuples; ``label``: its name, to show.
+
+    >>> Each(pow, "pow")((7, 2))
+    49
+    """
+
+    def __init__(self, func: Callable[..., Any], label: str) -> None:
+        self.func = func
+        self.__qualname__ = label
+
+    def __call__(self, item: tuple[Any, ...]) -> Any:
+        return self.func(*item)
+
+
 def run(item: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any] | None]) -> Any:
     """Calls the function that comes with its arguments.
 
