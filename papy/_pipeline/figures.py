@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
+from numap.interop import Look, Row, follow
 from papy._base.checks import counted
 from papy._monitor.debugger import PipelineRuntimeDebugger
 from papy._monitor.reporters import Resources
@@ -31,6 +34,26 @@ class RunFigures:
         self._stages = stages
         self._debugger = debugger
         self._final: EntryCounts | None = None
+        self._follower: Any = None
+
+    def show_by(self, progress: Any, total: int | None) -> None:
+        """Has it shown how far the steps are, until the run is over.
+
+        Args:
+            progress: Whether, and by what, see `numap.interop.follow`.
+            total: How many entries there will be; None: that is not known.
+        """
+        self._follower = follow(partial(self._look, total), progress)
+
+    def _look(self, total: int | None) -> Look:
+        rows, came = [], self._state.taken
+        for stage, passed, _ in self._passed():
+            name, done = stage.spec.name, passed + stage.output.fallen
+            total = None if stage.spec.iterates else total
+            rows.append(Row(name, done, self._state.failed_in.get(name, 0), total, max(0, came - done)))
+            total = None if total is None else max(0, total - stage.output.fallen)
+            came = passed
+        return Look(rows, self._final is not None)
 
     def report(self, force: bool = False) -> None:
         """Shows what the steps have done so far, if it is time for that; an error of a reporter ends the run."""
@@ -78,6 +101,8 @@ class RunFigures:
     def settle(self) -> None:
         """The run is over: what was not accounted for otherwise has been skipped."""
         self._final = self._state.counts(over=True)
+        if self._follower is not None:
+            self._follower.end()
 
     def lost(self) -> int:
         """How many entries the end of the run has cut off; once it is over."""

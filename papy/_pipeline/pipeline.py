@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from functools import partial
 from types import TracebackType
 from typing import Any, Final
@@ -197,20 +197,26 @@ class Pipeline(Drawn):
     # ------------------------------------------------------------------ runs
 
     @takes_no_data("put_iterable({0}) first, or results({0}) for what comes out")
-    def run(self) -> None:
+    def run(self, *, progress: Any = None) -> None:
         """Runs until all entries have been through; the results of the last step are counted, and dropped.
+
+        Args:
+            progress: True, a title, or a bar of tqdm or rich: show how far each step is, see `numap.IMap`.
 
         Raises:
             ValueError: There is no `put_iterable` and no `finish` before: it would never end.
             StateError: The pipeline runs already.
             Exception: What a step, a hook or a source raised, with a note that says where.
         """
+        checks.progress_bar("progress", progress)
         self._runs.check_here("run")
         self._runs.settle()
         self._runs.check_free("run")
         if not self._inputs.finished and not self._inputs.iterables:
             raise ValueError("run: must be filled with entries before: put_iterable(), or put() and finish()")
-        self._runs.run("run", self._made(self._inputs, forever=False, ordered=self._ordered))
+        run = self._made(self._inputs, forever=False, ordered=self._ordered)
+        run.progress = progress, None
+        self._runs.run("run", run)
 
     def run_forever(self, background: bool = False) -> Pipeline:
         """Runs until `finish` or `stop` is called, and all entries that were put before have been through.
@@ -258,7 +264,7 @@ class Pipeline(Drawn):
         check_seconds("timeout", timeout)
         self._runs.stop(timeout=checks.limited(timeout))
 
-    def results(self, iterable: Iterable[Any], ordered: bool | None = None) -> PipelineResults:
+    def results(self, iterable: Iterable[Any], ordered: bool | None = None, progress: Any = None) -> PipelineResults:
         """The results of the last step for the entries of an iterable, lazily, as they come.
 
         The run begins with the first ``next``, and ends, for whatever reason, with the iterator, by its ``close()`` or by `stop`.
@@ -267,6 +273,7 @@ class Pipeline(Drawn):
         Args:
             iterable: The entries; may be infinite.
             ordered: In the order of the entries. None: as the pipeline says.
+            progress: True, a title, or a bar of tqdm or rich: show how far each step is, see `numap.IMap`.
 
         Raises:
             TypeError: It is not iterable.
@@ -286,12 +293,16 @@ class Pipeline(Drawn):
             raise StateError(
                 "results: not allowed with an in_queue, from which they take nothing; make a pipeline without one"
             )
+        checks.progress_bar("progress", progress)
+        total = len(iterable) if isinstance(iterable, Sized) else None
         entries = entries_of(iterable)
 
         def make() -> PipelineRun:
             inputs = InputQueue(alone=True)
             inputs.put_iterable(entries)
-            return self._made(inputs, forever=False, ordered=in_order)
+            run = self._made(inputs, forever=False, ordered=in_order)
+            run.progress = progress, total
+            return run
 
         return PipelineResults(make, partial(self._runs.begin, "results"))
 

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from papy._monitor.debugger import PipelineRuntimeDebugger
 from papy._pipeline.entry_reader import EntryReader
@@ -62,6 +62,8 @@ class PipelineRun:
         self._reader = EntryReader(inputs, self.state, forever)
         self._build = partial(stages, specs, self._reader, self.state, ordered, limits.buffer_bytes)
         self.stages: list[Stage] = []
+        #: What shows how far it is, and how many entries there will be.
+        self.progress: tuple[Any, int | None] = None, None
         #: It is the run of its pipeline.
         self.begun = False
         self.figures = RunFigures(self.state, self._reader, self.stages, debugger)
@@ -88,6 +90,7 @@ class PipelineRun:
         self._start_maps()
         # Not before: to start a map and to stop it are not for two threads at once.
         self.supervisor.watch_exit()
+        self.figures.show_by(*self.progress)
         self.supervisor.start()
 
     def abort(self) -> None:

@@ -97,6 +97,7 @@ class RunState:
         added: Entries that steps put in their own queues.
         count: Entries that left the last step; added to by the reader of the results.
         failed: Entries that ended in an error.
+        failed_in: Those that did not end the run, by step.
         entry_failures: Those that did not end the run, by step: how many there were, and the first error.
         failure: What ended the run, if something did, until it is raised.
         source_failure: What the source raised, and the place: it ends the run when what was taken before has been through.
@@ -116,6 +117,7 @@ class RunState:
         self.letters = letters
         self.keeps_sources = keeps_sources
         self.entry_failures: dict[str, tuple[int, BaseException]] = {}
+        self.failed_in: dict[str, int] = {}
         self.taken = 0
         self.added = 0
         self.count = 0
@@ -160,6 +162,7 @@ class RunState:
         error = presentable(error, where)
         letter = self._letter(error, entry, step, attempts)
         with self.lock:
+            self.failed_in[step] = self.failed_in.get(step, 0) + 1
             number, first = self.entry_failures.get(step, (0, error))
             self.entry_failures[step] = number + 1, first
             self.failed += 1

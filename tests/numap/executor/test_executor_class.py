@@ -16,15 +16,7 @@ from typing import Any
 
 import pytest
 
-from numap import (
-    Executor,
-    ItemError,
-    SerializationError,
-    StateError,
-    TaskTimeout,
-    WorkerDied,
-    WorkerStartError,
-)
+from numap import Executor, ItemError, SerializationError, StateError, TaskTimeout, WorkerDied, WorkerStartError
 from tests.numap.executor import executor_items as items
 from tests.numap.programs import run
 from tests.numap.tools import says
@@ -399,4 +391,3 @@ def test_arguments() -> None:
         Executor(2, mp_context=None)  # type: ignore[call-arg]
     with Executor(max_workers=3, name="them") as executor:
         assert repr(executor) == "<Executor them: 3 process workers at most>"
-
