@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._base.checks import flag, sequence, timeout_seconds
+from ._base.checks import flag, is_coroutine_function, sequence, timeout_seconds
 from ._base.errors import StateError, TooManyFailures
 from ._base.habits import MAP_HABITS, NEXT_HABITS, TASK_HABITS, checked
 from ._base.lifecycle import FAILED, FINISHED
+from ._base.option_table import OPTIONS
 from ._base.options import Options, RetryOn
 from ._base.public import public
 from ._base.statistics import Statistics
@@ -163,6 +164,7 @@ class IMap(Reader[T], WithBlock, Drawn):
             rate=rate,
             track=track,
             progress=progress,
+            asynchronous=worker_type == "thread" and is_coroutine_function(func),
         )
         self.name = name if name is not None else f"imap_{id(self):x}"
         self._tasks = Tasks(ordered)
@@ -218,8 +220,7 @@ class IMap(Reader[T], WithBlock, Drawn):
             TypeError, ValueError: an argument is not allowed, or the iterator is the input of another task.
         """
         state = self._life.after("add_task")
-        own: dict[str, Any] = {"task_timeout": task_timeout, "retries": retries, "on_error": on_error, "rate": rate}
-        own.update(backoff=backoff, max_backoff=max_backoff, retry_on=retry_on)
+        own: list[Any] = [retries, backoff, max_backoff, retry_on, on_error, rate, task_timeout]
         spec = task_spec(func, iterable, args, kwargs, timeout, block, track, self._options, own)
         task = self._tasks.add(self, spec, self._options.track if track is None else track)
         self._life.state = state
@@ -341,7 +342,7 @@ class IMap(Reader[T], WithBlock, Drawn):
     @property
     def options(self) -> dict[str, Any]:
         """What the map was made with, by the names of the arguments; ``worker_num`` is set."""
-        return {name: value for name, value in self._options._asdict().items() if name != "sharing"}
+        return {name: value for name, value in self._options._asdict().items() if name in OPTIONS}
 
     def statistics(self) -> Statistics:
         """The map's figures at this moment."""

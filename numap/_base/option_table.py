@@ -112,7 +112,7 @@ def _rate(name: str, value: Any) -> None:
 
 def _hook(name: str, value: Any) -> None:
     if value is not None:
-        function(name, value, "callable or None")
+        function(name, value, "callable or None", coroutines=True)
 
 
 def _owned(kind: str) -> bool:

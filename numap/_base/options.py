@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from .._system.processes import cpu_count
 from .capabilities import CAPABILITIES
+from .checks import function
 from .option_table import OPTIONS, check_option, check_pauses, check_worker, is_executor
 
 _NUMBERS = ("worker_num", "stride", "buffer", "max_items_per_worker", "buffer_bytes", "retries", "max_failures")
@@ -47,6 +48,8 @@ class _Fields(NamedTuple):
     rate: float | None = None
     track: bool = False
     progress: Any = None
+    #: The function that the map was made with is a coroutine function.
+    asynchronous: bool = False
     #: Maps that share an automatic ``buffer_bytes``; no argument of a map, see `numap.interop.share_bytes`.
     sharing: int = 1
 
@@ -74,8 +77,11 @@ class Options(_Fields):
         for name in OPTIONS:
             check_option(name, getattr(self, name))
         for name in OPTIONS:
-            if name != "worker_type":
-                check_worker(name, getattr(self, name), self.kind, self.type_name)
+            if name != "worker_type" and not (name == "task_timeout" and self.asynchronous):
+                check_worker(name, getattr(self, name), self.kind, self.type_name, also=_also(name, self.kind))
+        for name in ("initializer", "finalizer"):
+            if getattr(self, name) is not None:
+                function(name, getattr(self, name), coroutines=self.kind == "thread")
         if self.start_method == "fork":
             _check_fork()
         if self.preload and self.start_method not in (None, "forkserver"):
@@ -122,6 +128,10 @@ class Options(_Fields):
             return own
         cpus = cpu_count() + can.extra_workers
         return cpus if can.most_workers is None else min(can.most_workers, cpus)
+
+
+def _also(name: str, kind: str) -> str:
+    return ", or a coroutine function, whose task can have one" if (name, kind) == ("task_timeout", "thread") else ""
 
 
 def _check_fork() -> None:

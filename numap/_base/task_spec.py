@@ -31,26 +31,21 @@ class TaskSettings(NamedTuple):
 _DOUBLINGS = 100
 
 
-def task_settings(options: Options, given: Mapping[str, Any], func: Callable[..., Any]) -> TaskSettings:
+def task_settings(options: Options, given: TaskSettings, func: Callable[..., Any]) -> TaskSettings:
     """The settings of a task: its own, and those of its map where it has none.
 
     Args:
         options: of the map.
-        given: what the task was given, by name; None: nothing.
+        given: what the task was given; None: nothing.
         func: its function, which has passed its own check.
 
     Raises:
         TypeError, ValueError: a value is not allowed, or the workers can't do it.
     """
-    own = {name: value for name, value in given.items() if value is not None}
+    own = {name: value for name, value in given._asdict().items() if value is not None}
     for name, value in own.items():
         check_option(name, value)
     coroutine = is_coroutine_function(func)
-    if coroutine and options.kind != "thread":
-        raise TypeError(
-            f"func: {getattr(func, '__qualname__', func)!s} is a coroutine function, which needs an event loop, and worker_type is "
-            f"{options.type_name!r}; give an ordinary function, or worker_type='thread'"
-        )
     if coroutine and options.max_items_per_worker is not None:
         raise ValueError(
             "max_items_per_worker: coroutine functions share one event loop, which is not replaced; allowed: None"
@@ -98,16 +93,16 @@ def task_spec(
     block: bool,
     track: bool | None,
     options: Options,
-    given: Mapping[str, Any],
+    given: Iterable[Any],
 ) -> TaskSpec:
-    """A TaskSpec, once all that `add_task` was given has been checked; ``options`` and ``given``: see `task_settings`."""
+    """A TaskSpec, once all that `add_task` was given has been checked; ``given``: the fields of `TaskSettings`, see there."""
     if not callable(func) and callable(iterable):
         raise TypeError(
             f"func: must be callable, not {shown(func)}; the function comes first, then the items: "
             f"write ({getattr(iterable, '__name__', 'function')}, items, ...)"
         )
-    function("func", func, coroutines=True)
-    settings = task_settings(options, given, func)
+    function("func", func, coroutines=options.kind == "thread")
+    settings = task_settings(options, TaskSettings(*given), func)
     if isinstance(iterable, type) or not (
         hasattr(type(iterable), "__iter__") or hasattr(type(iterable), "__getitem__")
     ):

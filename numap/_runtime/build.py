@@ -29,6 +29,9 @@ ENGINES = {
     "serial": ("numap.engines.serial", "SerialEngine"),
 }
 
+#: That for coroutine functions in threads.
+_COROUTINES = ("numap.engines.coroutines", "CoroutineEngine")
+
 
 def build(
     options: Options,
@@ -85,7 +88,14 @@ def _engine(options: Options, programs: Sequence[Program]) -> tuple[Engine, Call
     """The engine of a run, and, where items leave this process, what gives a thread the means to make bytes of them."""
     if _makers:
         return _makers[-1](options, programs), None
-    module, name = ENGINES[options.kind]
+    in_loop = [is_coroutine_function(program.func) for program in programs]
+    for hook in ("initializer", "finalizer"):
+        if is_coroutine_function(getattr(options, hook)) and not all(in_loop):
+            raise ValueError(
+                f"{hook}: it is a coroutine function, and {programs[in_loop.index(False)].label} is none, so it has no event loop; "
+                f"give an ordinary function"
+            )
+    module, name = _COROUTINES if any(in_loop) else ENGINES[options.kind]
     engine = getattr(import_module(module), name)(programs, options)
     return engine, engine.encoder if engine.capabilities.pickles else None
 

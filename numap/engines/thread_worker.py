@@ -84,10 +84,10 @@ class ThreadJob:
                 try:
                     outcomes.append(call(value))
                 except BaseException as error:
-                    outcomes.append(_Failed(failed(error, self.forked)))
+                    outcomes.append(Failed(failed(error, self.forked)))
 
 
-class _Failed:
+class Failed:
     """Marks a failure among results; user code never sees this class."""
 
     __slots__ = ("outcome",)
@@ -101,7 +101,7 @@ def _segments(outcomes: list[Any]) -> list[Segment]:
     segments: list[Segment] = []
     run: list[Any] = []
     for outcome in outcomes:
-        if type(outcome) is _Failed:
+        if type(outcome) is Failed:
             if run:
                 segments.append((RAW, len(run), run))
                 run = []
@@ -204,6 +204,8 @@ class _Current(threading.local):
     """What each thread works on."""
 
     job: ThreadJob | None = None
+    #: The event loop that it runs.
+    loop: Any = None
 
 
 _current = _Current()
@@ -215,6 +217,16 @@ def _after_fork() -> None:
     if job is not None:
         job.forked = True
         job.limit = 0
+    loop = _current.loop
+    if loop is not None:
+        loop.stop()
+        # Not even what the loop was about to run in this round: that belongs to the parent.
+        getattr(loop, "_ready", []).clear()
+
+
+def know_loop(loop: Any) -> None:
+    """This thread runs an event loop, in which an item may fork."""
+    _current.loop = loop
 
 
 if hasattr(os, "register_at_fork"):
