@@ -99,6 +99,7 @@ class Outcome:
     items: list[int] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)
     filtered: list[int] = field(default_factory=list)
+    sources: dict[tuple[int, int], frozenset[int]] = field(default_factory=dict)
 
 
 def described(random: Random, folder: str) -> list[Node]:
@@ -141,42 +142,49 @@ def _grow(nodes: list[Node], random: Random, folder: str) -> None:
 
 # the plain interpreter -----------------------------------------------------
 
+#: What is at a place of a stream, and from which items of the input it comes.
+Place = tuple[Any, frozenset[int]]
+
 
 class Interpreter:
     """Evaluates a description, all items of one node before the next node."""
 
     def __init__(self, nodes: list[Node], data: list[int]) -> None:
         self._nodes = nodes
-        self._data = data
-        self.items = [0] * len(nodes)
-        self.filtered = [0] * len(nodes)
+        self._data: list[Place] = [(item, frozenset([place])) for place, item in enumerate(data)]
+        self._items = [0] * len(nodes)
+        self._filtered = [0] * len(nodes)
         self._calls = [0] * len(nodes)
         self._choices: dict[int, list[Any]] = {}
+        self._sources: dict[tuple[int, int], frozenset[int]] = {}
 
     def run(self) -> Outcome:
-        streams: list[list[Any]] = []
+        """What comes out of the pipers that no other reads."""
+        streams: list[list[Place]] = []
         for number, node in enumerate(self._nodes):
-            ups = [self._seen(streams, up, node) for up in node.ups] or [list(self._data)]
+            ups = [self._seen(streams, up, node) for up in node.ups] or [self._data]
             streams.append(self._node(number, node, ups))
         read = {up for node in self._nodes for up in node.ups}
-        outputs = [stream for number, stream in enumerate(streams) if number not in read]
-        outputs = [[it for it in stream if it is not NOTHING] for stream in outputs]
+        outputs = [
+            [item for item, _ in stream if item is not NOTHING]
+            for number, stream in enumerate(streams)
+            if number not in read
+        ]
         failed = {origin for stream in outputs for it in stream if isinstance(it, Failed) for origin in it}
         by_node = Counter(number for number, _ in failed)
         failures = [by_node[number] for number in range(len(self._nodes))]
-        return Outcome(outputs, self.items, failures, self.filtered)
+        return Outcome(outputs, self._items, failures, self._filtered, self._sources)
 
-    def _seen(self, streams: list[list[Any]], up: int, node: Node) -> list[Any]:
+    def _seen(self, streams: list[list[Place]], up: int, node: Node) -> list[Place]:
         """What one node gets of another."""
         if self._nodes[up].kind != "way":
             return streams[up]
-        chosen = self._choices[up]
         return [
-            it if isinstance(it, Failed) or it is NOTHING or way == node.branch else NOTHING
-            for it, way in zip(streams[up], chosen, strict=True)
+            (item if isinstance(item, Failed) or way == node.branch else NOTHING, of)
+            for (item, of), way in zip(streams[up], self._choices[up], strict=True)
         ]
 
-    def _node(self, number: int, node: Node, ups: list[list[Any]]) -> list[Any]:
+    def _node(self, number: int, node: Node, ups: list[list[Place]]) -> list[Place]:
         if node.options.get("merge"):
             return [self._call(number, node, it) for it in _merged(ups)]
         if node.kind == "pair":
@@ -185,86 +193,87 @@ class Interpreter:
             return [part for it in ups[0] for part in self._parts(number, node, it)]
         if node.kind == "total":
             return [self._call(number, node, it) for it in _batches(ups[0], node.options)]
+        made = [self._call(number, node, it) for it in ups[0]]
         if node.kind == "way":
-            made = [self._call(number, node, it) for it in ups[0]]
-            ways = node.args[0]
-            self._choices[number] = made
+            self._choices[number] = [chosen for chosen, _ in made]
             return [
-                it if isinstance(it, Failed) or it is NOTHING or chosen in range(ways) else chosen
-                for it, chosen in zip(ups[0], made, strict=True)
+                (chosen if isinstance(chosen, Failed) else item, of)
+                for (item, of), (chosen, _) in zip(ups[0], made, strict=True)
             ]
-        return [self._call(number, node, it) for it in ups[0]]
+        return made
 
-    def _call(self, number: int, node: Node, *inbox: Any) -> Any:
+    def _call(self, number: int, node: Node, *inbox: Place) -> Place:
         place = self._calls[number]
         self._calls[number] += 1
-        failed = [it for it in inbox if isinstance(it, Failed)]
+        of = frozenset[int]().union(*(of for _, of in inbox))
+        items = [item for item, _ in inbox]
+        failed = [it for it in items if isinstance(it, Failed)]
         if failed:
-            return Failed(frozenset[tuple[int, int]]().union(*failed))
-        if any(it is NOTHING for it in inbox):
-            return NOTHING
-        self.items[number] += 1
-        function = {"step": step, "pair": pair, "total": total, "way": way}[node.kind]
+            return Failed(frozenset[tuple[int, int]]().union(*failed)), of
+        if any(it is NOTHING for it in items):
+            return NOTHING, of
+        self._items[number] += 1
+        self._sources[number, place] = of
+        function: Any = {"step": step, "pair": pair, "total": total, "way": way}[node.kind]
         args = node.args[:3] if node.kind == "step" else node.args
         try:
-            made = function(*inbox, *args)  # type: ignore[operator]
+            made = function(*items, *args)
         except Skip:
-            self.filtered[number] += 1
-            return NOTHING
+            self._filtered[number] += 1
+            return NOTHING, of
         except ValueError:
-            return Failed([(number, place)])
-        return Failed([(number, place)]) if node.kind == "way" and made not in range(node.args[0]) else made
+            return Failed([(number, place)]), of
+        return (Failed([(number, place)]) if node.kind == "way" and made not in range(node.args[0]) else made), of
 
-    def _parts(self, number: int, node: Node, item: Any) -> list[Any]:
+    def _parts(self, number: int, node: Node, at: Place) -> list[Place]:
+        item, of = at
         place = self._calls[number]
         self._calls[number] += 1
         if isinstance(item, Failed) or item is NOTHING:
-            return [item]
-        self.items[number] += 1
+            return [at]
+        self._items[number] += 1
+        self._sources[number, place] = of
         made: list[Any] = []
         try:
             made.extend(parts(item, *node.args))
         except Skip:
-            self.filtered[number] += not made
+            self._filtered[number] += not made
         except ValueError:
             made.append(Failed([(number, place)]))
-        return made or [NOTHING]
+        return [(it, of) for it in made or [NOTHING]]
 
 
-def _merged(ups: list[list[Any]]) -> Iterator[Any]:
+def _merged(ups: list[list[Place]]) -> Iterator[Place]:
     """In the order of the places where there are as many; as a multiset they are the same elsewhere."""
     known: set[Failed] = set()
     most = max(map(len, ups))
-    for row in zip(*(stream + [NOTHING] * (most - len(stream)) for stream in ups), strict=True):
-        given = False
-        for item in row:
-            if isinstance(item, Failed):
-                if item not in known:
-                    yield item
-                known.add(item)
-                given = True
-            elif item is not NOTHING:
-                yield item
-                given = True
-        if not given:
-            yield NOTHING
+    nothing: Place = (NOTHING, frozenset())
+    for row in zip(*(stream + [nothing] * (most - len(stream)) for stream in ups), strict=True):
+        of = frozenset[int]().union(*(of for _, of in row))
+        found = [item for item, _ in row if item is not NOTHING and not (isinstance(item, Failed) and item in known)]
+        failed = [item for item in found if isinstance(item, Failed)]
+        known.update(failed)
+        kept = [item for at, item in enumerate(found) if not isinstance(item, Failed) or item not in found[:at]]
+        yield from ((item, of) for item in kept or [NOTHING])
 
 
-def _batches(stream: list[Any], options: dict[str, Any]) -> Iterator[Any]:
+def _batches(stream: list[Place], options: dict[str, Any]) -> Iterator[Place]:
     batch: list[int] = []
-    for item in stream:
+    sources: frozenset[int] = frozenset()
+    for item, of in stream:
         if isinstance(item, Failed) or item is NOTHING:
-            yield item
+            yield item, of
             continue
         if batch and "batch_key" in options and third(item) != third(batch[0]):
-            yield batch
-            batch = []
+            yield batch, sources
+            batch, sources = [], frozenset()
         batch.append(item)
+        sources |= of
         if len(batch) == options.get("batch"):
-            yield batch
-            batch = []
+            yield batch, sources
+            batch, sources = [], frozenset()
     if batch:
-        yield batch
+        yield batch, sources
 
 
 # the same by papy ----------------------------------------------------------
