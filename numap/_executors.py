@@ -275,25 +275,26 @@ class Executor(_Base):
         timeout_seconds("timeout", timeout)
         whole("chunksize", chunksize, 1)
         whole("buffersize", buffersize, 1, "no limit", index=True)
-        items: Any = zip(*iterables, strict=False)
+        # Of one input the items go as they are: many of them share a pickle, which tuples can't.
+        items: Any = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
         until = None if timeout is None else monotonic() + timeout
         if buffersize is None:
             items = list(items)
             if not items:
                 return iter(())
-        return _results(self._start_map(fn, items, buffersize), until)
+        func: Any = fn if len(iterables) == 1 else Each(fn, TaskSpec(fn, (), (), {}).label)
+        return _results(self._start_map(func, items, buffersize), until)
 
-    def _start_map(self, fn: Callable[..., T], items: Any, buffersize: int | None) -> Any:
+    def _start_map(self, fn: Any, items: Any, buffersize: int | None) -> Any:
         from ._imap import IMap
 
         options: dict[str, Any] = {"retries": self._options.retries, "name": self.name}
-        each = Each(fn, TaskSpec(fn, (), (), {}).label)
         if buffersize is not None:
-            return IMap(each, items, worker_type=self, buffer=buffersize, **options)
+            return IMap(fn, items, worker_type=self, buffer=buffersize, **options)
         kept = _Whole(self._workers, self._options)
         # So much room that the end of the input is found though no result leaves.
         room = 2 * len(items) + 8
-        made = IMap(each, items, worker_type=kept, buffer=room, buffer_bytes=_NO_LIMIT, **options)
+        made = IMap(fn, items, worker_type=kept, buffer=room, buffer_bytes=_NO_LIMIT, **options)
         kept.imap = made
         if made.statistics().state != "running":
             kept.let_go()
@@ -337,9 +338,12 @@ _NO_LIMIT = 1 << 60
 def _results(imap: Any, until: float | None) -> Iterator[Any]:
     """The results of a map, up to the first error."""
     try:
+        if until is None:
+            yield from imap
+            return
         while True:
             try:
-                yield imap.next() if until is None else imap.next(max(0.0, until - monotonic()))
+                yield imap.next(max(0.0, until - monotonic()))
             except StopIteration:
                 return
     finally:

@@ -54,6 +54,44 @@ class CallCost:
         return self.seconds is not None and self.seconds < QUICK
 
 
+class OpenCalls:
+    """Counts the calls that have no outcome, by program.
+
+    Args:
+        forget: is told of a program for which there is none, and none will come.
+    """
+
+    def __init__(self, forget: Callable[[int], None]) -> None:
+        self._forget = forget
+        self._count: dict[int, int] = {}
+        self._retired: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._count)
+
+    def add(self, program: int) -> None:
+        """Another call."""
+        self._count[program] = self._count.get(program, 0) + 1
+
+    def done(self, program: int) -> None:
+        """A call has its outcome."""
+        left = self._count.pop(program) - 1
+        if left:
+            self._count[program] = left
+        else:
+            self._forget_unused(program)
+
+    def retire(self, program: int) -> None:
+        """No call will come any more."""
+        self._retired.add(program)
+        self._forget_unused(program)
+
+    def _forget_unused(self, program: int) -> None:
+        if program in self._retired and program not in self._count:
+            self._retired.discard(program)
+            self._forget(program)
+
+
 class Calls:
     """The calls of one executor, as a tenant of its hub. All methods are called with the lock of the hub.
 
@@ -72,9 +110,7 @@ class Calls:
         self._sent: dict[int, Call] = {}
         self._places = 0
         self._costs: dict[int, CallCost] = {}
-        #: By program, calls that have no outcome; and those that no new call will come for.
-        self._open: dict[int, int] = {}
-        self._retired: set[int] = set()
+        self._open = OpenCalls(self._forget)
         self.waiting = self.placed = self.turn = 0
 
     @property
@@ -91,7 +127,7 @@ class Calls:
 
     def add(self, call: Call) -> None:
         """A call has come."""
-        self._open[call.program] = self._open.get(call.program, 0) + 1
+        self._open.add(call.program)
         if self._hub.ended:
             self._end(call, lambda: self._refuse(call))
             return
@@ -100,14 +136,11 @@ class Calls:
 
     def retire(self, program: int) -> None:
         """No call will come any more for this program."""
-        self._retired.add(program)
-        self._forget_unused(program)
+        self._open.retire(program)
 
-    def _forget_unused(self, program: int) -> None:
-        if program in self._retired and program not in self._open:
-            self._retired.discard(program)
-            self._costs.pop(program, None)
-            self._hub.forget([program])
+    def _forget(self, program: int) -> None:
+        self._costs.pop(program, None)
+        self._hub.forget([program])
 
     def cancel(self, call: Call, reply: SimpleQueue[bool], apart: bool) -> None:
         """A thread wants a call cancelled, and waits for the reply; ``apart``: that thread makes it a cancelled future itself."""
@@ -268,12 +301,7 @@ class Calls:
         """A call has its outcome."""
         call.gone, call.sent = True, None
         self._answer(call)
-        left = self._open[call.program] - 1
-        if left:
-            self._open[call.program] = left
-        else:
-            del self._open[call.program]
-            self._forget_unused(call.program)
+        self._open.done(call.program)
         if then is not None:
             then()
 

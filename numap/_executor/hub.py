@@ -5,9 +5,6 @@ workers, each of them would have to know the others. So they hand their jobs to 
 until it is its turn: so a map whose items take hours leaves room for others with each item, and what has not begun is easily
 taken back.
 
-A turn goes to the tenant that has the fewest workers, and among those to the one that has waited longest. So tenants share the
-workers evenly in time, whatever their items take.
-
 Two kinds of threads have the hub's lock: its own, and those of maps that give jobs. Threads of the user never have it, as an
 interrupt could leave it locked: they leave notes, and wait for answers.
 """
@@ -20,54 +17,16 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from queue import Empty, SimpleQueue
-from typing import Protocol
 
 from .._base.errors import StateError, WorkerStartError
 from .._runtime.log_forwarder import LogForwarder
 from .._runtime.shutdown import live
 from .._sync.event_queue import NEVER
 from .._sync.threads import ContextThread
-from ..engines.protocol import Died, EngineWarning, Event, Output, Returned, SideOutput, Slot, StartFailed
+from ..engines.protocol import Event, SideOutput, StartFailed
 from .broken import broken
-from .pool import LentJob, Pool
-
-
-class Tenant(Protocol):
-    """What workers are lent to. All methods are called with the lock of the hub."""
-
-    #: Jobs of it that are in workers, and when it had its last turn.
-    placed: int
-    turn: int
-
-    @property
-    def waiting(self) -> int:
-        """Items of it that wait at the hub, about."""
-        ...
-
-    @property
-    def quick(self) -> bool:
-        """What waits first takes so little time that it may wait in a worker."""
-        ...
-
-    def is_busy(self) -> bool:
-        """Whether a hub that closes waits for it."""
-        ...
-
-    def next_job(self, room: int) -> LentJob | None:
-        """What goes next, of ``room`` items at most."""
-        ...
-
-    def on_event(self, event: Event, job: LentJob | None) -> None:
-        """Something happened to items of it."""
-
-    def on_over(self, job: LentJob) -> None:
-        """A job has left its worker."""
-
-    def on_sent(self, slot: Slot, job: LentJob) -> None:
-        """A job is in a worker."""
-
-    def on_failed(self, error: Exception) -> None:
-        """There are no workers any more."""
+from .pool import Pool
+from .turns import Tenant, Turns
 
 
 class Hub:
@@ -100,11 +59,9 @@ class Hub:
         self._started = self._killed = False
         self._stopping = False
         self._numbers = count()
-        self._turns = count(1)
-        self._tenants: list[Tenant] = []
+        self._turns = Turns(self.pool)
+        self._tenants = self._turns.tenants
         self._owners: dict[int, Tenant] = {}
-        #: By slot, the jobs in it.
-        self._placed: dict[Slot, list[LentJob]] = {slot: [] for slot in self.pool.slots}
         #: Called at the end, with what went wrong.
         self.on_end: list[Callable[[], None]] = []
         self.log_forwarder = LogForwarder()
@@ -193,9 +150,7 @@ class Hub:
 
     def recall(self, tenant: Tenant) -> None:
         """Asks for what workers have not begun of a tenant's."""
-        for slot, jobs in self._placed.items():
-            if any(job.tenant is tenant for job in jobs):
-                self.pool.recall_from(slot)
+        self._turns.recall(tenant)
 
     def give(self) -> None:
         """Gives out what can begin: there is something new."""
@@ -204,7 +159,7 @@ class Hub:
         if not self._started:
             self.pool.wake()  # it starts them
             return
-        self._pump()
+        self._turns.give()
         if self.pool.due() < self._due:
             self.pool.wake()
 
@@ -235,7 +190,7 @@ class Hub:
                 self._tell_settled()
             if any(tenant.waiting for tenant in self._tenants):
                 self._start()
-                self._pump()
+                self._turns.give()
             self._due = self.pool.due() if self._started else NEVER
         return True
 
@@ -268,71 +223,13 @@ class Hub:
         if self.pool.due() == 0.0 or not self._stopping:
             for event in self.pool.events():
                 self._route(event)
-        for number, why in self.pool.refused():
-            owner = self._owners.get(number)
-            if owner is not None:
-                owner.on_event(StartFailed(WorkerStartError(why)), None)
-        for slot, jobs in self._placed.items():
-            if jobs and len(jobs) != len(slot.jobs):
-                for job in [job for job in jobs if job not in slot.jobs]:
-                    jobs.remove(job)
-                    job.tenant.placed -= 1
-                    job.tenant.on_over(job)
+        self._turns.look()
 
     def _route(self, event: Event) -> None:
-        if isinstance(event, Output):
-            assert isinstance(event.job, LentJob), "no others are given out"
-            event.job.tenant.on_event(event, event.job)
-        elif isinstance(event, StartFailed):
+        if isinstance(event, StartFailed):
             self.failure = self.failure or event.error
-        elif isinstance(event, EngineWarning):
-            for tenant in self._tenants:
-                tenant.on_event(event, None)
-        elif isinstance(event, (Returned, Died, SideOutput)):
-            owner = None if event.program is None else self._owners.get(event.program)
-            if owner is not None:
-                owner.on_event(event, None)
-            elif isinstance(event, SideOutput):
-                self.log_forwarder.hear(event)
-
-    # ------------------------------------------------------------------ turns
-
-    def _pump(self) -> None:
-        if not self._fill_idle() or not self._grow() or not self._fill_idle():
-            return
-        for slot in self.pool.slots:
-            if slot.open and len(slot.jobs) == 1 and not slot.stuck and self._placed[slot]:
-                self._place(slot, True)
-
-    def _fill_idle(self) -> bool:
-        """Gives each idle worker something; returns whether all have."""
-        return all(self._place(slot, False) for slot in self.pool.slots if slot.open and not slot.jobs)
-
-    def _grow(self) -> bool:
-        """Has as many workers come as there is work for; returns whether there is any that waits."""
-        pool = self.pool
-        wanted = sum(tenant.waiting for tenant in self._tenants)
-        left = wanted - pool.coming()
-        while left > 0 and pool.lacking():
-            pool.grow()
-            left -= 1
-        return wanted > 0
-
-    def _place(self, slot: Slot, ahead: bool) -> bool:
-        """Gives what goes next to a worker; ``ahead``: it has to wait there. Returns whether there was something."""
-        if ahead and not self._placed[slot][0].tenant.quick:
-            return False
-        tenants = [tenant for tenant in self._tenants if tenant.waiting and (tenant.quick or not ahead)]
-        for tenant in sorted(tenants, key=_share):
-            job = tenant.next_job(slot.room)
-            if job is not None:
-                tenant.turn = next(self._turns)
-                tenant.placed += 1
-                self._placed[slot].append(job)
-                self.pool.submit(slot, job)
-                tenant.on_sent(slot, job)
-                return True
-        return False
+        elif not self._turns.route(event, self._owners) and isinstance(event, SideOutput):
+            self.log_forwarder.hear(event)
 
     # ------------------------------------------------------------------ the end
 
@@ -354,10 +251,6 @@ class Hub:
             self._tell_settled()
             for call in self.on_end:
                 call()
-
-
-def _share(tenant: Tenant) -> tuple[int, int]:
-    return tenant.placed, tenant.turn
 
 
 def _shut_down() -> Exception:

@@ -77,10 +77,6 @@ class Pool(Engine, Protocol):
     def recall_from(self, slot: Slot) -> None:
         """Asks for what a worker has not begun; it comes as Returned."""
 
-    def refused(self) -> list[tuple[int, str]]:
-        """Programs that could not be loaded since the last call, and why."""
-        ...
-
     def kill(self) -> Sequence[SideOutput]:
         """`stop`, without a finalizer."""
         ...

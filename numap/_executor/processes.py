@@ -7,10 +7,9 @@ from typing import Any, cast
 
 from .._base.errors import WorkerStartError
 from .._base.options import Options
-from .._items.exceptions import render
 from .._modules.main_export import MainExporter
 from .._transport.channel import beside
-from .._transport.messages import AddProgram, ForgetPrograms, ProgramRefused
+from .._transport.messages import AddProgram, ForgetPrograms
 from .._transport.progress_page import STARTED
 from .._transport.shared_objects import ObjectWriter
 from ..engines.processes.engine import ProcessEngine, encode_program
@@ -57,7 +56,6 @@ class ProcessPool(ProcessEngine):
         self._known.trim()
         self._taken: dict[MainExporter, int] = {}
         self._functions: dict[int, Function] = {}
-        self._refused_programs: list[tuple[int, str]] = []
 
     # ------------------------------------------------------------------ workers
 
@@ -142,17 +140,6 @@ class ProcessPool(ProcessEngine):
                 slot.programs -= known
                 slot.handle.send(ForgetPrograms(sorted(known)))
                 self._watch_writes(slot)
-
-    def _on_refused(self, message: ProgramRefused) -> None:
-        function = self._functions.get(message.number)
-        if function is not None:
-            why = f"can't load {function.label} in worker process {message.pid}:\n{render(message.trace)}"
-            self._refused_programs.append((message.number, why))
-
-    def refused(self) -> list[tuple[int, str]]:
-        """See `Pool.refused`."""
-        found, self._refused_programs = self._refused_programs, []
-        return found
 
     # ------------------------------------------------------------------ jobs
 

@@ -87,10 +87,6 @@ class ThreadPool(ThreadEngine):
             self._functions.pop(number, None)
             self._calls.pop(number, None)
 
-    def refused(self) -> list[tuple[int, str]]:
-        """See `Pool.refused`."""
-        return []
-
     # ------------------------------------------------------------------ jobs
 
     def recall_from(self, slot: Slot) -> None:

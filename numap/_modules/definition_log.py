@@ -26,11 +26,13 @@ class DefinitionLog:
     """Definitions in the order in which they were found.
 
     Attributes:
+        meant: what names stood for when they were defined.
         sent: all that are complete. It only grows: a worker that knows the first n needs the rest.
     """
 
     def __init__(self) -> None:
         self.sent: list[Definition] = []
+        self.meant: dict[Key, object] = {}
         #: Names that workers have or will have, and what refers to each.
         self._users: dict[Key, str] = {}
         self._added: list[Key] = []
@@ -66,8 +68,9 @@ class DefinitionLog:
         """A name that is still to be defined."""
         return self._wanted.pop() if self._wanted else None
 
-    def make(self, definition: Definition) -> None:
-        """A name is defined."""
+    def make(self, definition: Definition, value: object = None) -> None:
+        """A name is defined, which stands for this value."""
+        self.meant[definition.module, definition.name] = value
         self._made.append(definition)
 
     def commit(self) -> None:

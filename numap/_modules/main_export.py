@@ -47,10 +47,8 @@ class MainExporter(NameResolver):
         self.constants = Constants(None) if constants is None else constants
         self.plain = False
         self._definitions = DefinitionLog()
-        #: What workers have to define.
-        self.log: list[Definition] = self._definitions.sent
-        #: What names of modules stood for when they were defined.
-        self.defined: dict[tuple[str, str], object] = {}
+        #: What workers have to define, and what names of modules stood for then.
+        self.log, self.defined = self._definitions.sent, self._definitions.meant
         self._origins = Origins()
         self._owners = Owners()
         #: What the functions of the map, and all that they refer to, consist of.
@@ -120,8 +118,7 @@ class MainExporter(NameResolver):
             code = self._by_dill(module, name, error), []
         finally:
             self.defining = self._current = None
-        self.defined[module.__name__, name] = value
-        self._definitions.make(Definition(module.__name__, name, code))
+        self._definitions.make(Definition(module.__name__, name, code), value)
 
     def apart(self, cls: type, content: object) -> bytes:
         self.filling = cls

@@ -19,17 +19,15 @@ from time import monotonic_ns
 from time import perf_counter as clock
 from typing import Any
 
-from .._base.errors import SerializationError
 from .._items.failures import unpickle_failure
 from .._items.segments import FAILED, LONG, PACKED, PICKLES, RECORDS, SHARED, Segment, encode_item, is_lent, item_of
-from .._modules.owners import Everything
 from .._records.reader import RecordReader
 from .._records.records import Records
-from .._serialize.pickler import CodePickler
 from .._transport.progress_page import CLOCK, EPOCH, STAGE, STARTED
 from .._transport.shared_memory import SharedMemoryFile
 from .._transport.shared_objects import BorrowedBuffers, ObjectWriter, incoming
-from .fused_calls import NotFusable, fused
+from .fused_calls import NotFusable
+from .programs import Programs
 from .results import Results
 from .run_item import failed, for_caller
 
@@ -46,21 +44,11 @@ class _NotOpened(BaseException):
     """A record can't be unpickled; its cause says why."""
 
 
-class Refused:
-    """Stands for a function that can't be loaded: each of its items fails, and says why."""
-
-    def __init__(self, why: BaseException) -> None:
-        self._why = why.with_traceback(None)
-
-    def __call__(self, item: Any) -> Any:
-        raise SerializationError(f"its function can't be loaded in this worker: {self._why}") from self._why
-
-
 class JobRunner:
     """Runs jobs, one after the other.
 
     Args:
-        calls: the functions, by number.
+        programs: the functions.
         words: of the progress page.
         results: takes the outcomes.
         shared: the shared memory; None: there is none.
@@ -71,7 +59,7 @@ class JobRunner:
 
     def __init__(
         self,
-        calls: dict[int, Callable[[Any], Any]],
+        programs: Programs,
         words: memoryview,
         results: Results,
         shared: SharedMemoryFile | None,
@@ -79,7 +67,7 @@ class JobRunner:
         copies: bool,
         careful: bool,
     ) -> None:
-        self._calls = calls
+        self._programs = programs
         self._words = words
         self._results = results
         self._shared = shared
@@ -87,38 +75,21 @@ class JobRunner:
         # Without a column nothing would tell that lent memory is in use here.
         self._copies = copies or shared is None or shared.column is None
         self._flush_after, self._step = (0.0, 1) if careful else (FLUSH_AFTER, _STEP)
-        self._encode = CodePickler(Everything()).encode
+        self._encode = programs.encode
         self._writer = ObjectWriter(self._encode, shared)
         self._reader = RecordReader()
         self._pid = os.getpid()
-        self._fused: dict[tuple[int, ...], Callable[[Any], Any]] = {}
         self._last_stage = 0
-        #: By program that was added: whether it is clocked, and gets copies.
-        self._own: dict[int, tuple[bool, bool]] = {}
-
-    def add(self, number: int, call: Callable[[Any], Any], clocked: bool, copies: bool) -> None:
-        """Another program, with what the rest of them have from the start for all."""
-        self._calls[number] = call
-        self._own[number] = clocked, copies or self._shared is None or self._shared.column is None
-
-    def forget(self, numbers: list[int]) -> None:
-        """Lets programs go."""
-        gone = set(numbers)
-        for number in gone:
-            self._calls.pop(number, None)
-            self._own.pop(number, None)
-        for chain in [chain for chain in self._fused if not gone.isdisjoint(chain)]:
-            del self._fused[chain]
 
     def run(self, seq: int, epoch: int, programs: tuple[int, ...], segments: list[Segment]) -> None:
         """Runs the items of a job until one must not begin any more, and tells the outcomes; see `RunJob`."""
         if self._words[EPOCH] != epoch:
             return
         results = self._results
-        if programs[0] in self._own:
-            self._clocked, self._copies = self._own[programs[0]]
+        if self._programs.own:
+            self._clocked, self._copies = self._programs.own[programs[0]]
         results.begin(seq, len(programs) - 1, len(segments) > 1 or segments[0][1] > 1)
-        call = self._calls[programs[0]] if len(programs) == 1 else self._fuse(programs)
+        call = self._programs.call(programs)
         self._last_stage = len(programs) - 1
         self._words[STAGE] = 0
         lent = False
@@ -143,14 +114,6 @@ class JobRunner:
             if done < count:
                 break
         results.tell(True)
-
-    def _fuse(self, programs: tuple[int, ...]) -> Callable[[Any], Any]:
-        known = self._fused.get(programs)
-        if known is None:
-            known = self._fused[programs] = fused(
-                [self._calls[program] for program in programs], self._words, self._encode
-            )
-        return known
 
     # ------------------------------------------------------------------ items
 

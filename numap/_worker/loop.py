@@ -45,7 +45,8 @@ from .._transport.progress_page import EPOCH, FINALIZER, INITIALIZING, STAGE, ST
 from .._transport.shared_memory import SharedMemoryFile
 from .._transport.shared_objects import Code
 from .imports import ImportReport
-from .job_runner import JobRunner, Refused
+from .job_runner import JobRunner
+from .programs import Programs, Refused
 from .results import Results
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Worker:
             elif isinstance(message, AddProgram):
                 self._add_program(*message)
             elif isinstance(message, ForgetPrograms):
-                self._jobs.forget(message.numbers)
+                self._programs.forget(message.numbers)
             elif isinstance(message, Setup):
                 if not self._setup(message):
                     return
@@ -109,9 +110,8 @@ class Worker:
             self._importer.update(setup.definitions, setup.needed)
             stage = "load a function of the map in"
             calls = dict(enumerate(map(self._call, setup.programs)))
-            self._jobs = JobRunner(
-                calls, self._words, self._results, shared, setup.clocked, setup.copies, setup.careful
-            )
+            self._programs = Programs(calls, self._words, shared is None or shared.column is None)
+            self._jobs = self._job_runner(setup, shared)
             stage = "load the initializer in"
             initializer, initargs, self._finalizer = self._importer.load(setup.initializer)
             self._adopt_code(setup)
@@ -143,6 +143,10 @@ class Worker:
         self._outbox.send(Ready(os.getpid()))
         return True
 
+    def _job_runner(self, setup: Setup, shared: SharedMemoryFile | None) -> JobRunner:
+        flags = setup.clocked, setup.copies, setup.careful
+        return JobRunner(self._programs, self._words, self._results, shared, *flags)
+
     def _add_program(self, number: int, code: Code, clocked: bool, copies: bool) -> None:
         global loading
         loading = True
@@ -155,7 +159,7 @@ class Worker:
             call = Refused(error)
         finally:
             loading = False
-        self._jobs.add(number, call, clocked, copies)
+        self._programs.add(number, call, clocked, copies)
 
     def _adopt_code(self, setup: Setup) -> None:
         """What the program has told libraries by functions of its own."""

@@ -177,6 +177,13 @@ class StartFailed(NamedTuple):
     error: Exception
 
 
+class ProgramFailed(NamedTuple):
+    """A program that came later than its worker can't be loaded there; ``error`` says why."""
+
+    program: int
+    error: Exception
+
+
 class EngineWarning(NamedTuple):
     """Something that users should know; said once in the life of an engine."""
 
@@ -185,7 +192,7 @@ class EngineWarning(NamedTuple):
 
 #: Makes of an item that goes to another process what `Gatherer` takes; the second argument is "item". For one thread.
 Encode = Callable[[object, str], Any]
-Event = Output | Returned | Died | StartFailed | EngineWarning | SideOutput
+Event = Output | Returned | Died | StartFailed | ProgramFailed | EngineWarning | SideOutput
 
 
 class Engine(Protocol):

@@ -34,7 +34,19 @@ from ..._transport.messages import Imported, Outcomes, ProgramRefused, Ready, Se
 from ..._transport.progress_page import INITIALIZING, STAGE, STARTED
 from ..._transport.shared_objects import Code, Constants, ObjectWriter, size_of_code
 from ..._worker.results import CUT_OFF
-from ..protocol import UNLIMITED, Died, Encode, Event, Job, Output, Program, SideOutput, Slot, StartFailed
+from ..protocol import (
+    UNLIMITED,
+    Died,
+    Encode,
+    Event,
+    Job,
+    Output,
+    Program,
+    ProgramFailed,
+    SideOutput,
+    Slot,
+    StartFailed,
+)
 from .ending import EndingWorker
 from .memory import Memory
 from .slot import ProcessSlot, side_output
@@ -69,7 +81,6 @@ class ProcessEngine(WorkerPool):
     """
 
     capabilities = CAPABILITIES["process"]
-    #: Where its workers are.
     slot_type: type[ProcessSlot] = ProcessSlot
 
     def __init__(self, programs: Sequence[Program], options: Options, label: str | None = None) -> None:
@@ -211,14 +222,11 @@ class ProcessEngine(WorkerPool):
                 self._give_up(f"can't {message.stage} worker process {message.pid}:\n{render(message.trace)}")
                 return
             elif isinstance(message, ProgramRefused):
-                self._on_refused(message)
+                self._events.append(_program_failed(message))
         if handle.channel.ended:
             # Its exit is reported by the starter; a descriptor says nothing for certain.
             self._selector.remove(handle)
             slot.open = False
-
-    def _on_refused(self, message: ProgramRefused) -> None:
-        """A program that was added can't be loaded."""
 
     def _output(
         self, slot: ProcessSlot, seq: int, segments: list[Segment], last: bool, seconds: float, stages: list[int]
@@ -299,6 +307,11 @@ def _death_event(slot: ProcessSlot, died: Died, job: Job, running: int, started:
         )
     timed_out = slot.expired == started
     return Died(job.program, item.first, item.segments, died.pid, died.exitcode, timed_out, died.stack, stage)
+
+
+def _program_failed(told: ProgramRefused) -> ProgramFailed:
+    why = f"can't load a function of the map in worker process {told.pid}:\n{render(told.trace)}"
+    return ProgramFailed(told.number, WorkerStartError(why))
 
 
 def _setup(exporter: MainExporter, programs: Sequence[Program], options: Options, method: str) -> Setup:

@@ -150,13 +150,17 @@ def test_a_worker_that_dies_costs_its_call(processes: Executor) -> None:
     assert [n for n, error in enumerate(done) if error is not None] == [57]
     assert isinstance(done[57], WorkerDied)
     assert not isinstance(done[57], BrokenExecutor)
-    assert says(pytest.raises(WorkerDied, futures[57].result), "a call of die_at", "the other calls go on")
+    with pytest.raises(WorkerDied) as error:
+        futures[57].result()
+    assert says(error, "a call of die_at", "the other calls go on")
     assert processes.submit(len, "abc").result() == 3
 
 
 def test_a_call_over_its_limit_is_ended() -> None:
     with Executor(1, task_timeout=0.05) as executor:
-        assert says(pytest.raises(TaskTimeout, executor.submit(items.hours).result), "hours", "task_timeout=0.05 s")
+        with pytest.raises(TaskTimeout) as error:
+            executor.submit(items.hours).result()
+        assert says(error, "hours", "task_timeout=0.05 s")
         assert executor.submit(len, "abc").result() == 3
 
 

@@ -120,13 +120,14 @@ def test_laziness_and_bounds(executor: Executor) -> None:
     assert next(numbers) <= 25
 
 
-def test_arrays_go_through_shared_memory(processes: Executor) -> None:
+def test_arrays_go_through_shared_memory() -> None:
     numpy = pytest.importorskip("numpy")
     arrays = [numpy.full(200_000, n) for n in range(20)]
-    for _ in range(3):
-        found = list(IMap(lambda a: a * 2, arrays, worker_type=processes))
-        assert [int(a[7]) for a in found] == [2 * n for n in range(20)]
-    assert int(processes.submit(numpy.sum, arrays[3]).result()) == 600_000
+    with Executor(2) as executor:
+        for _ in range(3):
+            found = list(IMap(lambda a: a * 2, arrays, worker_type=executor))
+            assert [int(a[7]) for a in found] == [2 * n for n in range(20)]
+        assert int(executor.submit(numpy.sum, arrays[3]).result()) == 600_000
 
 
 def test_maps_and_calls_at_the_same_time(executor: Executor, tmp_path: Path) -> None:
