@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from numap.interop import picture
+from numap.interop import checks, picture
 
 
 def graph_picture(title: str, nodes: Sequence[picture.Node], ups: Sequence[Sequence[int]]) -> picture.Picture:
@@ -26,6 +26,15 @@ def graph_picture(title: str, nodes: Sequence[picture.Node], ups: Sequence[Seque
             edges.append(picture.Edge(node, len(found)))
             found.append(picture.Node(["results"], "output"))
     return picture.Picture(title, found, edges)
+
+
+def row_picture(title: str, steps: Sequence[tuple[str, int, str, int]]) -> picture.Picture:
+    """The picture of steps in a row, of each of which is told its name, how many workers of which type it has, and what it has done."""
+    nodes = []
+    for name, number, kind, done in steps:
+        workers = checks.counted(number, kind, "processes" if kind == "process" else "")
+        nodes.append(picture.Node([name, workers, *progress(done, 0)], "parallel"))
+    return graph_picture(title, nodes, [[] if at == 0 else [at - 1] for at in range(len(nodes))])
 
 
 def progress(items: int, failed: int) -> list[str]:

@@ -12,7 +12,7 @@ from numap.interop import Drawn, checks, picture
 from papy._base.checks import check_seconds
 from papy._base.dead_letters import DeadLetters
 from papy._base.misuse import entries_of, takes_no_data
-from papy._base.pictures import graph_picture, progress
+from papy._base.pictures import row_picture
 from papy._base.public import public
 from papy._monitor.counter import Counter
 from papy._monitor.debugger import PipelineRuntimeDebugger, log_debugger
@@ -389,13 +389,8 @@ class Pipeline(Drawn):
 
     def _picture(self) -> picture.Picture:
         done = {} if self._runs.last is None else dict(self._runs.last.figures.flows())
-        nodes = []
-        for spec in self._specs:
-            kind = "thread" if spec.iterates else spec.settings.worker_type
-            workers = checks.counted(spec.workers, kind, "processes" if kind == "process" else "")
-            lines = [spec.name, workers, *progress(done.get(spec.name, 0), 0)]
-            nodes.append(picture.Node(lines, "parallel"))
-        return graph_picture(repr(self), nodes, [[] if at == 0 else [at - 1] for at in range(len(nodes))])
+        steps = [(it.name, it.workers, it.settings.worker_type, done.get(it.name, 0)) for it in self._specs]
+        return row_picture(repr(self), steps)
 
     def __repr__(self) -> str:
         steps = ", ".join(f"({spec.name}, {spec.workers})" for spec in self._specs)

@@ -93,8 +93,7 @@ class ProcessEngine(WorkerPool):
         label = ", ".join(p.label for p in programs) if label is None else label
         setup = _setup(exporter, programs, options, method)
         _warn_of_size(label, sum(map(size_of_code, [*setup.programs, *(it.code for it in exporter.log)])))
-        limits = [limited(it.settings.task_timeout) for it in programs]
-        slots = [self.slot_type(limits) for _ in range(options.workers)]
+        slots = [self.slot_type([limited(it.settings.task_timeout) for it in programs]) for _ in range(options.workers)]
         # Of the functions alone: what items need is known when they come.
         environment = cache(partial(_environment.environment, options.workers))
         wish = TemplateWish(exporter.used, options.preload, environment) if has_templates(method) else None
