@@ -65,7 +65,7 @@ class _Workers:
         _unfinished.add(self)
 
     def _in_hub(self) -> bool:
-        return threading.current_thread() is self.hub.thread
+        return threading.current_thread() is self.hub.thread or self.hub.lock.is_here()
 
     def _number(self) -> int:
         return self.hub.number_for(self.calls)

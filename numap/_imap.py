@@ -46,7 +46,7 @@ class IMap(Reader[T], WithBlock, Drawn):
         args: constant positional arguments after the item.
         kwargs: constant keyword arguments.
         worker_type: ``"process"``, ``"thread"``, ``"serial"`` (in the caller's thread), or a `concurrent.futures.Executor`, which
-            stays yours.
+            stays yours: on a `numap.Executor` the map runs as on workers of its own.
         worker_num: number of workers, 10,000 at most; None: the CPUs that this process may use (threads: 4 more, 32 at most).
         worker_remote: address of an engine that has one; None for all worker types here.
         stride: items of one task inside the workers at most, and per turn; None: automatic.

@@ -78,7 +78,7 @@ class Asking:
         tell: see `Hub.tell`.
         decide: see `Calls.cancel`.
         is_apart: whether this is the thread that completes futures: callbacks there may cancel, too.
-        is_hub: whether this is the hub's thread.
+        is_hub: whether this is the hub's thread, or has its lock.
     """
 
     def __init__(

@@ -29,6 +29,26 @@ from .pool import Pool
 from .turns import Tenant, Turns
 
 
+class HubLock:
+    """A lock that knows which thread has it: a finalizer that runs there must not wait for the hub."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder = 0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._holder = threading.get_ident()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._holder = 0
+        self._lock.release()
+
+    def is_here(self) -> bool:
+        """Whether this thread has it."""
+        return self._holder == threading.get_ident()
+
+
 class Hub:
     """Lends the workers of one executor.
 
@@ -46,7 +66,7 @@ class Hub:
     def __init__(self, make: Callable[[], Pool], name: str) -> None:
         self.pool = make()
         self.name = name
-        self.lock = threading.Lock()
+        self.lock = HubLock()
         self.pid = os.getpid()
         self.failure: Exception | None = None
         self.ended = self.closing = self.exiting = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -54,7 +55,8 @@ class ProcessPool(ProcessEngine):
         self._known = KnownDefinitions()
         self._known.take(self._exporter, 0)
         self._known.trim()
-        self._taken: dict[MainExporter, int] = {}
+        #: So many of the definitions of an exporter are among those that are known.
+        self._taken: weakref.WeakKeyDictionary[MainExporter, int] = weakref.WeakKeyDictionary()
         self._functions: dict[int, Function] = {}
 
     # ------------------------------------------------------------------ workers
@@ -132,8 +134,6 @@ class ProcessPool(ProcessEngine):
         """See `Pool.forget`."""
         for number in numbers:
             self._functions.pop(number, None)
-        used = {function.exporter for function in self._functions.values()}
-        self._taken = {exporter: taken for exporter, taken in self._taken.items() if exporter in used}
         for slot in self.slots:
             known = slot.programs.intersection(numbers)
             if known and slot.handle is not None:
