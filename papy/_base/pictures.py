@@ -29,7 +29,7 @@ def graph_picture(title: str, nodes: Sequence[picture.Node], ups: Sequence[Seque
 
 
 def row_picture(title: str, steps: Sequence[tuple[str, int, str, int]]) -> picture.Picture:
-    """The picture of steps in a row, of each of which is told its name, how many workers of which type it has, and what it has done."""
+    """The picture of steps in a row; of each its name, the number and the type of its workers, and how much it has done."""
     nodes = []
     for name, number, kind, done in steps:
         workers = checks.counted(number, kind, "processes" if kind == "process" else "")
