@@ -12,6 +12,7 @@ from functools import partial
 from queue import SimpleQueue
 
 from .._sync.demand import Demand, current
+from .._sync.timed_queue import timed
 
 
 class Waiters:
@@ -29,7 +30,7 @@ class Waiters:
         self.waiting = False
         #: Called, once each, when something comes; see `add`.
         self.callbacks: deque[Callable[[], None]] = deque()
-        self._wakeups: SimpleQueue[None] = SimpleQueue()
+        self._wakeups: SimpleQueue[None] = timed(SimpleQueue())
         #: What the one that waits reads for, if it is a thread of ours.
         self._demand: Demand | None = None
         #: At which of its waits a consumer waited in vain for what that thread is to bring.
@@ -69,7 +70,7 @@ class Waiters:
 
     def after_fork(self) -> None:
         """In a child of the user's: the lock may belong to the parent."""
-        self._wakeups = SimpleQueue()
+        self._wakeups = timed(SimpleQueue())
 
     # ------------------------------------------------------------------ the consumers' side
 

@@ -16,6 +16,7 @@ from .._flow.ends import Ends
 from .._flow.wakeup import Wakeup
 from .._results.output_queue import OutputQueue
 from .._results.waiters import Waiters
+from .._sync.timed_queue import timed
 from .log_forwarder import LogForwarder
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Consumers:
         #: What the consumer that asks for the next result is to be warned of.
         self.warning: str | None = None
         # Not an Event: a second interrupt within its wait could leave its lock locked, and us waiting for that.
-        self._pause_seen: SimpleQueue[None] = SimpleQueue()
+        self._pause_seen: SimpleQueue[None] = timed(SimpleQueue())
 
     # ------------------------------------------------------------------ the manager's side
 

@@ -20,6 +20,7 @@ from typing import Any
 from .._items.finalizers import say
 from .._items.side_output import standard_logging
 from .._sync.threads import ContextThread
+from .._sync.timed_queue import timed
 from ..engines.protocol import SideOutput
 
 #: What was said, a mark to be given back, or the end.
@@ -91,7 +92,7 @@ class LogForwarder:
             self._run()
             return True
         timeout = HANDLERS_TIMEOUT if timeout is None else timeout
-        mark: SimpleQueue[None] = SimpleQueue()
+        mark: SimpleQueue[None] = timed(SimpleQueue())
         self._queue.put(mark)
         # In this order: a thread that ends says so, then looks into the queue for the last time.
         if self._ended:

@@ -10,6 +10,8 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TypeVar
 
+from .timed_queue import timed
+
 T = TypeVar("T")
 
 
@@ -21,6 +23,7 @@ class EventQueue(SimpleQueue[T | None]):
 
     def __init__(self) -> None:
         super().__init__()  # gevent puts a class in the place of the one in C that needs it
+        timed(self)
         #: What the last `listen` ended with.
         self._heard: list[T | None] = []
 
