@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -12,9 +11,7 @@ import pytest
 
 from papy import PiperError
 from papy._base.failures import origins
-
-sys.path.insert(0, str(Path(__file__).parent))
-from graph_model import Failed, Interpreter, Node, built, described
+from tests.papy.behaviour.graph_model import Failed, Interpreter, Node, built, described
 
 KINDS = (("linear",), ("linear", "serial"), ("linear", "thread"), ("linear", "thread", "process"))
 
