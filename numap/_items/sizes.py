@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from sys import getsizeof
-from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodDescriptorType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodDescriptorType, MethodType, ModuleType
 from typing import Any, Final
 
 from .._base.public import public
@@ -25,22 +26,7 @@ _VISITS: Final = 160
 _PAIR: Final = getsizeof((None, None))
 #: Of these the interpreter knows all that they hold, or that is no part of them.
 _FLAT: Final = frozenset(
-    (
-        int,
-        float,
-        complex,
-        bool,
-        type(None),
-        str,
-        bytes,
-        bytearray,
-        range,
-        array,
-        type,
-        FunctionType,
-        BuiltinFunctionType,
-        ModuleType,
-    )
+    (int, float, complex, bool, type(None), str, bytes, bytearray, range, array, type, BuiltinFunctionType, ModuleType)
 )
 
 
@@ -96,8 +82,35 @@ def _size(value: Any, depth: int, left: list[int]) -> int:
         return frozenset.__sizeof__(value) + _of_some(frozenset.__iter__(value), frozenset.__len__(value), depth, left)
     if isinstance(value, deque):
         return deque.__sizeof__(value) + _of_some(deque.__iter__(value), deque.__len__(value), depth, left)
+    if kind in _CALLABLES:
+        held = [it for it in _CALLABLES[kind](value) if it is not None]
+        return getsizeof(value) + _of_sequence(held, len(held), list.__getitem__, depth, left)
     found = _by_library(value, kind)
     return found if found is not None else _of_object(value, kind, depth, left)
+
+
+def _of_function(value: FunctionType) -> Iterator[Any]:
+    """What a function holds: what it closes over, its defaults and attributes; its globals are a module's."""
+    for cell in value.__closure__ or ():
+        with suppress(ValueError):  # not set
+            yield cell.cell_contents
+    yield from (value.__defaults__, value.__kwdefaults__, value.__dict__)
+
+
+def _of_partial(value: partial[Any]) -> Iterator[Any]:
+    yield from (value.func, value.args, value.keywords)
+
+
+def _of_method(value: MethodType) -> Iterator[Any]:
+    yield value.__self__
+
+
+#: What callables of these kinds hold.
+_CALLABLES: Final[dict[type, Callable[[Any], Iterator[Any]]]] = {
+    FunctionType: _of_function,
+    partial: _of_partial,
+    MethodType: _of_method,
+}
 
 
 def _of_sequence(value: Any, number: int, item: Callable[[Any, int], Any], depth: int, left: list[int]) -> int:

@@ -27,10 +27,22 @@ class LogCapture(logging.Handler):
         self._tell = tell
         self._pid = os.getpid()
         self._last_resort = logging.lastResort
+        self._configure = logging.basicConfig
 
     def attach(self) -> None:
         """Hears all loggers from now on, also those below which a handler is put that takes nothing."""
-        logging.root.addHandler(self)
+        logging.root.addHandler(self)  # again, without effect
+        logging.basicConfig = self._configure
+
+    def wait(self) -> None:
+        """Until it is attached, what would set up a handler by the way attaches it: the first ``logging.info(...)``, say."""
+        logging.basicConfig = self._configure_or_attach
+
+    def _configure_or_attach(self, **options: Any) -> None:
+        if options:
+            self._configure(**options)
+        else:
+            self.attach()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Forwards a record, unless another handler of this process has it."""
@@ -87,4 +99,5 @@ def listen(levels: dict[str, Any], tell: Tell) -> LogCapture:
         logging.captureWarnings(False)  # a fork has it already, with the caller's way to show them behind it
         logging.captureWarnings(True)
     capture = logging.lastResort = LogCapture(tell)
+    capture.wait()
     return capture

@@ -249,6 +249,19 @@ def test_51_an_initializer_may_configure_the_root(start: dict[str, Any], kept: K
     assert kept.messages == []
 
 
+def test_51_an_initializer_may_log_by_the_functions_of_the_module(
+    start: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    def begin() -> None:
+        logging.warning("begun")  # noqa: LOG015  # which sets up a handler where there is none
+
+    def work(x: int) -> None:
+        logging.warning("item %d", x)  # noqa: LOG015
+
+    list(IMap(work, [1, 2], initializer=begin, **{**start, "worker_num": 1}))
+    assert caplog.messages == ["begun", "item 1", "item 2"]
+
+
 def test_51_handlers_that_come_with_the_code_are_the_callers(tmp_path: Path) -> None:
     (tmp_path / "library_that_logs.py").write_text(
         "import logging, sys\nlog = logging.getLogger(__name__)\nlog.addHandler(logging.StreamHandler(sys.stdout))\n"

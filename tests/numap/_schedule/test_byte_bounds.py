@@ -6,6 +6,7 @@ import io
 from collections import OrderedDict, deque, namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from timeit import repeat
@@ -22,6 +23,14 @@ from tests.numap.blocks import MB, Block
 
 ARRAY = numpy.zeros(MB, dtype=numpy.uint8)
 Pair = namedtuple("Pair", "left right")
+
+
+def closing_over(value: Any) -> Any:
+    return lambda: value
+
+
+def with_default(value: Any = ARRAY, *, other: Any = None) -> None:
+    """Holds an array, as its default."""
 
 
 @dataclass
@@ -56,6 +65,12 @@ class Sub(numpy.ndarray[Any, Any]):
         Slim(Record(ARRAY)),
         Pair(1, ARRAY),
         deque([ARRAY]),
+        closing_over(ARRAY),
+        [closing_over(closing_over(ARRAY))],
+        with_default,
+        partial(len, ARRAY),
+        partial(len, values=[ARRAY]),
+        Record(ARRAY).__eq__,
         OrderedDict(a=ARRAY),
         SimpleNamespace(a=ARRAY),
         {bytes(MB)},
