@@ -90,11 +90,11 @@ def _size(value: Any, depth: int, left: list[int]) -> int:
 
 
 def _of_function(value: FunctionType) -> Iterator[Any]:
-    """What a function holds: what it closes over, its defaults and attributes; its globals are a module's."""
+    """What a function holds: what it closes over, and its defaults; its globals are a module's."""
     for cell in value.__closure__ or ():
         with suppress(ValueError):  # not set
             yield cell.cell_contents
-    yield from (value.__defaults__, value.__kwdefaults__, value.__dict__)
+    yield from (value.__defaults__, value.__kwdefaults__)
 
 
 def _of_partial(value: partial[Any]) -> Iterator[Any]:
