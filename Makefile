@@ -4,7 +4,7 @@
 #   make test                      all tests
 #   make test ARGS="-m 'not slow'"    the fast lane
 #   make durations                 which tests are slow, measured anew; for a quiet machine
-#   make test JOBS=0               in one process, for a debugger; otherwise two share the files of tests
+#   make test JOBS=0               in one process, for a debugger; otherwise three share the files of tests, as most tests wait
 #   make test PYTHON=python3.12    another interpreter, in an environment of its own
 #   make bench ARGS="P1 P5 --peers joblib,mpire"    some workloads, beside some peers
 
@@ -15,7 +15,7 @@ else
 VENV ?= .venv-$(notdir $(PYTHON))
 endif
 ARGS ?=
-JOBS ?= 2
+JOBS ?= 3
 
 python := $(VENV)/bin/python
 pip := $(python) -m pip --disable-pip-version-check --quiet install

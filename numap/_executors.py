@@ -82,7 +82,7 @@ class _Workers:
             failed: Future[Any] = Future()
             failed.set_exception(error)
             return failed
-        call.belongs_to(self.asking, self.hub.pool.has_begun)
+        call.belongs_to(self.asking, self.hub.pool.has_begun, self.completion.help)
         self.hub.tell(partial(self.calls.add, call))
         return call
 

@@ -43,10 +43,31 @@ class Call(Future[Any]):
         self.tries = self.lost = 0
         self._ask: Callable[[Call], bool] | None = None
         self._begun: Callable[[Slot, LentJob, int], bool] | None = None
+        self._help: Callable[[Call, float | None], None] | None = None
 
-    def belongs_to(self, ask: Callable[[Call], bool], begun: Callable[[Slot, LentJob, int], bool]) -> None:
+    def belongs_to(
+        self,
+        ask: Callable[[Call], bool],
+        begun: Callable[[Slot, LentJob, int], bool],
+        help_: Callable[[Call, float | None], None],
+    ) -> None:
         """From now on the hub knows of it."""
-        self._ask, self._begun = ask, begun
+        self._ask, self._begun, self._help = ask, begun, help_
+
+    def result(self, timeout: float | None = None) -> Any:
+        """See `Future.result`; a callback may wait for it, too."""
+        self._get_help(timeout)
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """See `Future.exception`; likewise."""
+        self._get_help(timeout)
+        return super().exception(timeout)
+
+    def _get_help(self, timeout: float | None) -> None:
+        helps = self._help
+        if helps is not None and not self.done():
+            helps(self, timeout)
 
     def cancel(self) -> bool:
         """Cancels the call if it has not begun in a worker; returns whether it is cancelled."""
@@ -68,7 +89,7 @@ class Call(Future[Any]):
     def let_go(self) -> None:
         """It needs nothing of the executor any more."""
         self.entry = None
-        self._ask = self._begun = None
+        self._ask = self._begun = self._help = None
 
 
 class Asking:

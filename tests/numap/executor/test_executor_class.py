@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, as_completed, wait
+from concurrent.futures import TimeoutError as OutOfTime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -225,14 +226,32 @@ def test_callbacks_may_use_the_executor(executor: Executor) -> None:
     over = threading.Event()
 
     def then(future: Any) -> None:
-        other = executor.submit(pow, future.result(), 2)
-        later = executor.submit(items.hours) if False else other
+        later = executor.submit(pow, future.result(), 2)
         seen.append((future.result(), later.cancel() or later.result()))
         over.set()
 
     executor.submit(pow, 3, 2).add_done_callback(then)
     assert over.wait(10)
     assert seen[0] in ((9, True), (9, 81))
+
+
+def test_a_callback_may_wait_for_other_calls(executor: Executor) -> None:
+    seen: list[Any] = []
+    over = threading.Event()
+
+    def then(future: Any) -> None:
+        others = [executor.submit(pow, future.result(), n) for n in range(5)]
+        nested = executor.submit(len, "abc")
+        nested.add_done_callback(lambda it: seen.append(executor.submit(abs, -it.result()).result()))
+        seen.append([other.result() for other in others])
+        seen.append(str(executor.submit(int, "x").exception())[:7])
+        with pytest.raises(OutOfTime):
+            executor.submit(time.sleep, 1).result(timeout=0.01)
+        over.set()
+
+    executor.submit(pow, 3, 1).add_done_callback(then)
+    assert over.wait(60)
+    assert sorted(map(str, seen)) == ["3", "[1, 3, 9, 27, 81]", "invalid"]
 
 
 def test_asyncio(executor: Executor) -> None:
