@@ -22,7 +22,8 @@ def test_arguments_have_their_names_and_places() -> None:
     places = [it.name for it in inspect.signature(IMap).parameters.values() if it.kind is it.POSITIONAL_OR_KEYWORD]
     expected = "func iterable args kwargs worker_type worker_num worker_remote stride buffer ordered skip name"
     assert places == expected.split()
-    places = list(inspect.signature(IMap.add_task).parameters)[1:]
+    parameters = list(inspect.signature(IMap.add_task).parameters.values())[1:]
+    places = [it.name for it in parameters if it.kind is it.POSITIONAL_OR_KEYWORD]
     assert places == "func iterable args kwargs timeout block track".split()
 
 
