@@ -73,3 +73,7 @@ def with_pandas(x: int) -> float:
 
 #: By the library that they need.
 FUNCTIONS: dict[str | None, Any] = {None: same, "numpy": with_numpy, "pandas": with_pandas}
+
+
+def first_of(inbox: Any) -> Any:
+    return inbox[0]

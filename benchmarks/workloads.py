@@ -323,17 +323,13 @@ def idle(_: type[Peer]) -> float:
         return 100 * (time.process_time() - used) / (time.perf_counter() - began)
 
 
-def first_of(inbox: Any) -> Any:
-    return inbox[0]
-
-
 def dagger(_: type[Peer]) -> float:
     from numap import IMap
     from papy import Dagger, Piper
 
     def run(size: int) -> float:
         imap: Any = IMap(worker_num=2)
-        pipers = [Piper(first_of, parallel=imap, name=name) for name in "abc"]
+        pipers = [Piper(f.first_of, parallel=imap, name=name) for name in "abc"]
         graph = Dagger()
         graph.add_pipers(pipers)
         graph.add_pipe(tuple(pipers))

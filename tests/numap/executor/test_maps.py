@@ -38,9 +38,10 @@ def test_a_map(executor: Executor) -> None:
 
 
 def test_the_workers_stay(processes: Executor) -> None:
-    first = set(IMap(work.pid, range(200), worker_type=processes))
-    assert set(IMap(work.pid, range(200), worker_type=processes)) <= first | {*map(int, first)}
-    assert processes.submit(os.getpid).result() in first
+    found = set(IMap(work.pid, range(200), worker_type=processes))
+    found |= set(IMap(work.pid, range(200), worker_type=processes))
+    found.add(processes.submit(os.getpid).result())
+    assert len(found) <= 2, "the first map may have been done by one alone"
 
 
 def test_what_the_initializer_made_is_seen(tmp_path: Path) -> None:
