@@ -64,7 +64,7 @@ class Lease:
         self._exporter = pool.exporter()
         self._functions = [
             pool.function(
-                p.label, (p.func, p.args, p.kwargs or None), (self._exporter, options.task_timeout, p.retries > 0)
+                p.label, (p.func, p.args, p.kwargs or None), (self._exporter, p.settings.task_timeout, p.retries > 0)
             )
             for p in programs
         ]

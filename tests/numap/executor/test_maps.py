@@ -208,6 +208,17 @@ def as_tuple(out: Any) -> Any:
     return out if isinstance(out, tuple) else (out,)
 
 
+def test_a_task_may_have_a_limit_of_its_own(processes: Executor) -> None:
+    imap: IMap[Any] = IMap(worker_type=processes, on_error="return")
+    limited = imap.add_task(lambda _: items.hours(), [1], task_timeout=0.05)
+    free = imap.add_task(len, ["abc"])
+    with imap:
+        assert list(free) == [3]
+        [error] = limited
+    assert isinstance(error, TaskTimeout)
+    assert "task_timeout=0.05 s" in str(error)
+
+
 @pytest.mark.parametrize(
     "given",
     [
