@@ -13,11 +13,11 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from .._base.errors import TaskTimeout, WorkerDied
+from .._flow.outcomes import death_text
 from .._items.failures import Failure
 from .._items.segments import FAILED, Gatherer, is_lent
-from .._schedule.batching import BATCH_CAP, TARGET
+from .._schedule.batching import believed, next_batch
 from .._schedule.retries import INNOCENT
-from .._system.processes import exit_text
 from ..engines.protocol import Died, Event, Output, Returned, SideOutput, Slot
 from .broken import broken
 from .pool import Function, LentJob
@@ -42,11 +42,8 @@ class CallCost:
 
     def observe(self, count: int, seconds: float) -> None:
         """So many calls took so long in all."""
-        cost = seconds / count
-        if self.seconds is not None and cost < self.seconds:
-            cost = self.seconds + 0.5 * (cost - self.seconds)
-        self.seconds = cost
-        self.batch = max(1, min(BATCH_CAP, int(TARGET / cost) if cost > 0 else BATCH_CAP, 4 * self.batch))
+        self.seconds = believed(self.seconds, seconds / count)
+        self.batch = max(1, next_batch(self.batch, self.seconds))
 
     @property
     def quick(self) -> bool:
@@ -312,17 +309,9 @@ class Calls:
 
 
 def _death(event: Died, call: Call) -> Failure:
-    goes_on = "a new worker has taken its place and the other calls go on"
-    if event.timed_out:
-        text = (
-            f"a call of {call.label} ran longer than task_timeout={call.function.limit} s in worker process {event.pid}"
-        )
-        error: Exception = TaskTimeout(f"{text}; {goes_on}" + (f"; {event.stack}" if event.stack else ""))
-    else:
-        text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran a call of {call.label}"
-        stack = f"\n{event.stack}" if event.stack else ""
-        error = WorkerDied(f"{text}; {goes_on}{stack}", None, None, event.pid, event.exitcode)
-    return Failure(error, None, event.pid, label=call.label)
+    text = death_text(event, f"a call of {call.label}", "calls", call.function.limit)
+    died = WorkerDied(text, None, None, event.pid, event.exitcode)
+    return Failure(TaskTimeout(text) if event.timed_out else died, None, event.pid, label=call.label)
 
 
 def _stopped(label: str) -> Failure:

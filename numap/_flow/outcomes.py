@@ -83,13 +83,16 @@ class Outcomes:
 
 def _death(event: Died, task: int, index: int, what: str, limit: float | None) -> Failure:
     """What became of the item that a dead worker was running."""
-    goes_on = "a new worker has taken its place and the other items go on"
+    text = death_text(event, f"item {index} of {what}", "items", limit)
+    died = WorkerDied(text, task, index, event.pid, event.exitcode)
+    return Failure(TaskTimeout(text) if event.timed_out else died, None, event.pid)
+
+
+def death_text(event: Died, what: str, others: str, limit: float | None) -> str:
+    """How a worker died that was running this, and what becomes of the others."""
+    goes_on = f"a new worker has taken its place and the other {others} go on"
     if event.timed_out:
-        text = f"item {index} of {what} ran longer than task_timeout={limit} s in worker process {event.pid}; {goes_on}"
-        return Failure(TaskTimeout(f"{text}; {event.stack}" if event.stack else text), None, event.pid)
-    text = (
-        f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran item {index} of {what}; {goes_on}"
-    )
-    if event.stack:
-        text += f"\n{event.stack}"
-    return Failure(WorkerDied(text, task, index, event.pid, event.exitcode), None, event.pid)
+        text = f"{what} ran longer than task_timeout={limit} s in worker process {event.pid}; {goes_on}"
+        return f"{text}; {event.stack}" if event.stack else text
+    text = f"worker process {event.pid} died ({exit_text(event.exitcode)}) while it ran {what}; {goes_on}"
+    return f"{text}\n{event.stack}" if event.stack else text

@@ -78,11 +78,11 @@ class Reruns:
     def after_death(self, item: Item, failure: Failure, timed_out: bool, fail: Callable[[], None]) -> None:
         """The worker of an item has died in it: the item runs again, or ``fail`` is called.
 
-            Args:
-                item: the item.
-        failure: of the item; its error is what would be raised.
-                timed_out: it was killed, as the item ran too long.
-                fail: tells that the item has failed.
+        Args:
+            item: the item.
+            failure: of the item; its error is what would be raised.
+            timed_out: it was killed, as the item ran too long.
+            fail: tells that the item has failed.
         """
         retry_on = self._settings[item.task].retry_on
         kind = TaskTimeout if timed_out else WorkerDied

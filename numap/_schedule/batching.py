@@ -38,6 +38,16 @@ class Share(NamedTuple):
     inputs: int = 1
 
 
+def believed(known: float | None, cost: float) -> float:
+    """What something takes, after it took ``cost`` seconds: more at once, less by half, as one quick item says little."""
+    return cost if known is None or cost >= known else known + 0.5 * (cost - known)
+
+
+def next_batch(batch: int, cost: float) -> int:
+    """How many items go together behind a batch of so many, where one takes ``cost`` seconds."""
+    return min(BATCH_CAP, int(TARGET / cost) if cost > 0 else BATCH_CAP, 4 * batch)
+
+
 class BatchSizer:
     """Costs of the tasks of one run, and what follows from them.
 
@@ -74,20 +84,16 @@ class BatchSizer:
 
         ``behind``: tasks that they went through in the same seconds.
         """
-        cost = seconds / count
         known = self._cost[task]
-        if known is None or cost >= known:
-            if known is None:
-                self.changed.add(task)
-        else:
-            cost = known + 0.5 * (cost - known)
-        self._cost[task] = cost
+        if known is None:
+            self.changed.add(task)
+        self._cost[task] = cost = believed(known, seconds / count)
         largest = self._bytes[task]
         size = max(nbytes / count, largest * 0.9)
         if size != largest:
             self._bytes[task] = size
             self.changed.add(task)
-        batch = min(BATCH_CAP, int(TARGET / cost) if cost > 0 else BATCH_CAP, 4 * self._batch[task])
+        batch = next_batch(self._batch[task], cost)
         if self._copies and size:
             batch = min(batch, int(BATCH_BYTES / size))
         self._batch[task] = max(1, batch)
