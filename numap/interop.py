@@ -20,6 +20,7 @@ The rest is what a library needs as maps do, to speak with one voice and not to 
     arguments, lives, names  ``checks`` and ``options`` (modules), `StateTable`, `public_in`
     pictures                 `Drawn`, ``picture`` (a module)
     progress                 `follow`, `Look`, `Row`
+    waits with a limit       `timed`
 
 >>> from numap import IMap
 >>> from numap.interop import is_detachable
@@ -52,6 +53,7 @@ from ._items.exceptions import (
     without_ours,
 )
 from ._progress.rows import Look, Row
+from ._sync.timed_queue import timed
 from ._system.interruptions import from_outside
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ __all__ = [
     "rebuilt",
     "share_bytes",
     "surviving_form",
+    "timed",
     "without_ours",
 ]
 

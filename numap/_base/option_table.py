@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from math import ldexp
 from typing import Any, NamedTuple
 
 from .capabilities import CAPABILITIES
@@ -33,6 +34,8 @@ ON_ERROR = ("raise", "return", "skip")
 MOST_WORKERS = 10_000
 #: Seconds that a pause between two runs of an item may last: 11 days. The calls of systems that wait take hardly more.
 LONGEST_PAUSE = 10**6
+#: More make no difference: a microsecond would be longer than any pause.
+_DOUBLINGS = 100
 
 #: Where a word may stand.
 PLACES = ("IMap", "task", "Piper", "Dagger", "Pipeline", "step")
@@ -301,6 +304,15 @@ def check_pauses(backoff: float, max_backoff: float, where: str = "") -> None:
     """ValueError if the first pause is longer than the longest."""
     if backoff > max_backoff:
         raise ValueError(f"{where}backoff: {backoff} given; must be at most max_backoff, which is {max_backoff}")
+
+
+def pause(backoff: float, max_backoff: float, failures: int) -> float:
+    """Seconds from the failure of an item to its next run, when it has failed so often.
+
+    >>> [pause(0.5, 3.0, failures) for failures in (1, 2, 3, 4, 1000)]
+    [0.5, 1.0, 2.0, 3.0, 3.0]
+    """
+    return min(ldexp(backoff, min(failures - 1, _DOUBLINGS)), max_backoff)
 
 
 def is_executor(value: object) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from math import ldexp
 from typing import Any, NamedTuple
 
 from .checks import flag, function, is_coroutine_function, sequence, shown, timeout_seconds, wrong_type
-from .option_table import check_option, check_pauses, check_worker
+from .option_table import check_option, check_pauses, check_worker, pause
 from .options import Options, RetryOn
 
 
@@ -24,11 +23,7 @@ class TaskSettings(NamedTuple):
 
     def pause(self, failures: int) -> float:
         """Seconds from the failure of an item to its next run, when it has failed so often."""
-        return min(ldexp(self.backoff, min(failures - 1, _DOUBLINGS)), self.max_backoff) if self.backoff else 0.0
-
-
-#: More make no difference: a microsecond would be longer than any pause.
-_DOUBLINGS = 100
+        return pause(self.backoff, self.max_backoff, failures)
 
 
 def task_settings(options: Options, given: TaskSettings, func: Callable[..., Any]) -> TaskSettings:

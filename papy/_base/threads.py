@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 from _thread import start_new_thread
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
+
+from numap.interop import timed
 
 
 class Flag:
@@ -26,11 +27,7 @@ class Flag:
 
     def __init__(self) -> None:
         self._is_set = False
-        self._words: SimpleQueue[None] = SimpleQueue()
-        # Up to CPython 3.12 the first that asks an empty one takes its lock, looks at the time again, and waits for ever if that is
-        # up by then, as a thread that is held up finds it. One that never waits may be the first.
-        with suppress(Empty):
-            self._words.get_nowait()
+        self._words: SimpleQueue[None] = timed(SimpleQueue())
 
     def is_set(self) -> bool:
         """Whether it has been set."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ldexp
 from typing import Any, Final
 
 from numap import IMap
 from numap.interop import checks
+from numap.interop import options as maps
 from papy._base.checks import did_you_mean
 from papy._base.errors import POLICIES
 from papy._evaluate.misfits import name_of
@@ -21,14 +21,10 @@ WORKER_TYPES: Final = ("thread", "process")
 # paipa's was 64. Three steps that do nothing pass 65,000 entries a second with 64, 115,000 with 128, 190,000 with 1024; but
 # so many entries of a megabyte each would be a gigabyte.
 THRESHOLD: Final = 128
-# Seconds: 11 days. The system's calls that wait take hardly more.
-LONGEST: Final = 10**6
 # The same as in maps, by the name that paipa had.
 ALIASES: Final[Mapping[str, str]] = {"retries": "max_retries", "buffer": "threshold"}
 # Of a map, for steps with processes.
 MAP_OPTIONS: Final = ("task_timeout", "start_method", "max_items_per_worker", "preload")
-# More make no difference: a microsecond would be longer than any limit.
-DOUBLINGS: Final = 100
 
 
 def _by_own_names(options: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -87,12 +83,9 @@ class StepOptions:
         if made.worker_type not in WORKER_TYPES:
             raise ValueError(f"{where}worker_type: {made.worker_type!r} is unknown; allowed: 'thread', 'process'")
         checks.whole(f"{where}max_retries", made.max_retries, 0)
-        _seconds(f"{where}backoff", made.backoff)
-        _seconds(f"{where}max_backoff", made.max_backoff)
-        if made.backoff > made.max_backoff:
-            raise ValueError(
-                f"{where}backoff: {made.backoff} given; must be at most max_backoff, which is {made.max_backoff}"
-            )
+        maps.check_option("backoff", made.backoff, where)
+        maps.check_option("max_backoff", made.max_backoff, where)
+        maps.check_pauses(made.backoff, made.max_backoff, where)
         _exceptions(f"{where}retry_on", made.retry_on)
         checks.whole(f"{where}threshold", made.threshold, 1)
         if made.on_error not in POLICIES:
@@ -129,7 +122,7 @@ class StepOptions:
 
     def pause(self, failures: int) -> float:
         """Seconds from the failure of an entry to its next attempt, when it has failed so often."""
-        return min(ldexp(self.backoff, min(failures - 1, DOUBLINGS)), self.max_backoff)
+        return maps.pause(self.backoff, self.max_backoff, failures)
 
 
 @dataclass(frozen=True)
@@ -358,13 +351,6 @@ def _workers(what: str, value: Any) -> None:
     if hint:
         raise TypeError(f"{checks.wrong_type(what, 'a whole number of at least 1', value)}; {hint}")
     checks.whole(what, value, 1)
-
-
-def _seconds(what: str, value: Any) -> None:
-    """TypeError or ValueError unless the value is a number of seconds."""
-    checks.seconds(what, value, or_none=False)
-    if not 0 <= value <= LONGEST:
-        raise checks.wrong_value(what, f"from 0 to {LONGEST} seconds", value)
 
 
 def _exceptions(what: str, value: Any) -> None:
